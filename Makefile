@@ -1,0 +1,66 @@
+# Two commands do everything: `make run` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+
+# Everything below runs in the repository's own environment.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help run install test lint format lock system-packages clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: install ## Install what the service needs and serve it
+	@exec $(BIN)/gunicorn wsgi:app
+
+install: $(VENV)/.run $(VENV)/.memcached ## Install what the service needs, with locked versions, into .venv
+
+test: system-packages lint ## Check everything: style, types, import rules, tests
+	$(BIN)/pytest -n auto --cov --cov-report=term $(PYTEST)
+
+lint: $(VENV)/.test ## Check style, spelling, types and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/.test ## Put the code into the one style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: ## Renew the lock files in requirements/ (needs uv, a package of PyPI)
+	requirements/lock
+
+clean: ## Remove the environment and what the tests left
+	rm -rf $(VENV) .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+system-packages:
+	@PYTHON="$(PYTHON)" tests/system-packages
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo "cacheapi needs Python 3.11 or later as $(PYTHON); try make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || tests/system-packages python3-venv
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements/run.txt | $(VENV)/bin/pip
+	@$(PIP) install --require-hashes -r requirements/run.txt
+	@touch $@
+
+# There are ready-made files of pylibmc for Python 3.11; later ones compile it.
+$(VENV)/.memcached: requirements/memcached.txt | $(VENV)/.run
+	@if $(PIP) install --require-hashes --only-binary pylibmc -r $< 2>/dev/null \
+		|| { [ -e /usr/include/libmemcached/memcached.h ] \
+			&& $(PIP) install --require-hashes -r $< 2>/dev/null; }; \
+	then touch $@; \
+	else echo "For CACHE_DRIVER=memcached, pylibmc must be compiled here: install the packages" \
+		"gcc python3-dev libmemcached-dev libsasl2-dev zlib1g-dev, then run make again." >&2; fi
+
+$(VENV)/.test: requirements/test.txt | $(VENV)/bin/pip
+	@$(PIP) install --require-hashes -r requirements/test.txt
+	@touch $@
