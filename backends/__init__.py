@@ -1,0 +1,1 @@
+"""Cache backends: bytes under keys, and nothing of HTTP or JSON."""

@@ -1,0 +1,242 @@
+"""The interface of a cache backend.
+
+A backend stores bytes under text keys. Three words run through all of it:
+
+* :data:`MISSING` is absence, so that every value, the empty one too, can be stored;
+* ``ttl`` is a lifetime in seconds from now, ``None`` for ever; one that is not positive
+  stores something that is gone at once;
+* ``timeout`` is waiting, bounded in every method by the backend's own setting.
+
+Every method raises :class:`~backends.errors.Failed` when the backend cannot do its work.
+Absence is said only when the backend itself said so: a broken connection is never a miss.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeVar
+
+from backends.capabilities import Capability, Limits
+from backends.errors import BackendError, InvalidKey, NotAnInteger, Unavailable, Unsupported
+from backends.options import Option
+
+T = TypeVar("T")
+
+_INTEGER = re.compile(rb"-?(?:0|[1-9][0-9]{0,30})")
+
+
+class Missing(enum.Enum):
+    """The type of :data:`MISSING`; falsy."""
+
+    MISSING = "missing"
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+
+MISSING: Final = Missing.MISSING
+
+
+class Item(NamedTuple):
+    """A pair to store, with its lifetime in seconds (``None``: for ever)."""
+
+    key: str
+    value: bytes
+    ttl: float | None
+
+
+class Found(NamedTuple):
+    """A value, and the token that :meth:`Backend.compare_and_set` takes back."""
+
+    value: bytes
+    token: Any
+
+
+class Backend(ABC):
+    """A cache of bytes. See ``docs/writing-a-backend.md`` for how to write one.
+
+    One object serves all threads of a process. It is made before a server forks, so it
+    opens connections on first use, never in the constructor.
+
+    :cvar driver: its name in ``CACHE_DRIVER``.
+    :cvar label: its name in a sentence.
+    :cvar service_name: the name that its system cache answers to, beside ``cache``.
+    :cvar service_type: the type of a service on it, in the list of services.
+    :cvar options: the settings that the constructor takes, by their ``name``.
+    :ivar capabilities: the flags that are on. A method whose flag is off raises
+        :class:`~backends.errors.Unsupported`.
+    :ivar limits: the numbers; checked by :meth:`check_key` before the backend is asked.
+    :ivar prefix: text before every key of this object, so that several can share a store.
+    """
+
+    driver: ClassVar[str]
+    label: ClassVar[str]
+    service_name: ClassVar[str]
+    service_type: ClassVar[str]
+    options: ClassVar[tuple[Option, ...]] = ()
+    capabilities: frozenset[Capability] = frozenset()
+    limits: Limits = Limits()
+
+    def __init__(self, *, prefix: str = "") -> None:
+        self.prefix = prefix
+
+    # Keys
+
+    def check_key(self, key: str) -> None:
+        """Raise :class:`~backends.errors.InvalidKey` for a key that this backend cannot carry.
+
+        Callers check once, at the edge; the other methods trust their keys.
+        """
+        if not key:
+            raise InvalidKey("A key may not be empty.")
+        try:
+            size = len((self.prefix + key).encode())
+        except UnicodeEncodeError as error:
+            raise InvalidKey("A key must be valid Unicode text.") from error
+        limits = self.limits
+        if limits.max_key_bytes is not None and size > limits.max_key_bytes:
+            own = size - len(self.prefix.encode())
+            left = limits.max_key_bytes - (size - own)
+            raise InvalidKey(f"The key is {own} bytes long; {self.label} takes at most {left}.")
+        if limits.forbidden_in_key is not None and limits.forbidden_in_key.search(key):
+            raise InvalidKey(f"A key for {self.label} may not contain {limits.forbidden_name}.")
+
+    def _stored(self, key: str) -> bytes:
+        """Return the key as the store knows it."""
+        return (self.prefix + key).encode()
+
+    # Reading and writing: every backend
+
+    @abstractmethod
+    def get(self, key: str) -> bytes | Missing:
+        """Return the value, or :data:`MISSING`."""
+
+    @abstractmethod
+    def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """Return the values of those keys that are there."""
+
+    @abstractmethod
+    def set(self, key: str, value: bytes, ttl: float | None) -> None:
+        """Store, overwriting."""
+
+    @abstractmethod
+    def add(self, key: str, value: bytes, ttl: float | None) -> bool:
+        """Store if the key is absent, in one atomic step; return whether it was."""
+
+    @abstractmethod
+    def replace(self, key: str, value: bytes, ttl: float | None) -> bool:
+        """Store if the key is there, in one atomic step; return whether it was."""
+
+    @abstractmethod
+    def delete(self, key: str) -> bool:
+        """Delete; return whether the key was there."""
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Delete every key of this object.
+
+        Needs ``FLUSH_PREFIX`` where a prefix is set.
+        """
+
+    def set_many(self, items: Sequence[Item]) -> list[Literal[True] | BackendError]:
+        """Store in order, so that the last of two equal keys wins.
+
+        :return: one outcome an item: ``True``, or why it is not known to be stored.
+        """
+
+        def store(item: Item) -> Literal[True]:
+            self.set(*item)
+            return True
+
+        return _each(store, items)
+
+    def delete_many(self, keys: Sequence[str]) -> list[bool | BackendError]:
+        """Delete in order; one outcome a key, as :meth:`delete` gives or raises it."""
+        return _each(self.delete, keys)
+
+    # Abilities behind a flag
+
+    def get_with_token(self, key: str) -> Found | Missing:
+        """Return the value and its token. ``COMPARE_AND_SET``."""
+        raise self._unsupported(Capability.COMPARE_AND_SET)
+
+    def compare_and_set(self, key: str, value: bytes, token: Any, ttl: float | None) -> bool:
+        """Store if nothing was stored since ``token`` was read. ``COMPARE_AND_SET``."""
+        raise self._unsupported(Capability.COMPARE_AND_SET)
+
+    def compare_and_delete(self, key: str, token: Any) -> bool:
+        """Delete if nothing was stored since ``token`` was read. ``COMPARE_AND_SET``."""
+        raise self._unsupported(Capability.COMPARE_AND_SET)
+
+    def get_and_delete(self, key: str) -> bytes | Missing:
+        """Return the value and delete it; of several callers one gets it. ``GET_AND_DELETE``."""
+        raise self._unsupported(Capability.GET_AND_DELETE)
+
+    def touch(self, key: str, ttl: float | None) -> bool:
+        """Give a new lifetime and leave the value; return whether the key is there. ``TOUCH``."""
+        raise self._unsupported(Capability.TOUCH)
+
+    def increment(self, key: str, delta: int) -> int | Missing:
+        """Add ``delta`` (negative too) to a stored number and leave its lifetime. ``INCREMENT``.
+
+        Counting down stops at ``limits.min_count``.
+
+        :raises NotAnInteger: the value is no integer within ``limits``, or the count would
+            pass ``limits.max_count``; nothing changed.
+        """
+        raise self._unsupported(Capability.INCREMENT)
+
+    def list_keys(
+        self, prefix: str, limit: int, cursor: str | None
+    ) -> tuple[list[str], str | None]:
+        """Return up to ``limit`` keys that start with ``prefix``, and the next page's cursor.
+
+        A key that is there from the first page to the last is listed once. ``LIST_KEYS``.
+
+        :raises InvalidCursor: the cursor did not come from this method.
+        """
+        raise self._unsupported(Capability.LIST_KEYS)
+
+    def close(self) -> None:  # noqa: B027 (most backends have nothing to close)
+        """Close all connections of this process. The object stays usable."""
+
+    def _unsupported(self, capability: Capability) -> Unsupported:
+        return Unsupported(self.label, capability)
+
+
+def count_from(value: bytes, delta: int, limits: Limits) -> int:
+    """Return the number that counting makes of a stored value.
+
+    For backends that count themselves; :meth:`Backend.increment` says the rules.
+
+    :raises NotAnInteger: the value is no integer within the limits, or the count passes them.
+    """
+    text = value.strip()
+    lowest, highest = limits.min_count, limits.max_count
+    if not _INTEGER.fullmatch(text) or not lowest <= int(text) <= highest:
+        raise NotAnInteger(f"The stored value is not a whole number from {lowest} to {highest}.")
+    number = max(lowest, int(text) + delta)
+    if number > highest:
+        raise NotAnInteger(f"The count would pass {highest}.")
+    return number
+
+
+def _each(work: Callable[[Any], T], things: Sequence[Any]) -> list[T | BackendError]:
+    """Do ``work`` on each thing; after the backend is gone, wait for it no more."""
+    outcomes: list[T | BackendError] = []
+    gone: Unavailable | None = None
+    for thing in things:
+        if gone is not None:
+            outcomes.append(gone)
+            continue
+        try:
+            outcomes.append(work(thing))
+        except Unavailable as error:
+            gone = error
+            outcomes.append(error)
+        except BackendError as error:
+            outcomes.append(error)
+    return outcomes

@@ -1,0 +1,91 @@
+"""The error family of the backends.
+
+Every exception of a driver becomes one of these before it leaves the backend's
+room, and keeps its cause::
+
+    BackendError
+    ├── Refused                 the request is at fault; the backend is well
+    │   ├── InvalidKey          empty, too long, or of forbidden characters
+    │   ├── InvalidCursor       a listing cursor that this backend did not make
+    │   ├── NotAnInteger        counting on a value that is no integer in range
+    │   └── Unsupported         an ability that this backend does not have
+    └── Failed                  the request is well; the backend is at fault
+        ├── Unavailable         no server, no connection, or a broken one
+        │   └── Timeout         it did not answer in time
+        ├── AuthenticationFailed
+        ├── OutOfMemory         memory or disk full, nothing may be evicted
+        └── ValueTooLarge       the server or the file takes no value this size
+    DriverMissing               the driver's package is not installed
+    InvalidOption               a setting that the backend cannot work with
+
+``DriverMissing`` and ``InvalidOption`` stop the start; the others answer a call.
+"""
+
+from __future__ import annotations
+
+from backends.capabilities import Capability
+
+
+class BackendError(Exception):
+    """Base of all that a backend's methods raise. ``str()`` of it is safe to show to a client."""
+
+
+class Refused(BackendError):
+    """The call is at fault and would be again; nothing was changed."""
+
+
+class InvalidKey(Refused):
+    """The key is empty, too long, or has characters that this backend cannot carry."""
+
+
+class InvalidCursor(Refused):
+    """The listing cursor was not made by this backend."""
+
+
+class NotAnInteger(Refused):
+    """The stored value, or the count asked for, is no integer in the backend's range."""
+
+
+class Unsupported(Refused):
+    """The backend lacks an ability.
+
+    :param capability: the flag that is off.
+    :param reason: why, where the flag depends on a setting.
+    """
+
+    def __init__(self, label: str, capability: Capability, reason: str = "") -> None:
+        self.capability = capability
+        message = f"{label} cannot {capability.value}"
+        super().__init__(f"{message}: {reason}." if reason else f"{message}.")
+
+
+class Failed(BackendError):
+    """The backend did not do its work; the same call may succeed later."""
+
+
+class Unavailable(Failed):
+    """The backend cannot be reached, or the connection to it broke."""
+
+
+class Timeout(Unavailable):
+    """The backend did not answer within its time limit."""
+
+
+class AuthenticationFailed(Failed):
+    """The backend refused the service's own user name or password."""
+
+
+class OutOfMemory(Failed):
+    """The backend has no room left and may not evict."""
+
+
+class ValueTooLarge(Failed):
+    """The value is over the largest that the backend takes."""
+
+
+class DriverMissing(Exception):
+    """The package that a backend needs is not installed; the message names the extra."""
+
+
+class InvalidOption(Exception):
+    """A setting that the backend cannot work with; the message names it."""

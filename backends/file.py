@@ -1,0 +1,230 @@
+"""The embedded backend: one SQLite file, no server.
+
+Shared by all processes of the machine. A read is one query, a write one transaction. How
+entries expire and are evicted is said in :mod:`backends.file_entries`, what happens to a
+damaged file in :mod:`backends.file_database`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar
+
+from backends.base import MISSING, Backend, Found, Item, Missing, count_from
+from backends.capabilities import Capability, Limits
+from backends.errors import (
+    BackendError,
+    InvalidCursor,
+    InvalidOption,
+    ValueTooLarge,
+)
+from backends.file_database import PAGE_BYTES, Database
+from backends.file_entries import Entries
+from backends.options import DATA_DIR, Option, integer
+
+T = TypeVar("T")
+
+
+class FileBackend(Backend):
+    """A cache in ``<data_dir>/cache.sqlite3``.
+
+    :param data_dir: the directory; made if missing, readable by its owner only.
+    :param max_mb: bound on the file's size in MiB. SQLite's log beside it is usually under
+        4 MiB. A value may take an eighth of the bound at most.
+    :param timeout: how long a write waits for other writers, in seconds.
+    :param clock: Unix time in seconds; for tests.
+    """
+
+    driver = "file"
+    label = "the file backend"
+    service_name = "local"
+    service_type = "cache_local"
+    options: ClassVar[tuple[Option, ...]] = (
+        DATA_DIR,
+        Option(
+            variable="CACHE_FILE_MAX_MB",
+            kind=integer(1, 1024 * 1024),
+            default="256",
+            help="Bound on the embedded cache file, in MiB; the least recently used goes first.",
+            name="max_mb",
+        ),
+    )
+    capabilities = frozenset(Capability)
+
+    def __init__(
+        self,
+        *,
+        data_dir: str,
+        max_mb: int = 256,
+        prefix: str = "",
+        timeout: float = 1.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(prefix=prefix)
+        max_bytes = max_mb * 1024 * 1024
+        self.limits = Limits(max_key_bytes=1024, max_value_bytes=max_bytes // 8)
+        directory = Path(data_dir)
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidOption(
+                f"{DATA_DIR.variable}: {data_dir!r} is no directory and cannot be made one."
+            ) from error
+        self._database = Database(directory / "cache.sqlite3", max_bytes // PAGE_BYTES, timeout)
+        self._entries = Entries(max_bytes // PAGE_BYTES, clock)
+
+    # Reading
+
+    def get(self, key: str) -> bytes | Missing:
+        stored = self._stored(key)
+        value = self._database.read(lambda sqlite: self._entries.get(sqlite, stored))
+        return MISSING if value is None else value
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
+        names = {self._stored(key): key for key in keys}
+        found = self._database.read(
+            lambda sqlite: list(self._entries.get_many(sqlite, list(names)))
+        )
+        return {names[stored]: value for stored, value in found}
+
+    def list_keys(
+        self, prefix: str, limit: int, cursor: str | None
+    ) -> tuple[list[str], str | None]:
+        """Return keys in the order of their bytes; a cursor is the last key of its page."""
+        first = self._stored(prefix)
+        after = None if cursor is None else _decode_cursor(cursor)
+        found = self._database.read(
+            lambda sqlite: self._entries.list_keys(sqlite, first, limit + 1, after)
+        )
+        own = len(self.prefix.encode())
+        page = [stored[own:].decode() for stored in found[:limit]]
+        return page, _encode_cursor(found[limit - 1]) if len(found) > limit else None
+
+    def get_with_token(self, key: str) -> Found | Missing:
+        """Return the value, which is its own token: what matters is what is stored."""
+        value = self.get(key)
+        return MISSING if value is MISSING else Found(value, value)
+
+    # Writing
+
+    def set(self, key: str, value: bytes, ttl: float | None) -> None:
+        self._check_size(value)
+        stored = self._stored(key)
+        self._write(lambda sqlite: self._entries.set(sqlite, stored, value, ttl))
+
+    def set_many(self, items: Sequence[Item]) -> list[Literal[True] | BackendError]:
+        """Store all in one transaction; if the file cannot be written, none of them is stored."""
+
+        def store(sqlite: sqlite3.Connection, item: Item) -> Literal[True] | BackendError:
+            try:
+                self._check_size(item.value)
+            except ValueTooLarge as error:
+                return error
+            self._entries.set(sqlite, self._stored(item.key), item.value, item.ttl)
+            return True
+
+        try:
+            return self._write(lambda sqlite: [store(sqlite, item) for item in items])
+        except BackendError as error:
+            return [error] * len(items)
+
+    def add(self, key: str, value: bytes, ttl: float | None) -> bool:
+        self._check_size(value)
+        stored = self._stored(key)
+        return self._write(lambda sqlite: self._entries.add(sqlite, stored, value, ttl))
+
+    def replace(self, key: str, value: bytes, ttl: float | None) -> bool:
+        return self.compare_and_set(key, value, None, ttl)
+
+    def compare_and_set(self, key: str, value: bytes, token: Any, ttl: float | None) -> bool:
+        self._check_size(value)
+        stored = self._stored(key)
+        return self._write(
+            lambda sqlite: self._entries.update(sqlite, stored, value, ttl, expected=token)
+        )
+
+    def touch(self, key: str, ttl: float | None) -> bool:
+        stored = self._stored(key)
+        return self._write(lambda sqlite: self._entries.touch(sqlite, stored, ttl))
+
+    def increment(self, key: str, delta: int) -> int | Missing:
+        """Count in one transaction, on 64 bits with a sign."""
+        stored = self._stored(key)
+
+        def count(sqlite: sqlite3.Connection) -> int | Missing:
+            value = self._entries.get(sqlite, stored)
+            if value is None:
+                return MISSING
+            number = count_from(value, delta, self.limits)
+            self._entries.overwrite(sqlite, stored, str(number).encode())
+            return number
+
+        return self._write(count)
+
+    def delete(self, key: str) -> bool:
+        stored = self._stored(key)
+        return self._write(lambda sqlite: self._entries.delete(sqlite, stored))
+
+    def delete_many(self, keys: Sequence[str]) -> list[bool | BackendError]:
+        """Delete all in one transaction; if the file cannot be written, none is deleted."""
+        stored = [self._stored(key) for key in keys]
+        try:
+            return self._write(lambda sqlite: [self._entries.delete(sqlite, key) for key in stored])
+        except BackendError as error:
+            return [error] * len(keys)
+
+    def compare_and_delete(self, key: str, token: Any) -> bool:
+        stored = self._stored(key)
+        return self._write(lambda sqlite: self._entries.delete(sqlite, stored, expected=token))
+
+    def get_and_delete(self, key: str) -> bytes | Missing:
+        stored = self._stored(key)
+
+        def take(sqlite: sqlite3.Connection) -> bytes | Missing:
+            value = self._entries.get(sqlite, stored)
+            if value is None:
+                return MISSING
+            self._entries.delete(sqlite, stored)
+            return value
+
+        return self._write(take)
+
+    def flush(self) -> None:
+        prefix = self.prefix.encode()
+        self._write(lambda sqlite: self._entries.flush(sqlite, prefix))
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        def transaction(sqlite: sqlite3.Connection) -> T:
+            self._entries.tidy(sqlite)
+            return work(sqlite)
+
+        return self._database.write(transaction)
+
+    def _check_size(self, value: bytes) -> None:
+        limit = self.limits.max_value_bytes or 0
+        if len(value) > limit:
+            raise ValueTooLarge(
+                f"SERVER_ERROR object too large for cache: {len(value)} bytes, where "
+                f"{limit} are allowed (an eighth of CACHE_FILE_MAX_MB). "
+                "What was stored under this key stays."
+            )
+
+
+def _encode_cursor(key: bytes) -> str:
+    return base64.urlsafe_b64encode(key).decode().rstrip("=")
+
+
+def _decode_cursor(cursor: str) -> bytes:
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        return base64.b64decode(padded, altchars=b"-_", validate=True)
+    except (UnicodeEncodeError, binascii.Error) as error:
+        raise InvalidCursor("The cursor is not one that this service gave.") from error

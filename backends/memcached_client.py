@@ -1,0 +1,213 @@
+"""pylibmc made trustworthy: exact reads, known failures, raw bytes.
+
+pylibmc reads a broken connection as a miss, and inflates what is flagged as compressed
+before anybody can look at it. So values are read here through libmemcached itself, the
+library that pylibmc carries, on pylibmc's own connection: its public calls tell whether a
+reply was whole (``memcached_last_error``) and give each value as it is stored, whatever
+its flags say. All other commands are pylibmc's own methods, which do report a failure.
+
+One case libmemcached cannot tell: a server at its connection limit greets a new
+connection with an error that reads like an empty reply. So a new connection, and one that
+was idle, is tried with a harmless command first (:meth:`Client.probe`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import glob
+import os
+import re
+import time
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+# The SASL library that pylibmc's ready-made files carry looks for its plugins where the
+# system of their maker had them. It reads this once, when it is loaded.
+os.environ.setdefault("SASL_PATH", ":".join(glob.glob("/usr/lib/*/sasl2")))
+
+import _pylibmc
+import pylibmc
+
+from backends.memcached_errors import NOT_FOUND, SUCCESS, CommandFailed
+
+# A server closes a connection that was idle for a second or more, never sooner.
+IDLE_SECONDS: Final = 0.5
+PROBE_KEY: Final = b"cacheapi:probe"
+
+_library = ctypes.CDLL(_pylibmc.__file__)
+_pointer, _size, _code = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+
+
+def _function(name: str, result: Any, *arguments: Any) -> Any:
+    function = getattr(_library, name)
+    function.restype = result
+    function.argtypes = arguments
+    return function
+
+
+_server_count = _function("memcached_server_count", ctypes.c_uint32, _pointer)
+_last_error = _function("memcached_last_error", _code, _pointer)
+_mget = _function(
+    "memcached_mget",
+    _code,
+    _pointer,
+    ctypes.POINTER(ctypes.c_char_p),
+    ctypes.POINTER(_size),
+    _size,
+)
+_fetch_result = _function(
+    "memcached_fetch_result", _pointer, _pointer, _pointer, ctypes.POINTER(_code)
+)
+_result_free = _function("memcached_result_free", None, _pointer)
+_result_key = _function("memcached_result_key_value", _pointer, _pointer)
+_result_key_length = _function("memcached_result_key_length", _size, _pointer)
+_result_value = _function("memcached_result_value", _pointer, _pointer)
+_result_length = _function("memcached_result_length", _size, _pointer)
+_result_cas = _function("memcached_result_cas", ctypes.c_uint64, _pointer)
+
+
+class Stored(NamedTuple):
+    """A value as the server has it, and the unique number of its last store."""
+
+    value: bytes
+    cas: int
+
+
+class _RawClient(pylibmc.Client):  # type: ignore[misc]
+    """Store bytes as they are; read nothing: pylibmc's own reading interprets flags."""
+
+    def serialize(self, value: bytes) -> tuple[bytes, int]:
+        return value, 0
+
+
+class Client:
+    """The connections of one thread to a list of servers.
+
+    :param servers: ``host:port:weight`` each.
+    :param timeout: bound on connecting and on each reply, in seconds.
+    """
+
+    def __init__(
+        self, servers: Sequence[str], timeout: float, username: str | None, password: str | None
+    ) -> None:
+        milliseconds = max(1, round(timeout * 1000))
+        behaviors = {
+            "tcp_nodelay": 1,
+            "tcp_keepalive": 1,
+            "ketama_weighted": 1,
+            "cas": 1,
+            "connect_timeout": milliseconds,
+            # The only bound on a reply; receive_timeout and send_timeout do nothing.
+            "_poll_timeout": milliseconds,
+        }
+        self._servers = len(servers)
+        self.pooled = self._servers > 1
+        if self.pooled:
+            behaviors |= {
+                "remove_failed": 1,
+                "failure_limit": 1,
+                "retry_timeout": 1,
+                # 0, the default, leaves a server that came back out for ever.
+                "dead_timeout": 5,
+            }
+
+        def connect() -> _RawClient:
+            return _RawClient(
+                list(servers),
+                behaviors=behaviors,
+                binary=username is not None,
+                username=username,
+                password=password,
+            )
+
+        self._connect = connect
+        self._open()
+
+    def probe(self) -> None:
+        """Prove the connection, if it is new or was idle, by a count on an absent key.
+
+        :raises CommandFailed: the server does not answer.
+        """
+        if time.monotonic() - self._proven_at < IDLE_SECONDS:
+            return
+        try:
+            self.command("incr", PROBE_KEY, 0)
+        except CommandFailed as error:
+            if not error.answered:
+                raise
+        self.proven()
+
+    def proven(self) -> None:
+        """Note that the server answered just now."""
+        self._proven_at = time.monotonic()
+
+    def reset(self) -> None:
+        """Forget the connection, and that its server was down, so that its return is noticed.
+
+        In a pool, libmemcached's knowledge of which server is dead is kept.
+        """
+        if self.pooled:
+            self._proven_at = 0.0
+        else:
+            self._open()
+
+    def _open(self) -> None:
+        # A new client: closing the old one's connection does not always clear what it knows.
+        self._pylibmc = self._connect()
+        self._handle = _handle(self._pylibmc, self._servers)
+        self._proven_at = 0.0
+
+    def read_many(self, keys: Sequence[bytes]) -> dict[bytes, Stored]:
+        """Return what the servers have; a key is absent only if its server said so.
+
+        :raises CommandFailed: any reply was not whole.
+        """
+        count = len(keys)
+        array = (ctypes.c_char_p * count)(*keys)
+        lengths = (_size * count)(*map(len, keys))
+        found: dict[bytes, Stored] = {}
+        code = _code()
+        _mget(self._handle, array, lengths, count)
+        # Also after an error: another server's replies must be taken off their connection.
+        while result := _fetch_result(self._handle, None, ctypes.byref(code)):
+            key = ctypes.string_at(_result_key(result), _result_key_length(result))
+            length = _result_length(result)
+            value = ctypes.string_at(_result_value(result), length) if length else b""
+            found[key] = Stored(value, _result_cas(result))
+            _result_free(result)
+        error = _last_error(self._handle)
+        if error not in (SUCCESS, NOT_FOUND):
+            raise CommandFailed(error, reading=True)
+        return found
+
+    def command(self, name: str, *arguments: Any) -> Any:
+        """Run one of pylibmc's commands and return its result.
+
+        :raises CommandFailed: with libmemcached's code.
+        """
+        try:
+            return getattr(self._pylibmc, name)(*arguments)
+        except pylibmc.Error as error:
+            raise CommandFailed(self._code_of(error)) from error
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pylibmc.disconnect_all()
+
+    def _code_of(self, error: pylibmc.Error) -> int:
+        if match := re.match(r"error (\d+) ", str(error)):
+            return int(match[1])
+        code = getattr(error, "retcode", None) or _last_error(self._handle)
+        return int(code)
+
+
+def _handle(client: pylibmc.Client, servers: int) -> int:
+    """Return libmemcached's ``memcached_st *`` of a pylibmc client.
+
+    It is the first field of the C object, after what every Python object has.
+    """
+    field = id(client) + object.__basicsize__
+    handle = ctypes.c_void_p.from_address(field).value
+    if handle is None or _server_count(handle) != servers:
+        raise RuntimeError(f"pylibmc {pylibmc.__version__} is laid out in an unknown way")
+    return handle

@@ -1,0 +1,74 @@
+"""Settings as data: one :class:`Option` a setting, with its type, default and help.
+
+A backend lists the options that its constructor takes; the service adds its own. The
+table of all of them checks the environment at start and is what the README shows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kind:
+    """A type of setting.
+
+    :ivar allowed: what a value may be, as an error message says it.
+    :ivar parse: text to value; raises :class:`ValueError` for what is not allowed.
+    """
+
+    allowed: str
+    parse: Callable[[str], Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Option:
+    """One setting.
+
+    :ivar variable: its name in the environment.
+    :ivar default: its text when it is not set; ``None`` where it has none.
+    :ivar name: the argument of the backend's constructor that takes it; empty for the
+        service's own settings.
+    :ivar secret: never shown, logged or echoed.
+    """
+
+    variable: str
+    kind: Kind
+    default: str | None
+    help: str
+    name: str = ""
+    secret: bool = False
+
+
+TEXT = Kind("any text", str)
+
+
+def integer(lowest: int, highest: int) -> Kind:
+    """Make the kind of whole numbers from ``lowest`` to ``highest``."""
+
+    def parse(text: str) -> int:
+        number = int(text)
+        if not lowest <= number <= highest:
+            raise ValueError(text)
+        return number
+
+    return Kind(f"a whole number from {lowest} to {highest}", parse)
+
+
+def _directory(text: str) -> str:
+    if "\0" in text:
+        raise ValueError(text)
+    return text
+
+
+DIRECTORY = Kind("the path of a directory", _directory)
+
+DATA_DIR = Option(
+    variable="CACHEAPI_DATA_DIR",
+    kind=DIRECTORY,
+    default="var",
+    help="Directory of the embedded cache file and of the generated API key; made if missing.",
+    name="data_dir",
+)
