@@ -1,0 +1,123 @@
+"""cacheapi: a cache over HTTP."""
+
+from __future__ import annotations
+
+import logging
+from importlib.metadata import PackageNotFoundError, version
+
+from flask import Flask, current_app, request
+from flask_smorest import Api
+from werkzeug.routing import BaseConverter
+
+from backends import registry
+from backends.errors import DriverMissing, InvalidOption
+from cacheapi.auth import HEADER, PARAMETER, KeyRing, load_keys
+from cacheapi.blueprints import EXTENSION, catalogue, collection, entry, pages
+from cacheapi.errors import register_error_handlers
+from cacheapi.http import MethodTunnel, check_request
+from cacheapi.schemas.errors import ErrorSchema
+from cacheapi.services import CacheService
+from cacheapi.settings import Settings as Settings
+from cacheapi.settings import SettingsError as SettingsError
+from cacheapi.settings import load as load
+
+try:
+    __version__ = version("cacheapi")
+except PackageNotFoundError:  # Run from a checkout.
+    __version__ = "0.1.0"
+
+log = logging.getLogger(__name__)
+
+SYSTEM_CACHE = "cache"
+
+
+class KeyConverter(BaseConverter):
+    """The rest of the path, slashes and all; an empty key is the service's to refuse."""
+
+    regex = r"[\s\S]*"
+    part_isolating = False
+
+
+class _Api(Api):  # type: ignore[misc]
+    """flask-smorest with the one shape of an error."""
+
+    ERROR_SCHEMA = ErrorSchema
+
+
+def create_app(config: Settings | None = None) -> Flask:
+    """Make the WSGI application. This is the one place where things are put together.
+
+    Opens no connection, so that the application can be made before a fork.
+
+    :param config: the settings; by default those of the environment and ``.env``.
+    :raises SettingsError: it cannot start with these settings; one line says why.
+    """
+    settings = load() if config is None else config
+    for warning in settings.warnings:
+        log.warning("%s", warning)
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings["CACHEAPI_MAX_BODY_MB"] * 1024 * 1024
+    app.url_map.converters["key"] = KeyConverter
+    # "a//b" is a key, and not another way to write "a/b".
+    app.url_map.merge_slashes = False
+    app.wsgi_app = MethodTunnel(app.wsgi_app)  # type: ignore[method-assign]
+    keys = KeyRing(load_keys(settings))
+
+    @app.before_request
+    def admit() -> None:
+        keys.admit(request, current_app.view_functions.get(request.endpoint or ""))
+        check_request(request)
+
+    app.extensions[EXTENSION] = system_cache(settings)
+    api = _describe(app)
+    api.register_converter(KeyConverter, lambda converter: {"type": "string", "minLength": 1})
+    for blueprint in (catalogue.blueprint, collection.blueprint, entry.blueprint):
+        api.register_blueprint(blueprint)
+    app.register_blueprint(pages.blueprint)
+    register_error_handlers(app)
+    return app
+
+
+def system_cache(settings: Settings) -> dict[str, CacheService]:
+    """Return the system cache by its two names: ``cache``, and its driver's own.
+
+    :raises SettingsError: the driver's package is missing, or it cannot work with a setting.
+    """
+    driver = settings["CACHE_DRIVER"]
+    try:
+        backend = registry.create(driver, settings)
+    except (DriverMissing, InvalidOption) as error:
+        raise SettingsError(str(error)) from error
+    return {
+        name: CacheService(
+            name,
+            backend,
+            default_ttl=settings["CACHE_DEFAULT_TTL"],
+            label="System cache",
+            description=f"The cache that CACHE_DRIVER={driver} selects.",
+        )
+        for name in (SYSTEM_CACHE, backend.service_name)
+    }
+
+
+def _describe(app: Flask) -> Api:
+    app.config.update(
+        API_TITLE="cacheapi",
+        API_VERSION=__version__,
+        OPENAPI_VERSION="3.0.3",
+        OPENAPI_URL_PREFIX="/api/v2/docs",
+        OPENAPI_JSON_PATH="openapi.json",
+    )
+    schemes = {
+        "apiKey": {"type": "apiKey", "in": "header", "name": HEADER},
+        "apiKeyParameter": {"type": "apiKey", "in": "query", "name": PARAMETER},
+        "bearer": {"type": "http", "scheme": "bearer"},
+    }
+    return _Api(
+        app,
+        spec_kwargs={
+            "info": {"description": "A cache over HTTP: JSON values under keys."},
+            "components": {"securitySchemes": schemes},
+            "security": [{name: []} for name in schemes],
+        },
+    )

@@ -1,0 +1,217 @@
+"""``/api/v2/{service}``: several keys at once, listing, flush."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from flask import Response, request
+from flask.views import MethodView
+from flask_smorest import Blueprint
+from marshmallow import ValidationError
+
+from backends.base import MISSING
+from backends.capabilities import Capability
+from backends.errors import BackendError, InvalidKey, Unavailable, Unsupported
+from cacheapi.blueprints import documentation as doc
+from cacheapi.blueprints import find_service
+from cacheapi.blueprints.entry import entry_text, invalid_body
+from cacheapi.codec import encode
+from cacheapi.errors import RETRY_AFTER_SECONDS, ApiError
+from cacheapi.http import TUNNELLED, Query, json_response, read_document
+from cacheapi.schemas.cache import (
+    EntriesSchema,
+    OutcomesSchema,
+    PairSchema,
+    StoreSchema,
+    SuccessSchema,
+)
+from cacheapi.services import MAX_PAGE, CacheService, Pair
+
+blueprint = Blueprint("Several keys", __name__, url_prefix="/api/v2")
+
+
+@blueprint.route("/<service>", parameters=[doc.SERVICE])
+class Collection(MethodView):
+    """All of a service."""
+
+    @blueprint.doc(
+        operationId="getMany",
+        parameters=[
+            doc.KEYS,
+            doc.ONE_KEY,
+            doc.query("prefix", "string", "List only keys that start with this."),
+            doc.query(
+                "limit", "integer", "Keys in a page.", minimum=1, maximum=MAX_PAGE, default=100
+            ),
+            doc.query("cursor", "string", "`meta.next` of the page before."),
+        ],
+    )
+    @blueprint.response(200, EntriesSchema, description="The entries; or a page of keys.")
+    @doc.errors(blueprint)
+    def get(self, service: str) -> Response:
+        """Get several values, or list keys.
+
+        With `keys` or `key`: the values, in the order asked; an absent key is in
+        `meta.missing`. Without: a page of keys, where the backend can list them.
+        """
+        cache = find_service(service)
+        query = Query(request)
+        keys = _listed_keys() if TUNNELLED in request.environ else None
+        keys = query.keys() if keys is None else keys
+        if keys is None:
+            return _list_keys(cache, query)
+        _check_keys(cache, keys)
+        found = cache.get_many(keys)
+        entries = ",".join(entry_text(key, found[key]) for key in keys if key in found)
+        missing = encode([key for key in keys if key not in found])
+        return json_response(f'{{"resource":[{entries}],"meta":{{"missing":{missing}}}}}')
+
+    @blueprint.doc(
+        operationId="store",
+        parameters=[doc.TTL, doc.FOREVER, doc.TUNNEL],
+        requestBody=doc.body(
+            StoreSchema,
+            PairSchema,
+            examples={
+                "store a value": {
+                    "resource": [{"key": "user:123:name", "value": "John Doe", "ttl": 3600}]
+                },
+                "store JSON data": {
+                    "resource": [
+                        {
+                            "key": "config:app",
+                            "value": {
+                                "theme": "dark",
+                                "language": "en",
+                                "features": ["analytics", "reporting"],
+                            },
+                            "ttl": 86400,
+                        }
+                    ]
+                },
+                "a bare pair": {"key": "user:123:name", "value": "John Doe"},
+            },
+        ),
+    )
+    @blueprint.response(201, OutcomesSchema, description="All are stored.")
+    @doc.errors(blueprint, 413, 415)
+    def post(self, service: str) -> Response:
+        """Store one or more values, overwriting.
+
+        A bad item stores nothing of the batch. Of two equal keys the last wins.
+        """
+        cache = find_service(service)
+        pairs = _pairs(cache, read_document(request))
+        outcomes = cache.set_many(pairs)
+        return _outcomes([pair.key for pair in pairs], outcomes, 201)
+
+    @blueprint.doc(operationId="deleteMany", parameters=[doc.KEYS, doc.ONE_KEY])
+    @blueprint.response(
+        200,
+        {"oneOf": [OutcomesSchema, SuccessSchema]},
+        description="What became of each key; or of the flush.",
+    )
+    @doc.errors(blueprint, 413, 415)
+    def delete(self, service: str) -> Response:
+        """Delete several keys, or all.
+
+        With `keys` or `key`, those. Without, the service is **flushed**: every key goes.
+        """
+        cache = find_service(service)
+        # A list in the body counts without a tunnel too: to overlook it would flush all.
+        keys = _listed_keys()
+        keys = Query(request).keys() if keys is None else keys
+        if keys is None:
+            cache.flush()
+            return json_response('{"success":true}')
+        _check_keys(cache, keys)
+        return _outcomes(keys, cache.delete_many(keys), 200)
+
+
+def _listed_keys() -> list[str] | None:
+    """Return the keys of a body ``{"resource": ["key", …]}``; ``None`` where there is no body.
+
+    :raises ApiError: 400; the body is something else.
+    """
+    document = read_document(request, required=False)
+    if document is MISSING:
+        return None
+    keys = document.get("resource") if isinstance(document, dict) else None
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise ApiError(400, 'The body must be {"resource": ["key", …]}.')
+    return keys
+
+
+def _check_keys(cache: CacheService, keys: Sequence[str]) -> None:
+    """Refuse a list of keys that is empty or has a bad one, naming each.
+
+    :raises ApiError: 400.
+    """
+    if not keys:
+        raise ApiError(400, "The list of keys is empty.")
+    details = []
+    for index, key in enumerate(keys):
+        try:
+            cache.check_key(key)
+        except InvalidKey as error:
+            details.append({"index": index, "field": "key", "message": str(error)})
+    if details:
+        raise ApiError(
+            400, f"Key {details[0]['index']}: {details[0]['message']}", context={"errors": details}
+        )
+
+
+def _list_keys(cache: CacheService, query: Query) -> Response:
+    limit = query.integer("limit", 1, MAX_PAGE, 100)
+    try:
+        keys, following = cache.list_keys(query.text("prefix") or "", limit, query.text("cursor"))
+    except Unsupported as error:
+        if error.capability is not Capability.LIST_KEYS:
+            raise
+        raise ApiError(
+            400, f"{error} Ask for keys by name: ?keys=first,second or /{{key}}."
+        ) from error
+    body = {"resource": [{"key": key} for key in keys], "meta": {"next": following}}
+    return json_response(encode(body))
+
+
+def _pairs(cache: CacheService, document: Any) -> list[Pair]:
+    """Return the pairs of a body, ``{"resource": […]}`` or one bare pair.
+
+    :raises ApiError: 400; names each bad item, and nothing may be stored.
+    """
+    items = document
+    if isinstance(document, dict):
+        items = document.get("resource", [document])
+        if "resource" in document and len(document) > 1:
+            raise ApiError(400, "Beside resource the body may have no other member.")
+    if not isinstance(items, list):
+        raise ApiError(400, 'The body must be {"resource": [{"key": …, "value": …}, …]}.')
+    if not items:
+        raise ApiError(400, "resource is empty: there is nothing to store.")
+    try:
+        loaded = PairSchema(cache.check_key, many=True).load(items)
+    except ValidationError as error:
+        raise invalid_body(error) from error
+    query_ttl = Query(request).ttl()
+    default = None if query_ttl is MISSING else query_ttl
+    return [Pair(item["key"], item["value"], item.get("ttl", default)) for item in loaded]
+
+
+def _outcomes(
+    keys: Sequence[str], outcomes: Sequence[bool | BackendError], status: int
+) -> Response:
+    """Answer a batch: success, or a 500 that tells what became of every item."""
+    resource = []
+    failure: BackendError | None = None
+    for key, outcome in zip(keys, outcomes, strict=True):
+        if isinstance(outcome, BackendError):
+            failure = failure or outcome
+            resource.append({"key": key, "success": False, "message": str(outcome)})
+        else:
+            resource.append({"key": key, "success": outcome})
+    if failure is None:
+        return json_response(encode({"resource": resource}), status)
+    retry = {"Retry-After": RETRY_AFTER_SECONDS} if isinstance(failure, Unavailable) else {}
+    raise ApiError(500, str(failure), context={"resource": resource}, headers=retry)

@@ -1,0 +1,231 @@
+"""JSON in, JSON out, and nothing lost on the way.
+
+A client's value is stored as the JSON text that it sent, to the letter: no integer is too
+long, no fraction is rounded, and it costs no decoding to give it back. What another
+program stored comes back as JSON if it is JSON, as a string if it is text, else as base64.
+Nothing that was read is executed or unpickled.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+MAX_DEPTH: Final = 512
+# {"resource": [{"value": …}]}
+DOCUMENT_LEVELS: Final = 3
+_WHITE_SPACE: Final = " \t\n\r"
+
+# A string that never ends is one token too: else each quote in it would be tried as a start.
+_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+_SPACES = re.compile(r"[ \t\n\r]*")
+
+
+class InvalidJson(ValueError):
+    """The text is no JSON, or JSON that has no value of the kind that can be stored."""
+
+
+class Text(str):
+    """A JSON text that was found valid, as it was sent."""
+
+    __slots__ = ()
+
+
+class Value(NamedTuple):
+    """A stored value as a client gets it.
+
+    :ivar json: its JSON text.
+    :ivar encoding: ``"base64"`` where ``json`` is a string that stands for other bytes.
+    """
+
+    json: str
+    encoding: str | None = None
+
+    @property
+    def etag(self) -> str:
+        """A strong validator: equal for equal values only (RFC 9110, section 8.8.3)."""
+        mark = b"b" if self.encoding else b"j"
+        return hashlib.blake2b(mark + self.json.encode(), digest_size=16).hexdigest()
+
+
+def encode(value: Any) -> str:
+    """Return the JSON text of a Python value.
+
+    :raises InvalidJson: it has a part that JSON has no text for.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text.encode()
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InvalidJson("The value has no JSON text.") from error
+    return text
+
+
+def error_text(status: int, message: str, context: Mapping[str, Any] | None = None) -> str:
+    """Return the one shape of an error, as JSON text.
+
+    :param context: details for programs; JSON values.
+    """
+    error = {"code": status, "context": context, "message": message, "status_code": status}
+    return encode({"error": error})
+
+
+def read_stored(stored: bytes) -> Value:
+    """Return what a cache holds as a client gets it, whoever stored it."""
+    try:
+        text = stored.decode()
+    except UnicodeDecodeError:
+        return Value(f'"{base64.b64encode(stored).decode()}"', "base64")
+    try:
+        _LENIENT.decode(text)
+    except (ValueError, RecursionError):
+        return Value(json.dumps(text, ensure_ascii=False))
+    return Value(text.strip(_WHITE_SPACE))
+
+
+def parse_document(body: bytes) -> Any:
+    """Parse a request body; each member ``value`` stays a :class:`Text`.
+
+    Of members with the same name the last counts.
+
+    :raises InvalidJson: not UTF-8, not JSON, a number that is not finite, a lone
+        surrogate, or nested deeper than :data:`MAX_DEPTH`.
+    """
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidJson(f"The body is not UTF-8: byte {error.start} is wrong.") from error
+    _check_depth(text)
+    try:
+        start = _skip(text, 0)
+        document, end = _parse(text, start, levels=DOCUMENT_LEVELS)
+        end = _skip(text, end)
+        if end != len(text):
+            raise json.JSONDecodeError("Extra data", text, end)
+    except json.JSONDecodeError as error:
+        raise InvalidJson(
+            f"The body is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+        ) from error
+    if _SURROGATE_ESCAPE.search(text):
+        _check_surrogates(text)
+    return document
+
+
+def _parse(text: str, start: int, levels: int) -> tuple[Any, int]:
+    """Parse the JSON value at ``start``, looking for members to keep so many levels deep."""
+    first = text[start : start + 1]
+    if levels and first == "{":
+        return _parse_object(text, start + 1, levels - 1)
+    if levels and first == "[":
+        return _parse_array(text, start + 1, levels - 1)
+    return _STRICT.raw_decode(text, start)
+
+
+def _parse_text(text: str, start: int) -> tuple[Text, int]:
+    _, end = _STRICT.raw_decode(text, start)
+    return Text(text[start:end]), end
+
+
+def _parse_object(text: str, index: int, levels: int) -> tuple[dict[str, Any], int]:
+    members: dict[str, Any] = {}
+    index = _skip(text, index)
+    if text[index : index + 1] == "}":
+        return members, index + 1
+    while True:
+        if text[index : index + 1] != '"':
+            raise json.JSONDecodeError("Expecting a name in double quotes", text, index)
+        name, index = _STRICT.raw_decode(text, index)
+        index = _skip(text, index)
+        if text[index : index + 1] != ":":
+            raise json.JSONDecodeError("Expecting ':'", text, index)
+        index = _skip(text, index + 1)
+        if name == "value":
+            members[name], index = _parse_text(text, index)
+        else:
+            members[name], index = _parse(text, index, levels)
+        index, more = _next(text, index, "}")
+        if not more:
+            return members, index
+
+
+def _parse_array(text: str, index: int, levels: int) -> tuple[list[Any], int]:
+    elements: list[Any] = []
+    index = _skip(text, index)
+    if text[index : index + 1] == "]":
+        return elements, index + 1
+    while True:
+        element, index = _parse(text, index, levels)
+        elements.append(element)
+        index, more = _next(text, index, "]")
+        if not more:
+            return elements, index
+
+
+def _next(text: str, index: int, closing: str) -> tuple[int, bool]:
+    """Step over the comma or the closing bracket after an element."""
+    index = _skip(text, index)
+    found = text[index : index + 1]
+    if found == closing:
+        return index + 1, False
+    if found != ",":
+        raise json.JSONDecodeError(f"Expecting ',' or '{closing}'", text, index)
+    return _skip(text, index + 1), True
+
+
+def _skip(text: str, index: int) -> int:
+    match = _SPACES.match(text, index)
+    assert match is not None
+    return match.end()
+
+
+def _check_depth(text: str) -> None:
+    """Refuse what a parser of limited depth, ours or the reader's, would choke on."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for match in _TOKENS.finditer(text):
+        bracket = match[0]
+        if bracket in "[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise InvalidJson(f"The body is nested deeper than {MAX_DEPTH} levels.")
+        elif bracket in "]}":
+            depth -= 1
+
+
+def _check_surrogates(text: str) -> None:
+    try:
+        json.dumps(_LENIENT.decode(text), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidJson("The body has a lone surrogate, which is no character.") from error
+
+
+def _refuse_constant(name: str) -> Any:
+    raise InvalidJson(f"The body has {name}, which is no JSON value.")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise InvalidJson(f"The body has {text[:40]}, which is too large for a number.")
+    return number
+
+
+def _integer(text: str) -> int:
+    # Longer ones stand in values only, which stay text; in a ttl or a count they are too large.
+    return int(text) if len(text) < 40 else int(text[:40])
+
+
+# Numbers that only pass through are not converted: that would be slow for long ones.
+_LENIENT: Final = json.JSONDecoder(
+    parse_float=lambda text: 0.0, parse_int=lambda text: 0, parse_constant=_refuse_constant
+)
+_STRICT: Final = json.JSONDecoder(
+    parse_float=_finite, parse_int=_integer, parse_constant=_refuse_constant
+)

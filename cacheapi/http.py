@@ -1,0 +1,250 @@
+"""Reading requests: the body, the query, the path, the conditions, the tunnelled method."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from flask import Request, Response, after_this_request
+from werkzeug.http import parse_etags
+
+from backends.base import MISSING, Missing
+from cacheapi.codec import parse_document
+from cacheapi.conditions import Condition
+from cacheapi.errors import ApiError
+from cacheapi.ttl import parse_ttl
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+TUNNEL_HEADER: Final = "HTTP_X_HTTP_METHOD"
+TUNNELLED: Final = "cacheapi.tunnelled"
+TUNNEL_METHODS: Final = ("GET", "PUT", "PATCH", "DELETE")
+
+# How much of a body that is too large is read all the same: so many times the limit.
+DRAINED_LIMITS: Final = 8
+DRAINED_AT_ONCE: Final = 64 * 1024
+DRAIN_SECONDS: Final = 5.0
+DRAIN_PAUSE_SECONDS: Final = 0.5
+
+_TRUE = {"true", "1", "yes", "on"}
+_FALSE = {"false", "0", "no", "off"}
+
+
+class MethodTunnel:
+    """WSGI middleware: a POST with ``X-HTTP-Method`` is the method it names.
+
+    An unknown method is left to :func:`check_request`, so that the error has our shape.
+    """
+
+    def __init__(self, app: WSGIApplication) -> None:
+        self._app = app
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        method = environ.get(TUNNEL_HEADER, "").upper()
+        if environ["REQUEST_METHOD"] == "POST" and method in TUNNEL_METHODS:
+            environ["REQUEST_METHOD"] = method
+            environ[TUNNELLED] = True
+        return self._app(environ, start_response)
+
+
+def check_request(request: Request) -> None:
+    """Refuse what no view should see.
+
+    :raises ApiError: 400; the path is not UTF-8, or the tunnelled method is unknown.
+    """
+    try:
+        # Werkzeug would put U+FFFD for every wrong byte: different keys would become one.
+        request.environ["PATH_INFO"].encode("latin-1").decode()
+    except UnicodeDecodeError as error:
+        raise ApiError(400, "The path is not valid UTF-8.") from error
+    if request.method == "POST" and TUNNEL_HEADER in request.environ:
+        raise ApiError(400, f"X-HTTP-Method must be one of {', '.join(TUNNEL_METHODS)}.")
+
+
+def read_document(request: Request, *, required: bool = True) -> Any:
+    """Return the parsed JSON body; see :func:`~cacheapi.codec.parse_document`.
+
+    :param required: whether no body is an error; else it is :data:`MISSING`.
+    :raises ApiError: 415 for another content type, 400 or 413 as :func:`read_body`.
+    :raises InvalidJson: the body is not JSON that can be stored.
+    """
+    body = read_body(request)
+    if not body and not required:
+        return MISSING
+    if not body:
+        raise ApiError(400, "The request has no body; it needs a JSON document.")
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    if request.mimetype != "application/json" or charset not in ("utf-8", "utf8"):
+        raise ApiError(415, "The body must be JSON in UTF-8: Content-Type: application/json.")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise ApiError(415, "The body may not be compressed.")
+    return parse_document(body)
+
+
+def read_body(request: Request) -> bytes:
+    """Return the whole body, or refuse it.
+
+    A server may hand over a body that was cut short, or stop reading a chunked one at a
+    limit, as if that were all. So its length is checked here.
+
+    :raises ApiError: 413 for a body over the limit, 400 for one that ends too soon.
+    """
+    limit = request.max_content_length
+    assert limit is not None
+    length = request.content_length
+    stream = request.environ["wsgi.input"]
+    try:
+        if length is not None and length > limit:
+            raise _too_large(request, limit)
+        if length is not None:
+            body: bytes = stream.read(length)
+        elif "chunked" in request.headers.get("Transfer-Encoding", "").lower():
+            body = stream.read(limit + 1)
+        else:
+            body = b""
+        if len(body) > limit:
+            raise _too_large(request, limit)
+    except ApiError:
+        raise
+    except Exception as error:
+        # A broken chunk, or a client that went away; each server has its own errors for them.
+        raise ApiError(400, "The body could not be read to its end.") from error
+    if length is not None and len(body) < length:
+        raise ApiError(400, f"The body has {len(body)} bytes of the {length} announced.")
+    return body
+
+
+def _too_large(request: Request, limit: int) -> ApiError:
+    """Return the refusal of a body; what is being sent of it is taken after the answer.
+
+    A client that is still sending when the connection closes would never see the answer.
+    """
+    environ = request.environ
+
+    @after_this_request
+    def take_the_rest(response: Response) -> Response:
+        response.call_on_close(lambda: _drain(environ, DRAINED_LIMITS * limit))
+        return response
+
+    return ApiError(
+        413,
+        f"The body is larger than {limit // (1024 * 1024)} MiB (CACHEAPI_MAX_BODY_MB).",
+        headers={"Connection": "close"},
+    )
+
+
+def _drain(environ: WSGIEnvironment, most: int) -> None:
+    """Read and forget up to ``most`` bytes, for up to :data:`DRAIN_SECONDS`."""
+    deadline = time.monotonic() + DRAIN_SECONDS
+    stream = environ["wsgi.input"]
+    # A client that waits for the answer sends nothing more.
+    if "gunicorn.socket" in environ:
+        environ["gunicorn.socket"].settimeout(DRAIN_PAUSE_SECONDS)
+    with contextlib.suppress(Exception):
+        while most > 0 and time.monotonic() < deadline and stream.read(DRAINED_AT_ONCE):
+            most -= DRAINED_AT_ONCE
+
+
+class Query:
+    """The query parameters, in the order sent."""
+
+    def __init__(self, request: Request) -> None:
+        raw = request.query_string
+        try:
+            unquote_to_bytes(raw).decode()
+            self._pairs = parse_qsl(raw.decode(), keep_blank_values=True, errors="strict")
+        except UnicodeDecodeError as error:
+            raise ApiError(400, "The query is not valid UTF-8.") from error
+
+    def __contains__(self, name: str) -> bool:
+        return any(name == given for given, _ in self._pairs)
+
+    def text(self, name: str) -> str | None:
+        """Return a parameter; the last one of several."""
+        values = [value for given, value in self._pairs if given == name]
+        return values[-1] if values else None
+
+    def flag(self, name: str) -> bool:
+        """Return a yes/no parameter; absent is no.
+
+        :raises ApiError: 400; it is neither.
+        """
+        text = self.text(name)
+        if text is None or text.lower() in _FALSE:
+            return False
+        if text.lower() in _TRUE:
+            return True
+        raise ApiError(400, f"The parameter {name} must be true or false.")
+
+    def integer(self, name: str, lowest: int, highest: int, default: int) -> int:
+        """Return a number; absent is ``default``.
+
+        :raises ApiError: 400; it is no whole number in the range.
+        """
+        text = self.text(name)
+        if text is None:
+            return default
+        if not (text.isascii() and text.isdigit() and len(text) < 10):
+            number = lowest - 1
+        else:
+            number = int(text)
+        if not lowest <= number <= highest:
+            raise ApiError(
+                400, f"The parameter {name} must be a whole number from {lowest} to {highest}."
+            )
+        return number
+
+    def ttl(self) -> int | Missing | None:
+        """Return ``ttl`` and ``forever`` as :func:`~cacheapi.ttl.check_ttl` would; or absence.
+
+        :raises InvalidTtl: the lifetime is no valid one.
+        """
+        if self.flag("forever"):
+            return 0
+        text = self.text("ttl")
+        return MISSING if text is None else parse_ttl(text)
+
+    def keys(self) -> list[str] | None:
+        """Return the keys asked for: ``keys=a,b`` and ``key=``; ``None`` where neither is."""
+        if "keys" not in self and "key" not in self:
+            return None
+        return list(self._split())
+
+    def _split(self) -> Iterator[str]:
+        for name, value in self._pairs:
+            if name == "keys":
+                yield from value.split(",")
+            elif name == "key":
+                yield value
+
+
+def condition(request: Request) -> Condition | None:
+    """Return the request's conditions, ``None`` where it has none."""
+    if_match = request.headers.get("If-Match")
+    if_none_match = request.headers.get("If-None-Match")
+    if if_match is None and if_none_match is None:
+        return None
+    return Condition(
+        if_match=None if if_match is None else parse_etags(if_match),
+        if_none_match=None if if_none_match is None else parse_etags(if_none_match),
+    )
+
+
+def json_response(body: str, status: int = 200, etag: str | None = None) -> Response:
+    """Make a response of a JSON text."""
+    response = Response(body, status, mimetype="application/json")
+    if etag is not None:
+        response.set_etag(etag)
+    return response
+
+
+def not_modified(etag: str) -> Response:
+    """Make the answer to a read whose condition says that the client has the value."""
+    response = Response(status=304)
+    response.set_etag(etag)
+    del response.headers["Content-Type"]
+    return response

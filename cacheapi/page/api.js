@@ -1,0 +1,46 @@
+// Ask for an API key, then show the description of the API with it filled in.
+"use strict";
+
+const page = document.getElementById("api");
+const form = document.getElementById("sign-in");
+const notice = document.getElementById("notice");
+
+async function show(key) {
+  notice.textContent = "Loading …";
+  let response;
+  try {
+    response = await fetch(page.dataset.description, {
+      headers: { "X-DreamFactory-API-Key": key },
+    });
+  } catch (error) {
+    notice.textContent = `The service cannot be reached: ${error.message}`;
+    return;
+  }
+  const answer = await response.json();
+  if (!response.ok) {
+    notice.textContent = answer.error.message;
+    return;
+  }
+  form.remove();
+  const ui = SwaggerUIBundle({
+    spec: answer,
+    domNode: page,
+    deepLinking: true,
+    displayRequestDuration: true,
+    onComplete: () => ui.preauthorizeApiKey("apiKey", key),
+  });
+}
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  show(form.elements.key.value.trim());
+});
+
+const address = new URL(location.href);
+const given = address.searchParams.get("api_key");
+if (given) {
+  // A key is not left in the address bar, the history or a screenshot.
+  address.searchParams.delete("api_key");
+  history.replaceState(null, "", address);
+  show(given);
+}

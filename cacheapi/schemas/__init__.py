@@ -1,0 +1,1 @@
+"""What requests and responses look like; marshmallow checks requests, the API page shows both."""

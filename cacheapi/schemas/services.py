@@ -1,0 +1,20 @@
+"""Services in responses."""
+
+from __future__ import annotations
+
+from marshmallow import Schema, fields
+
+
+class ServiceSchema(Schema):
+    """A service."""
+
+    name = fields.String(required=True, metadata={"example": "cache"})
+    label = fields.String(required=True)
+    description = fields.String(required=True)
+    type = fields.String(required=True, metadata={"example": "cache_local"})
+
+
+class ServicesSchema(Schema):
+    """The services that a key may use."""
+
+    services = fields.List(fields.Nested(ServiceSchema), required=True)

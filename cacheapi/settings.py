@@ -1,0 +1,159 @@
+"""Every setting of the service: one table, from the environment and a ``.env`` file."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from dotenv import dotenv_values
+
+from backends.options import DATA_DIR, TEXT, Kind, Option, integer
+from backends.registry import BUILT_IN, backend_class, drivers
+
+OWN_PREFIXES: Final = ("CACHE_", "CACHEAPI_", "MEMCACHED_")
+
+
+def _driver(text: str) -> str:
+    if text not in drivers():
+        raise ValueError(text)
+    return text
+
+
+def _api_keys(text: str) -> tuple[str, ...]:
+    keys = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not keys or not all(key.isascii() and key.isprintable() and " " not in key for key in keys):
+        raise ValueError
+    return keys
+
+
+CORE: Final = (
+    Option(
+        variable="CACHE_DRIVER",
+        kind=Kind(f"one of {', '.join(drivers())}", _driver),
+        default="file",
+        help="The backend of the system cache, the service `cache`.",
+    ),
+    Option(
+        variable="CACHE_DEFAULT_TTL",
+        kind=integer(0, 52_560_000),
+        default="300",
+        help="Lifetime of values stored without a `ttl`, in **minutes**; 0: they never expire.",
+    ),
+    Option(
+        variable="CACHEAPI_API_KEY",
+        kind=Kind("one or more keys, comma-separated, of printable ASCII characters", _api_keys),
+        default=None,
+        help="API keys. With none set, the first start makes one in `<CACHEAPI_DATA_DIR>/api-key`.",
+        secret=True,
+    ),
+    DATA_DIR,
+    Option(
+        variable="CACHEAPI_MAX_BODY_MB",
+        kind=integer(1, 1024),
+        default="8",
+        help="Largest request body, in MiB.",
+    ),
+    Option(
+        variable="HOST",
+        kind=TEXT,
+        default="127.0.0.1",
+        help="Address to listen on.",
+    ),
+    Option(
+        variable="PORT",
+        kind=integer(1, 65535),
+        default="8000",
+        help="Port to listen on.",
+    ),
+    Option(
+        variable="WEB_CONCURRENCY",
+        kind=integer(1, 1024),
+        default=None,
+        help="Worker processes; by default one for each core.",
+    ),
+)
+
+
+class SettingsError(Exception):
+    """A setting that the service cannot start with; one line that names it."""
+
+
+class Settings(Mapping[str, Any]):
+    """The values of all settings, by their variables.
+
+    :ivar warnings: names that look like settings and are none.
+    """
+
+    def __init__(self, values: Mapping[str, Any], warnings: tuple[str, ...] = ()) -> None:
+        self._values = dict(values)
+        self.warnings = warnings
+
+    def __getitem__(self, variable: str) -> Any:
+        return self._values[variable]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"<Settings: {', '.join(self)}>"
+
+
+def table(driver: str | None = None) -> dict[str, Option]:
+    """Return all settings by their variables: the service's, then each backend's.
+
+    :param driver: the one in use, whose settings are listed even if it is a plugin.
+    """
+    options = list(CORE)
+    for name in [*BUILT_IN, *([driver] if driver and driver not in BUILT_IN else [])]:
+        options.extend(backend_class(name).options)
+    return {option.variable: option for option in options}
+
+
+def load(environ: Mapping[str, str] | None = None, dotenv: str | Path | None = ".env") -> Settings:
+    """Read the settings; the environment wins over the file.
+
+    An empty value is the same as none.
+
+    :param environ: instead of the process's environment.
+    :param dotenv: the file, which need not exist; ``None`` for no file.
+    :raises SettingsError: a value is not allowed.
+    """
+    given: dict[str, str] = {}
+    if dotenv is not None:
+        given.update(
+            {k: v for k, v in dotenv_values(dotenv, interpolate=False).items() if v is not None}
+        )
+    given.update(os.environ if environ is None else environ)
+    core = {option.variable: option for option in CORE}
+    driver = _value(core["CACHE_DRIVER"], given)
+    options = table(driver)
+    values = {variable: _value(option, given) for variable, option in options.items()}
+    return Settings(values, tuple(_misspelt(given, options)))
+
+
+def _value(option: Option, given: Mapping[str, str]) -> Any:
+    text = given.get(option.variable) or option.default
+    if text is None or text == "":
+        return text
+    try:
+        return option.kind.parse(text)
+    except ValueError:
+        shown = "the given value" if option.secret else repr(text)
+        # No chain: the parser's error may repeat a secret.
+        raise SettingsError(
+            f"{option.variable}: {shown} is not allowed; it must be {option.kind.allowed}."
+        ) from None
+
+
+def _misspelt(given: Mapping[str, str], options: Mapping[str, Option]) -> Iterator[str]:
+    for name in sorted(given):
+        if name.startswith(OWN_PREFIXES) and name not in options:
+            close = difflib.get_close_matches(name, options, n=1)
+            hint = f"; did you mean {close[0]}?" if close else "."
+            yield f"{name} is set, but there is no such setting{hint}"

@@ -1,0 +1,75 @@
+"""The rule for ``ttl``: what a client writes, and the lifetime that it means.
+
+========================  =================================================
+``ttl``                   means
+========================  =================================================
+absent, ``null``, ``-1``  the service's default
+``0``                     never expires
+1 … 2592000               seconds from now (30 days at most)
+over 2592000              a Unix time; one in the past expires at once
+anything else             is refused
+========================  =================================================
+
+The source is the seed document, "TTL (Time-To-Live)", after memcached's protocol.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+LONGEST_RELATIVE: Final = 60 * 60 * 24 * 30
+# 64-bit milliseconds end here; later times mean the same to a cache.
+LATEST: Final = 2**53
+
+_INTEGER = re.compile(r"-?[0-9]+")
+
+
+class InvalidTtl(ValueError):
+    """The ``ttl`` is none; the message says what is allowed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The lifetime must be 0 (never expires), a whole number of seconds up to 2592000 "
+            "(30 days), a Unix time after that, or -1 or null (the service's default)."
+        )
+
+
+def check_ttl(ttl: object) -> int | None:
+    """Return a valid ``ttl`` as it is, ``None`` for the default.
+
+    :raises InvalidTtl: a negative number other than -1, a fraction, a text, a boolean.
+    """
+    if ttl is None or (ttl == -1 and type(ttl) is int):
+        return None
+    if type(ttl) is not int or ttl < 0:
+        raise InvalidTtl
+    return min(ttl, LATEST)
+
+
+def parse_ttl(text: str) -> int | None:
+    """Return the ``ttl`` of a query parameter.
+
+    :raises InvalidTtl: it is no valid one.
+    """
+    if not _INTEGER.fullmatch(text):
+        raise InvalidTtl
+    # More digits mean no later time, and Python refuses to read thousands of them.
+    sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
+    digits = digits.lstrip("0") or "0"
+    return check_ttl(int(f"{sign}{digits}") if len(digits) < 20 else LATEST if not sign else -2)
+
+
+def lifetime(ttl: int | None, default: float | None, now: float) -> float | None:
+    """Return the lifetime in seconds from ``now`` that a valid ``ttl`` means.
+
+    :param default: the service's default lifetime in seconds, ``None`` for ever.
+    :return: ``None`` for ever; not positive if it is over already.
+    """
+    if ttl is None:
+        return default
+    if ttl == 0:
+        return None
+    if ttl <= LONGEST_RELATIVE:
+        return float(ttl)
+    return ttl - now

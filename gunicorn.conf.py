@@ -1,0 +1,78 @@
+"""How ``gunicorn wsgi:app`` serves; gunicorn reads this file by itself."""
+
+import logging
+import os
+import shlex
+import sys
+
+from cacheapi import SettingsError, load, system_cache
+from cacheapi.auth import HEADER, key_file, load_keys
+
+# The service's own lines look like gunicorn's.
+logging.basicConfig(
+    format="[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s", datefmt="%Y-%m-%d %H:%M:%S %z"
+)
+
+try:
+    _settings = load()
+    # Refused here, a setting stops the start with one line instead of a worker's traceback.
+    system_cache(_settings)
+    load_keys(_settings)
+except SettingsError as error:
+    sys.exit(f"cacheapi cannot start. {error}")
+
+bind = f"{_settings['HOST']}:{_settings['PORT']}"
+
+# One process a core: the work is Python's, and a thread waits only for a cache.
+workers = _settings["WEB_CONCURRENCY"] or len(os.sched_getaffinity(0))
+worker_class = "cacheapi.serving.worker.Worker"
+# A waiting backend holds a thread, for 250 ms at most; others go on.
+threads = 8
+
+# On TERM and HUP, what is in flight may finish.
+graceful_timeout = 30
+# A worker that shows no sign of life for this long is replaced.
+timeout = 30
+# Longer than the pauses of a client that calls in a loop, shorter than proxies keep theirs.
+keepalive = 15
+# The heartbeat of a worker should not wait for a disk.
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
+
+# Against slow leaks in drivers; the jitter keeps workers from leaving together.
+max_requests = 200_000
+max_requests_jitter = 20_000
+
+# A key of 1 KiB, each byte percent-encoded, fits; gunicorn's own maximum.
+limit_request_line = 8190
+limit_request_fields = 64
+limit_request_field_size = 8190
+# The limit of bodies is CACHEAPI_MAX_BODY_MB; the application keeps it.
+
+# Nothing but HTTP listens.
+control_socket_disable = True
+
+# Without the query, which may have an API key.
+access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(b)s %(M)sms'
+
+
+def when_ready(_server):
+    """Say where the service is, where its key is, and two commands to try it."""
+    url = f"http://{bind}/api/v2/cache"
+    if _settings["CACHEAPI_API_KEY"]:
+        key, place = "YOUR_API_KEY", "is what CACHEAPI_API_KEY says"
+    else:
+        path = key_file(_settings).resolve()
+        key, place = f"$(cat {shlex.quote(str(path))})", f"is in {path}"
+    print(
+        f"""
+cacheapi is at http://{bind}, its API page at http://{bind}/api/v2/docs
+The API key {place}
+
+Store a value:
+  curl -X POST "{url}" -H "{HEADER}: {key}" -H "Content-Type: application/json" \
+-d '{{"key": "greeting", "value": "hello"}}'
+Read it:
+  curl "{url}/greeting" -H "{HEADER}: {key}"
+""",
+        flush=True,
+    )
