@@ -1,0 +1,141 @@
+"""The installed distribution, without extras, in an environment of its own."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import REPOSITORY, free_port
+
+pytestmark = pytest.mark.timeout(300)
+
+ASK_FOR_THE_PAGE = """
+from cacheapi import create_app
+client = create_app().test_client()
+key = {"X-DreamFactory-API-Key": "a-key"}
+page = client.get("/api/v2/docs")
+assets = [client.get(f"/api/v2/docs/assets/{name}") for name in
+          ("api.js", "api.css", "swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")]
+stored = client.post("/api/v2/cache", json={"key": "k", "value": 1}, headers=key)
+print([page.status_code, "cacheapi" in page.text, *(asset.status_code for asset in assets),
+       stored.status_code, client.get("/api/v2/cache/k", headers=key).json["value"]])
+"""
+LIST_FILES = """
+import importlib.metadata, json
+print(json.dumps([str(file) for file in importlib.metadata.files("cacheapi")]))
+"""
+
+
+class Environment:
+    """A virtual environment with the distribution in it, used from an empty directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "venv"
+        self.elsewhere = directory / "elsewhere"
+        self.elsewhere.mkdir(exist_ok=True)
+
+    def run(self, program: str, *arguments: str, **settings: str):
+        """Run one of its programs; the settings are those given and no others."""
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("CACHE", "MEMCACHED_", "PYTHON", "COV_", "VIRTUAL_ENV"))
+            and name not in ("HOST", "PORT", "WEB_CONCURRENCY")
+        }
+        return subprocess.run(
+            [str(self.path / "bin" / program), *arguments],
+            cwd=self.elsewhere,
+            env=kept | settings,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+
+    def python(self, script: str, **settings: str):
+        return self.run("python", "-c", script, **settings)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Environment:
+    """The one environment; of several processes that run tests, the first makes it."""
+    base = tmp_path_factory.getbasetemp()
+    directory = (base if worker_id == "master" else base.parent) / "packaging"
+    directory.mkdir(exist_ok=True)
+    environment = Environment(directory)
+    with (directory / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (directory / "made").exists():
+            _make(environment, directory / "source")
+            (directory / "made").touch()
+    return environment
+
+
+def _make(environment: Environment, source: Path) -> None:
+    unneeded = shutil.ignore_patterns(".*", "var", "build", "*.egg-info", "__pycache__", "tests")
+    shutil.copytree(REPOSITORY, source, ignore=unneeded)
+    subprocess.run([sys.executable, "-m", "venv", environment.path], check=True, timeout=120)
+    done = environment.run("python", "-m", "pip", "install", "--quiet", "--no-compile", str(source))
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_distribution_works_on_its_own(installed: Environment, tmp_path: Path) -> None:
+    checked = installed.run("python", "-m", "pip", "check")
+    assert (checked.returncode, checked.stdout.strip()) == (0, "No broken requirements found.")
+    found = {
+        file for file in json.loads(installed.python(LIST_FILES).stdout) if "dist-info" not in file
+    }
+    assert found >= {
+        "backends/py.typed",
+        "cacheapi/py.typed",
+        "cacheapi/templates/api.html",
+        "cacheapi/page/api.js",
+        "cacheapi/page/api.css",
+    }
+    modules = {
+        str(path.relative_to(REPOSITORY))
+        for package in ("backends", "cacheapi")
+        for path in (REPOSITORY / package).rglob("*.py")
+    }
+    assert modules <= found
+    assert {file.split("/")[0] for file in found} == {"backends", "cacheapi"}
+
+
+def test_an_application_on_a_file_serves_from_another_directory(
+    installed: Environment, tmp_path: Path
+) -> None:
+    settings = {"CACHEAPI_DATA_DIR": str(tmp_path), "CACHEAPI_API_KEY": "a-key"}
+    answered = installed.python(ASK_FOR_THE_PAGE, **settings)
+    assert answered.stderr == ""
+    assert answered.stdout.strip() == "[200, True, 200, 200, 200, 200, 200, 201, 1]"
+
+
+def test_memcached_without_its_driver_names_the_extra(
+    installed: Environment, tmp_path: Path
+) -> None:
+    settings = {
+        "CACHE_DRIVER": "memcached",
+        "CACHEAPI_DATA_DIR": str(tmp_path),
+        "CACHEAPI_API_KEY": "a-key",
+        "PORT": str(free_port()),
+    }
+    script = (
+        "import cacheapi\n"
+        "try: cacheapi.create_app()\n"
+        "except cacheapi.SettingsError as error: print(error)"
+    )
+    raised = installed.python(script, **settings)
+    assert "cacheapi[memcached]" in raised.stdout
+    configuration = str(REPOSITORY / "gunicorn.conf.py")
+    ended = installed.run(
+        "gunicorn", "--config", configuration, "cacheapi:create_app()", **settings
+    )
+    assert ended.returncode != 0
+    (line,) = (ended.stdout + ended.stderr).splitlines()
+    assert raised.stdout.strip() in line

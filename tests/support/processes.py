@@ -1,0 +1,206 @@
+"""Real servers on free ports of 127.0.0.1, stopped by their process ids."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes] | None = None) -> None:
+    """Return when something listens on a port, after 20 seconds at most."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if process is not None and process.poll() is not None:
+            raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.02)
+    raise RuntimeError(f"nothing listens on port {port}")
+
+
+def eventually(check, within: float = 5.0):
+    """Return what ``check`` returns once that is true; fail after ``within`` seconds."""
+    deadline = time.monotonic() + within
+    while True:
+        result = check()
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise AssertionError(f"still {result!r} after {within} s")
+        time.sleep(0.02)
+
+
+class Memcached:
+    """A memcached server; it can be killed, paused and started again on the same port."""
+
+    def __init__(self, *arguments: str, environ: Mapping[str, str] | None = None) -> None:
+        self.port = free_port()
+        self._arguments = arguments
+        self._environ = {**os.environ, **(environ or {})}
+        self.start()
+
+    def start(self) -> None:
+        command = ["memcached", "-l", "127.0.0.1", "-p", str(self.port), "-U", "0"]
+        if os.getuid() == 0:
+            command += ["-u", "root"]
+        self._process = subprocess.Popen(
+            [*command, *self._arguments], env=self._environ, stderr=subprocess.DEVNULL
+        )
+        wait_for_port(self.port, self._process)
+
+    def kill(self) -> None:
+        """Kill it as ``kill -9`` does."""
+        self._process.kill()
+        self._process.wait()
+
+    def restart(self) -> None:
+        self.kill()
+        self.start()
+
+    def pause(self) -> None:
+        os.kill(self._process.pid, signal.SIGSTOP)
+        status = Path(f"/proc/{self._process.pid}/stat")
+        eventually(lambda: status.read_text().rpartition(")")[2].split()[0] == "T")
+
+    def resume(self) -> None:
+        os.kill(self._process.pid, signal.SIGCONT)
+
+    def connect(self) -> socket.socket:
+        """Return a plain connection, to say what no client library would."""
+        return socket.create_connection(("127.0.0.1", self.port), 5)
+
+    def say(self, command: bytes) -> bytes:
+        """Send a raw command and return the first part of the reply."""
+        with self.connect() as connection:
+            connection.sendall(command)
+            return connection.recv(65536)
+
+    def plant(self, key: str, value: bytes, flags: int) -> None:
+        """Store as another program would, with its flags."""
+        head = f"set {key} {flags} 0 {len(value)}\r\n".encode()
+        assert self.say(head + value + b"\r\n") == b"STORED\r\n"
+
+    def statistics(self) -> dict[str, str]:
+        with self.connect() as connection, connection.makefile("rb") as replies:
+            connection.sendall(b"stats\r\n")
+            lines = iter(replies.readline, b"END\r\n")
+            return {line.split()[1].decode(): line.split()[2].decode() for line in lines}
+
+    def stop(self) -> None:
+        if self._process.poll() is None:
+            self.resume()
+            self.kill()
+
+
+@contextlib.contextmanager
+def memcached(*arguments: str, environ: Mapping[str, str] | None = None) -> Iterator[Memcached]:
+    """Run a memcached server."""
+    server = Memcached(*arguments, environ=environ)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+SASL_PASSWORD = "s3cr-3t-of-the-test"
+SASL_USER = "user@cacheapi"
+
+
+@contextlib.contextmanager
+def sasl_memcached() -> Iterator[Memcached]:
+    """Run a memcached server that wants :data:`SASL_USER` and :data:`SASL_PASSWORD`."""
+    with tempfile.TemporaryDirectory() as directory:
+        base = Path(directory)
+        database = base / "users"
+        (base / "memcached.conf").write_text(f"mech_list: plain\nsasldb_path: {database}\n")
+        user, realm = SASL_USER.split("@")
+        subprocess.run(
+            ["saslpasswd2", "-p", "-a", "memcached", "-c", "-u", realm, "-f", database, user],
+            input=SASL_PASSWORD.encode(),
+            check=True,
+        )
+        with memcached("-S", environ={"SASL_CONF_PATH": str(base)}) as server:
+            yield server
+
+
+class Service:
+    """A live ``gunicorn wsgi:app`` with a data directory of its own."""
+
+    api_key = "the-key-of-the-tests"
+
+    def __init__(self, directory: Path, *arguments: str, **settings: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.directory = directory
+        self.log = directory / "log"
+        self.environ = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("CACHE", "MEMCACHED_")) and name != "WEB_CONCURRENCY"
+        } | {
+            "CACHEAPI_DATA_DIR": str(directory / "data"),
+            "CACHEAPI_API_KEY": self.api_key,
+            "PORT": str(self.port),
+            **settings,
+        }
+        self._arguments = arguments
+        self.start()
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gunicorn", "wsgi:app", *self._arguments],
+                cwd=REPOSITORY,
+                env=self.environ,
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            wait_for_port(self.port, self.process)
+        except RuntimeError as error:
+            raise RuntimeError(self.log.read_text()) from error
+
+    def workers(self) -> list[int]:
+        """Return the process ids of the workers."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in children.read_text().split()]
+
+    def stop(self) -> int:
+        """Stop it as an operator does; return its exit code."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            for worker in self.workers():
+                os.kill(worker, signal.SIGKILL)
+            self.process.kill()
+            return self.process.wait()
+
+
+@contextlib.contextmanager
+def service(directory: Path, *arguments: str, **settings: str) -> Iterator[Service]:
+    """Run the service."""
+    directory.mkdir(exist_ok=True)
+    live = Service(directory, *arguments, **settings)
+    try:
+        yield live
+    finally:
+        live.stop()
