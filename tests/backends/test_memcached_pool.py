@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-import pylibmc
 import pytest
 
 from backends.base import MISSING
 from backends.memcached import MemcachedBackend
+from backends.memcached_client import pylibmc
 from backends.memcached_options import parse_servers
 from tests.support.processes import Memcached, eventually, memcached
 
