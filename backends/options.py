@@ -32,6 +32,7 @@ class Option:
     :ivar name: the argument of the backend's constructor that takes it; empty for the
         service's own settings.
     :ivar secret: never shown, logged or echoed.
+    :ivar may_be_empty: an empty text is a value; else it is the same as none.
     """
 
     variable: str
@@ -40,9 +41,13 @@ class Option:
     help: str
     name: str = ""
     secret: bool = False
+    may_be_empty: bool = False
 
 
 TEXT = Kind("any text", str)
+
+# A host with or without a port, as lists of servers have it; IPv6 stands in brackets.
+HOST_AND_PORT = r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s\[\]:,/@]+)(?::(?P<port>\d{1,5}))?"
 
 
 def integer(lowest: int, highest: int) -> Kind:
@@ -55,6 +60,15 @@ def integer(lowest: int, highest: int) -> Kind:
         return number
 
     return Kind(f"a whole number from {lowest} to {highest}", parse)
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in {"true", "false"}:
+        raise ValueError(text)
+    return text.lower() == "true"
+
+
+BOOLEAN = Kind("true or false", _boolean)
 
 
 def _directory(text: str) -> str:

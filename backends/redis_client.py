@@ -1,0 +1,152 @@
+"""What the Redis backend asks for, over its route: commands, scripts, listing, flushing.
+
+Replies come back checked, failures as the errors of :mod:`backends.errors`. This is the one
+module of redis-py's rooms that the backend itself imports, when it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha1
+from pathlib import Path
+from typing import Any, Final
+
+import redis
+
+from backends.errors import BackendError
+from backends.redis_cluster import ClusterRoute
+from backends.redis_connections import Reply
+from backends.redis_errors import Broken, failure
+from backends.redis_listing import keys_of, page
+from backends.redis_options import Target
+from backends.redis_routes import Command, Route, SentinelRoute, SingleRoute
+
+# Bounds the memory that the replies of one batch take, here and on the server.
+COMMANDS_AT_ONCE: Final = 500
+KEYS_AT_ONCE: Final = 1000
+
+Argument = bytes | str | int
+
+
+class Script:
+    """A Lua script of ``backends/redis_scripts``, which Redis runs as one atomic step."""
+
+    def __init__(self, name: str) -> None:
+        self.text = (Path(__file__).with_name("redis_scripts") / f"{name}.lua").read_text()
+        # The name under which Redis keeps a script; no secret depends on it.
+        self.digest = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+COMPARE_AND_SET: Final = Script("compare_and_set")
+COMPARE_AND_DELETE: Final = Script("compare_and_delete")
+TOUCH: Final = Script("touch")
+INCREMENT: Final = Script("increment")
+
+
+class Client:
+    """Commands to one Redis. It serves all threads, and each process after a fork."""
+
+    def __init__(self, target: Target) -> None:
+        self._place = target.place
+        self._route: Route
+        if target.cluster:
+            self._route = ClusterRoute(target)
+        elif target.sentinels:
+            self._route = SentinelRoute(target)
+        else:
+            self._route = SingleRoute(target)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the values of keys in order, ``None`` for one that is absent or no string."""
+        if self._route.across_keys:
+            starts = range(0, len(keys), KEYS_AT_ONCE)
+            commands = [("MGET", *keys[start : start + KEYS_AT_ONCE]) for start in starts]
+        else:
+            commands = [("MGET", key) for key in keys]
+        values: list[bytes | None] = []
+        for reply in self.run_many(commands, repeatable=True):
+            if isinstance(reply, BackendError):
+                raise reply
+            values += reply
+        return values
+
+    def run(self, name: str, key: bytes, *arguments: Argument, repeatable: bool = False) -> Reply:
+        """Run a command on a key.
+
+        :param repeatable: to run it twice means the same as to run it once.
+        """
+        (reply,) = self._route.run([Command(key, (name, key, *arguments))], repeatable=repeatable)
+        return self._checked(reply, repeatable)
+
+    def run_many(
+        self, commands: Iterable[tuple[Any, ...]], *, repeatable: bool
+    ) -> list[Reply | BackendError]:
+        """Run commands in order, in few round trips; return a reply or an error for each.
+
+        :param commands: the name, the key, and other arguments of each.
+        """
+        routed = [Command(command[1], command) for command in commands]
+        replies: list[Reply | BackendError] = []
+        for start in range(0, len(routed), COMMANDS_AT_ONCE):
+            some = self._route.run(routed[start : start + COMMANDS_AT_ONCE], repeatable=repeatable)
+            replies += [
+                failure(reply, self._place, repeatable=repeatable)
+                if isinstance(reply, Exception)
+                else reply
+                for reply in some
+            ]
+        return replies
+
+    def run_script(
+        self, script: Script, key: bytes, *arguments: Argument, repeatable: bool = False
+    ) -> Reply:
+        """Run a script on a key; the server has it from the first time on."""
+        rest = (1, key, *arguments)
+        command = Command(key, ("EVALSHA", script.digest, *rest))
+        (reply,) = self._route.run([command], repeatable=repeatable)
+        if isinstance(reply, redis.exceptions.NoScriptError):
+            command = Command(key, ("EVAL", script.text, *rest))
+            (reply,) = self._route.run([command], repeatable=repeatable)
+        return self._checked(reply, repeatable)
+
+    def list_keys(
+        self, prefix: bytes, limit: int, cursor: str | None
+    ) -> tuple[list[bytes], str | None]:
+        """Return a page of keys; see :mod:`backends.redis_listing`."""
+        with self._failures():
+            return page(self._route.shards(), prefix, limit, cursor)
+
+    def delete_all(self, prefix: bytes) -> None:
+        """Delete every key that begins with ``prefix``, some at a time."""
+        with self._failures():
+            for shard in self._route.shards():
+                for keys in keys_of(shard, prefix):
+                    commands = [("UNLINK", key) for key in keys]
+                    for outcome in self.run_many(commands, repeatable=True):
+                        if isinstance(outcome, BackendError):
+                            raise outcome
+
+    def flush_database(self) -> None:
+        """Delete every key of the database, whoever's it is."""
+        with self._failures():
+            for shard in self._route.shards():
+                shard.ask("FLUSHDB", "ASYNC")
+
+    def close(self) -> None:
+        """Close all connections that are not in use."""
+        self._route.close()
+
+    def _checked(self, reply: Reply, repeatable: bool) -> Reply:
+        if isinstance(reply, Exception):
+            raise failure(reply, self._place, repeatable=repeatable)
+        return reply
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Turn what :meth:`Shard.ask` raises into our errors."""
+        try:
+            yield
+        except (Broken, redis.RedisError) as error:
+            self._route.learn()
+            raise failure(error, self._place, repeatable=True) from error.__cause__

@@ -1,0 +1,109 @@
+"""What Redis's refusals and redis-py's exceptions mean."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Final
+
+import redis
+
+from backends.errors import (
+    AuthenticationFailed,
+    BackendError,
+    Failed,
+    NotAnInteger,
+    OutOfMemory,
+    Timeout,
+    Unavailable,
+    ValueTooLarge,
+)
+
+# Redis refused, did nothing, and will take the same command later. "{}" is the server.
+_LATER: Final = {
+    "LOADING": "{} is loading its data",
+    "BUSY": "{} is busy with a script",
+    "MISCONF": "{} cannot save to its disk and takes no writes",
+    "NOREPLICAS": "{} has too few replicas to take writes",
+    "MASTERDOWN": "{} is a replica that has lost its master",
+    "READONLY": "{} is a read-only replica",
+    "CLUSTERDOWN": "{} has no node for this key",
+    "TRYAGAIN": "{} is moving this key",
+    "MOVED": "{} is moving this key",
+    "ASK": "{} is moving this key",
+}
+_REFUSED_LOGIN: Final = {"NOAUTH", "WRONGPASS"}
+
+
+class Broken(Exception):
+    """No whole reply came; the cause is redis-py's exception.
+
+    :ivar sent: the command may have been done.
+    """
+
+    def __init__(self, cause: Exception, *, sent: bool) -> None:
+        super().__init__(str(cause))
+        self.__cause__ = cause
+        self.sent = sent
+
+
+def is_refusal(error: Exception) -> bool:
+    """Return whether the server sent this error as its whole reply."""
+    return isinstance(error, redis.ResponseError) or getattr(error, "status_code", None) is not None
+
+
+def code_of(error: Exception) -> str:
+    """Return the first word of a refusal, ``WRONGTYPE`` for one."""
+    return getattr(error, "status_code", None) or str(error).partition(" ")[0]
+
+
+def failure(error: Exception, place: str, *, repeatable: bool) -> BackendError:
+    """Return the backend error for a reply that is an exception, with that as its cause.
+
+    :param place: the servers, as a message names them.
+    :param repeatable: to run the command twice means the same as to run it once.
+    """
+    cause: BaseException = error
+    if isinstance(error, Broken):
+        cause = error.__cause__ or error
+    if isinstance(cause, Exception) and is_refusal(cause):
+        made = _refusal(cause, place)
+    else:
+        sent = isinstance(error, Broken) and error.sent and not repeatable
+        made = _no_reply(cause, place, sent=sent)
+    made.__cause__ = cause
+    return made
+
+
+def _refusal(error: Exception, place: str) -> BackendError:
+    code, text = code_of(error), str(error)
+    if code in _LATER:
+        return Unavailable(f"{code}: {_LATER[code].format(place)}.")
+    if code in _REFUSED_LOGIN or isinstance(error, redis.AuthenticationError):
+        return AuthenticationFailed(
+            f"Authentication failed: {place} refused the configured user name or password."
+        )
+    if code == "NOPERM":
+        return AuthenticationFailed(
+            f"Authentication failed: {place} does not permit this command or this key to the "
+            "configured user (NOPERM)."
+        )
+    if code == "OOM":
+        return OutOfMemory(f"SERVER_ERROR out of memory: {place} is full and may not evict.")
+    if code == "WRONGTYPE":
+        return Failed("WRONGTYPE: under this key is another program's list, hash or set.")
+    if "not an integer" in text or "would overflow" in text:
+        return NotAnInteger("The stored value or the count is no whole number of 64 bits.")
+    if "max number of clients" in text:
+        return Unavailable(f"Connection refused: {place} has its most clients already.")
+    if "string exceeds maximum allowed size" in text or "invalid bulk length" in text:
+        return ValueTooLarge(f"SERVER_ERROR object too large: {place} takes no value of this size.")
+    return Failed(f"{place} refused the command: {code}.")
+
+
+def _no_reply(cause: BaseException, place: str, *, sent: bool) -> BackendError:
+    unknown = " Whether the change was made is unknown." if sent else ""
+    if isinstance(cause, redis.TimeoutError):
+        return Timeout(f"Connection timed out: {place} did not answer in time.{unknown}")
+    if isinstance(cause.__context__, ssl.SSLError):
+        return Unavailable(f"TLS failed: {place} and this service do not accept each other.")
+    return Unavailable(f"Connection refused: {place} cannot be reached.{unknown}")

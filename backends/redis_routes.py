@@ -1,0 +1,188 @@
+"""Which server gets a command: the one there is, Sentinel's master, or a node of a cluster.
+
+Every route does the same with a failure: it learns anew where the servers are, and sends
+again, once, what may be sent again. That is a command that has not been done (it was never
+sent, or a server refused it) and one that can be done twice with the same result.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import redis
+
+from backends.redis_connections import Reply, Server
+from backends.redis_errors import Broken
+from backends.redis_options import Address, Target
+
+# How long what the sentinels said is taken for true, in seconds. A master that was cut off
+# and comes back is not written to for longer than this after they have chosen another.
+SENTINEL_SECONDS: Final = 1.0
+
+
+class Command(NamedTuple):
+    """A command on one key."""
+
+    key: bytes
+    arguments: tuple[bytes | str | int, ...]
+
+
+class Shard(NamedTuple):
+    """A master, and the first hash slot that it has."""
+
+    slot: int
+    address: Address | None
+    server: Server
+
+    def ask(self, *arguments: bytes | str | int) -> Reply:
+        """Send one command that may be repeated to this server; return its reply.
+
+        :raises Broken: no whole reply came.
+        :raises redis.RedisError: the server refused.
+        """
+        (reply,) = self.server.exchange([arguments])
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+
+class Route(ABC):
+    """How commands reach the server of their key.
+
+    :cvar across_keys: one command may have keys of several slots.
+    """
+
+    across_keys = True
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    def run(self, commands: Sequence[Command], *, repeatable: bool) -> list[Reply]:
+        """Return a reply, or the exception that stands for one, for each command.
+
+        :param repeatable: to run a command twice means the same as to run it once.
+        """
+        started = time.monotonic()
+        replies = self._attempt(commands)
+        again = [
+            index
+            for index, reply in enumerate(replies)
+            if isinstance(reply, Broken) and (repeatable or not reply.sent)
+        ]
+        if any(isinstance(reply, Broken) for reply in replies):
+            self.learn()
+        # A server that hangs took the whole time limit; once is enough.
+        if again and time.monotonic() - started < self._target.timeout / 2:
+            second = self._attempt([commands[index] for index in again])
+            for index, reply in zip(again, second, strict=True):
+                replies[index] = reply
+        return replies
+
+    @abstractmethod
+    def shards(self) -> list[Shard]:
+        """Return the masters, in the order of their slots.
+
+        :raises Broken: nobody could tell.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close all connections that are not in use."""
+
+    @abstractmethod
+    def _attempt(self, commands: Sequence[Command]) -> list[Reply]:
+        """Send each command once."""
+
+    def learn(self) -> None:  # noqa: B027 (a single server stays where it is)
+        """Find out anew where the servers are, after a failure."""
+
+
+class SingleRoute(Route):
+    """One server."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target)
+        address = None if target.path else target.hosts[0]
+        self._shard = Shard(0, address, Server(target, address))
+
+    def shards(self) -> list[Shard]:
+        return [self._shard]
+
+    def close(self) -> None:
+        self._shard.server.close()
+
+    def _attempt(self, commands: Sequence[Command]) -> list[Reply]:
+        return self._shard.server.exchange([command.arguments for command in commands])
+
+
+class SentinelRoute(Route):
+    """The master that the sentinels name (Redis's "Guidelines for Sentinel clients")."""
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target)
+        self._sentinels = [Server(target, address, sentinel=True) for address in target.sentinels]
+        self._lock = threading.Lock()
+        self._master: Shard | None = None
+        self._asked_at = -SENTINEL_SECONDS
+
+    def shards(self) -> list[Shard]:
+        master = self._find()
+        if isinstance(master, Broken):
+            raise master
+        return [master]
+
+    def close(self) -> None:
+        for server in self._sentinels:
+            server.close()
+        if self._master is not None:
+            self._master.server.close()
+
+    def _attempt(self, commands: Sequence[Command]) -> list[Reply]:
+        master = self._find()
+        if isinstance(master, Broken):
+            return [master] * len(commands)
+        replies = master.server.exchange([command.arguments for command in commands])
+        # A master that became a replica has done nothing.
+        return [
+            Broken(reply, sent=False) if isinstance(reply, redis.ReadOnlyError) else reply
+            for reply in replies
+        ]
+
+    def learn(self) -> None:
+        self._asked_at = -SENTINEL_SECONDS
+
+    def _find(self) -> Shard | Broken:
+        if self._master is not None and time.monotonic() - self._asked_at < SENTINEL_SECONDS:
+            return self._master
+        with self._lock:
+            if self._master is None or time.monotonic() - self._asked_at >= SENTINEL_SECONDS:
+                address = self._ask()
+                self._asked_at = time.monotonic()
+                if isinstance(address, Broken):
+                    # While no sentinel answers, the last known master is the best guess.
+                    return self._master or address
+                if self._master is None or self._master.address != address:
+                    if self._master is not None:
+                        self._master.server.close()
+                    self._master = Shard(0, address, Server(self._target, address))
+            return self._master
+
+    def _ask(self) -> Address | Broken:
+        """Return what the first sentinel says that knows the master; ask it first next time."""
+        name = self._target.sentinel_master
+        failed: Exception = redis.ConnectionError(f"no sentinel knows the master {name!r}")
+        for sentinel in list(self._sentinels):
+            (reply,) = sentinel.exchange([("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)])
+            if isinstance(reply, list) and len(reply) == 2:
+                self._sentinels.remove(sentinel)
+                self._sentinels.insert(0, sentinel)
+                return Address(reply[0].decode(), int(reply[1]))
+            if isinstance(reply, Broken):
+                failed = reply.__cause__ if isinstance(reply.__cause__, Exception) else reply
+            elif isinstance(reply, Exception):
+                failed = reply
+        return Broken(failed, sent=False)

@@ -1,0 +1,13 @@
+-- Add ARGV[1] to a number that is there; counting down stops at ARGV[2].
+-- The count is returned as text: a number of Lua holds 53 bits only.
+if redis.call('EXISTS', KEYS[1]) == 0 then
+    return false
+end
+local reply = redis.pcall('INCRBY', KEYS[1], ARGV[1])
+if type(reply) == 'table' and reply.err then
+    if not (string.find(reply.err, 'overflow') and string.sub(ARGV[1], 1, 1) == '-') then
+        return reply
+    end
+    redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
+end
+return redis.call('GET', KEYS[1])
