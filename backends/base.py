@@ -19,7 +19,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeVar
 
-from backends.capabilities import Capability, Limits
+from backends.capabilities import Capability, Limits, Traits
 from backends.errors import BackendError, InvalidKey, NotAnInteger, Unavailable, Unsupported
 from backends.options import Option
 
@@ -66,9 +66,11 @@ class Backend(ABC):
     :cvar service_name: the name that its system cache answers to, beside ``cache``.
     :cvar service_type: the type of a service on it, in the list of services.
     :cvar options: the settings that the constructor takes, by their ``name``.
+    :cvar traits: what people choose it by.
     :ivar capabilities: the flags that are on. A method whose flag is off raises
         :class:`~backends.errors.Unsupported`.
     :ivar limits: the numbers; checked by :meth:`check_key` before the backend is asked.
+        The class has those flags and numbers that hold for every object of it.
     :ivar prefix: text before every key of this object, so that several can share a store.
     """
 
@@ -77,6 +79,7 @@ class Backend(ABC):
     service_name: ClassVar[str]
     service_type: ClassVar[str]
     options: ClassVar[tuple[Option, ...]] = ()
+    traits: ClassVar[Traits] = Traits()
     capabilities: frozenset[Capability] = frozenset()
     limits: Limits = Limits()
 
@@ -84,6 +87,12 @@ class Backend(ABC):
         self.prefix = prefix
 
     # Keys
+
+    @property
+    def max_key_bytes(self) -> int | None:
+        """The longest key of a caller in UTF-8 bytes: the limit, less this object's prefix."""
+        most = self.limits.max_key_bytes
+        return None if most is None else most - len(self.prefix.encode())
 
     def check_key(self, key: str) -> None:
         """Raise :class:`~backends.errors.InvalidKey` for a key that this backend cannot carry.
@@ -93,14 +102,13 @@ class Backend(ABC):
         if not key:
             raise InvalidKey("A key may not be empty.")
         try:
-            size = len((self.prefix + key).encode())
+            size = len(key.encode())
         except UnicodeEncodeError as error:
             raise InvalidKey("A key must be valid Unicode text.") from error
+        most = self.max_key_bytes
+        if most is not None and size > most:
+            raise InvalidKey(f"The key is {size} bytes long; {self.label} takes at most {most}.")
         limits = self.limits
-        if limits.max_key_bytes is not None and size > limits.max_key_bytes:
-            own = size - len(self.prefix.encode())
-            left = limits.max_key_bytes - (size - own)
-            raise InvalidKey(f"The key is {own} bytes long; {self.label} takes at most {left}.")
         if limits.forbidden_in_key is not None and limits.forbidden_in_key.search(key):
             raise InvalidKey(f"A key for {self.label} may not contain {limits.forbidden_name}.")
 
@@ -224,18 +232,23 @@ def count_from(value: bytes, delta: int, limits: Limits) -> int:
     return number
 
 
+def not_tried() -> Unavailable:
+    """Return the outcome of an item of a batch that a failure before it left undone."""
+    return Unavailable("Not tried: the backend failed at an item before this one.")
+
+
 def _each(work: Callable[[Any], T], things: Sequence[Any]) -> list[T | BackendError]:
     """Do ``work`` on each thing; after the backend is gone, wait for it no more."""
     outcomes: list[T | BackendError] = []
-    gone: Unavailable | None = None
+    gone = False
     for thing in things:
-        if gone is not None:
-            outcomes.append(gone)
+        if gone:
+            outcomes.append(not_tried())
             continue
         try:
             outcomes.append(work(thing))
         except Unavailable as error:
-            gone = error
+            gone = True
             outcomes.append(error)
         except BackendError as error:
             outcomes.append(error)

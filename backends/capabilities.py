@@ -1,4 +1,8 @@
-"""What a backend can and cannot do: yes/no as :class:`Capability`, numbers as :class:`Limits`."""
+"""What a backend can and cannot do.
+
+Yes/no is a :class:`Capability`, a number stands in :class:`Limits`, and what only words
+can say in :class:`Traits`.
+"""
 
 from __future__ import annotations
 
@@ -46,3 +50,30 @@ class Limits:
     min_count: int = -(2**63)
     max_count: int = 2**63 - 1
     max_increment: int = 2**63 - 1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Traits:
+    """What people choose a backend by, in a few words of Markdown each. Empty is: not said.
+
+    :ivar title: its name as a heading; empty: its ``driver``.
+    :ivar description: one sentence.
+    :ivar needs: what has to be there before it works.
+    :ivar shared_by: who sees the same values.
+    :ivar eviction: what goes first when it is full.
+    :ivar persistence: what becomes of the values when it restarts.
+    :ivar replication: who has copies of them.
+    :ivar data_types: what it stores.
+    :ivar max_value: the largest value, where ``limits.max_value_bytes`` cannot say it for
+        the whole class, since a setting or the server decides.
+    """
+
+    title: str = ""
+    description: str = ""
+    needs: str = ""
+    shared_by: str = ""
+    eviction: str = ""
+    persistence: str = ""
+    replication: str = ""
+    data_types: str = ""
+    max_value: str = ""

@@ -17,8 +17,9 @@ room, and keeps its cause::
         └── ValueTooLarge       the server or the file takes no value this size
     DriverMissing               the driver's package is not installed
     InvalidOption               a setting that the backend cannot work with
+    PluginBroken                another distribution's backend is no working one
 
-``DriverMissing`` and ``InvalidOption`` stop the start; the others answer a call.
+The last three stop the start; the others answer a call.
 """
 
 from __future__ import annotations
@@ -89,3 +90,7 @@ class DriverMissing(Exception):
 
 class InvalidOption(Exception):
     """A setting that the backend cannot work with; the message names it."""
+
+
+class PluginBroken(Exception):
+    """A backend of another distribution is not what it must be; one line names both."""

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from typing import Any, cast
 
+from backends import plugins
 from backends.base import Backend
+from backends.errors import PluginBroken
 
-GROUP = "cacheapi.backends"
+log = logging.getLogger(__name__)
+
 BUILT_IN = {
     "file": "backends.file:FileBackend",
     "memcached": "backends.memcached:MemcachedBackend",
+    "redis": "backends.redis:RedisBackend",
 }
 
 
 def drivers() -> list[str]:
     """Return the names of all drivers: the built-in ones, then those of other distributions."""
-    plugins = {point.name for point in entry_points(group=GROUP)}
-    return [*BUILT_IN, *sorted(plugins - BUILT_IN.keys())]
+    return [*BUILT_IN, *sorted(plugins.names() - BUILT_IN.keys())]
 
 
 def backend_class(driver: str) -> type[Backend]:
@@ -28,14 +31,26 @@ def backend_class(driver: str) -> type[Backend]:
     A built-in driver cannot be replaced by a plugin of the same name.
 
     :raises KeyError: no such driver.
+    :raises PluginBroken: a plugin that cannot be used.
     """
-    if driver in BUILT_IN:
-        module, _, name = BUILT_IN[driver].partition(":")
-        return cast("type[Backend]", getattr(importlib.import_module(module), name))
-    (point,) = entry_points(group=GROUP, name=driver) or [None]
-    if point is None:
-        raise KeyError(driver)
-    return cast("type[Backend]", point.load())
+    if driver not in BUILT_IN:
+        return plugins.load(driver)
+    module, _, name = BUILT_IN[driver].partition(":")
+    return cast("type[Backend]", getattr(importlib.import_module(module), name))
+
+
+def backend_classes() -> list[type[Backend]]:
+    """Import and return the classes of all drivers.
+
+    A broken plugin is left out, with a warning in the log.
+    """
+    classes = []
+    for driver in drivers():
+        try:
+            classes.append(backend_class(driver))
+        except PluginBroken as error:
+            log.warning("%s", error)
+    return classes
 
 
 def create(driver: str, values: Mapping[str, Any]) -> Backend:
@@ -45,6 +60,8 @@ def create(driver: str, values: Mapping[str, Any]) -> Backend:
 
     :raises DriverMissing: its package is not installed.
     :raises InvalidOption: it cannot work with these values.
+    :raises PluginBroken: a plugin that cannot be used.
     """
     backend = backend_class(driver)
-    return backend(**{option.name: values[option.variable] for option in backend.options})
+    arguments = {option.name: values[option.variable] for option in backend.options}
+    return backend(**arguments) if driver in BUILT_IN else plugins.make(backend, arguments)

@@ -10,9 +10,9 @@ from flask_smorest import Api
 from werkzeug.routing import BaseConverter
 
 from backends import registry
-from backends.errors import DriverMissing, InvalidOption
+from backends.errors import DriverMissing, InvalidOption, PluginBroken
 from cacheapi.auth import HEADER, PARAMETER, KeyRing, load_keys
-from cacheapi.blueprints import EXTENSION, catalogue, collection, entry, pages
+from cacheapi.blueprints import EXTENSION, catalogue, collection, entry, pages, system
 from cacheapi.errors import register_error_handlers
 from cacheapi.http import MethodTunnel, check_request
 from cacheapi.schemas.errors import ErrorSchema
@@ -38,6 +38,13 @@ class KeyConverter(BaseConverter):
     part_isolating = False
 
 
+class ServiceConverter(BaseConverter):
+    """The name of a cache, which those of the service's own paths cannot be."""
+
+    regex = r"(?!(?:docs|system)\Z)[^/]+"
+    part_isolating = True
+
+
 class _Api(Api):  # type: ignore[misc]
     """flask-smorest with the one shape of an error."""
 
@@ -58,6 +65,7 @@ def create_app(config: Settings | None = None) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings["CACHEAPI_MAX_BODY_MB"] * 1024 * 1024
     app.url_map.converters["key"] = KeyConverter
+    app.url_map.converters["service"] = ServiceConverter
     # "a//b" is a key, and not another way to write "a/b".
     app.url_map.merge_slashes = False
     app.wsgi_app = MethodTunnel(app.wsgi_app)  # type: ignore[method-assign]
@@ -71,8 +79,8 @@ def create_app(config: Settings | None = None) -> Flask:
     app.extensions[EXTENSION] = system_cache(settings)
     api = _describe(app)
     api.register_converter(KeyConverter, lambda converter: {"type": "string", "minLength": 1})
-    for blueprint in (catalogue.blueprint, collection.blueprint, entry.blueprint):
-        api.register_blueprint(blueprint)
+    for module in (catalogue, collection, entry, system):
+        api.register_blueprint(module.blueprint)
     app.register_blueprint(pages.blueprint)
     register_error_handlers(app)
     return app
@@ -81,12 +89,13 @@ def create_app(config: Settings | None = None) -> Flask:
 def system_cache(settings: Settings) -> dict[str, CacheService]:
     """Return the system cache by its two names: ``cache``, and its driver's own.
 
-    :raises SettingsError: the driver's package is missing, or it cannot work with a setting.
+    :raises SettingsError: the driver's package is missing, it cannot work with a setting, or
+        it is a broken plugin.
     """
     driver = settings["CACHE_DRIVER"]
     try:
         backend = registry.create(driver, settings)
-    except (DriverMissing, InvalidOption) as error:
+    except (DriverMissing, InvalidOption, PluginBroken) as error:
         raise SettingsError(str(error)) from error
     return {
         name: CacheService(

@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from dotenv import dotenv_values
 
+from backends.errors import PluginBroken
 from backends.options import DATA_DIR, TEXT, Kind, Option, integer
 from backends.registry import BUILT_IN, backend_class, drivers
 
-OWN_PREFIXES: Final = ("CACHE_", "CACHEAPI_", "MEMCACHED_")
+OWN_PREFIXES: Final = ("CACHE_", "CACHEAPI_", "MEMCACHED_", "REDIS_")
 
 
 def _driver(text: str) -> str:
@@ -22,7 +23,11 @@ def _driver(text: str) -> str:
     return text
 
 
-def _api_keys(text: str) -> tuple[str, ...]:
+def parse_api_keys(text: str) -> tuple[str, ...]:
+    """Parse comma-separated API keys.
+
+    :raises ValueError: there is none, or one has a character that no header can carry.
+    """
     keys = tuple(part.strip() for part in text.split(",") if part.strip())
     if not keys or not all(key.isascii() and key.isprintable() and " " not in key for key in keys):
         raise ValueError
@@ -44,7 +49,9 @@ CORE: Final = (
     ),
     Option(
         variable="CACHEAPI_API_KEY",
-        kind=Kind("one or more keys, comma-separated, of printable ASCII characters", _api_keys),
+        kind=Kind(
+            "one or more keys, comma-separated, of printable ASCII characters", parse_api_keys
+        ),
         default=None,
         help="API keys. With none set, the first start makes one in `<CACHEAPI_DATA_DIR>/api-key`.",
         secret=True,
@@ -118,11 +125,11 @@ def table(driver: str | None = None) -> dict[str, Option]:
 def load(environ: Mapping[str, str] | None = None, dotenv: str | Path | None = ".env") -> Settings:
     """Read the settings; the environment wins over the file.
 
-    An empty value is the same as none.
+    An empty value is the same as none, unless the setting may be empty.
 
     :param environ: instead of the process's environment.
     :param dotenv: the file, which need not exist; ``None`` for no file.
-    :raises SettingsError: a value is not allowed.
+    :raises SettingsError: a value is not allowed, or the driver is a broken plugin.
     """
     given: dict[str, str] = {}
     if dotenv is not None:
@@ -132,14 +139,19 @@ def load(environ: Mapping[str, str] | None = None, dotenv: str | Path | None = "
     given.update(os.environ if environ is None else environ)
     core = {option.variable: option for option in CORE}
     driver = _value(core["CACHE_DRIVER"], given)
-    options = table(driver)
+    try:
+        options = table(driver)
+    except PluginBroken as error:
+        raise SettingsError(str(error)) from error
     values = {variable: _value(option, given) for variable, option in options.items()}
     return Settings(values, tuple(_misspelt(given, options)))
 
 
 def _value(option: Option, given: Mapping[str, str]) -> Any:
-    text = given.get(option.variable) or option.default
-    if text is None or text == "":
+    text = given.get(option.variable)
+    if not text and not (option.may_be_empty and text == ""):
+        text = option.default
+    if not text:
         return text
     try:
         return option.kind.parse(text)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from backends.options import Option
 from cacheapi.settings import table
+from tests.support.comparison import NOT_SAID, comparison
 from tests.support.processes import REPOSITORY, service
 
 README = (REPOSITORY / "README.md").read_text()
-NO_DEFAULT = "\N{EN DASH}"
 BLOCK = re.compile(
     r"^```sh\n(?P<command>.*?)^```\n(?:\s*^```json\n(?P<answer>.*?)^```$)?",
     re.MULTILINE | re.DOTALL,
@@ -21,7 +21,7 @@ BLOCK = re.compile(
 
 
 def row(option: Option) -> str:
-    default = f"`{option.default}`" if option.default and not option.secret else NO_DEFAULT
+    default = f"`{option.default}`" if option.default and not option.secret else NOT_SAID
     return f"| `{option.variable}` | {default} | {option.help} |"
 
 
@@ -30,6 +30,12 @@ def test_the_table_of_settings_is_the_one_of_the_code() -> None:
     _, rule, *rows = shown.splitlines()
     assert set(rule) == {"|", "-"}
     assert rows == [row(option) for option in table().values()]
+
+
+def test_the_table_of_backends_is_made_from_their_classes() -> None:
+    _, shown, _ = re.split(r"<!-- /?backends -->\n", README)
+    assert shown.splitlines() == list(comparison())
+    assert NOT_SAID not in shown
 
 
 def test_every_command_of_the_readme_gives_the_answer_shown(tmp_path: Path) -> None:

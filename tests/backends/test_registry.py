@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def test_another_name_is_no_driver(driver: str) -> None:
 
 @pytest.mark.usefixtures("plugin")
 def test_a_driver_of_another_distribution_is_found() -> None:
-    assert registry.drivers() == ["file", "memcached", "plugin"]
+    assert registry.drivers() == [*registry.BUILT_IN, "plugin"]
     assert registry.backend_class("plugin").driver == "plugin"
 
 
@@ -136,3 +137,13 @@ def test_each_option_is_an_argument_and_its_default_is_allowed(backend: type[Bac
     arguments = {option.name: None for option in backend.options}
     with pytest.raises((TypeError, InvalidOption)):
         backend(**arguments, unknown=1)
+
+
+@pytest.mark.parametrize("driver", registry.BUILT_IN)
+def test_each_built_in_class_says_what_it_is_chosen_by(driver: str) -> None:
+    backend = registry.backend_class(driver)
+    words = dataclasses.asdict(backend.traits)
+    if backend.limits.max_value_bytes is not None:
+        words.pop("max_value")
+    assert [name for name, text in words.items() if not text] == []
+    assert not any("|" in text or "\n" in text for text in words.values())

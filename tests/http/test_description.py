@@ -31,6 +31,8 @@ OPERATIONS = [
     "PUT /api/v2/{service}/{key}",
     "PATCH /api/v2/{service}/{key}",
     "DELETE /api/v2/{service}/{key}",
+    "GET /api/v2/system/service_type",
+    "GET /api/v2/system/service/{service}/capabilities",
 ]
 METHODS = {"get", "put", "post", "patch", "delete"}
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.environment import Environment, copy_source
 from tests.support.processes import REPOSITORY, free_port
 
 pytestmark = pytest.mark.timeout(300)
@@ -33,35 +32,6 @@ print(json.dumps([str(file) for file in importlib.metadata.files("cacheapi")]))
 """
 
 
-class Environment:
-    """A virtual environment with the distribution in it, used from an empty directory."""
-
-    def __init__(self, directory: Path) -> None:
-        self.path = directory / "venv"
-        self.elsewhere = directory / "elsewhere"
-        self.elsewhere.mkdir(exist_ok=True)
-
-    def run(self, program: str, *arguments: str, **settings: str):
-        """Run one of its programs; the settings are those given and no others."""
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("CACHE", "MEMCACHED_", "PYTHON", "COV_", "VIRTUAL_ENV"))
-            and name not in ("HOST", "PORT", "WEB_CONCURRENCY")
-        }
-        return subprocess.run(
-            [str(self.path / "bin" / program), *arguments],
-            cwd=self.elsewhere,
-            env=kept | settings,
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
-
-    def python(self, script: str, **settings: str):
-        return self.run("python", "-c", script, **settings)
-
-
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Environment:
     """The one environment; of several processes that run tests, the first makes it."""
@@ -78,8 +48,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Envir
 
 
 def _make(environment: Environment, source: Path) -> None:
-    unneeded = shutil.ignore_patterns(".*", "var", "build", "*.egg-info", "__pycache__", "tests")
-    shutil.copytree(REPOSITORY, source, ignore=unneeded)
+    copy_source(source)
     subprocess.run([sys.executable, "-m", "venv", environment.path], check=True, timeout=120)
     done = environment.run("python", "-m", "pip", "install", "--quiet", "--no-compile", str(source))
     assert done.returncode == 0, done.stderr
