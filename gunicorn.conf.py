@@ -21,7 +21,8 @@ try:
 except SettingsError as error:
     sys.exit(f"cacheapi cannot start. {error}")
 
-bind = f"{_settings['HOST']}:{_settings['PORT']}"
+_host = _settings["HOST"].strip("[]")
+bind = f"[{_host}]:{_settings['PORT']}" if ":" in _host else f"{_host}:{_settings['PORT']}"
 
 # One process a core: the work is Python's, and a thread waits only for a cache.
 workers = _settings["WEB_CONCURRENCY"] or len(os.sched_getaffinity(0))
@@ -47,6 +48,9 @@ limit_request_line = 8190
 limit_request_fields = 64
 limit_request_field_size = 8190
 # The limit of bodies is CACHEAPI_MAX_BODY_MB; the application keeps it.
+
+# No header of a request may say under which path the service is mounted.
+forwarder_headers = ""
 
 # Nothing but HTTP listens.
 control_socket_disable = True

@@ -146,7 +146,7 @@ class Database:
             except sqlite3.Error as error:
                 raise _translate(error) from error
             except OSError as error:
-                raise Unavailable("The cache file cannot be made.") from error
+                raise Unavailable("Connection refused: the cache file cannot be made.") from error
             try:
                 result = work(connection.sqlite)
             except sqlite3.Error as error:
@@ -270,7 +270,9 @@ class Database:
                     with contextlib.suppress(FileNotFoundError):
                         os.replace(f"{self.path}{suffix}", f"{aside}{suffix}")
         except OSError as reason:
-            raise Unavailable("The cache file is damaged and cannot be moved aside.") from reason
+            raise Unavailable(
+                "Connection refused: the cache file is damaged and stays in the way."
+            ) from reason
         log.error("The cache file was damaged (%s); moved to %s, starting empty.", error, aside)
 
 
@@ -300,4 +302,6 @@ def _translate(error: sqlite3.Error) -> Failed:
         return Timeout("The cache file is busy: it stayed locked for too long.")
     if code == sqlite3.SQLITE_FULL:
         return OutOfMemory("SERVER_ERROR out of space: the disk of the cache file is full.")
-    return Unavailable("The cache file cannot be used; the service's log says why.")
+    return Unavailable(
+        "Connection refused: the cache file cannot be used; the service's log says why."
+    )

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from backends.base import MISSING, Backend, Found, Item, Missing
-from backends.capabilities import Capability, Limits
+from backends.capabilities import Capability, Limits, Traits
 from backends.errors import BackendError, DriverMissing, InvalidOption, ValueTooLarge
 from backends.redis_options import OPTIONS, Address, Url, target
 
@@ -40,6 +40,17 @@ class RedisBackend(Backend):
     service_name = "redis"
     service_type = "cache_redis"
     options = OPTIONS
+    traits = Traits(
+        title="Redis",
+        description="A cache on Redis: one server, Sentinel's master, or a cluster.",
+        needs="a Redis server 6.2 or later, `cacheapi[redis]`",
+        shared_by="all machines",
+        eviction="as the server's `maxmemory-policy` says; by default writes are refused",
+        persistence="as the server's `save` and `appendonly` say",
+        replication="the server's own, asynchronous",
+        data_types="JSON values, as strings",
+        max_value="512 MB",
+    )
     capabilities = frozenset(Capability)
     limits = Limits(max_key_bytes=LONGEST)
 
@@ -135,7 +146,7 @@ class RedisBackend(Backend):
 
     def add(self, key: str, value: bytes, ttl: float | None) -> bool:
         if ttl is not None and ttl <= 0:
-            return not self._client.run("EXISTS", self._stored(key), repeatable=True)
+            return not self._client.exists(self._stored(key))
         return self._store_if("NX", key, value, ttl, repeatable=False)
 
     def replace(self, key: str, value: bytes, ttl: float | None) -> bool:
@@ -193,7 +204,7 @@ class RedisBackend(Backend):
 
         A key that is stored meanwhile may stay.
         """
-        if self._allow_flushdb:
+        if self._allow_flushdb and not self.prefix:
             self._client.flush_database()
         else:
             self._client.delete_all(self._stored(""))

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import redis
 
-from backends.errors import BackendError
+from backends.base import not_tried
+from backends.errors import BackendError, Unavailable
 from backends.redis_cluster import ClusterRoute
 from backends.redis_connections import Reply
 from backends.redis_errors import Broken, failure
@@ -65,37 +66,52 @@ class Client:
         else:
             commands = [("MGET", key) for key in keys]
         values: list[bytes | None] = []
-        for reply in self.run_many(commands, repeatable=True):
-            if isinstance(reply, BackendError):
-                raise reply
-            values += reply
+        for reply in self._run_many(commands, repeatable=True, reading=True):
+            part = _checked(reply)
+            values += part if isinstance(part, list) else []
+        if len(values) != len(keys):
+            raise Unavailable(f"{self._place} answered something else than it was asked.")
         return values
 
+    def exists(self, key: bytes) -> bool:
+        """Return whether a key is there, whatever its type."""
+        (reply,) = self._run_many([("EXISTS", key)], repeatable=True, reading=True)
+        return bool(_checked(reply))
+
     def run(self, name: str, key: bytes, *arguments: Argument, repeatable: bool = False) -> Reply:
-        """Run a command on a key.
+        """Run a command that changes a key.
 
         :param repeatable: to run it twice means the same as to run it once.
         """
-        (reply,) = self._route.run([Command(key, (name, key, *arguments))], repeatable=repeatable)
-        return self._checked(reply, repeatable)
+        (reply,) = self.run_many([(name, key, *arguments)], repeatable=repeatable)
+        return _checked(reply)
 
     def run_many(
         self, commands: Iterable[tuple[Any, ...]], *, repeatable: bool
     ) -> list[Reply | BackendError]:
-        """Run commands in order, in few round trips; return a reply or an error for each.
+        """Run commands that change keys, in order; return a reply or an error for each.
 
         :param commands: the name, the key, and other arguments of each.
         """
+        return self._run_many(commands, repeatable=repeatable, reading=False)
+
+    def _run_many(
+        self, commands: Iterable[tuple[Any, ...]], *, repeatable: bool, reading: bool
+    ) -> list[Reply | BackendError]:
         routed = [Command(command[1], command) for command in commands]
         replies: list[Reply | BackendError] = []
         for start in range(0, len(routed), COMMANDS_AT_ONCE):
             some = self._route.run(routed[start : start + COMMANDS_AT_ONCE], repeatable=repeatable)
             replies += [
-                failure(reply, self._place, repeatable=repeatable)
+                failure(reply, self._place, reading=reading)
                 if isinstance(reply, Exception)
                 else reply
                 for reply in some
             ]
+            if any(isinstance(reply, Broken) for reply in some):
+                # Each further part could take the whole time limit.
+                replies += [not_tried() for _ in routed[start + COMMANDS_AT_ONCE :]]
+                break
         return replies
 
     def run_script(
@@ -108,13 +124,15 @@ class Client:
         if isinstance(reply, redis.exceptions.NoScriptError):
             command = Command(key, ("EVAL", script.text, *rest))
             (reply,) = self._route.run([command], repeatable=repeatable)
-        return self._checked(reply, repeatable)
+        if isinstance(reply, Exception):
+            raise failure(reply, self._place, reading=False)
+        return reply
 
     def list_keys(
         self, prefix: bytes, limit: int, cursor: str | None
     ) -> tuple[list[bytes], str | None]:
         """Return a page of keys; see :mod:`backends.redis_listing`."""
-        with self._failures():
+        with self._failures(reading=True):
             return page(self._route.shards(), prefix, limit, cursor)
 
     def delete_all(self, prefix: bytes) -> None:
@@ -124,8 +142,7 @@ class Client:
                 for keys in keys_of(shard, prefix):
                     commands = [("UNLINK", key) for key in keys]
                     for outcome in self.run_many(commands, repeatable=True):
-                        if isinstance(outcome, BackendError):
-                            raise outcome
+                        _checked(outcome)
 
     def flush_database(self) -> None:
         """Delete every key of the database, whoever's it is."""
@@ -137,16 +154,17 @@ class Client:
         """Close all connections that are not in use."""
         self._route.close()
 
-    def _checked(self, reply: Reply, repeatable: bool) -> Reply:
-        if isinstance(reply, Exception):
-            raise failure(reply, self._place, repeatable=repeatable)
-        return reply
-
     @contextmanager
-    def _failures(self) -> Iterator[None]:
+    def _failures(self, *, reading: bool = False) -> Iterator[None]:
         """Turn what :meth:`Shard.ask` raises into our errors."""
         try:
             yield
         except (Broken, redis.RedisError) as error:
             self._route.learn()
-            raise failure(error, self._place, repeatable=True) from error.__cause__
+            raise failure(error, self._place, reading=reading) from error.__cause__
+
+
+def _checked(reply: Reply | BackendError) -> Reply:
+    if isinstance(reply, BackendError):
+        raise reply
+    return reply

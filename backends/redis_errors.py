@@ -56,11 +56,11 @@ def code_of(error: Exception) -> str:
     return getattr(error, "status_code", None) or str(error).partition(" ")[0]
 
 
-def failure(error: Exception, place: str, *, repeatable: bool) -> BackendError:
+def failure(error: Exception, place: str, *, reading: bool) -> BackendError:
     """Return the backend error for a reply that is an exception, with that as its cause.
 
     :param place: the servers, as a message names them.
-    :param repeatable: to run the command twice means the same as to run it once.
+    :param reading: the command changes nothing, so that nothing about it is unknown.
     """
     cause: BaseException = error
     if isinstance(error, Broken):
@@ -68,7 +68,7 @@ def failure(error: Exception, place: str, *, repeatable: bool) -> BackendError:
     if isinstance(cause, Exception) and is_refusal(cause):
         made = _refusal(cause, place)
     else:
-        sent = isinstance(error, Broken) and error.sent and not repeatable
+        sent = isinstance(error, Broken) and error.sent and not reading
         made = _no_reply(cause, place, sent=sent)
     made.__cause__ = cause
     return made

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from flask import Request
 
 from cacheapi.errors import ApiError
-from cacheapi.settings import Settings, SettingsError
+from cacheapi.settings import Settings, SettingsError, parse_api_keys
 
 log = logging.getLogger(__name__)
 
@@ -48,14 +48,18 @@ def load_keys(settings: Settings) -> tuple[str, ...]:
     try:
         if _create(path, secrets.token_urlsafe(32)):
             log.warning("No CACHEAPI_API_KEY is set: made an API key, see %s", path)
-        key = path.read_text().strip()
+        key = path.read_text(encoding="ascii").strip()
+        (key,) = parse_api_keys(key)
+    except ValueError as error:
+        raise SettingsError(
+            f"CACHEAPI_DATA_DIR: {str(path)!r} does not hold one API key of printable ASCII "
+            "characters; delete it to get a new one."
+        ) from error
     except OSError as error:
         raise SettingsError(
             f"CACHEAPI_DATA_DIR: the API key cannot be kept in {str(path)!r} "
             f"({error.strerror}); it must be a directory that the service may write to."
         ) from error
-    if not key:
-        raise SettingsError(f"CACHEAPI_DATA_DIR: {str(path)!r} is empty; delete it to get a key.")
     return (key,)
 
 

@@ -109,8 +109,10 @@ def parse_document(body: bytes) -> Any:
         if end != len(text):
             raise json.JSONDecodeError("Extra data", text, end)
     except json.JSONDecodeError as error:
+        # Some of Python's messages end in "at" already.
+        fault = error.msg.removesuffix(" at")
         raise InvalidJson(
-            f"The body is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+            f"The body is not valid JSON: {fault} at line {error.lineno}, column {error.colno}."
         ) from error
     if _SURROGATE_ESCAPE.search(text):
         _check_surrogates(text)

@@ -19,6 +19,9 @@ from cacheapi.ttl import InvalidTtl
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = "1"
+# What one API key may see is not for a shared cache between it and others; a client's own
+# may keep it, and asks with If-None-Match whether it is still so (RFC 9111, section 5.2.2).
+CACHE_CONTROL = "private, no-cache"
 
 
 class ApiError(Exception):
@@ -42,9 +45,7 @@ class ApiError(Exception):
         self.headers = dict(headers or {})
 
 
-STATUSES: dict[type[Exception], HTTPStatus] = {
-    InvalidJson: HTTPStatus.BAD_REQUEST,
-    InvalidTtl: HTTPStatus.BAD_REQUEST,
+STATUSES: dict[type[backend.BackendError], HTTPStatus] = {
     backend.Refused: HTTPStatus.BAD_REQUEST,
     backend.Failed: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
@@ -59,25 +60,20 @@ _MESSAGES = {
 
 def register_error_handlers(app: Flask) -> None:
     """Make every error of the application one of ours."""
-    app.register_error_handler(ApiError, _api_error)
+    app.register_error_handler(ApiError, _response)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(KeyExists, _key_exists)
     app.register_error_handler(PreconditionFailed, _precondition_failed)
-    for error_type in STATUSES:
-        app.register_error_handler(error_type, _known_error)
+    app.register_error_handler(InvalidJson, _bad_request)
+    app.register_error_handler(InvalidTtl, _bad_request)
+    app.register_error_handler(backend.BackendError, _backend_error)
     app.register_error_handler(Exception, _unknown_error)
 
 
-def _response(error: ApiError) -> Response:
-    body = error_text(error.status, error.message, error.context)
-    return Response(body, error.status, error.headers, mimetype="application/json")
-
-
-def _api_error(error: ApiError) -> Response:
-    return _response(error)
-
-
-def _known_error(error: Exception) -> Response:
+def backend_error(
+    error: backend.BackendError, *, context: Mapping[str, Any] | None = None
+) -> ApiError:
+    """Return the answer to an error of a backend; a failure is put down in the log."""
     status = next(status for kind, status in STATUSES.items() if isinstance(error, kind))
     headers = {}
     if isinstance(error, backend.Failed):
@@ -85,7 +81,21 @@ def _known_error(error: Exception) -> Response:
         log.error("%s (%r)", error, error.__cause__)
     if isinstance(error, backend.Unavailable):
         headers["Retry-After"] = RETRY_AFTER_SECONDS
-    return _response(ApiError(status, str(error), headers=headers))
+    return ApiError(status, str(error), context=context, headers=headers)
+
+
+def _response(error: ApiError) -> Response:
+    body = error_text(error.status, error.message, error.context)
+    headers = {"Cache-Control": CACHE_CONTROL, **error.headers}
+    return Response(body, error.status, headers, mimetype="application/json")
+
+
+def _backend_error(error: backend.BackendError) -> Response:
+    return _response(backend_error(error))
+
+
+def _bad_request(error: Exception) -> Response:
+    return _response(ApiError(400, str(error)))
 
 
 def _key_exists(error: KeyExists) -> Response:

@@ -14,7 +14,7 @@ from werkzeug.http import parse_etags
 from backends.base import MISSING, Missing
 from cacheapi.codec import parse_document
 from cacheapi.conditions import Condition
-from cacheapi.errors import ApiError
+from cacheapi.errors import CACHE_CONTROL, ApiError
 from cacheapi.ttl import parse_ttl
 
 if TYPE_CHECKING:
@@ -54,8 +54,13 @@ class MethodTunnel:
 def check_request(request: Request) -> None:
     """Refuse what no view should see.
 
-    :raises ApiError: 400; the path is not UTF-8, or the tunnelled method is unknown.
+    :raises ApiError: 400; the path is not UTF-8, or cut at a ``#``, or the tunnelled method
+        is unknown.
     """
+    # A server takes what follows for a fragment (RFC 9112, section 3.2: there is none) and
+    # drops it: the request would be about another key.
+    if "#" in request.environ.get("RAW_URI", ""):
+        raise ApiError(400, "The address has a '#' in it; in a key, write it as %23.")
     try:
         # Werkzeug would put U+FFFD for every wrong byte: different keys would become one.
         request.environ["PATH_INFO"].encode("latin-1").decode()
@@ -163,6 +168,10 @@ class Query:
     def __contains__(self, name: str) -> bool:
         return any(name == given for given, _ in self._pairs)
 
+    def names(self) -> set[str]:
+        """Return the names of the parameters."""
+        return {name for name, _ in self._pairs}
+
     def text(self, name: str) -> str | None:
         """Return a parameter; the last one of several."""
         values = [value for given, value in self._pairs if given == name]
@@ -203,10 +212,9 @@ class Query:
 
         :raises InvalidTtl: the lifetime is no valid one.
         """
-        if self.flag("forever"):
-            return 0
         text = self.text("ttl")
-        return MISSING if text is None else parse_ttl(text)
+        ttl = MISSING if text is None else parse_ttl(text)
+        return 0 if self.flag("forever") else ttl
 
     def keys(self) -> list[str] | None:
         """Return the keys asked for: ``keys=a,b`` and ``key=``; ``None`` where neither is."""
@@ -236,7 +244,7 @@ def condition(request: Request) -> Condition | None:
 
 def json_response(body: str, status: int = 200, etag: str | None = None) -> Response:
     """Make a response of a JSON text."""
-    response = Response(body, status, mimetype="application/json")
+    response = Response(body, status, {"Cache-Control": CACHE_CONTROL}, mimetype="application/json")
     if etag is not None:
         response.set_etag(etag)
     return response
@@ -244,7 +252,7 @@ def json_response(body: str, status: int = 200, etag: str | None = None) -> Resp
 
 def not_modified(etag: str) -> Response:
     """Make the answer to a read whose condition says that the client has the value."""
-    response = Response(status=304)
+    response = Response(status=304, headers={"Cache-Control": CACHE_CONTROL})
     response.set_etag(etag)
     del response.headers["Content-Type"]
     return response

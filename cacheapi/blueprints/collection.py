@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from flask import Response, request
@@ -12,12 +12,13 @@ from marshmallow import ValidationError
 
 from backends.base import MISSING
 from backends.capabilities import Capability
-from backends.errors import BackendError, InvalidKey, Unavailable, Unsupported
+from backends.errors import BackendError, InvalidKey, Unsupported
+from cacheapi.auth import PARAMETER
 from cacheapi.blueprints import documentation as doc
 from cacheapi.blueprints import find_service
 from cacheapi.blueprints.entry import entry_text, invalid_body
 from cacheapi.codec import encode
-from cacheapi.errors import RETRY_AFTER_SECONDS, ApiError
+from cacheapi.errors import ApiError, backend_error
 from cacheapi.http import TUNNELLED, Query, json_response, read_document
 from cacheapi.schemas.cache import (
     EntriesSchema,
@@ -31,7 +32,7 @@ from cacheapi.services import MAX_PAGE, CacheService, Pair
 blueprint = Blueprint("Several keys", __name__, url_prefix="/api/v2")
 
 
-@blueprint.route("/<service>", parameters=[doc.SERVICE])
+@blueprint.route("/<service:service>", parameters=[doc.SERVICE])
 class Collection(MethodView):
     """All of a service."""
 
@@ -121,8 +122,11 @@ class Collection(MethodView):
         cache = find_service(service)
         # A list in the body counts without a tunnel too: to overlook it would flush all.
         keys = _listed_keys()
-        keys = Query(request).keys() if keys is None else keys
+        query = Query(request)
+        keys = query.keys() if keys is None else keys
         if keys is None:
+            # A misspelt "keys" would flush all too.
+            _refuse_parameters(query.names() - {PARAMETER})
             cache.flush()
             return json_response('{"success":true}')
         _check_keys(cache, keys)
@@ -141,6 +145,19 @@ def _listed_keys() -> list[str] | None:
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise ApiError(400, 'The body must be {"resource": ["key", …]}.')
     return keys
+
+
+def _refuse_parameters(names: Iterable[str]) -> None:
+    """Refuse parameters of a flush, which takes none.
+
+    :raises ApiError: 400.
+    """
+    for name in names:
+        raise ApiError(
+            400,
+            f"There is no parameter {name!r}. keys=a,b or key=a deletes those keys; a DELETE "
+            "with no parameter at all flushes the service.",
+        )
 
 
 def _check_keys(cache: CacheService, keys: Sequence[str]) -> None:
@@ -204,14 +221,14 @@ def _outcomes(
 ) -> Response:
     """Answer a batch: success, or a 500 that tells what became of every item."""
     resource = []
-    failure: BackendError | None = None
+    failures = [outcome for outcome in outcomes if isinstance(outcome, BackendError)]
     for key, outcome in zip(keys, outcomes, strict=True):
         if isinstance(outcome, BackendError):
-            failure = failure or outcome
             resource.append({"key": key, "success": False, "message": str(outcome)})
         else:
             resource.append({"key": key, "success": outcome})
-    if failure is None:
+    if not failures:
         return json_response(encode({"resource": resource}), status)
-    retry = {"Retry-After": RETRY_AFTER_SECONDS} if isinstance(failure, Unavailable) else {}
-    raise ApiError(500, str(failure), context={"resource": resource}, headers=retry)
+    answer = backend_error(failures[0], context={"resource": resource})
+    answer.status = 500
+    raise answer

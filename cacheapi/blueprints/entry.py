@@ -29,7 +29,7 @@ from cacheapi.services import CacheService
 blueprint = Blueprint("One key", __name__, url_prefix="/api/v2")
 
 
-@blueprint.route("/<service>/<key:key>", parameters=[doc.SERVICE, doc.KEY])
+@blueprint.route("/<service:service>/<key:key>", parameters=[doc.SERVICE, doc.KEY])
 class Entry(MethodView):
     """One key of a service."""
 
@@ -52,7 +52,7 @@ class Entry(MethodView):
         cache = _find(service, key)
         query = Query(request)
         wanted = condition(request)
-        takes = query.flag("clear") or query.flag("pull")
+        takes = (query.flag("clear") or query.flag("pull")) and not query.flag("check_exist")
         try:
             # HEAD promises to change nothing (RFC 9110, section 9.2.1).
             if takes and request.method != "HEAD":
@@ -144,10 +144,11 @@ class Entry(MethodView):
             return json_response(entry_text(key, value), etag=value.etag)
         if "ttl" not in body or "initial" in body:
             raise ApiError(400, "The body must have ttl, for a new lifetime, or increment.")
-        if not cache.touch(key, body["ttl"], wanted):
-            raise _absent(key)
+        # Read first: a failure after the change would tell that it was not made.
         current = cache.get(key)
-        return _done(key, 200, None if current is MISSING else current)
+        if not cache.touch(key, body["ttl"], wanted) or current is MISSING:
+            raise _absent(key)
+        return _done(key, 200, current)
 
     @blueprint.doc(operationId="delete", parameters=[doc.IF_MATCH, doc.IF_NONE_MATCH_WRITE])
     @blueprint.response(200, KeyOutcomeSchema, description="It is deleted.")

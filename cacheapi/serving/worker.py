@@ -16,7 +16,8 @@ from gunicorn.workers.gthread import ThreadWorker
 from cacheapi.codec import error_text
 
 _QUOTED = re.compile(r"(['\"]).*\1", re.DOTALL)
-_API_KEY = re.compile(r"(api_key=)[^&\s]+", re.IGNORECASE)
+# An API key may be a parameter, its name percent-encoded in any way.
+_QUERY = re.compile(r"\?\S+")
 
 
 def write_error(sock: socket.socket, status_int: int, reason: str, mesg: str) -> None:
@@ -36,7 +37,7 @@ def write_error(sock: socket.socket, status_int: int, reason: str, mesg: str) ->
 
 def hide_keys(text: str) -> str:
     """Return a message of gunicorn's without what it quotes of a request."""
-    return _API_KEY.sub(r"\1…", _QUOTED.sub("'…'", text))
+    return _QUERY.sub("?…", _QUOTED.sub("'…'", text))
 
 
 class _HideKeys(logging.Filter):

@@ -638,6 +638,20 @@ def test_reads_go_on_while_the_file_is_locked_and_writes_time_out(
     assert backend.increment("key", 1) == 2
 
 
+def test_a_large_batch_lets_others_write_in_between(open_backend: Open):
+    items = [Item(f"key{number}", b"", None) for number in range(50_000)]
+    with ThreadPoolExecutor(1) as pool:
+        batch = pool.submit(open_backend().set_many, items)
+        other = open_backend()
+        written = 0
+        while not batch.done():
+            other.set("other", b"", None)
+            written += 1
+        assert batch.result() == [True] * len(items)
+    # All in one transaction, only the first or the last could have come in between.
+    assert written > 5
+
+
 def test_threads_that_wait_for_one_lock_all_time_out(open_backend: Open, tmp_path: Path):
     backend = open_backend(timeout=0.3)
     backend.set("key", b"1", None)

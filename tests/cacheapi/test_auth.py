@@ -161,7 +161,7 @@ def test_processes_at_once_make_one_key(tmp_path: Path) -> None:
 
 def test_an_empty_key_file_is_an_error_and_no_open_door(tmp_path: Path) -> None:
     (tmp_path / "api-key").write_text("\n")
-    with pytest.raises(SettingsError, match=r"api-key' is empty; delete it"):
+    with pytest.raises(SettingsError, match=r"api-key' does not hold one API key .*; delete it"):
         load_keys(settings(tmp_path))
 
 

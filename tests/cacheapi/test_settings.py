@@ -149,9 +149,10 @@ def test_the_defaults() -> None:
     assert len(settings) == len(table())
 
 
-def test_an_empty_value_is_the_same_as_none() -> None:
+def test_an_empty_value_is_the_same_as_none_unless_it_may_be_empty() -> None:
     empty = dict.fromkeys(table(), "")
-    assert dict(load(empty, None)) == dict(load({}, None))
+    assert dict(load(empty, None)) == dict(load({}, None)) | {"REDIS_PREFIX": ""}
+    assert load({}, None)["REDIS_PREFIX"] == "cacheapi:"
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
@@ -227,6 +228,9 @@ def test_every_setting_has_a_default_that_is_allowed_and_a_help() -> None:
     assert {name for name, option in table().items() if option.secret} == {
         "CACHEAPI_API_KEY",
         "MEMCACHED_PASSWORD",
+        "REDIS_PASSWORD",
+        "REDIS_SENTINEL_PASSWORD",
+        "REDIS_URL",
     }
 
 

@@ -230,6 +230,11 @@ def many(name: str, count: int) -> list[str]:
             400,
             id="chunked after a control character",
         ),
+        pytest.param(head(f"DELETE {CACHE}/a#b"), 400, id="fragment in the path"),
+        pytest.param(head(f"GET {CACHE}?key=a#b"), 400, id="fragment in the query"),
+        pytest.param(
+            head(f"GET {CACHE}/a", "Script_Name: /api"), 404, id="mount point from a client"
+        ),
         pytest.param(head(f"GET {CACHE}/%FF"), 400, id="path that is not UTF-8"),
         pytest.param(head(f"PROPFIND {CACHE}/key"), 405, id="unknown method"),
         pytest.param(head("GET /nowhere"), 404, id="unknown path"),

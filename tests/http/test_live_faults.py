@@ -72,6 +72,10 @@ def memcached_service(directory: Path, server: Memcached, **settings: str) -> It
         yield live
 
 
+def log(directory: Path) -> str:
+    return (directory / "log").read_text()
+
+
 @contextlib.contextmanager
 def on_memcached(
     directory: Path, *arguments: str, **settings: str
@@ -121,6 +125,14 @@ def test_a_batch_on_a_dead_server_tells_what_became_of_every_item(tmp_path: Path
             ("b", False),
             ("c", False),
         ]
+        messages = [item["message"] for item in outcomes]
+        assert messages[0].startswith("Connection refused")
+        assert messages[1].startswith("Not tried")
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert client.call("DELETE", f"{CACHE}?keys=a,b").status == 500
+        errors = [line for line in log(tmp_path).splitlines() if "[ERROR]" in line]
+        assert len(errors) == 2
+        assert all("Connection refused" in line for line in errors)
 
 
 def test_a_hung_server_is_an_error_within_a_second(tmp_path: Path) -> None:

@@ -30,8 +30,7 @@ def environ(data_dir: Path, **settings: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"CACHE_DRIVER": "redis"}, ["CACHE_DRIVER", "'redis'", "file", "memcached"]),
-        ({"CACHE_DRIVER": "nonsense"}, ["CACHE_DRIVER", "'nonsense'", "file", "memcached"]),
+        ({"CACHE_DRIVER": "nonsense"}, ["CACHE_DRIVER", "'nonsense'", "file", "redis"]),
         ({"CACHE_DEFAULT_TTL": "-1"}, ["CACHE_DEFAULT_TTL", "'-1'", "from 0 to"]),
         ({"CACHE_DEFAULT_TTL": "abc"}, ["CACHE_DEFAULT_TTL", "'abc'", "a whole number"]),
         ({"PORT": "0"}, ["PORT", "'0'", "from 1 to 65535"]),
@@ -47,6 +46,27 @@ def environ(data_dir: Path, **settings: str) -> dict[str, str]:
         (
             {"CACHE_DRIVER": "memcached", "MEMCACHED_PASSWORD": "s3cret-7391"},
             ["MEMCACHED_USERNAME", "MEMCACHED_PASSWORD", "both"],
+        ),
+        (
+            {"CACHE_DRIVER": "redis", "REDIS_URL": "http://:s3cret-7391@redis/0"},
+            ["REDIS_URL", "rediss://"],
+        ),
+        (
+            {"CACHE_DRIVER": "redis", "REDIS_SENTINEL_HOST": "one,,two"},
+            ["REDIS_SENTINEL_HOST", "'one,,two'", "host:port"],
+        ),
+        (
+            {"CACHE_DRIVER": "redis", "REDIS_HOST": "one,two"},
+            ["REDIS_HOST", "REDIS_CLUSTER=true"],
+        ),
+        (
+            {"CACHE_DRIVER": "redis", "REDIS_CLUSTER": "true", "REDIS_DATABASE": "2"},
+            ["REDIS_DATABASE", "cluster"],
+        ),
+        ({"CACHE_DRIVER": "redis", "REDIS_TLS": "maybe"}, ["REDIS_TLS", "true or false"]),
+        (
+            {"CACHE_DRIVER": "redis", "REDIS_ALLOW_FLUSHDB": "true"},
+            ["REDIS_ALLOW_FLUSHDB", "empty REDIS_PREFIX"],
         ),
         ({"CACHEAPI_DATA_DIR": "{file}"}, ["CACHEAPI_DATA_DIR", "'{file}'", "directory"]),
         ({"CACHEAPI_API_KEY": "s3cret-7391 \u00e9"}, ["CACHEAPI_API_KEY", "printable ASCII"]),
@@ -72,6 +92,26 @@ def test_a_wrong_setting_stops_the_start_with_one_line(
     for text in named:
         assert text.replace("{file}", str(file)) in line
     assert "s3cret-7391" not in line
+
+
+@pytest.mark.parametrize("kept", [b"", b"\xff\xfe", b"two words\n", b"one\ntwo\n"])
+def test_a_key_file_that_holds_no_key_stops_the_start_with_one_line(
+    tmp_path: Path, kept: bytes
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "api-key").write_bytes(kept)
+    ended = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "wsgi:app"],
+        cwd=REPOSITORY,
+        env=environ(data),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode != 0
+    (line,) = (ended.stdout + ended.stderr).splitlines()
+    assert str(data / "api-key") in line
 
 
 def test_a_misspelt_setting_is_a_warning_with_a_suggestion(tmp_path: Path) -> None:
@@ -147,7 +187,12 @@ def test_the_banner_does_not_show_a_key_that_was_set(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("settings", "bind"),
-    [({}, "127.0.0.1:8000"), ({"HOST": "0.0.0.0", "PORT": "9000"}, "0.0.0.0:9000")],
+    [
+        ({}, "127.0.0.1:8000"),
+        ({"HOST": "0.0.0.0", "PORT": "9000"}, "0.0.0.0:9000"),
+        ({"HOST": "::1"}, "[::1]:8000"),
+        ({"HOST": "[::]"}, "[::]:8000"),
+    ],
 )
 def test_it_listens_where_the_settings_say(
     tmp_path: Path, settings: dict[str, str], bind: str

@@ -107,6 +107,15 @@ def test_a_delete_with_an_odd_body_deletes_nothing(api: Api, body: Any) -> None:
     assert api.value("a") == 1
 
 
+@pytest.mark.parametrize("query", ["keys[]=k", "ids=k", "Keys=k", "force=true"])
+def test_a_delete_with_an_unknown_parameter_never_flushes(api: Api, query: str) -> None:
+    api.store_one("k", 1)
+    answer = api.call("DELETE", ALL, query=query)
+    assert answer.status == 400
+    assert query.partition("=")[0] in answer.message
+    assert api.value("k") == 1
+
+
 def test_a_flush_deletes_everything(api: Api) -> None:
     for key in ("a", "b"):
         api.store_one(key, 1)
@@ -147,11 +156,11 @@ def test_counting_stops_at_the_lowest_number_of_memcached(memcached_api: Api) ->
     assert answer.json == {"key": "n", "value": 0}
 
 
-def test_counting_goes_below_zero_on_the_file(file_api: Api) -> None:
-    file_api.store_one("n", 3)
-    answer = file_api.call("PATCH", entry("n"), body={"increment": -5})
+def test_counting_goes_below_zero_on_the_file_and_on_redis(listing_api: Api) -> None:
+    listing_api.store_one("n", 3)
+    answer = listing_api.call("PATCH", entry("n"), body={"increment": -5})
     assert answer.json == {"key": "n", "value": -2}
-    assert file_api.value("n") == -2
+    assert listing_api.value("n") == -2
 
 
 def test_an_absent_number_starts_at_initial_for_the_lifetime(api: Api) -> None:
@@ -212,11 +221,17 @@ def test_a_change_that_says_nothing_sensible_is_refused(api: Api, body: Any) -> 
     assert api.value("n") == 1
 
 
-@pytest.mark.parametrize(("driver", "largest"), [("file", 2**63 - 1), ("memcached", 2**64 - 1)])
+@pytest.mark.parametrize(
+    ("kind", "largest"),
+    [
+        *((kind, 2**63 - 1) for kind in ("file", "redis", "sentinel", "cluster")),
+        *((kind, 2**64 - 1) for kind in ("memcached", "pool", "sasl")),
+    ],
+)
 def test_a_count_over_the_highest_number_is_refused(
-    request: pytest.FixtureRequest, driver: str, largest: int
+    request: pytest.FixtureRequest, kind: str, largest: int
 ) -> None:
-    api: Api = request.getfixturevalue(f"{driver}_app")
+    api: Api = request.getfixturevalue(f"{kind}_app")
     api.store_one("n", largest - 1)
     assert api.call("PATCH", entry("n"), body={"increment": 1}).json["value"] == largest
     assert api.call("PATCH", entry("n"), body={"increment": 1}).status == 400
