@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.http.conftest import PATIENT
 from tests.support.live import CACHE, Connection, Wire, call, head
 from tests.support.processes import Memcached, Service, eventually, service
+from tests.support.redis import Redis
 
 CLIENTS = 8
 COUNTS = 10_000
@@ -112,14 +114,16 @@ def two_workers(tmp_path: Path) -> Iterator[Service]:
         yield live
 
 
-@pytest.fixture(params=["file", "memcached"])
+@pytest.fixture(params=["file", "memcached", "redis"])
 def two_workers_on_each_driver(
-    request: pytest.FixtureRequest, tmp_path: Path, memcached_server: Memcached
+    request: pytest.FixtureRequest, tmp_path: Path, memcached_server: Memcached, redis_one: Redis
 ) -> Iterator[Service]:
     settings = {
         "CACHE_DRIVER": request.param,
         "MEMCACHED_HOST": "127.0.0.1",
         "MEMCACHED_PORT": str(memcached_server.port),
+        **redis_one.settings,
+        **PATIENT,
         "WEB_CONCURRENCY": "2",
     }
     with service(tmp_path, **settings) as live:
