@@ -50,6 +50,29 @@ STATUSES: dict[type[Exception], HTTPStatus] = {
 }
 
 
+def absent(key: str) -> ApiError:
+    """Return the answer about a key that is not there."""
+    return ApiError(404, f"Key '{key}' does not exist.")
+
+
+def answer_to(error: Exception) -> ApiError:
+    """Return the answer about an error whose type is in :data:`STATUSES`, or below one."""
+    status = next(status for kind, status in STATUSES.items() if isinstance(error, kind))
+    retry = {"Retry-After": RETRY_AFTER_SECONDS} if isinstance(error, backend.Unavailable) else {}
+    return ApiError(status, str(error), headers=retry)
+
+
+def internal(error: Exception) -> ApiError:
+    """Log an error that nobody expected and return the answer, which tells nothing of it."""
+    log.error("Unexpected error", exc_info=error)
+    return ApiError(500, "Internal error; the service's log says what happened.")
+
+
+def note(error: backend.Failed) -> None:
+    """Log a failure with its cause, which is for the log alone: it names hosts and files."""
+    log.error("%s (%r)", error, error.__cause__)
+
+
 # In place of Werkzeug's, which are written for a person at a browser.
 _MESSAGES = {
     404: "There is nothing at this path; a cache is at /api/v2/{service}.",
@@ -78,14 +101,9 @@ def _api_error(error: ApiError) -> Response:
 
 
 def _known_error(error: Exception) -> Response:
-    status = next(status for kind, status in STATUSES.items() if isinstance(error, kind))
-    headers = {}
     if isinstance(error, backend.Failed):
-        # Chained causes are for the log: they name hosts, files and codes of the driver.
-        log.error("%s (%r)", error, error.__cause__)
-    if isinstance(error, backend.Unavailable):
-        headers["Retry-After"] = RETRY_AFTER_SECONDS
-    return _response(ApiError(status, str(error), headers=headers))
+        note(error)
+    return _response(answer_to(error))
 
 
 def _key_exists(error: KeyExists) -> Response:
@@ -107,5 +125,4 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _unknown_error(error: Exception) -> Response:
-    log.error("Unexpected error", exc_info=error)
-    return _response(ApiError(500, "Internal error; the service's log says what happened."))
+    return _response(internal(error))

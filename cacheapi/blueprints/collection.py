@@ -15,8 +15,8 @@ from backends.capabilities import Capability
 from backends.errors import BackendError, InvalidKey, Unavailable, Unsupported
 from cacheapi.blueprints import documentation as doc
 from cacheapi.blueprints import find_service
-from cacheapi.blueprints.entry import entry_text, invalid_body
-from cacheapi.codec import encode
+from cacheapi.blueprints.entry import invalid_body
+from cacheapi.codec import encode, entry_text
 from cacheapi.errors import RETRY_AFTER_SECONDS, ApiError
 from cacheapi.http import TUNNELLED, Query, json_response, read_document
 from cacheapi.schemas.cache import (
