@@ -74,13 +74,21 @@ def memcached_live(
         yield LiveApi("memcached", MemcachedStore(memcached_server), live.port)
 
 
+@pytest.fixture(scope="session")
+def file_gthread(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
+    """The service without the lane, under a worker of gunicorn's own."""
+    directory = tmp_path_factory.mktemp("gthread")
+    with service(directory, "-k", "gthread", CACHE_DRIVER="file", WEB_CONCURRENCY="2") as live:
+        yield LiveApi("file", FileStore(directory / "data"), live.port)
+
+
 def _empty(request: pytest.FixtureRequest, kind: str) -> Api:
     api: Api = request.getfixturevalue(kind.replace(" ", "_"))
     assert api.call("DELETE", ALL).status == 200
     return api
 
 
-FILE = ["file app", "file live"]
+FILE = ["file app", "file live", "file gthread"]
 MEMCACHED = ["memcached app", "memcached live"]
 
 
