@@ -7,6 +7,7 @@ import sys
 
 from cacheapi import SettingsError, load, system_cache
 from cacheapi.auth import HEADER, key_file, load_keys
+from cacheapi.serving.refusals import install
 
 # The service's own lines look like gunicorn's.
 logging.basicConfig(
@@ -27,7 +28,7 @@ bind = f"[{_host}]:{_settings['PORT']}" if ":" in _host else f"{_host}:{_setting
 # One process a core: the work is Python's, and a thread waits only for a cache.
 workers = _settings["WEB_CONCURRENCY"] or len(os.sched_getaffinity(0))
 worker_class = "cacheapi.serving.worker.Worker"
-# A waiting backend holds a thread, for 250 ms at most; others go on.
+# For what the fast lane leaves. A waiting backend holds a thread, for 250 ms at most.
 threads = 8
 
 # On TERM and HUP, what is in flight may finish.
@@ -40,10 +41,10 @@ keepalive = 15
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
 
 # Against slow leaks in drivers; the jitter keeps workers from leaving together.
-max_requests = 200_000
-max_requests_jitter = 20_000
+max_requests = 20_000_000
+max_requests_jitter = 2_000_000
 
-# A key of 1 KiB, each byte percent-encoded, fits; gunicorn's own maximum.
+# For gunicorn's own workers; ours has its limits in cacheapi/serving/connection.py.
 limit_request_line = 8190
 limit_request_fields = 64
 limit_request_field_size = 8190
@@ -57,6 +58,11 @@ control_socket_disable = True
 
 # Without the query, which may have an API key.
 access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(b)s %(M)sms'
+
+
+def post_fork(_server, worker):
+    """Let workers of gunicorn's own answer as ours do: ``gunicorn -k gthread wsgi:app``."""
+    install(worker.log.error_log)
 
 
 def when_ready(_server):

@@ -17,6 +17,7 @@ from cacheapi.errors import register_error_handlers
 from cacheapi.http import MethodTunnel, check_request
 from cacheapi.schemas.errors import ErrorSchema
 from cacheapi.services import CacheService
+from cacheapi.serving.lane import ACCESS, Access
 from cacheapi.settings import Settings as Settings
 from cacheapi.settings import SettingsError as SettingsError
 from cacheapi.settings import load as load
@@ -76,7 +77,9 @@ def create_app(config: Settings | None = None) -> Flask:
         keys.admit(request, current_app.view_functions.get(request.endpoint or ""))
         check_request(request)
 
-    app.extensions[EXTENSION] = system_cache(settings)
+    services = system_cache(settings)
+    app.extensions[EXTENSION] = services
+    app.extensions[ACCESS] = Access(services.get, keys.may, app.config["MAX_CONTENT_LENGTH"])
     api = _describe(app)
     api.register_converter(KeyConverter, lambda converter: {"type": "string", "minLength": 1})
     for module in (catalogue, collection, entry, system):

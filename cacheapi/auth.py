@@ -99,19 +99,33 @@ class KeyRing:
                 f"No API key: send it as the header {HEADER}, as 'Authorization: Bearer …' "
                 f"or as the parameter {PARAMETER}."
             )
+        if not self.knows(shown):
+            raise _unauthorized("The API key is not valid.")
+
+    def knows(self, shown: str) -> bool:
+        """Return whether a key is one of the ring's."""
         digest = _digest(shown)
         # All are compared, so that the time says nothing about which one was close.
         matches = [hmac.compare_digest(digest, known) for known in self._digests]
-        if not any(matches):
-            raise _unauthorized("The API key is not valid.")
+        return any(matches)
+
+    def may(self, shown: str, method: str, service: str, key: str) -> bool:
+        """Return whether a key may use a method on an entry of a service: a known one may."""
+        return self.knows(shown)
 
 
 def shown_key(request: Request) -> str:
     """Return the key that a request shows; the header wins, then the parameter."""
-    header = request.headers.get(HEADER) or request.args.get(PARAMETER)
-    if header:
-        return header
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return (
+        request.headers.get(HEADER)
+        or request.args.get(PARAMETER)
+        or bearer_token(request.headers.get("Authorization", ""))
+    )
+
+
+def bearer_token(authorization: str) -> str:
+    """Return the token of an ``Authorization`` header; empty where it has another scheme."""
+    scheme, _, token = authorization.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
 
 

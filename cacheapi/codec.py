@@ -60,7 +60,7 @@ def encode(value: Any) -> str:
     :raises InvalidJson: it has a part that JSON has no text for.
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = _ENCODER.encode(value)
         text.encode()
     except (ValueError, TypeError, RecursionError) as error:
         raise InvalidJson("The value has no JSON text.") from error
@@ -74,6 +74,12 @@ def error_text(status: int, message: str, context: Mapping[str, Any] | None = No
     """
     error = {"code": status, "context": context, "message": message, "status_code": status}
     return encode({"error": error})
+
+
+def entry_text(key: str, value: Value) -> str:
+    """Return the JSON text of an entry; the value's own text goes in as it is."""
+    mark = "" if value.encoding is None else f',"encoding":{encode(value.encoding)}'
+    return f'{{"key":{encode(key)},"value":{value.json}{mark}}}'
 
 
 def read_stored(stored: bytes) -> Value:
@@ -224,6 +230,7 @@ def _integer(text: str) -> int:
     return int(text) if len(text) < 40 else int(text[:40])
 
 
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 # Numbers that only pass through are not converted: that would be slow for long ones.
 _LENIENT: Final = json.JSONDecoder(
     parse_float=lambda text: 0.0, parse_int=lambda text: 0, parse_constant=_refuse_constant

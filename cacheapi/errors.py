@@ -22,6 +22,7 @@ RETRY_AFTER_SECONDS = "1"
 # What one API key may see is not for a shared cache between it and others; a client's own
 # may keep it, and asks with If-None-Match whether it is still so (RFC 9111, section 5.2.2).
 CACHE_CONTROL = "private, no-cache"
+FRAGMENT = "The address has a '#' in it; in a key, write it as %23."
 
 
 class ApiError(Exception):
@@ -45,10 +46,35 @@ class ApiError(Exception):
         self.headers = dict(headers or {})
 
 
-STATUSES: dict[type[backend.BackendError], HTTPStatus] = {
+STATUSES: dict[type[Exception], HTTPStatus] = {
+    InvalidJson: HTTPStatus.BAD_REQUEST,
+    InvalidTtl: HTTPStatus.BAD_REQUEST,
     backend.Refused: HTTPStatus.BAD_REQUEST,
     backend.Failed: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
+
+
+def absent(key: str) -> ApiError:
+    """Return the answer about a key that is not there."""
+    return ApiError(404, f"Key '{key}' does not exist.")
+
+
+def answer_to(error: Exception) -> ApiError:
+    """Return the answer about an error whose type is in :data:`STATUSES`, or below one."""
+    status = next(status for kind, status in STATUSES.items() if isinstance(error, kind))
+    retry = {"Retry-After": RETRY_AFTER_SECONDS} if isinstance(error, backend.Unavailable) else {}
+    return ApiError(status, str(error), headers=retry)
+
+
+def internal(error: Exception) -> ApiError:
+    """Log an error that nobody expected and return the answer, which tells nothing of it."""
+    log.error("Unexpected error", exc_info=error)
+    return ApiError(500, "Internal error; the service's log says what happened.")
+
+
+def note(error: backend.Failed) -> None:
+    """Log a failure with its cause, which is for the log alone: it names hosts and files."""
+    log.error("%s (%r)", error, error.__cause__)
 
 
 # In place of Werkzeug's, which are written for a person at a browser.
@@ -64,24 +90,9 @@ def register_error_handlers(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(KeyExists, _key_exists)
     app.register_error_handler(PreconditionFailed, _precondition_failed)
-    app.register_error_handler(InvalidJson, _bad_request)
-    app.register_error_handler(InvalidTtl, _bad_request)
-    app.register_error_handler(backend.BackendError, _backend_error)
+    for error_type in STATUSES:
+        app.register_error_handler(error_type, _known_error)
     app.register_error_handler(Exception, _unknown_error)
-
-
-def backend_error(
-    error: backend.BackendError, *, context: Mapping[str, Any] | None = None
-) -> ApiError:
-    """Return the answer to an error of a backend; a failure is put down in the log."""
-    status = next(status for kind, status in STATUSES.items() if isinstance(error, kind))
-    headers = {}
-    if isinstance(error, backend.Failed):
-        # Chained causes are for the log: they name hosts, files and codes of the driver.
-        log.error("%s (%r)", error, error.__cause__)
-    if isinstance(error, backend.Unavailable):
-        headers["Retry-After"] = RETRY_AFTER_SECONDS
-    return ApiError(status, str(error), context=context, headers=headers)
 
 
 def _response(error: ApiError) -> Response:
@@ -90,12 +101,10 @@ def _response(error: ApiError) -> Response:
     return Response(body, error.status, headers, mimetype="application/json")
 
 
-def _backend_error(error: backend.BackendError) -> Response:
-    return _response(backend_error(error))
-
-
-def _bad_request(error: Exception) -> Response:
-    return _response(ApiError(400, str(error)))
+def _known_error(error: Exception) -> Response:
+    if isinstance(error, backend.Failed):
+        note(error)
+    return _response(answer_to(error))
 
 
 def _key_exists(error: KeyExists) -> Response:
@@ -117,5 +126,4 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _unknown_error(error: Exception) -> Response:
-    log.error("Unexpected error", exc_info=error)
-    return _response(ApiError(500, "Internal error; the service's log says what happened."))
+    return _response(internal(error))

@@ -14,7 +14,7 @@ from werkzeug.http import parse_etags
 from backends.base import MISSING, Missing
 from cacheapi.codec import parse_document
 from cacheapi.conditions import Condition
-from cacheapi.errors import CACHE_CONTROL, ApiError
+from cacheapi.errors import CACHE_CONTROL, FRAGMENT, ApiError
 from cacheapi.ttl import parse_ttl
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def check_request(request: Request) -> None:
     # A server takes what follows for a fragment (RFC 9112, section 3.2: there is none) and
     # drops it: the request would be about another key.
     if "#" in request.environ.get("RAW_URI", ""):
-        raise ApiError(400, "The address has a '#' in it; in a key, write it as %23.")
+        raise ApiError(400, FRAGMENT)
     try:
         # Werkzeug would put U+FFFD for every wrong byte: different keys would become one.
         request.environ["PATH_INFO"].encode("latin-1").decode()

@@ -12,13 +12,13 @@ from marshmallow import ValidationError
 
 from backends.base import MISSING
 from backends.capabilities import Capability
-from backends.errors import BackendError, InvalidKey, Unsupported
+from backends.errors import BackendError, Failed, InvalidKey, Unsupported
 from cacheapi.auth import PARAMETER
 from cacheapi.blueprints import documentation as doc
 from cacheapi.blueprints import find_service
-from cacheapi.blueprints.entry import entry_text, invalid_body
-from cacheapi.codec import encode
-from cacheapi.errors import ApiError, backend_error
+from cacheapi.blueprints.entry import invalid_body
+from cacheapi.codec import encode, entry_text
+from cacheapi.errors import ApiError, answer_to, note
 from cacheapi.http import TUNNELLED, Query, json_response, read_document
 from cacheapi.schemas.cache import (
     EntriesSchema,
@@ -229,6 +229,9 @@ def _outcomes(
             resource.append({"key": key, "success": outcome})
     if not failures:
         return json_response(encode({"resource": resource}), status)
-    answer = backend_error(failures[0], context={"resource": resource})
-    answer.status = 500
-    raise answer
+    failure = failures[0]
+    if isinstance(failure, Failed):
+        note(failure)
+    raise ApiError(
+        500, str(failure), context={"resource": resource}, headers=answer_to(failure).headers
+    )

@@ -12,9 +12,9 @@ from marshmallow import ValidationError
 from backends.base import MISSING
 from cacheapi.blueprints import documentation as doc
 from cacheapi.blueprints import find_service
-from cacheapi.codec import Value, encode
+from cacheapi.codec import Value, encode, entry_text
 from cacheapi.conditions import NotModified
-from cacheapi.errors import ApiError
+from cacheapi.errors import ApiError, absent
 from cacheapi.http import Query, condition, json_response, not_modified, read_document
 from cacheapi.schemas.cache import (
     ChangeSchema,
@@ -70,7 +70,7 @@ class Entry(MethodView):
             return json_response(entry_text(key, value), etag=value.etag)
         default = query.text("default")
         if default is None:
-            raise _absent(key)
+            raise absent(key)
         return json_response(entry_text(key, Value(encode(default))))
 
     @blueprint.doc(
@@ -101,7 +101,7 @@ class Entry(MethodView):
         wanted = condition(request)
         body = _load(ValueSchema())
         if not cache.replace(key, body["value"], body.get("ttl"), wanted):
-            raise _absent(key)
+            raise absent(key)
         return _done(key, 200, Value(body["value"]))
 
     @blueprint.doc(
@@ -139,7 +139,7 @@ class Entry(MethodView):
                 key, body["increment"], body.get("initial"), body.get("ttl"), wanted
             )
             if number is MISSING:
-                raise _absent(key)
+                raise absent(key)
             value = Value(str(number))
             return json_response(entry_text(key, value), etag=value.etag)
         if "ttl" not in body or "initial" in body:
@@ -147,7 +147,7 @@ class Entry(MethodView):
         # Read first: a failure after the change would tell that it was not made.
         current = cache.get(key)
         if not cache.touch(key, body["ttl"], wanted) or current is MISSING:
-            raise _absent(key)
+            raise absent(key)
         return _done(key, 200, current)
 
     @blueprint.doc(operationId="delete", parameters=[doc.IF_MATCH, doc.IF_NONE_MATCH_WRITE])
@@ -157,24 +157,14 @@ class Entry(MethodView):
         """Delete a key; 404 if it is absent."""
         cache = _find(service, key)
         if not cache.delete(key, condition(request)):
-            raise _absent(key)
+            raise absent(key)
         return _done(key, 200)
-
-
-def entry_text(key: str, value: Value) -> str:
-    """Return the JSON text of an entry; the value's own text goes in as it is."""
-    mark = "" if value.encoding is None else f',"encoding":{encode(value.encoding)}'
-    return f'{{"key":{encode(key)},"value":{value.json}{mark}}}'
 
 
 def _find(service: str, key: str) -> CacheService:
     cache = find_service(service)
     cache.check_key(key)
     return cache
-
-
-def _absent(key: str) -> ApiError:
-    return ApiError(404, f"Key '{key}' does not exist.")
 
 
 def _done(key: str, status: int, stored: Value | None = None) -> Response:

@@ -1,56 +1,37 @@
-"""gunicorn's threaded worker, with errors of the HTTP layer in the one JSON shape.
-
-gunicorn repeats, in its answer and in its log, the line of a request that it cannot read.
-It may have an API key in it, so what is quoted is left out of both.
-"""
+"""gunicorn's worker class of this service."""
 
 from __future__ import annotations
 
-import logging
-import re
-import socket
+import asyncio
+import functools
+from typing import Any
 
-from gunicorn import util
-from gunicorn.workers.gthread import ThreadWorker
+from uvicorn_worker import UvicornWorker
 
-from cacheapi.codec import error_text
-
-_QUOTED = re.compile(r"(['\"]).*\1", re.DOTALL)
-# An API key may be a parameter, its name percent-encoded in any way.
-_QUERY = re.compile(r"\?\S+")
+from cacheapi.serving.access_log import AccessLog
+from cacheapi.serving.connection import Connection, Site
+from cacheapi.serving.lane import ACCESS, Access, Lane
+from cacheapi.serving.wsgi import Application
 
 
-def write_error(sock: socket.socket, status_int: int, reason: str, mesg: str) -> None:
-    """Answer a request that gunicorn refused before the application saw it.
+class Worker(UvicornWorker):  # type: ignore[misc]
+    """Serve a WSGI application, its plain reads by the fast lane."""
 
-    Takes the place, and has the parameters, of gunicorn's own, which answers in HTML.
-    """
-    body = error_text(status_int, hide_keys(mesg) or reason).encode()
-    head = (
-        f"HTTP/1.1 {status_int} {reason}\r\n"
-        "Connection: close\r\n"
-        "Content-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    )
-    util.write_nonblock(sock, head.encode("latin-1") + body)
+    CONFIG_KWARGS = {  # noqa: RUF012 (so in the base class)
+        "loop": "uvloop",
+        "ws": "none",
+        "lifespan": "off",
+        "interface": "asgi3",
+        "proxy_headers": False,
+        "server_header": False,
+    }
 
-
-def hide_keys(text: str) -> str:
-    """Return a message of gunicorn's without what it quotes of a request."""
-    return _QUERY.sub("?…", _QUOTED.sub("'…'", text))
-
-
-class _HideKeys(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = hide_keys(record.getMessage()), None
-        return True
-
-
-class Worker(ThreadWorker):  # type: ignore[misc]
-    """The worker class of ``gunicorn.conf.py``."""
-
-    def init_process(self) -> None:
-        """Start serving in the forked process."""
-        util.write_error = write_error
-        self.log.error_log.addFilter(_HideKeys())
-        super().init_process()
+    async def _serve(self) -> None:
+        wsgi: Any = self.wsgi  # type: ignore[has-type]
+        access: Access = wsgi.extensions[ACCESS]
+        access_log = AccessLog(self.log) if self.log.access_log_enabled else None
+        site = Site(Lane(access, asyncio.get_running_loop()), access.max_body, access_log)
+        self.config.http = functools.partial(Connection, site)
+        self.config.timeout_graceful_shutdown = self.cfg.graceful_timeout
+        self.wsgi = Application(wsgi, self.cfg.threads, access.max_body, access_log)
+        await super()._serve()

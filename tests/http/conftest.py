@@ -106,7 +106,7 @@ def _app(make: MakeDriver):
     return app_api
 
 
-def _live(make: MakeDriver):
+def _live(make: MakeDriver, *arguments: str):
     @pytest.fixture(scope="session")
     def live_api(
         request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -119,13 +119,15 @@ def _live(make: MakeDriver):
             **PATIENT,
             **driver.settings,
         }
-        with service(directory, **settings) as live:
+        with service(directory, *arguments, **settings) as live:
             yield LiveApi(driver.name, driver.store or FileStore(directory / "data"), live.port)
 
     return live_api
 
 
 file_app, file_live = _app(_file), _live(_file)
+# Without the lane, under a worker of gunicorn's own.
+file_gthread = _live(_file, "-k", "gthread")
 memcached_app, memcached_live = _app(_memcached), _live(_memcached)
 pool_app, pool_live = _app(_pool), _live(_pool)
 sasl_app, sasl_live = _app(_sasl), _live(_sasl)
@@ -144,7 +146,7 @@ def _both_ways(*kinds: str) -> list[str]:
     return [f"{kind} {way}" for kind in kinds for way in ("app", "live")]
 
 
-FILE = _both_ways("file")
+FILE = [*_both_ways("file"), "file gthread"]
 MEMCACHED = _both_ways("memcached", "pool", "sasl")
 REDIS = _both_ways("redis", "sentinel", "cluster")
 

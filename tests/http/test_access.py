@@ -30,7 +30,7 @@ def test_header_names_are_of_either_case(api: Api) -> None:
     assert api.call("GET", "/api/v2", headers).status == 200
 
 
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "FROB"]
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"]
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_a_path_that_is_nothing_is_404_or_400_in_json(api: Api, path: str) -> No
         ("PATCH", ALL, {"GET", "HEAD", "POST", "DELETE"}),
         ("POST", "/api/v2", {"GET", "HEAD"}),
         ("DELETE", "/api/v2/", {"GET", "HEAD"}),
-        ("FROB", entry("k"), {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}),
+        ("PROPFIND", entry("k"), {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}),
         ("TRACE", entry("k"), {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}),
     ],
 )

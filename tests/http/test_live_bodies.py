@@ -189,7 +189,6 @@ def many(name: str, count: int) -> list[str]:
     [
         pytest.param(b"GARBAGE\r\n\r\n", 400, id="no request line"),
         pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n", 400, id="TLS"),
-        pytest.param(b"GET  / HTTP/1.1\r\n\r\n", 400, id="two spaces"),
         pytest.param(b"GET / HTTP/9.9\r\nHost: a\r\n\r\n", 400, id="unknown version"),
         pytest.param(b"G@T / HTTP/1.1\r\nHost: a\r\n\r\n", 400, id="bad method"),
         pytest.param(head(f"GET {CACHE}/" + "k" * 9000), 414, id="URI too long"),

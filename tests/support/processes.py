@@ -196,8 +196,11 @@ class Service:
 
     api_key = "the-key-of-the-tests"
 
-    def __init__(self, directory: Path, *arguments: str, **settings: str) -> None:
+    def __init__(
+        self, directory: Path, *arguments: str, app: str = "wsgi:app", **settings: str
+    ) -> None:
         self.port = free_port()
+        self._app = app
         self.url = f"http://127.0.0.1:{self.port}"
         self.directory = directory
         self.log = directory / "log"
@@ -217,7 +220,7 @@ class Service:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "wsgi:app", *self._arguments],
+                [sys.executable, "-m", "gunicorn", self._app, *self._arguments],
                 cwd=REPOSITORY,
                 env=self.environ,
                 stdout=log,
@@ -247,10 +250,12 @@ class Service:
 
 
 @contextlib.contextmanager
-def service(directory: Path, *arguments: str, **settings: str) -> Iterator[Service]:
-    """Run the service."""
+def service(
+    directory: Path, *arguments: str, app: str = "wsgi:app", **settings: str
+) -> Iterator[Service]:
+    """Run the service, or a variant of its application."""
     directory.mkdir(exist_ok=True)
-    live = Service(directory, *arguments, **settings)
+    live = Service(directory, *arguments, app=app, **settings)
     try:
         yield live
     finally:

@@ -6,7 +6,7 @@ import json
 import logging
 import socket
 
-from cacheapi.serving.worker import _HideKeys, hide_keys, write_error
+from cacheapi.serving.refusals import HideKeys, hide_keys, write_error
 
 
 def test_a_request_that_gunicorn_refuses_gets_the_one_shape_of_an_error() -> None:
@@ -15,9 +15,9 @@ def test_a_request_that_gunicorn_refuses_gets_the_one_shape_of_an_error() -> Non
         write_error(ours, 431, "Request Header Fields Too Large", "limit exceeded")
         head, _, body = theirs.recv(65536).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
-    assert b"Connection: close" in head
-    assert b"Content-Type: application/json" in head
-    assert f"Content-Length: {len(body)}".encode() in head
+    assert b"connection: close" in head
+    assert b"content-type: application/json" in head
+    assert f"content-length: {len(body)}".encode() in head
     assert json.loads(body) == {
         "error": {"code": 431, "context": None, "message": "limit exceeded", "status_code": 431}
     }
@@ -40,5 +40,5 @@ def test_the_log_hides_api_keys_in_arguments_too() -> None:
     record = logging.LogRecord(
         "gunicorn.error", logging.ERROR, "", 0, "Error handling %s", ("/x?api%5Fkey=s3cret",), None
     )
-    assert _HideKeys().filter(record)
+    assert HideKeys().filter(record)
     assert record.getMessage() == "Error handling /x?…"

@@ -1,0 +1,424 @@
+"""HTTP/1.1 on a connection: uvicorn's protocol, with limits, our errors and the lane.
+
+Parsing, pipelining, flow control and the ASGI side are uvicorn's, over httptools. Here is
+what a service that strangers reach needs beside it: bounds on what a request's head may be
+and on how long each of its parts may take, JSON for every refusal, and an end of a
+connection that does not take the answer away from a client that is still sending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import math
+import time
+from collections import deque
+from collections.abc import Collection
+from http import HTTPStatus
+from typing import Any, Final
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from cacheapi.errors import FRAGMENT
+from cacheapi.serving.access_log import AccessLog
+from cacheapi.serving.lane import HEALTH, Lane
+from cacheapi.serving.refusals import refusal
+
+# A key of 1 KiB, each byte percent-encoded, fits.
+MAX_TARGET: Final = 8190
+MAX_FIELD: Final = 8190
+MAX_FIELDS: Final = 64
+MAX_HEAD: Final = 64 * 1024
+
+# From the first byte of a request to the end of its head.
+HEAD_SECONDS: Final = 10.0
+# Between two pieces of a body; and for a client to take a piece of an answer.
+STALL_SECONDS: Final = 15.0
+# A client that is refused while it sends shall see why.
+LINGER_SECONDS: Final = 2.0
+# How long a stopping worker waits for the next request of a kept connection.
+LEAVE_SECONDS: Final = 0.5
+SWEEP_SECONDS: Final = 1.0
+
+# More of one connection in one turn would be answers without a bound for who does not read.
+TAKEN_AT_ONCE: Final = 32
+
+_VERSIONS: Final = frozenset({"1.0", "1.1"})
+
+
+class Phase(enum.Enum):
+    """Where a connection is in reading a request."""
+
+    IDLE = enum.auto()
+    HEAD = enum.auto()
+    BODY = enum.auto()
+    # Refused or ended; what still comes is thrown away.
+    LINGER = enum.auto()
+
+
+class Refused(Exception):
+    """A request that goes no further."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class _Enough(Exception):
+    """What follows the last request of a connection is not read."""
+
+
+class Connection(HttpToolsProtocol):
+    """A connection of a client.
+
+    :param site: the worker's.
+    :param uvicorn: what uvicorn gives to a protocol.
+    """
+
+    def __init__(self, site: Site, **uvicorn: Any) -> None:
+        super().__init__(**uvicorn)
+        # uvicorn's own would show the query, which may have an API key.
+        self.access_log = False
+        self._site = site
+        self._logged: deque[tuple[float, bytes, list[tuple[bytes, bytes]]]] = deque()
+        self._phase = Phase.IDLE
+        self._deadline = math.inf
+        self._write_deadline = math.inf
+        # Of the head that is being read: its size, and whether it began in this piece.
+        self._head = 0
+        self._begins = False
+        # Whether the request that is being read is the lane's, and how many of its wait.
+        self._ours = False
+        self._taken = 0
+        # No request is read after this one; nothing is read at all.
+        self._last = False
+        self._deaf = False
+        self._ended = False
+        self._leaving = False
+        # Sent once the requests before the refused one are answered.
+        self._refusal: bytes | None = None
+
+    # The connection
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._deadline = self.loop.time() + self.timeout_keep_alive
+        self._site.watch(self.connections)
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        self._begins = False
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # It stays HTTP/1.1; what follows is for another protocol.
+            self._last = self._deaf = True
+            self.cycle.keep_alive = False
+        except httptools.HttpParserCallbackError as error:
+            cause = error.__context__
+            if isinstance(cause, _Enough):
+                self._deaf = True
+            elif isinstance(cause, Refused):
+                self._refuse(cause.status, str(cause))
+            else:
+                self._refuse(400, "The request's target is not valid.")
+        except httptools.HttpParserError as error:
+            self._refuse(400, f"The request is not valid HTTP: {error}.")
+        else:
+            if self._phase is Phase.HEAD and not self._begins:
+                self._grow(len(data))
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Answer what was asked before the client ended its side, then close."""
+        self._ended = True
+        if self._phase is Phase.HEAD:
+            self._refuse(400, "The request ended within its head.")
+        elif self._phase is Phase.BODY:
+            length = int(dict(self.headers).get(b"content-length", 0))
+            if length > self._site.max_body:
+                # The application refuses it, and does not wait for it.
+                self.cycle.keep_alive = False
+            elif length:
+                self._refuse(400, f"The body ended before the {length} bytes announced.")
+            else:
+                self._refuse(400, "The body could not be read to its end.")
+        elif self._phase is Phase.LINGER:
+            self.transport.close()
+        else:
+            self._answer_taken()
+            if not self._is_busy():
+                self.transport.close()
+            else:
+                self.cycle.keep_alive = False
+        # Over TLS one side cannot end alone.
+        return self.scheme != "https"
+
+    def shutdown(self) -> None:
+        """Finish what is in flight, tell clients that keep the connection to come anew."""
+        self._answer_taken()
+        self._leaving = True
+        if self._phase is Phase.LINGER:
+            self.transport.close()
+        elif self._is_busy():
+            self._last = True
+            self.cycle.keep_alive = False
+        else:
+            # A client that was about to send is told with its answer, not by a reset.
+            self.loop.call_later(LEAVE_SECONDS, self._leave)
+
+    def _leave(self) -> None:
+        if self._phase is Phase.IDLE and not self._is_busy():
+            self.transport.close()
+
+    def pause_writing(self) -> None:
+        self._write_deadline = self.loop.time() + STALL_SECONDS
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._write_deadline = math.inf
+        super().resume_writing()
+
+    def check(self, now: float) -> None:
+        """End the connection if its time is over."""
+        if now >= self._write_deadline or (now >= self._deadline and self.transport.is_closing()):
+            self.transport.abort()
+        elif now >= self._deadline and not self.flow.read_paused:
+            self._deadline = now + STALL_SECONDS
+            if self._phase is Phase.HEAD:
+                self._refuse(408, f"The request's head took longer than {HEAD_SECONDS:.0f} s.")
+            elif self._phase is Phase.BODY:
+                self._refuse(408, f"Nothing came of the body for {STALL_SECONDS:.0f} s.")
+            else:
+                self.transport.close()
+
+    def _is_busy(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    # Reading a request
+
+    def on_message_begin(self) -> None:
+        if self._last:
+            raise _Enough
+        self._phase = Phase.HEAD
+        self._deadline = self.loop.time() + HEAD_SECONDS
+        self._begins = True
+        self._head = 0
+        self.url = b""
+        self.headers = []
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+        if len(self.url) > MAX_TARGET:
+            raise Refused(414, f"The request's target is longer than {MAX_TARGET} bytes.")
+        if b"#" in url:
+            raise Refused(400, FRAGMENT)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        size = len(name) + len(value)
+        if size > MAX_FIELD:
+            raise Refused(431, f"A header field is longer than {MAX_FIELD} bytes.")
+        if self._phase is not Phase.HEAD:
+            # Trailer fields are for nobody here; they may not join the header's.
+            self._grow(size)
+            return
+        self.headers.append((name.lower(), value.strip(b" \t")))
+        if len(self.headers) > MAX_FIELDS:
+            raise Refused(431, f"There are more than {MAX_FIELDS} header fields.")
+
+    def on_headers_complete(self) -> None:
+        version = self.parser.get_http_version()
+        if version not in _VERSIONS:
+            raise Refused(400, "The version of HTTP is neither 1.1 nor 1.0.")
+        keep_alive = version == "1.1" and self.parser.should_keep_alive() and not self._leaving
+        self._last = not keep_alive
+        if (
+            self._taken < TAKEN_AT_ONCE
+            and not self._is_busy()
+            and not self.flow.write_paused
+            and self.parser.get_method() == b"GET"
+            and self._site.lane.take(self, self.url, self.headers, keep_alive)
+        ):
+            self._ours = True
+            self._taken += 1
+            if self._site.access_log is not None:
+                self._logged.append((time.monotonic(), self.url, self.headers))
+        else:
+            self._start_cycle(version, keep_alive)
+        self._phase = Phase.BODY
+
+    def _start_cycle(self, version: str, keep_alive: bool) -> None:
+        """Hand the request to uvicorn, and so to the application."""
+        url, headers = self.url, self.headers
+        expect = _check_fields(headers, version)
+        super().on_message_begin()
+        # Other programs would take names that differ in "-" and "_" for the same.
+        self.headers.extend(field for field in headers if b"_" not in field[0])
+        self.url = url
+        self.expect_100_continue = expect
+        super().on_headers_complete()
+        self.cycle.scope["state"][HEALTH] = self._site.lane.trouble(url)
+        if not keep_alive:
+            self.cycle.keep_alive = False
+        self._deadline = self.loop.time() + STALL_SECONDS
+
+    def on_body(self, body: bytes) -> None:
+        self._deadline = self.loop.time() + STALL_SECONDS
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._phase = Phase.IDLE
+        if self._ours:
+            self._ours = False
+            self._deadline = self.loop.time() + self.timeout_keep_alive
+        else:
+            self._deadline = math.inf
+            super().on_message_complete()
+
+    def _grow(self, size: int) -> None:
+        self._head += size
+        if self._head > MAX_HEAD:
+            raise Refused(431, f"The request's head is longer than {MAX_HEAD} bytes.")
+
+    # Answering
+
+    def answer(self, status: int, fields: str, body: bytes | None, keep_alive: bool) -> None:
+        """Send an answer of the lane; see :class:`~cacheapi.serving.lane.Sink`."""
+        self._taken -= 1
+        if self.transport.is_closing():
+            return
+        self.server_state.total_requests += 1
+        head = self._site.status_line(status, self.server_state.default_headers) + fields
+        if not keep_alive:
+            head += "connection: close\r\n"
+        self.transport.write((head + "\r\n").encode("latin-1") + (body or b""))
+        if not keep_alive:
+            self.transport.close()
+        if self._site.access_log is not None:
+            started, url, headers = self._logged.popleft()
+            self._site.access_log.note(
+                self.client, "GET", url, headers, status, len(body or b""), started
+            )
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # The site keeps all time limits.
+        self._unset_keepalive_if_required()
+        if self.transport.is_closing() or self._is_busy():
+            return
+        if self._refusal is not None:
+            self._send_refusal(self._refusal)
+        elif self._phase is Phase.IDLE:
+            self._deadline = self.loop.time() + self.timeout_keep_alive
+            if self._leaving:
+                self.loop.call_later(LEAVE_SECONDS, self._leave)
+
+    def _answer_taken(self) -> None:
+        if self._taken:
+            self._site.lane.answer()
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Refuse the request that is being read, once those before it are answered."""
+        self._deaf = True
+        self._answer_taken()
+        data = refusal(status, message)
+        cycle = self.cycle
+        if self._phase is Phase.BODY:
+            if self.pipeline and self.pipeline[0][0] is cycle:
+                self.pipeline.popleft()
+                self.cycle = self.pipeline[0][0] if self.pipeline else self._started
+            else:
+                cycle.disconnected = True
+                cycle.message_event.set()
+                cycle.response_complete = True
+                if cycle.response_started:
+                    self._linger()
+                    return
+        if self._is_busy():
+            self._refusal = data
+        else:
+            self._send_refusal(data)
+
+    def _send_refusal(self, data: bytes) -> None:
+        self.transport.write(data)
+        self._linger()
+
+    def _linger(self) -> None:
+        """End our side; the connection closes once the client has ended its own, or soon.
+
+        To close while it still sends would reset the connection and lose it the answer.
+        """
+        self._phase = Phase.LINGER
+        self._deaf = True
+        self._deadline = self.loop.time() + LINGER_SECONDS
+        self.flow.resume_reading()
+        if self._ended or not self.transport.can_write_eof():
+            self.transport.close()
+        else:
+            self.transport.write_eof()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._started = cycle
+        super()._start_asgi_task(cycle, app)
+
+
+def _check_fields(headers: list[tuple[bytes, bytes]], version: str) -> bool:
+    """Refuse framing that others may read otherwise; return whether to answer 100 first."""
+    expect = False
+    for name, value in headers:
+        if name == b"transfer-encoding":
+            if version == "1.0":
+                raise Refused(400, "HTTP/1.0 has no Transfer-Encoding.")
+            if value.lower() != b"chunked":
+                raise Refused(501, "Of transfer encodings only chunked is known here.")
+        elif name == b"expect":
+            if value.lower() != b"100-continue":
+                raise Refused(417, "Of expectations only 100-continue is known here.")
+            expect = version == "1.1"
+    return expect
+
+
+class Site:
+    """What the connections of a worker share, and the watch over their time limits.
+
+    :param lane: for what they have to answer themselves.
+    :param max_body: the largest body that the application takes, in bytes.
+    :param access_log: where the lane's answers are logged, if anywhere.
+    """
+
+    def __init__(self, lane: Lane, max_body: int, access_log: AccessLog | None) -> None:
+        self.lane = lane
+        self.max_body = max_body
+        self.access_log = access_log
+        self._running = False
+        self._default_headers: list[tuple[bytes, bytes]] | None = None
+        self._status_lines: dict[int, str] = {}
+
+    def watch(self, connections: Collection[Any]) -> None:
+        """Check the connections every second from now on, while there are any."""
+        if not self._running:
+            self._running = True
+            asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep, connections)
+
+    def _sweep(self, connections: Collection[Any]) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for connection in list(connections):
+            connection.check(now)
+        self._running = bool(connections)
+        if self._running:
+            loop.call_later(SWEEP_SECONDS, self._sweep, connections)
+
+    def status_line(self, status: int, default_headers: list[tuple[bytes, bytes]]) -> str:
+        """Return the first lines of a response: its status, and what uvicorn adds to all."""
+        # uvicorn makes a new list for each new date.
+        if default_headers is not self._default_headers:
+            self._default_headers = default_headers
+            self._status_lines = {}
+        lines = self._status_lines.get(status)
+        if lines is None:
+            fields = b"".join(b"%b: %b\r\n" % field for field in default_headers)
+            lines = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{fields.decode()}"
+            self._status_lines[status] = lines
+        return lines

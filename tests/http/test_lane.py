@@ -1,0 +1,315 @@
+"""The fast lane: what it takes, and that its answers are Flask's, byte for byte."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from tests.http.client import FileStore
+from tests.support.live import CACHE, Connection, Wire, head
+from tests.support.processes import Service, service
+
+KEY = Service.api_key
+AUTH = f"X-DreamFactory-API-Key: {KEY}"
+DATE = re.compile(rb"date: [^\r]*\r\n")
+
+VALUES = {
+    "k": b'{"a": [1, 2.50, "\xc3\xa9"]}',
+    "null": b"null",
+    "spaced": b" \t[1,  2]\n",
+    "text": "plain täxt".encode(),
+    "number": b"12345678901234567890123",
+    "constant": b"NaN",
+    "infinite": b"1e999",
+    "surrogate": b'"\\ud800"',
+    "bytes": b"\xff\x00\xfe",
+    "empty": b"",
+    "quote": b'say "hi"',
+    "deep": b"[" * 3000,
+    "a b": b"1",
+    "a/b": b"2",
+    "a//b": b"3",
+    "./..": b"4",
+    "/": b"5",
+    "é\u2028\U0001f600": b"6",
+    "a+b&c=d;e": b"7",
+    "%41": b"8",
+    'q"\\': b"9",
+}
+
+
+def fill(directory) -> None:
+    store = FileStore(directory)
+    for key, value in VALUES.items():
+        store.plant(key, value)
+
+
+@pytest.fixture(scope="module")
+def lane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with service(tmp_path_factory.mktemp("lane"), WEB_CONCURRENCY="1") as live:
+        fill(live.directory / "data")
+        yield live
+
+
+@pytest.fixture(scope="module")
+def flask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    app = "tests.support.apps:flask_alone()"
+    with service(tmp_path_factory.mktemp("flask"), app=app, WEB_CONCURRENCY="1") as live:
+        fill(live.directory / "data")
+        yield live
+
+
+@pytest.fixture(scope="module")
+def lane_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The lane with an application that answers 418 to all that the lane leaves."""
+    app = "tests.support.apps:lane_alone()"
+    with service(tmp_path_factory.mktemp("alone"), app=app, WEB_CONCURRENCY="1") as live:
+        fill(live.directory / "data")
+        yield live
+
+
+def request(target: str, *fields: str, method: str = "GET", version: str = "1.1") -> bytes:
+    lines = [f"{method} {target} HTTP/{version}", *fields, "", ""]
+    return "\r\n".join(lines).encode("latin-1")
+
+
+def all_answers(live: Service, sent: bytes) -> bytes:
+    """Return all that comes until the server closes, without dates."""
+    with socket.create_connection(("127.0.0.1", live.port), 10) as connection:
+        connection.sendall(sent)
+        received = b""
+        while part := connection.recv(65536):
+            received += part
+    return DATE.sub(b"", received)
+
+
+# What the lane takes
+
+
+TAKEN = [
+    (head(f"GET {CACHE}/k"), 200),
+    (head("GET /api/v2/local/k"), 200),
+    (head(f"GET {CACHE}/absent"), 404),
+    (head(f"GET {CACHE}/a%20b"), 200),
+    (head(f"GET {CACHE}/a//b"), 200),
+    (head(f"GET {CACHE}/bytes"), 200),
+    (head(f"GET {CACHE}/k", "If-None-Match: *"), 304),
+    (head(f"GET {CACHE}/k", 'If-None-Match: "other"'), 200),
+    (head(f"GET {CACHE}/k", "User-Agent: x", "Accept-Encoding: gzip", "Cookie: a=b"), 200),
+    (request(f"{CACHE}/k", "HOST: a", f"authorization: bearer {KEY}"), 200),
+    (request(f"{CACHE}/k", "Host: a:80", AUTH, version="1.0"), 200),
+]
+LEFT = [
+    head(f"HEAD {CACHE}/k"),
+    head(f"DELETE {CACHE}/k"),
+    head(f"GET {CACHE}"),
+    head(f"GET {CACHE}/"),
+    head(f"GET {CACHE}/k?check_exist=true"),
+    head(f"GET {CACHE}/k?"),
+    head(f"GET http://127.0.0.1{CACHE}/k"),
+    head(f"GET /{CACHE}/k"),
+    head("GET /api/v2/nothing/k"),
+    head("GET /api/v2/%63ache/k"),
+    head(f"GET {CACHE}/%FF"),
+    head(f"GET {CACHE}/{'k' * 1025}"),
+    head(f"GET {CACHE}/k", "If-Match: *"),
+    head(f"GET {CACHE}/k", "X-HTTP-Method: DELETE"),
+    head(f"GET {CACHE}/k", "Content-Length: 0"),
+    head(f"GET {CACHE}/k", 'If-None-Match: "a"', 'If-None-Match: "b"'),
+    head(f"GET {CACHE}/k", AUTH),
+    request(f"{CACHE}/k", "Host: a"),
+    request(f"{CACHE}/k", "Host: a", AUTH + "x"),
+    request(f"{CACHE}/k", AUTH),
+    request(f"{CACHE}/k", "Host: a b", AUTH),
+    request(f"{CACHE}/k", "Host: a", f"X_DreamFactory_API_Key: {KEY}"),
+]
+
+
+@pytest.mark.parametrize(("sent", "status"), TAKEN, ids=lambda value: str(value)[:60])
+def test_a_plain_read_is_the_lanes(lane_alone: Service, sent: bytes, status: int) -> None:
+    with Wire(lane_alone.port) as wire:
+        wire.send(sent)
+        assert wire.answer().status == status
+
+
+@pytest.mark.parametrize("sent", LEFT, ids=lambda value: str(value)[:60])
+def test_all_else_is_left_to_flask(lane_alone: Service, sent: bytes) -> None:
+    with Wire(lane_alone.port) as wire:
+        wire.send(sent)
+        assert wire.answer().status == 418
+
+
+def test_a_write_is_seen_by_the_next_read(lane: Service) -> None:
+    with Connection(lane.port) as client:
+        for turn in range(50):
+            assert client.call("POST", CACHE, {"key": "turn", "value": turn}).status == 201
+            assert client.call("GET", f"{CACHE}/turn").json["value"] == turn
+        assert client.call("DELETE", f"{CACHE}/turn").status == 200
+        assert client.call("GET", f"{CACHE}/turn").status == 404
+
+
+# That its answers are Flask's
+
+
+def encoded(draw: st.DrawFn, key: str) -> str:
+    """Return a key as clients may write it: any byte may be percent-encoded."""
+    plain = set(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/+&=;:@!$'()*,")
+    text = ""
+    for byte in key.encode():
+        if byte in plain and not draw(st.booleans()):
+            text += chr(byte)
+        else:
+            text += draw(st.sampled_from(["%{:02X}", "%{:02x}"])).format(byte)
+    return text
+
+
+OTHER_ROOTS = """
+/api/v2
+/api/v2/Cache
+/api/v2/docs
+/api/v2/local
+/api/v2/nothing
+/api/v2/cach%65
+/api/v2/./cache
+/api//v2/cache
+/API/v2/cache
+//api/v2/cache
+http://h/api/v2/cache
+*
+""".strip().splitlines()
+OTHER_FIELDS = """
+User-Agent: t
+If-Match: *
+if-match: "x"
+Accept: text/html
+X-HTTP-Method: DELETE
+X-HTTP-Method-Override: DELETE
+Range: bytes=0-1
+If-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT
+If-Range: "x"
+Content-Length: 0
+Content-Type: text/plain
+Accept-Encoding: gzip
+X-Forwarded-Host: h
+Forwarded: for=1
+Cookie: a=b
+Connection: keep-alive
+Connection: close
+Expect: x
+Expect: 100-continue
+Upgrade: h2c
+Transfer-Encoding: identity
+""".strip().splitlines()
+
+
+@st.composite
+def targets(draw: st.DrawFn) -> str:
+    keys = st.one_of(
+        st.sampled_from(list(VALUES)),
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
+        st.lists(st.sampled_from(["", ".", "..", "a", "b"]), max_size=5).map("/".join),
+    )
+    key = encoded(draw, draw(keys))
+    root = draw(
+        st.one_of(
+            st.just(CACHE),
+            st.sampled_from(OTHER_ROOTS),
+        )
+    )
+    tail = draw(
+        st.one_of(
+            st.just(""),
+            st.sampled_from(
+                ["?", "?x=1", "?default=d", "?check_exist=true", "#f", "%", "%4", "%zz"]
+            )
+            | st.sampled_from(
+                [f"?api_key={KEY}", "%FF", "%C3", "%00", "%2e%2e", "/", "//", "?clear=0"]
+            ),
+        )
+    )
+    return f"{root}/{key}{tail}"
+
+
+TAGS = ['"x"', "*", "W/*", "", '"', 'W/"x"', "x, y", '"x",*', "x" * 300]
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> bytes:
+    fields = draw(
+        st.one_of(
+            st.just([AUTH]),
+            st.sampled_from(
+                [
+                    [],
+                    [f"Authorization: Bearer {KEY}"],
+                    [f"AUTHORIZATION:bearer   {KEY}  "],
+                    [f"Authorization: Basic {KEY}"],
+                    [f"X-DREAMFACTORY-API-KEY:{KEY}\t"],
+                    [f"x-dreamfactory-api-key: {KEY}x"],
+                    ["X-DreamFactory-API-Key:", f"Authorization: Bearer {KEY}"],
+                    [AUTH, AUTH],
+                    [AUTH, "X-DreamFactory-API-Key: \xe9"],
+                    [f"X_DreamFactory_API_Key: {KEY}"],
+                ]
+            ),
+        )
+    )
+    fields = fields + draw(
+        st.lists(
+            st.one_of(
+                st.sampled_from(TAGS).map(lambda tag: f"If-None-Match: {tag}"),
+                st.sampled_from(OTHER_FIELDS),
+            ),
+            max_size=3,
+        )
+    )
+    host = draw(
+        st.one_of(
+            st.just(["Host: 127.0.0.1"]),
+            st.sampled_from([[], ["Host:"], ["Host: a", "Host: b"], ["host: A.b:99"]])
+            | st.sampled_from([["Host: a/b"], ["Host: a@b"], ["Host: [::1]:8"], ["Host: \xe9"]]),
+        )
+    )
+    fields = draw(st.permutations(host + fields))
+    version = draw(st.sampled_from(["1.1", "1.1", "1.1", "1.1", "1.0", "0.9", "2.0"]))
+    method = draw(st.sampled_from(["GET"] * 6 + ["HEAD", "POST"]))
+    return request(draw(targets()), *fields, method=method, version=version)
+
+
+LAST = request(f"{CACHE}/last", "Host: h", AUTH, "Connection: close")
+
+
+@settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(st.lists(requests(), min_size=1, max_size=4))
+@example([request(f"{CACHE}/{'k'}", "Host: h", AUTH)] * 100)
+@example([head(f"GET {CACHE}/k"), head(f"DELETE {CACHE}/absent"), head(f"GET {CACHE}/k")])
+def test_an_answer_of_the_lane_is_flasks(lane: Service, flask: Service, sent: list[bytes]) -> None:
+    data = b"".join(sent) + LAST
+    assert all_answers(lane, data) == all_answers(flask, data)
+
+
+@pytest.mark.parametrize("key", VALUES)
+def test_every_kind_of_value_is_answered_as_flask_does(
+    lane: Service, flask: Service, key: str
+) -> None:
+    target = CACHE + "/" + "".join(f"%{byte:02x}" for byte in key.encode())
+    plain = request(target, "Host: h", AUTH) + LAST
+    answer = all_answers(lane, plain)
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert answer == all_answers(flask, plain)
+    tag = re.search(rb'etag: ("[^"]*")', answer)
+    assert tag is not None
+    for form in (tag[1].decode(), f"W/{tag[1].decode()}", f'"a", {tag[1].decode()}', "*"):
+        conditional = request(target, "Host: h", AUTH, f"If-None-Match: {form}") + LAST
+        answer = all_answers(lane, conditional)
+        assert answer.startswith(b"HTTP/1.1 304 Not Modified\r\n")
+        assert answer == all_answers(flask, conditional)

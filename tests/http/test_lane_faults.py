@@ -1,0 +1,127 @@
+"""The fast lane when a backend is hurt: bounded waits, and no harm to the other services."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.live import CACHE, Connection, Wire, head
+from tests.support.processes import Memcached, Service, eventually, memcached, service
+
+SECOND = "/api/v2/second"
+
+
+@contextlib.contextmanager
+def two_services(directory: Path) -> Iterator[tuple[Memcached, Service]]:
+    """Run ``cache`` on one memcached and ``second`` on another, which is given."""
+    with (
+        memcached() as first,
+        memcached() as second,
+        service(
+            directory,
+            app="tests.support.apps:two_services()",
+            CACHE_DRIVER="memcached",
+            MEMCACHED_HOST="127.0.0.1",
+            MEMCACHED_PORT=str(first.port),
+            SECOND_PORT=str(second.port),
+            WEB_CONCURRENCY="1",
+        ) as live,
+    ):
+        first.plant("k", b'"first"', 0)
+        second.plant("k", b'"second"', 0)
+        yield second, live
+        assert "Traceback" not in live.log.read_text()
+
+
+def timed(client: Connection, path: str) -> tuple[int, float]:
+    started = time.monotonic()
+    status = client.call("GET", path).status
+    return status, time.monotonic() - started
+
+
+def read_all_the_time(port: int, path: str, stop: threading.Event, seen: list[int]) -> None:
+    with Connection(port) as client:
+        while not stop.is_set():
+            seen.append(client.call("GET", path).status)
+
+
+def test_a_hung_service_does_not_slow_the_keys_of_another(tmp_path: Path) -> None:
+    with two_services(tmp_path) as (second, live), Connection(live.port) as client:
+        assert client.call("GET", f"{SECOND}/k").json["value"] == "second"
+        second.pause()
+        stop, seen = threading.Event(), []
+        readers = [
+            threading.Thread(target=read_all_the_time, args=(live.port, f"{SECOND}/k", stop, seen))
+            for _ in range(4)
+        ]
+        for reader in readers:
+            reader.start()
+        try:
+            # The first failure holds everybody up for once; after that nobody.
+            eventually(lambda: len(seen) > 4)
+            outcomes = [timed(client, f"{CACHE}/k") for _ in range(1500)]
+        finally:
+            stop.set()
+            for reader in readers:
+                reader.join()
+        assert {status for status, _ in outcomes} == {200}
+        assert set(seen) == {500}
+        slowest = sorted(seconds for _, seconds in outcomes)
+        assert slowest[int(len(slowest) * 0.99)] < 0.1
+        second.resume()
+        eventually(lambda: client.call("GET", f"{SECOND}/k").status == 200, 3)
+        assert client.call("GET", f"{SECOND}/k").json["value"] == "second"
+
+
+def test_a_dead_service_is_answered_at_once(tmp_path: Path) -> None:
+    with two_services(tmp_path) as (second, live), Connection(live.port) as client:
+        second.kill()
+        for turn in range(200):
+            answer = client.call("GET", f"{SECOND}/k")
+            assert answer.status == 500, turn
+            assert answer.message.startswith("Connection refused")
+            assert int(answer.headers["Retry-After"]) >= 1
+            assert client.call("GET", f"{CACHE}/k").json["value"] == "first"
+        logged = live.log.read_text().count("Connection refused")
+        assert 1 <= logged < 50
+        second.start()
+        second.plant("k", b'"again"', 0)
+        eventually(lambda: client.call("GET", f"{SECOND}/k").status == 200, 3)
+        assert client.call("GET", f"{SECOND}/k").json["value"] == "again"
+
+
+def test_a_write_that_succeeds_ends_the_pause(tmp_path: Path) -> None:
+    with two_services(tmp_path) as (second, live), Connection(live.port) as client:
+        second.kill()
+        for _ in range(20):
+            assert client.call("GET", f"{SECOND}/k").status == 500
+            time.sleep(0.02)
+        second.start()
+        pair = {"key": "k", "value": "written"}
+        eventually(lambda: client.call("POST", SECOND, pair).status == 201, 3)
+        assert client.call("GET", f"{SECOND}/k").json["value"] == "written"
+
+
+def test_a_wrong_key_is_401_while_a_service_is_down(tmp_path: Path) -> None:
+    with two_services(tmp_path) as (second, live), Connection(live.port) as client:
+        second.kill()
+        assert client.call("GET", f"{SECOND}/k").status == 500
+        with Connection(live.port, key="wrong") as stranger:
+            assert stranger.call("GET", f"{SECOND}/k").status == 401
+
+
+@pytest.mark.parametrize("path", [f"{SECOND}/k", f"{CACHE}/k"])
+def test_pipelined_reads_of_two_services_are_answered_in_order(tmp_path: Path, path: str) -> None:
+    with two_services(tmp_path) as (second, live):
+        second.kill()
+        asked = [path, f"{CACHE}/k", f"{SECOND}/k", f"{CACHE}/absent", f"{CACHE}/k"]
+        with Wire(live.port) as wire:
+            wire.send(b"".join(head(f"GET {target}") for target in asked))
+            statuses = [wire.answer().status for _ in asked]
+        first = 500 if path.startswith(SECOND) else 200
+        assert statuses == [first, 200, 500, 404, 200]

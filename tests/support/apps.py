@@ -1,0 +1,47 @@
+"""Variants of the application, for gunicorn to serve: ``tests.support.apps:lane_alone()``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from flask import Flask
+
+from backends.memcached import MemcachedBackend
+from backends.memcached_options import parse_servers
+from cacheapi import create_app
+from cacheapi.services import CacheService
+from cacheapi.serving.lane import ACCESS
+
+LEFT = "418 Left to Flask"
+
+
+def flask_alone() -> Flask:
+    """Return the application with a lane that finds no service, and so takes nothing."""
+    app = create_app()
+    app.extensions[ACCESS] = app.extensions[ACCESS]._replace(find=lambda name: None)
+    return app
+
+
+class _Left:
+    def __init__(self, app: Flask) -> None:
+        self.extensions = app.extensions
+
+    def __call__(self, environ, start_response) -> Iterable[bytes]:
+        start_response(LEFT, [("Content-Length", "0")])
+        return []
+
+
+def lane_alone() -> _Left:
+    """Return an application that answers 418 to all that the lane does not take."""
+    return _Left(create_app())
+
+
+def two_services() -> Flask:
+    """Return the application with a second service, ``second``, on another memcached."""
+    app = create_app()
+    backend = MemcachedBackend(
+        servers=parse_servers("127.0.0.1"), port=int(os.environ["SECOND_PORT"])
+    )
+    app.extensions["cacheapi"]["second"] = CacheService("second", backend, default_ttl=300)
+    return app
