@@ -28,6 +28,8 @@ from cacheapi.serving.refusals import refusal
 MAX_TARGET: Final = 8190
 MAX_FIELD: Final = 8190
 MAX_FIELDS: Final = 64
+# Colon, space and line end.
+FIELD_FRAME: Final = 4
 MAX_HEAD: Final = 64 * 1024
 
 # From the first byte of a request to the end of its head.
@@ -84,9 +86,11 @@ class Connection(HttpToolsProtocol):
         self._phase = Phase.IDLE
         self._deadline = math.inf
         self._write_deadline = math.inf
-        # Of the head that is being read: its size, and whether it began in this piece.
-        self._head = 0
-        self._begins = False
+        # Of the head that is being read: the size of its fields, and the bytes that came.
+        self._size = 0
+        self._came = 0
+        # How many requests began in the piece that is being read.
+        self._begun = 0
         # Whether the request that is being read is the lane's, and how many of its wait.
         self._ours = False
         self._taken = 0
@@ -108,9 +112,14 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
-        self._begins = False
+        phase = self._phase
+        self._begun = 0
         try:
             self.parser.feed_data(data)
+            if self._phase is Phase.HEAD and self._begun == (phase is Phase.IDLE):
+                self._came += len(data)
+                if self._came > MAX_HEAD:
+                    raise _head_too_large()
         except httptools.HttpParserUpgrade:
             # It stays HTTP/1.1; what follows is for another protocol.
             self._last = self._deaf = True
@@ -125,9 +134,8 @@ class Connection(HttpToolsProtocol):
                 self._refuse(400, "The request's target is not valid.")
         except httptools.HttpParserError as error:
             self._refuse(400, f"The request is not valid HTTP: {error}.")
-        else:
-            if self._phase is Phase.HEAD and not self._begins:
-                self._grow(len(data))
+        except Refused as error:
+            self._refuse(error.status, str(error))
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Answer what was asked before the client ended its side, then close."""
@@ -202,8 +210,8 @@ class Connection(HttpToolsProtocol):
             raise _Enough
         self._phase = Phase.HEAD
         self._deadline = self.loop.time() + HEAD_SECONDS
-        self._begins = True
-        self._head = 0
+        self._begun += 1
+        self._size = self._came = 0
         self.url = b""
         self.headers = []
 
@@ -216,9 +224,11 @@ class Connection(HttpToolsProtocol):
         size = len(name) + len(value)
         if size > MAX_FIELD:
             raise Refused(431, f"A header field is longer than {MAX_FIELD} bytes.")
+        self._size += size + FIELD_FRAME
+        if self._size > MAX_HEAD:
+            raise _head_too_large()
         if self._phase is not Phase.HEAD:
             # Trailer fields are for nobody here; they may not join the header's.
-            self._grow(size)
             return
         self.headers.append((name.lower(), value.strip(b" \t")))
         if len(self.headers) > MAX_FIELDS:
@@ -272,11 +282,6 @@ class Connection(HttpToolsProtocol):
         else:
             self._deadline = math.inf
             super().on_message_complete()
-
-    def _grow(self, size: int) -> None:
-        self._head += size
-        if self._head > MAX_HEAD:
-            raise Refused(431, f"The request's head is longer than {MAX_HEAD} bytes.")
 
     # Answering
 
@@ -358,6 +363,10 @@ class Connection(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._started = cycle
         super()._start_asgi_task(cycle, app)
+
+
+def _head_too_large() -> Refused:
+    return Refused(431, f"The request's head is longer than {MAX_HEAD} bytes.")
 
 
 def _check_fields(headers: list[tuple[bytes, bytes]], version: str) -> bool:

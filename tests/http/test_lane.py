@@ -175,7 +175,7 @@ OTHER_ROOTS = """
 /api/v2/docs
 /api/v2/local
 /api/v2/nothing
-/api/v2/cach%65
+/api/v2/%63ache
 /api/v2/./cache
 /api//v2/cache
 /API/v2/cache

@@ -11,6 +11,7 @@ from backends.memcached import MemcachedBackend
 from backends.memcached_options import parse_servers
 from cacheapi import create_app
 from cacheapi.services import CacheService
+from cacheapi.serving import connection
 from cacheapi.serving.lane import ACCESS
 
 LEFT = "418 Left to Flask"
@@ -45,3 +46,10 @@ def two_services() -> Flask:
     )
     app.extensions["cacheapi"]["second"] = CacheService("second", backend, default_ttl=300)
     return app
+
+
+def impatient() -> Flask:
+    """Return the application under time limits that a test can wait for."""
+    connection.HEAD_SECONDS = connection.STALL_SECONDS = connection.LINGER_SECONDS = 0.5
+    connection.SWEEP_SECONDS = 0.1
+    return create_app()
