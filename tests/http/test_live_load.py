@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -185,6 +186,11 @@ def test_a_terminated_service_loses_nothing_acknowledged(two_workers: Service) -
     load.assert_nothing_was_lost(two_workers.port)
 
 
+def has_only_new_workers(live: Service, before: set[int]) -> bool:
+    now = set(live.workers())
+    return len(now) == 2 and not now & before
+
+
 def test_reloads_under_load_fail_no_request_and_change_the_workers(two_workers: Service) -> None:
     """A client that keeps its connection is told to come anew before it is closed."""
     load = Load(two_workers.port)
@@ -192,10 +198,7 @@ def test_reloads_under_load_fail_no_request_and_change_the_workers(two_workers: 
         for _ in range(2):
             before = set(two_workers.workers())
             two_workers.process.send_signal(signal.SIGHUP)
-            eventually(
-                lambda: len(now := set(two_workers.workers())) == 2 and not now & before,
-                within=20,
-            )
+            eventually(partial(has_only_new_workers, two_workers, before), within=20)
             eventually(load.grows(400), 20)
     assert load.failures == []
     load.assert_nothing_was_lost(two_workers.port)
