@@ -21,7 +21,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from cacheapi.serving.access_log import AccessLog
-from cacheapi.serving.lane import HEALTH, Lane
+from cacheapi.serving.lane import LISTENER, Lane
 from cacheapi.serving.refusals import refusal
 
 # A key of 1 KiB, each byte percent-encoded, fits.
@@ -46,6 +46,7 @@ SWEEP_SECONDS: Final = 1.0
 TAKEN_AT_ONCE: Final = 32
 
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
+_READING: Final = frozenset({b"GET", b"HEAD"})
 
 
 class Phase(enum.Enum):
@@ -82,7 +83,7 @@ class Connection(HttpToolsProtocol):
         # uvicorn's own would show the query, which may have an API key.
         self.access_log = False
         self._site = site
-        self._logged: deque[tuple[float, bytes, list[tuple[bytes, bytes]]]] = deque()
+        self._logged: deque[tuple[float, str, bytes, list[tuple[bytes, bytes]]]] = deque()
         self._phase = Phase.IDLE
         self._deadline = math.inf
         self._write_deadline = math.inf
@@ -94,6 +95,9 @@ class Connection(HttpToolsProtocol):
         # Whether the request that is being read is the lane's, and how many of its wait.
         self._ours = False
         self._taken = 0
+        # Whether one of those is a store; and the body of one that the lane may take.
+        self._stores = False
+        self._body: bytearray | None = None
         # No request is read after this one; nothing is read at all.
         self._last = False
         self._deaf = False
@@ -240,24 +244,42 @@ class Connection(HttpToolsProtocol):
             raise Refused(400, "The version of HTTP is neither 1.1 nor 1.0.")
         keep_alive = version == "1.1" and self.parser.should_keep_alive() and not self._leaving
         self._last = not keep_alive
-        if (
-            self._taken < TAKEN_AT_ONCE
-            and not self._is_busy()
-            and not self.flow.write_paused
-            and self.parser.get_method() == b"GET"
-            and self._site.lane.take(self, self.url, self.headers, keep_alive)
-        ):
-            self._ours = True
-            self._taken += 1
-            if self._site.access_log is not None:
-                self._logged.append((time.monotonic(), self.url, self.headers))
+        lane, target, headers = self._site.lane, self.url, self.headers
+        method = self.parser.get_method()
+        if self._stores or self._is_busy() or self.flow.write_paused:
+            self._start_cycle(version, keep_alive)
+        elif method == b"GET" and self._taken < TAKEN_AT_ONCE:
+            self._ours = lane.take_read(self, target, headers, keep_alive)
+            if self._ours:
+                self._take("GET")
+            else:
+                self._start_cycle(version, keep_alive)
+        elif method == b"POST" and not self._taken and lane.wants_store(target, headers):
+            self._body = bytearray()
+            self._deadline = self.loop.time() + STALL_SECONDS
         else:
             self._start_cycle(version, keep_alive)
         self._phase = Phase.BODY
 
+    def _take(self, method: str) -> None:
+        self._taken += 1
+        if self._site.access_log is not None:
+            self._logged.append((time.monotonic(), method, self.url, self.headers))
+
+    def _take_store(self, body: bytes) -> None:
+        """Give a request to the lane now that its body is there; else to the application."""
+        keep_alive = not self._last
+        if self._site.lane.take_store(self, self.url, self.headers, keep_alive, body):
+            self._take("POST")
+            self._stores = self._ours = True
+        else:
+            self._start_cycle(self.parser.get_http_version(), keep_alive)
+            super().on_body(body)
+
     def _start_cycle(self, version: str, keep_alive: bool) -> None:
         """Hand the request to uvicorn, and so to the application."""
         url, headers = self.url, self.headers
+        stores = self.parser.get_method() not in _READING
         expect = _check_fields(headers, version)
         super().on_message_begin()
         # Other programs would take names that differ in "-" and "_" for the same.
@@ -265,16 +287,22 @@ class Connection(HttpToolsProtocol):
         self.url = url
         self.expect_100_continue = expect
         super().on_headers_complete()
-        self.cycle.scope["state"][HEALTH] = self._site.lane.trouble(url)
-        if not keep_alive:
+        self.cycle.scope["state"][LISTENER] = self._site.lane.listener(url, stores=stores)
+        if not keep_alive or self._leaving:
             self.cycle.keep_alive = False
         self._deadline = self.loop.time() + STALL_SECONDS
 
     def on_body(self, body: bytes) -> None:
         self._deadline = self.loop.time() + STALL_SECONDS
-        super().on_body(body)
+        if self._body is not None:
+            self._body += body
+        else:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self._body is not None:
+            body, self._body = bytes(self._body), None
+            self._take_store(body)
         self._phase = Phase.IDLE
         if self._ours:
             self._ours = False
@@ -288,6 +316,8 @@ class Connection(HttpToolsProtocol):
     def answer(self, status: int, fields: str, body: bytes | None, keep_alive: bool) -> None:
         """Send an answer of the lane; see :class:`~cacheapi.serving.lane.Sink`."""
         self._taken -= 1
+        self._stores = False
+        keep_alive = keep_alive and not self._leaving
         if self.transport.is_closing():
             return
         self.server_state.total_requests += 1
@@ -298,9 +328,9 @@ class Connection(HttpToolsProtocol):
         if not keep_alive:
             self.transport.close()
         if self._site.access_log is not None:
-            started, url, headers = self._logged.popleft()
+            started, method, url, headers = self._logged.popleft()
             self._site.access_log.note(
-                self.client, "GET", url, headers, status, len(body or b""), started
+                self.client, method, url, headers, status, len(body or b""), started
             )
 
     def on_response_complete(self) -> None:
@@ -326,7 +356,7 @@ class Connection(HttpToolsProtocol):
         self._answer_taken()
         data = refusal(status, message)
         cycle = self.cycle
-        if self._phase is Phase.BODY:
+        if self._phase is Phase.BODY and self._body is None:
             if self.pipeline and self.pipeline[0][0] is cycle:
                 self.pipeline.popleft()
                 self.cycle = self.pipeline[0][0] if self.pipeline else self._started

@@ -18,7 +18,7 @@ from a2wsgi import WSGIMiddleware
 from cacheapi.codec import error_text
 from cacheapi.errors import internal
 from cacheapi.serving.access_log import AccessLog
-from cacheapi.serving.lane import HEALTH
+from cacheapi.serving.lane import LISTENER
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -73,9 +73,9 @@ class Application:
         began = time.monotonic()
         answer = await self._answer(scope, receive)
         start, *parts = answer
-        health = scope["state"].get(HEALTH)
-        if health is not None:
-            health.heard(time.monotonic(), time.monotonic() - began, start["status"])
+        listener = scope["state"].get(LISTENER)
+        if listener is not None:
+            listener(time.monotonic() - began, start["status"])
         content = b"".join(part.get("body", b"") for part in parts)
         if not complete:
             start["headers"] = [
