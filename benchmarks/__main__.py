@@ -44,6 +44,9 @@ def main() -> None:
             results = run(servers, work, rounds, seconds, directory)
             memory = {server.name: megabytes(server) for server in servers if server.workers}
     print(table(servers, work, results))
+    for (row_name, server_name), found in results.items():
+        if wrong := sum(result.wrong for result in found):
+            print(f"{wrong} wrong answers: {row_name}, {server_name}")
     print("\nMemory of a worker, MB: " + ", ".join(f"{k} {v:.0f}" for k, v in memory.items()))
     save(results, memory)
 
@@ -88,15 +91,14 @@ def run(
         for row in work:
             for server in servers:
                 if server.kind in row.requests:
-                    print(f"\r{number + 1}/{rounds} {row.name}, {server.name}\033[K", end="")
+                    print(f"{number + 1}/{rounds} {row.name}, {server.name}", file=sys.stderr)
                     result = measure(server, row, seconds, directory)
                     results.setdefault((row.name, server.name), []).append(result)
-    print("\r\033[K", end="")
     return results
 
 
-def median(results: list[Result]) -> Result:
-    return Result(*(statistics.median(column) for column in zip(*results, strict=True)))
+def median(results: list[Result]) -> tuple[float, ...]:
+    return tuple(statistics.median(column) for column in zip(*results, strict=True))
 
 
 def table(
@@ -112,8 +114,8 @@ def table(
             if own is None:
                 cells.append("-")
                 continue
-            rate, p50, p99 = median(own)
-            ratio = "" if other is None else f" (x{rate / median(other).rate:.2f})"
+            rate, p50, p99, _ = median(own)
+            ratio = "" if other is None else f" (x{rate / median(other)[0]:.2f})"
             cells.append(f"{rate:,.0f}{ratio} {p50:.2f}/{p99:.2f}")
         lines.append(cells)
     rule = ["---"] * len(lines[0])

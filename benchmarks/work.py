@@ -12,6 +12,7 @@ from tests.support.processes import Service
 
 KEYS = 10_000
 LARGE_KEYS = 200
+ALLOWED = 0.01
 SIZES = {"": 230, "1k": 1000, "100k": 100_000}
 
 # The values are JSON texts, as cacheapi stores them, and need no encoding in a URL.
@@ -112,11 +113,12 @@ WORK = (
 
 
 class Result(NamedTuple):
-    """One measurement: requests per second, and milliseconds."""
+    """One measurement: requests per second, milliseconds, and wrong answers."""
 
     rate: float
     p50: float
     p99: float
+    wrong: int
 
 
 def measure(server: Server, work: Work, seconds: int, directory: Path) -> Result:
@@ -140,6 +142,9 @@ def measure(server: Server, work: Work, seconds: int, directory: Path) -> Result
     )
     found = json.loads(ended.stdout.partition("RESULT ")[2])
     expected = found["requests"] if server.kind in work.absent else 0
-    if found["refused"] != expected or found["broken"] or not found["requests"]:
+    wrong = abs(found["refused"] - expected) + found["broken"]
+    # A server that is overloaded may refuse a few; they are reported, and not work done.
+    if wrong > ALLOWED * found["requests"] or not found["requests"]:
         raise RuntimeError(f"{server.name}, {work.name}: {found}")
-    return Result(found["requests"] / found["seconds"], found["p50"], found["p99"])
+    rate = (found["requests"] - wrong) / found["seconds"]
+    return Result(rate, found["p50"], found["p99"], wrong)

@@ -103,6 +103,8 @@ class Connection(HttpToolsProtocol):
         self._deaf = False
         self._ended = False
         self._leaving = False
+        # The last request that was handed to the application.
+        self._started: RequestResponseCycle | None = None
         # Sent once the requests before the refused one are answered.
         self._refusal: bytes | None = None
 
@@ -359,7 +361,7 @@ class Connection(HttpToolsProtocol):
         if self._phase is Phase.BODY and self._body is None:
             if self.pipeline and self.pipeline[0][0] is cycle:
                 self.pipeline.popleft()
-                self.cycle = self.pipeline[0][0] if self.pipeline else self._started
+                self.cycle = self.pipeline[0][0] if self.pipeline else self._started  # type: ignore[assignment]
             else:
                 cycle.disconnected = True
                 cycle.message_event.set()

@@ -11,7 +11,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.http.client import FileStore
+from cacheapi import load
+from tests.http.client import FileStore, close_app
+from tests.support.apps import lane_alone as lane_alone_app
+from tests.support.inside import Inside, inside
 from tests.support.live import CACHE, Connection, Wire, head
 from tests.support.processes import Service, service
 
@@ -68,12 +71,15 @@ def flask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
-def lane_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def lane_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
     """The lane with an application that answers 418 to all that the lane leaves."""
-    app = "tests.support.apps:lane_alone()"
-    with service(tmp_path_factory.mktemp("alone"), app=app, WEB_CONCURRENCY="1") as live:
-        fill(live.directory / "data")
+    directory = tmp_path_factory.mktemp("alone")
+    settings = {"CACHEAPI_API_KEY": KEY, "CACHEAPI_DATA_DIR": str(directory)}
+    app = lane_alone_app(load(settings, None))
+    fill(directory)
+    with inside(app, directory) as live:
         yield live
+    close_app(app)
 
 
 def request(target: str, *fields: str, method: str = "GET", version: str = "1.1") -> bytes:
@@ -165,14 +171,14 @@ LEFT = [
 
 
 @pytest.mark.parametrize(("sent", "status"), TAKEN, ids=lambda value: str(value)[:60])
-def test_a_plain_read_is_the_lanes(lane_alone: Service, sent: bytes, status: int) -> None:
+def test_a_plain_read_is_the_lanes(lane_alone: Inside, sent: bytes, status: int) -> None:
     with Wire(lane_alone.port) as wire:
         wire.send(sent)
         assert wire.answer().status == status
 
 
 @pytest.mark.parametrize("sent", LEFT, ids=lambda value: str(value)[:60])
-def test_all_else_is_left_to_flask(lane_alone: Service, sent: bytes) -> None:
+def test_all_else_is_left_to_flask(lane_alone: Inside, sent: bytes) -> None:
     with Wire(lane_alone.port) as wire:
         wire.send(sent)
         assert wire.answer().status == 418

@@ -15,6 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from cacheapi import create_app, load
+from cacheapi.serving import connection
+from tests.http.client import close_app
+from tests.support.inside import Inside, inside
 from tests.support.live import CACHE, Connection, Wire, call, chunk, head
 from tests.support.processes import Service, eventually, service
 
@@ -27,23 +31,33 @@ CHUNKED = "Transfer-Encoding: chunked"
 MANY = 40
 
 
+@contextlib.contextmanager
+def in_this_process(directory: Path, **options: int) -> Iterator[Inside]:
+    app = create_app(load({"CACHEAPI_API_KEY": KEY, "CACHEAPI_DATA_DIR": str(directory)}, None))
+    with inside(app, directory, **options) as live:
+        yield live
+    close_app(app)
+
+
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with service(tmp_path_factory.mktemp("http"), WEB_CONCURRENCY="1") as live:
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
+    with in_this_process(tmp_path_factory.mktemp("http")) as live:
         yield live
 
 
 @pytest.fixture(scope="module")
-def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
     """The service with time limits of half a second, and of one between requests."""
-    directory = tmp_path_factory.mktemp("impatient")
-    app = "tests.support.apps:impatient()"
-    with service(directory, "--keep-alive", "1", app=app, WEB_CONCURRENCY="1") as live:
-        yield live
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("HEAD_SECONDS", "STALL_SECONDS", "LINGER_SECONDS"):
+            patch.setattr(connection, name, 0.5)
+        patch.setattr(connection, "SWEEP_SECONDS", 0.1)
+        with in_this_process(tmp_path_factory.mktemp("impatient"), keep_alive=1) as live:
+            yield live
 
 
 @pytest.fixture
-def live(running: Service) -> Iterator[Service]:
+def live(running: Inside) -> Iterator[Inside]:
     """The service with one key; whatever a test sends, its worker goes on without a complaint."""
     with Connection(running.port) as connection:
         assert connection.call("DELETE", CACHE).status == 200
@@ -55,7 +69,7 @@ def live(running: Service) -> Iterator[Service]:
     assert "Traceback" not in running.log.read_text()
 
 
-def well(live: Service) -> None:
+def well(live: Inside) -> None:
     """Check that others are served, by the lane and by Flask, and at once."""
     started = time.monotonic()
     assert call(live.port, "GET", f"{CACHE}/absent").status == 404
@@ -64,7 +78,7 @@ def well(live: Service) -> None:
 
 
 @contextlib.contextmanager
-def stalled(live: Service, sent: bytes, count: int = MANY) -> Iterator[list[Wire]]:
+def stalled(live: Inside, sent: bytes, count: int = MANY) -> Iterator[list[Wire]]:
     with contextlib.ExitStack() as stack:
         wires = [stack.enter_context(Wire(live.port)) for _ in range(count)]
         for wire in wires:
@@ -80,7 +94,7 @@ SLOW_CHUNK = head(f"POST {CACHE}", CHUNKED) + b"%x\r\n" % len(BODY) + BODY[:5]
 
 
 @pytest.mark.parametrize("sent", [SLOW_HEAD, SLOW_BODY, SLOW_CHUNK], ids=["head", "body", "chunk"])
-def test_slow_requests_hold_up_nobody_and_end_at_a_limit(impatient: Service, sent: bytes) -> None:
+def test_slow_requests_hold_up_nobody_and_end_at_a_limit(impatient: Inside, sent: bytes) -> None:
     with stalled(impatient, sent) as wires:
         well(impatient)
         answer = wires[0].answer()
@@ -90,7 +104,7 @@ def test_slow_requests_hold_up_nobody_and_end_at_a_limit(impatient: Service, sen
         well(impatient)
 
 
-def test_a_head_that_comes_byte_by_byte_ends_at_the_limit(impatient: Service) -> None:
+def test_a_head_that_comes_byte_by_byte_ends_at_the_limit(impatient: Inside) -> None:
     with Wire(impatient.port) as wire:
         for byte in SLOW_HEAD * 2:
             wire.send(bytes([byte]))
@@ -98,7 +112,7 @@ def test_a_head_that_comes_byte_by_byte_ends_at_the_limit(impatient: Service) ->
         assert wire.answer().status == 408
 
 
-def test_a_slow_body_that_moves_is_taken(impatient: Service) -> None:
+def test_a_slow_body_that_moves_is_taken(impatient: Inside) -> None:
     with Wire(impatient.port) as wire:
         wire.send(head(f"POST {CACHE}", LENGTH))
         for byte in BODY:
@@ -107,7 +121,7 @@ def test_a_slow_body_that_moves_is_taken(impatient: Service) -> None:
         assert wire.answer().status == 201
 
 
-def test_an_idle_connection_is_closed_after_the_keep_alive_time(impatient: Service) -> None:
+def test_an_idle_connection_is_closed_after_the_keep_alive_time(impatient: Inside) -> None:
     for path in (f"{CACHE}/absent", "/api/v2/"):
         with Wire(impatient.port) as wire:
             wire.send(head(f"GET {path}"))
@@ -120,7 +134,7 @@ def test_an_idle_connection_is_closed_after_the_keep_alive_time(impatient: Servi
             assert 0.7 < time.monotonic() - started < 3
 
 
-def test_clients_that_do_not_read_hold_up_nobody_and_are_let_go(impatient: Service) -> None:
+def test_clients_that_do_not_read_hold_up_nobody_and_are_let_go(impatient: Inside) -> None:
     value = "x" * 500_000
     assert call(impatient.port, "POST", CACHE, {"key": "large", "value": value}).status == 201
     (worker,) = impatient.workers()
@@ -174,7 +188,7 @@ def test_ten_thousand_idle_connections_hold_up_nobody(tmp_path: Path) -> None:
     ],
     ids=["field", "endless field", "target", "method", "fields", "trailer"],
 )
-def test_what_is_too_large_is_refused(live: Service, sent: bytes, status: int) -> None:
+def test_what_is_too_large_is_refused(live: Inside, sent: bytes, status: int) -> None:
     with Wire(live.port) as wire:
         wire.send(sent)
         answer = wire.answer()
@@ -183,7 +197,7 @@ def test_what_is_too_large_is_refused(live: Service, sent: bytes, status: int) -
         assert wire.is_closed()
 
 
-def test_a_request_that_ends_within_its_head_is_400(live: Service) -> None:
+def test_a_request_that_ends_within_its_head_is_400(live: Inside) -> None:
     with Wire(live.port) as wire:
         wire.send(SLOW_HEAD)
         wire.end()
@@ -191,7 +205,7 @@ def test_a_request_that_ends_within_its_head_is_400(live: Service) -> None:
         assert wire.is_closed()
 
 
-def test_a_client_that_has_ended_its_side_gets_its_answers(live: Service) -> None:
+def test_a_client_that_has_ended_its_side_gets_its_answers(live: Inside) -> None:
     sent = [head(f"GET {CACHE}/k"), head(f"GET {CACHE}/k?"), head(f"GET {CACHE}/k")]
     for requests in (sent, sent[:1], sent[1:2], sent[:2]):
         with Wire(live.port) as wire:
@@ -201,7 +215,7 @@ def test_a_client_that_has_ended_its_side_gets_its_answers(live: Service) -> Non
             assert wire.is_closed()
 
 
-def test_a_client_that_goes_away_is_not_missed(live: Service) -> None:
+def test_a_client_that_goes_away_is_not_missed(live: Inside) -> None:
     for sent in (head(f"GET {CACHE}/k"), head(f"GET {CACHE}/k?"), SLOW_BODY, SLOW_HEAD):
         for _ in range(20):
             with socket.create_connection(("127.0.0.1", live.port), 10) as connection:
@@ -235,7 +249,7 @@ def test_a_client_that_goes_away_is_not_missed(live: Service) -> None:
         pytest.param(b"CONNECT h:80 HTTP/1.1\r\nHost: h:80\r\n\r\n", id="CONNECT"),
     ],
 )
-def test_what_others_may_read_otherwise_is_refused(live: Service, sent: bytes) -> None:
+def test_what_others_may_read_otherwise_is_refused(live: Inside, sent: bytes) -> None:
     smuggled = head(f"DELETE {CACHE}")
     with Wire(live.port) as wire:
         wire.send(sent + smuggled)
@@ -245,27 +259,27 @@ def test_what_others_may_read_otherwise_is_refused(live: Service, sent: bytes) -
         assert wire.is_closed()
 
 
-def test_another_transfer_encoding_is_501(live: Service) -> None:
+def test_another_transfer_encoding_is_501(live: Inside) -> None:
     with Wire(live.port) as wire:
         wire.send(head(f"POST {CACHE}", "Transfer-Encoding: gzip, chunked") + chunk(BODY))
         assert wire.answer().status == 501
         assert wire.is_closed()
 
 
-def test_a_trailer_is_not_a_header(live: Service) -> None:
+def test_a_trailer_is_not_a_header(live: Inside) -> None:
     sent = head(f"POST {CACHE}/new", CHUNKED) + chunk(b'{"value":1}')
     with Wire(live.port) as wire:
         wire.send(sent + b"0\r\nX-HTTP-Method: DELETE\r\nIf-None-Match: *\r\n\r\n")
         assert wire.answer().status == 201
 
 
-def test_a_name_with_an_underscore_is_not_one_with_a_hyphen(live: Service) -> None:
+def test_a_name_with_an_underscore_is_not_one_with_a_hyphen(live: Inside) -> None:
     with Wire(live.port) as wire:
         wire.send(head(f"POST {CACHE}", "X_HTTP_Method: DELETE", LENGTH) + BODY)
         assert wire.answer().status == 201
 
 
-def test_a_hundred_pipelined_requests_are_answered_in_order(live: Service) -> None:
+def test_a_hundred_pipelined_requests_are_answered_in_order(live: Inside) -> None:
     with Connection(live.port) as connection:
         for number in range(10):
             pair = {"key": f"n{number}", "value": number}
@@ -281,14 +295,14 @@ def test_a_hundred_pipelined_requests_are_answered_in_order(live: Service) -> No
 
 
 @pytest.mark.parametrize("first", [f"{CACHE}/k", f"{CACHE}/k?"])
-def test_garbage_behind_a_request_is_refused_after_its_answer(live: Service, first: str) -> None:
+def test_garbage_behind_a_request_is_refused_after_its_answer(live: Inside, first: str) -> None:
     with Wire(live.port) as wire:
         wire.send(head(f"GET {first}") * 3 + b"GARBAGE\r\n\r\n")
         assert [wire.answer().status for _ in range(4)] == [200, 200, 200, 400]
         assert wire.is_closed()
 
 
-def test_a_broken_body_behind_a_request_is_refused_after_its_answer(live: Service) -> None:
+def test_a_broken_body_behind_a_request_is_refused_after_its_answer(live: Inside) -> None:
     broken = head(f"POST {CACHE}", CHUNKED) + b"zz\r\n"
     with Wire(live.port) as wire:
         wire.send(head(f"GET {CACHE}/k?") * 2 + broken)
@@ -297,7 +311,7 @@ def test_a_broken_body_behind_a_request_is_refused_after_its_answer(live: Servic
 
 
 @pytest.mark.parametrize("path", [f"{CACHE}/k", f"{CACHE}/k?"])
-def test_nothing_is_read_behind_the_last_request(live: Service, path: str) -> None:
+def test_nothing_is_read_behind_the_last_request(live: Inside, path: str) -> None:
     with Wire(live.port) as wire:
         wire.send(head(f"GET {path}", "Connection: close") + head(f"DELETE {CACHE}"))
         answer = wire.answer()
@@ -306,7 +320,7 @@ def test_nothing_is_read_behind_the_last_request(live: Service, path: str) -> No
 
 
 @pytest.mark.parametrize("path", [f"{CACHE}/k", f"{CACHE}/k?"])
-def test_http_1_0_is_answered_and_closed(live: Service, path: str) -> None:
+def test_http_1_0_is_answered_and_closed(live: Inside, path: str) -> None:
     with Wire(live.port) as wire:
         wire.send(head(f"GET {path}").replace(b"HTTP/1.1", b"HTTP/1.0"))
         assert wire.answer().status == 200
@@ -314,7 +328,7 @@ def test_http_1_0_is_answered_and_closed(live: Service, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", [f"{CACHE}/k", f"{CACHE}/k?", f"{CACHE}/a%2Fb"])
-def test_an_absolute_target_is_its_path(live: Service, path: str) -> None:
+def test_an_absolute_target_is_its_path(live: Inside, path: str) -> None:
     plain = call(live.port, "GET", path)
     with Wire(live.port) as wire:
         wire.send(head(f"GET http://other.example{path}"))
@@ -322,7 +336,7 @@ def test_an_absolute_target_is_its_path(live: Service, path: str) -> None:
     assert (answer.status, answer.body) == (plain.status, plain.body)
 
 
-def test_an_upgrade_is_not_taken(live: Service) -> None:
+def test_an_upgrade_is_not_taken(live: Inside) -> None:
     for path in (f"{CACHE}/k", f"{CACHE}/k?"):
         with Wire(live.port) as wire:
             wire.send(head(f"GET {path}", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c"))
@@ -330,7 +344,7 @@ def test_an_upgrade_is_not_taken(live: Service) -> None:
             assert wire.is_closed()
 
 
-def test_head_has_the_fields_of_get_and_no_body(live: Service) -> None:
+def test_head_has_the_fields_of_get_and_no_body(live: Inside) -> None:
     with Connection(live.port) as connection:
         got = connection.call("GET", f"{CACHE}/k")
         asked = connection.call("HEAD", f"{CACHE}/k")
@@ -341,7 +355,7 @@ def test_head_has_the_fields_of_get_and_no_body(live: Service) -> None:
         assert connection.call("GET", f"{CACHE}/k").status == 200
 
 
-def test_expect_without_a_body_that_is_wanted(live: Service) -> None:
+def test_expect_without_a_body_that_is_wanted(live: Inside) -> None:
     with Wire(live.port) as wire:
         wire.send(head(f"GET {CACHE}/k", "Expect: 100-continue"))
         answers = [wire.answer()]

@@ -1,4 +1,4 @@
-"""Variants of the application, for gunicorn to serve: ``tests.support.apps:lane_alone()``."""
+"""Variants of the application, for gunicorn to serve: ``tests.support.apps:flask_alone()``."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from flask import Flask
 
 from backends.memcached import MemcachedBackend
 from backends.memcached_options import parse_servers
-from cacheapi import create_app
+from cacheapi import Settings, create_app
 from cacheapi.services import CacheService
-from cacheapi.serving import connection
 from cacheapi.serving.lane import ACCESS
 
 LEFT = "418 Left to Flask"
@@ -33,9 +32,9 @@ class _Left:
         return []
 
 
-def lane_alone() -> _Left:
+def lane_alone(settings: Settings) -> _Left:
     """Return an application that answers 418 to all that the lane does not take."""
-    return _Left(create_app())
+    return _Left(create_app(settings))
 
 
 def two_services() -> Flask:
@@ -46,10 +45,3 @@ def two_services() -> Flask:
     )
     app.extensions["cacheapi"]["second"] = CacheService("second", backend, default_ttl=300)
     return app
-
-
-def impatient() -> Flask:
-    """Return the application under time limits that a test can wait for."""
-    connection.HEAD_SECONDS = connection.STALL_SECONDS = connection.LINGER_SECONDS = 0.5
-    connection.SWEEP_SECONDS = 0.1
-    return create_app()
