@@ -37,11 +37,13 @@ def lane_alone(settings: Settings) -> _Left:
     return _Left(create_app(settings))
 
 
-def two_services() -> Flask:
-    """Return the application with a second service, ``second``, on another memcached."""
-    app = create_app()
-    backend = MemcachedBackend(
-        servers=parse_servers("127.0.0.1"), port=int(os.environ["SECOND_PORT"])
-    )
+def two_services(settings: Settings | None = None, second: int = 0) -> Flask:
+    """Return the application with a second service, ``second``, on another memcached.
+
+    :param second: the port of that; by default what ``SECOND_PORT`` says.
+    """
+    app = create_app(settings)
+    port = second or int(os.environ["SECOND_PORT"])
+    backend = MemcachedBackend(servers=parse_servers("127.0.0.1"), port=port)
     app.extensions["cacheapi"]["second"] = CacheService("second", backend, default_ttl=300)
     return app
