@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from marshmallow import ValidationError
@@ -41,6 +42,12 @@ def entries_text(keys: Sequence[str], found: Mapping[str, Value]) -> str:
     return f'{{"resource":[{entries}],"meta":{{"missing":{missing}}}}}'
 
 
+@functools.lru_cache(maxsize=64)
+def _schema(check_key: Callable[[str], None]) -> PairSchema:
+    # To make one costs as much as to load a pair.
+    return PairSchema(check_key, many=True)
+
+
 def read_pairs(cache: CacheService, document: Any, ttl: int | Missing | None) -> list[Pair]:
     """Return the pairs of a body, ``{"resource": […]}`` or one bare pair.
 
@@ -57,7 +64,7 @@ def read_pairs(cache: CacheService, document: Any, ttl: int | Missing | None) ->
     if not items:
         raise ApiError(400, "resource is empty: there is nothing to store.")
     try:
-        loaded = PairSchema(cache.check_key, many=True).load(items)
+        loaded = _schema(cache.check_key).load(items)
     except ValidationError as error:
         raise invalid_body(error) from error
     default = None if ttl is MISSING else ttl

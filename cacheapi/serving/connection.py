@@ -182,6 +182,7 @@ class Connection(HttpToolsProtocol):
             self.loop.call_later(LEAVE_SECONDS, self._leave)
 
     def _leave(self) -> None:
+        self._answer_taken()
         if self._phase is Phase.IDLE and not self._is_busy():
             self.transport.close()
 
