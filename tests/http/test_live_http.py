@@ -364,6 +364,50 @@ def test_expect_without_a_body_that_is_wanted(live: Inside) -> None:
         assert answers[-1].status == 200
 
 
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+def test_a_body_over_the_limit_is_refused_to_a_client_that_goes_on_sending(
+    live: Inside, framing: str
+) -> None:
+    limit = 8 * 1024 * 1024
+    with Wire(live.port) as wire:
+        if framing == "length":
+            wire.send(head(f"POST {CACHE}", f"Content-Length: {limit + 1}") + b"x" * (limit + 1))
+        else:
+            wire.send(head(f"POST {CACHE}", CHUNKED) + chunk(b"x" * (limit + 1)) + chunk(b""))
+        answer = wire.answer()
+        assert answer.status == 413
+        assert answer.error
+        assert answer.headers["Connection"] == "close"
+        assert wire.is_closed()
+
+
+def test_a_service_that_stops_finishes_and_tells_who_stays(tmp_path: Path) -> None:
+    with in_this_process(tmp_path) as live, contextlib.ExitStack() as stack:
+        asking, by_flask, idle, sending, storing = (
+            stack.enter_context(Wire(live.port)) for _ in range(5)
+        )
+        for wire in (asking, by_flask, idle):
+            wire.send(head(f"GET {CACHE}/absent"))
+            assert wire.answer().status == 404
+        sending.send(head(f"POST {CACHE}/new", "Content-Length: 11") + b'{"val')
+        storing.send(head(f"POST {CACHE}", LENGTH) + BODY[:5])
+        well(live)
+        live.begin_to_stop()
+        time.sleep(0.3)
+        for wire, request in ((asking, f"{CACHE}/absent"), (by_flask, f"{CACHE}/absent?")):
+            wire.send(head(f"GET {request}"))
+            answer = wire.answer()
+            assert (answer.status, answer.headers["Connection"]) == (404, "close")
+            assert wire.is_closed()
+        assert idle.is_closed()
+        sending.send(b'ue":1}')
+        storing.send(BODY[5:])
+        for wire in (sending, storing):
+            answer = wire.answer()
+            assert (answer.status, answer.headers["Connection"]) == (201, "close")
+            assert wire.is_closed()
+
+
 # TLS
 
 

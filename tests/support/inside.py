@@ -66,9 +66,13 @@ class Inside:
     def workers(self) -> list[int]:
         return [os.getpid()]
 
-    def stop(self) -> None:
+    def begin_to_stop(self) -> None:
+        """Do what TERM does, and do not wait."""
         assert self._server is not None
         self._server.should_exit = True
+
+    def stop(self) -> None:
+        self.begin_to_stop()
         self._thread.join()
 
 
