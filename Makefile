@@ -9,7 +9,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run install test lint format soak lock system-packages clean
+.PHONY: help run install test lint bench soak format lock system-packages clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ lint: $(VENV)/.test ## Check style, spelling, types and import rules
 	$(BIN)/codespell
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+bench: $(VENV)/.test ## Measure it beside Webdis and nginx (QUICK=1: in a minute)
+	@PYTHON="$(PYTHON)" tests/system-packages
+	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(BENCH)
 
 format: $(VENV)/.test ## Put the code into the one style
 	$(BIN)/ruff check --fix .

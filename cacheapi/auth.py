@@ -8,7 +8,7 @@ import logging
 import os
 import secrets
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -109,8 +109,8 @@ class KeyRing:
         matches = [hmac.compare_digest(digest, known) for known in self._digests]
         return any(matches)
 
-    def may(self, shown: str, method: str, service: str, key: str) -> bool:
-        """Return whether a key may use a method on an entry of a service: a known one may."""
+    def may(self, shown: str, method: str, service: str, keys: Sequence[str]) -> bool:
+        """Return whether an API key may use a method on these of a service: a known one may."""
         return self.knows(shown)
 
 
