@@ -302,7 +302,5 @@ def _answer_error(request: _Read | _Store, error: ApiError) -> None:
 
 def _answer_json(request: _Read | _Store, status: int, text: str, more: str = "") -> None:
     body = text.encode()
-    fields = (
-        f"{_FIELDS}content-type: application/json\r\ncontent-length: {len(body)}\r\n{more}"
-    )
+    fields = f"{_FIELDS}content-type: application/json\r\ncontent-length: {len(body)}\r\n{more}"
     request.sink.answer(status, fields, body, request.keep_alive)
