@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from marshmallow import ValidationError
 
 from backends.base import MISSING, Missing
 from backends.errors import BackendError, Failed, InvalidKey
-from cacheapi.codec import Value, encode, entry_text
+from cacheapi.codec import Value, encode, entry_text, parse_document, string_text
 from cacheapi.errors import ApiError, answer_to, note
+from cacheapi.plain import plain_pairs
 from cacheapi.schemas.cache import PairSchema, validation_details
 from cacheapi.services import CacheService, Pair
 
@@ -48,13 +48,20 @@ def _schema(check_key: Callable[[str], None]) -> PairSchema:
     return PairSchema(check_key, many=True)
 
 
-def read_pairs(cache: CacheService, document: Any, ttl: int | Missing | None) -> list[Pair]:
+def read_pairs(cache: CacheService, body: bytes, ttl: int | Missing | None) -> list[Pair]:
     """Return the pairs of a body, ``{"resource": […]}`` or one bare pair.
 
     :param ttl: the lifetime of those that bring none; as :meth:`Query.ttl` gives it.
     :raises ApiError: 400; names each bad item, and nothing may be stored.
+    :raises InvalidJson: the body is not JSON that can be stored.
     """
-    items = document
+    default = None if ttl is MISSING else ttl
+    pairs = plain_pairs(body, cache.check_key, default)
+    return _read_any_pairs(cache, body, default) if pairs is None else pairs
+
+
+def _read_any_pairs(cache: CacheService, body: bytes, ttl: int | None) -> list[Pair]:
+    document = items = parse_document(body)
     if isinstance(document, dict):
         items = document.get("resource", [document])
         if "resource" in document and len(document) > 1:
@@ -67,8 +74,7 @@ def read_pairs(cache: CacheService, document: Any, ttl: int | Missing | None) ->
         loaded = _schema(cache.check_key).load(items)
     except ValidationError as error:
         raise invalid_body(error) from error
-    default = None if ttl is MISSING else ttl
-    return [Pair(item["key"], item["value"], item.get("ttl", default)) for item in loaded]
+    return [Pair(item["key"], item["value"], item.get("ttl", ttl)) for item in loaded]
 
 
 def outcomes_text(keys: Sequence[str], outcomes: Sequence[bool | BackendError]) -> str:
@@ -76,16 +82,19 @@ def outcomes_text(keys: Sequence[str], outcomes: Sequence[bool | BackendError]) 
 
     :raises ApiError: 500; it did not, and what became of every item.
     """
-    resource = []
-    failure: BackendError | None = None
-    for key, outcome in zip(keys, outcomes, strict=True):
-        if isinstance(outcome, BackendError):
-            failure = failure or outcome
-            resource.append({"key": key, "success": False, "message": str(outcome)})
-        else:
-            resource.append({"key": key, "success": outcome})
+    failure = next((outcome for outcome in outcomes if isinstance(outcome, BackendError)), None)
     if failure is None:
-        return encode({"resource": resource})
+        texts = [
+            f'{{"key":{string_text(key)},"success":{"true" if outcome else "false"}}}'
+            for key, outcome in zip(keys, outcomes, strict=True)
+        ]
+        return f'{{"resource":[{",".join(texts)}]}}'
+    resource = [
+        {"key": key, "success": False, "message": str(outcome)}
+        if isinstance(outcome, BackendError)
+        else {"key": key, "success": outcome}
+        for key, outcome in zip(keys, outcomes, strict=True)
+    ]
     if isinstance(failure, Failed):
         note(failure)
     headers = answer_to(failure).headers

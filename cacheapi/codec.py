@@ -14,7 +14,10 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from json.encoder import encode_basestring
 from typing import Any, Final, NamedTuple
+
+import msgspec
 
 MAX_DEPTH: Final = 512
 # {"resource": [{"value": …}]}
@@ -67,6 +70,11 @@ def encode(value: Any) -> str:
     return text
 
 
+def string_text(text: str) -> str:
+    """Return the JSON text of a string that has no lone surrogate."""
+    return encode_basestring(text)
+
+
 def error_text(status: int, message: str, context: Mapping[str, Any] | None = None) -> str:
     """Return the one shape of an error, as JSON text.
 
@@ -79,7 +87,7 @@ def error_text(status: int, message: str, context: Mapping[str, Any] | None = No
 def entry_text(key: str, value: Value) -> str:
     """Return the JSON text of an entry; the value's own text goes in as it is."""
     mark = "" if value.encoding is None else f',"encoding":{encode(value.encoding)}'
-    return f'{{"key":{encode(key)},"value":{value.json}{mark}}}'
+    return f'{{"key":{string_text(key)},"value":{value.json}{mark}}}'
 
 
 def read_stored(stored: bytes) -> Value:
@@ -88,11 +96,27 @@ def read_stored(stored: bytes) -> Value:
         text = stored.decode()
     except UnicodeDecodeError:
         return Value(f'"{base64.b64encode(stored).decode()}"', "base64")
+    if not _is_json(stored) and not _is_lenient_json(text):
+        return Value(json.dumps(text, ensure_ascii=False))
+    return Value(text.strip(_WHITE_SPACE))
+
+
+def _is_json(stored: bytes) -> bool:
+    """Return whether bytes in UTF-8 are JSON; a lone surrogate in them is none here."""
+    try:
+        # It steps over the text, and makes nothing of it.
+        _RAW.decode(stored)
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+    return True
+
+
+def _is_lenient_json(text: str) -> bool:
     try:
         _LENIENT.decode(text)
     except (ValueError, RecursionError):
-        return Value(json.dumps(text, ensure_ascii=False))
-    return Value(text.strip(_WHITE_SPACE))
+        return False
+    return True
 
 
 def parse_document(body: bytes) -> Any:
@@ -238,3 +262,4 @@ _LENIENT: Final = json.JSONDecoder(
 _STRICT: Final = json.JSONDecoder(
     parse_float=_finite, parse_int=_integer, parse_constant=_refuse_constant
 )
+_RAW: Final = msgspec.json.Decoder(msgspec.Raw)

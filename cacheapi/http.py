@@ -69,12 +69,22 @@ def read_document(request: Request, *, required: bool = True) -> Any:
     """Return the parsed JSON body; see :func:`~cacheapi.codec.parse_document`.
 
     :param required: whether no body is an error; else it is :data:`MISSING`.
-    :raises ApiError: 415 for another content type, 400 or 413 as :func:`read_body`.
+    :raises ApiError: as :func:`read_json`.
     :raises InvalidJson: the body is not JSON that can be stored.
+    """
+    body = read_json(request, required=required)
+    return parse_document(body) if body or required else MISSING
+
+
+def read_json(request: Request, *, required: bool = True) -> bytes:
+    """Return a body that says that it is JSON.
+
+    :param required: whether no body is an error.
+    :raises ApiError: 415 for another content type, 400 or 413 as :func:`read_body`.
     """
     body = read_body(request)
     if not body and not required:
-        return MISSING
+        return body
     if not body:
         raise ApiError(400, "The request has no body; it needs a JSON document.")
     charset = request.mimetype_params.get("charset", "utf-8").lower()
@@ -82,7 +92,7 @@ def read_document(request: Request, *, required: bool = True) -> Any:
         raise ApiError(415, "The body must be JSON in UTF-8: Content-Type: application/json.")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise ApiError(415, "The body may not be compressed.")
-    return parse_document(body)
+    return body
 
 
 def read_body(request: Request) -> bytes:

@@ -17,7 +17,7 @@ from cacheapi.blueprints import documentation as doc
 from cacheapi.blueprints import find_service
 from cacheapi.codec import encode
 from cacheapi.errors import ApiError
-from cacheapi.http import TUNNELLED, json_response, read_document
+from cacheapi.http import TUNNELLED, json_response, read_document, read_json
 from cacheapi.query import Query
 from cacheapi.schemas.cache import (
     EntriesSchema,
@@ -99,7 +99,7 @@ class Collection(MethodView):
         A bad item stores nothing of the batch. Of two equal keys the last wins.
         """
         cache = find_service(service)
-        pairs = read_pairs(cache, read_document(request), Query(request.query_string).ttl())
+        pairs = read_pairs(cache, read_json(request), Query(request.query_string).ttl())
         outcomes = cache.set_many(pairs)
         return json_response(outcomes_text([pair.key for pair in pairs], outcomes), 201)
 

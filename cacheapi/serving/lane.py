@@ -24,7 +24,7 @@ from werkzeug.http import parse_etags
 from backends.base import MISSING
 from backends.errors import BackendError, Failed, InvalidKey
 from cacheapi.batch import check_keys, entries_text, outcomes_text, read_pairs
-from cacheapi.codec import InvalidJson, Value, entry_text, error_text, parse_document
+from cacheapi.codec import InvalidJson, Value, entry_text, error_text
 from cacheapi.conditions import Condition, NotModified
 from cacheapi.errors import CACHE_CONTROL, ApiError, absent, answer_to, internal, note
 from cacheapi.services import CacheService, Pair
@@ -160,7 +160,7 @@ class Lane:
         if not self._access.may(said.shown, "POST", asked.service, ()):
             return False
         try:
-            pairs = read_pairs(service, parse_document(body), MISSING)
+            pairs = read_pairs(service, body, MISSING)
         except (ApiError, InvalidJson):
             return False
         keys = [pair.key for pair in pairs]
