@@ -21,6 +21,8 @@ FAILOVER = "backends/test_redis_failover.py"
 HTTP = "http/test_live_faults.py"
 BODIES = "http/test_live_bodies.py"
 LOAD = "http/test_live_load.py"
+LANE = "http/test_lane_faults.py"
+SLOW = "http/test_live_http.py"
 REDIS_HTTP = "http/test_live_redis.py"
 
 HEAD = """\
@@ -351,6 +353,17 @@ FAULTS = (
         ),
     ),
     Fault(
+        "clients send slow heads or slow bodies, or do not read",
+        "stalled connections",
+        "others are served; the slow are told 408 or closed",
+        named(
+            SLOW,
+            "slow_requests_hold_up_nobody_and_end_at_a_limit",
+            "clients_that_do_not_read_hold_up_nobody_and_are_let_go",
+            "ten_thousand_idle_connections_hold_up_nobody",
+        ),
+    ),
+    Fault(
         "a worker is killed, told to end, told to reload",
         "kill -9, TERM, HUP",
         "replaced within 1 s; what is in flight completes",
@@ -358,7 +371,7 @@ FAULTS = (
             LOAD,
             "a_killed_worker_is_replaced_and_loses_nothing_acknowledged",
             "a_terminated_service_loses_nothing_acknowledged",
-            "a_reload_under_load_fails_no_request_and_changes_the_workers",
+            "reloads_under_load_fail_no_request_and_change_the_workers",
             "a_request_in_flight_completes_after",
         ),
     ),
