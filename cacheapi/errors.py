@@ -74,7 +74,8 @@ def internal(error: Exception) -> ApiError:
 
 def note(error: backend.Failed) -> None:
     """Log a failure with its cause, which is for the log alone: it names hosts and files."""
-    log.error("%s (%r)", error, error.__cause__)
+    cause = error.__cause__
+    log.error("%s%s", error, "" if cause is None else f" ({type(cause).__name__}: {cause})")
 
 
 # In place of Werkzeug's, which are written for a person at a browser.
