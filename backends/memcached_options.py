@@ -57,6 +57,8 @@ OPTIONS: Final = (
         default="localhost",
         help="memcached server, or a weighted pool `host:port:weight,…`.",
         name="servers",
+        public_name="host",
+        public_default="127.0.0.1",
     ),
     Option(
         variable="MEMCACHED_PORT",
@@ -100,5 +102,6 @@ OPTIONS: Final = (
         default="250",
         help="Longest wait for a connection and for each reply, in milliseconds.",
         name="timeout_ms",
+        title="Timeout (ms)",
     ),
 )

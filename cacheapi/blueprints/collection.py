@@ -15,11 +15,12 @@ from backends.capabilities import Capability
 from backends.errors import BackendError, Failed, InvalidKey, Unsupported
 from cacheapi.auth import PARAMETER
 from cacheapi.blueprints import documentation as doc
-from cacheapi.blueprints import find_service
+from cacheapi.blueprints import find_service, permit, permit_all, permit_some, verb
 from cacheapi.blueprints.entry import invalid_body
 from cacheapi.codec import encode, entry_text
 from cacheapi.errors import ApiError, answer_to, note
 from cacheapi.http import TUNNELLED, Query, json_response, read_document
+from cacheapi.registry.rights import FLUSH
 from cacheapi.schemas.cache import (
     EntriesSchema,
     OutcomesSchema,
@@ -56,13 +57,16 @@ class Collection(MethodView):
         With `keys` or `key`: the values, in the order asked; an absent key is in
         `meta.missing`. Without: a page of keys, where the backend can list them.
         """
+        permit_some(service)
         cache = find_service(service)
         query = Query(request)
         keys = _listed_keys() if TUNNELLED in request.environ else None
         keys = query.keys() if keys is None else keys
         if keys is None:
+            permit_all("GET", service, query.text("prefix") or "")
             return _list_keys(cache, query)
         _check_keys(cache, keys)
+        permit(verb(), service, keys)
         found = cache.get_many(keys)
         entries = ",".join(entry_text(key, found[key]) for key in keys if key in found)
         missing = encode([key for key in keys if key not in found])
@@ -102,8 +106,10 @@ class Collection(MethodView):
 
         A bad item stores nothing of the batch. Of two equal keys the last wins.
         """
+        permit_some(service)
         cache = find_service(service)
         pairs = _pairs(cache, read_document(request))
+        permit(verb(), service, [pair.key for pair in pairs])
         outcomes = cache.set_many(pairs)
         return _outcomes([pair.key for pair in pairs], outcomes, 201)
 
@@ -119,6 +125,7 @@ class Collection(MethodView):
 
         With `keys` or `key`, those. Without, the service is **flushed**: every key goes.
         """
+        permit_some(service)
         cache = find_service(service)
         # A list in the body counts without a tunnel too: to overlook it would flush all.
         keys = _listed_keys()
@@ -127,9 +134,11 @@ class Collection(MethodView):
         if keys is None:
             # A misspelt "keys" would flush all too.
             _refuse_parameters(query.names() - {PARAMETER})
+            permit_all(FLUSH, service)
             cache.flush()
             return json_response('{"success":true}')
         _check_keys(cache, keys)
+        permit(verb(), service, keys)
         return _outcomes(keys, cache.delete_many(keys), 200)
 
 

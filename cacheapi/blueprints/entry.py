@@ -11,10 +11,10 @@ from marshmallow import ValidationError
 
 from backends.base import MISSING
 from cacheapi.blueprints import documentation as doc
-from cacheapi.blueprints import find_service
+from cacheapi.blueprints import find_service, permit, verb
 from cacheapi.codec import Value, encode, entry_text
 from cacheapi.conditions import NotModified
-from cacheapi.errors import ApiError, absent
+from cacheapi.errors import ApiError, absent, invalid
 from cacheapi.http import Query, condition, json_response, not_modified, read_document
 from cacheapi.schemas.cache import (
     ChangeSchema,
@@ -53,6 +53,8 @@ class Entry(MethodView):
         query = Query(request)
         wanted = condition(request)
         takes = (query.flag("clear") or query.flag("pull")) and not query.flag("check_exist")
+        if takes:
+            permit("DELETE", service, [key])
         try:
             # HEAD promises to change nothing (RFC 9110, section 9.2.1).
             if takes and request.method != "HEAD":
@@ -162,6 +164,7 @@ class Entry(MethodView):
 
 
 def _find(service: str, key: str) -> CacheService:
+    permit(verb(), service, [key])
     cache = find_service(service)
     cache.check_key(key)
     return cache
@@ -192,8 +195,4 @@ def _load(schema: RequestSchema) -> dict[str, Any]:
 
 def invalid_body(error: ValidationError) -> ApiError:
     """Return the answer to a body that marshmallow refused: each bad member, by item."""
-    details = validation_details(error.messages)
-    first = details[0]
-    item = "" if first["index"] is None else f"Item {first['index']}: "
-    member = "" if first["field"] is None else f"{first['field']}: "
-    return ApiError(400, f"{item}{member}{first['message']}", context={"errors": details})
+    return invalid(validation_details(error.messages))

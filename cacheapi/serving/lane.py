@@ -71,11 +71,13 @@ class Access(NamedTuple):
 
     :ivar find: returns the service of a name.
     :ivar may: returns whether an API key may use a method on a key of a service.
+    :ivar watch: makes ``find`` and ``may`` follow changes, in a process that serves.
     :ivar max_body: the largest request body, in bytes.
     """
 
     find: Callable[[str], CacheService | None]
     may: Callable[[str, str, str, str], bool]
+    watch: Callable[[], None]
     max_body: int
 
 

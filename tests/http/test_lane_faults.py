@@ -19,19 +19,22 @@ SECOND = "/api/v2/second"
 @contextlib.contextmanager
 def two_services(directory: Path) -> Iterator[tuple[Memcached, Service]]:
     """Run ``cache`` on one memcached and ``second`` on another, which is given."""
-    with (
-        memcached() as first,
-        memcached() as second,
-        service(
-            directory,
-            app="tests.support.apps:two_services()",
-            CACHE_DRIVER="memcached",
-            MEMCACHED_HOST="127.0.0.1",
-            MEMCACHED_PORT=str(first.port),
-            SECOND_PORT=str(second.port),
-            WEB_CONCURRENCY="1",
-        ) as live,
-    ):
+    with memcached() as first, memcached() as second, contextlib.ExitStack() as running:
+        file = directory / "services.toml"
+        file.write_text(
+            '[[service]]\nname = "second"\ntype = "cache_memcached"\n'
+            f"config = {{ port = {second.port} }}\n"
+        )
+        live = running.enter_context(
+            service(
+                directory,
+                CACHE_DRIVER="memcached",
+                MEMCACHED_HOST="127.0.0.1",
+                MEMCACHED_PORT=str(first.port),
+                CACHEAPI_SERVICES_FILE=str(file),
+                WEB_CONCURRENCY="1",
+            )
+        )
         first.plant("k", b'"first"', 0)
         second.plant("k", b'"second"', 0)
         yield second, live

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 
 from flask import Flask
 
-from backends.memcached import MemcachedBackend
-from backends.memcached_options import parse_servers
 from cacheapi import create_app
-from cacheapi.services import CacheService
 from cacheapi.serving.lane import ACCESS
 
 LEFT = "418 Left to Flask"
@@ -35,13 +31,3 @@ class _Left:
 def lane_alone() -> _Left:
     """Return an application that answers 418 to all that the lane does not take."""
     return _Left(create_app())
-
-
-def two_services() -> Flask:
-    """Return the application with a second service, ``second``, on another memcached."""
-    app = create_app()
-    backend = MemcachedBackend(
-        servers=parse_servers("127.0.0.1"), port=int(os.environ["SECOND_PORT"])
-    )
-    app.extensions["cacheapi"]["second"] = CacheService("second", backend, default_ttl=300)
-    return app

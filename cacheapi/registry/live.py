@@ -1,0 +1,311 @@
+"""The registry in force: a snapshot that is swapped for the next when a source has changed.
+
+A thread in each process looks several times a second whether the file or the number in the
+database is another one. So a change is seen everywhere within a second, and a request never
+waits: while the database is away, what it last said stays in force.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from backends.base import Backend
+from cacheapi.database.migrate import migrate
+from cacheapi.database.store import Rows, Store
+from cacheapi.registry import declared, records
+from cacheapi.registry.declared import BadFile
+from cacheapi.registry.definition import Definition, Source
+from cacheapi.registry.errors import Conflict
+from cacheapi.registry.rights import Caller
+from cacheapi.registry.snapshot import Snapshot, make_services
+from cacheapi.services import CacheService
+from cacheapi.vault import Vault
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS: Final = 0.3
+# While the database is away.
+LOST_SECONDS: Final = 1.0
+# What is in flight on a backend that goes has ended by then.
+RETIRE_SECONDS: Final = 5.0
+NOTE_SECONDS: Final = 60.0
+
+
+class Registry:
+    """The services and callers of a process; its methods are for all threads.
+
+    :ivar snapshot: what there is now.
+    :param system: the system cache, by its names.
+    :param callers: those of the environment.
+    :param file: where services are declared, if anywhere.
+    :param engine: the database.
+    :param data_dir: where services keep files.
+    """
+
+    def __init__(
+        self,
+        system: Mapping[str, CacheService],
+        callers: Mapping[bytes, Caller],
+        *,
+        file: Path | None,
+        engine: Engine,
+        vault: Vault,
+        data_dir: Path,
+    ) -> None:
+        self.store = Store(engine)
+        self.vault = vault
+        self.data_dir = data_dir
+        self._system = dict(system)
+        self._fixed = {
+            name: Definition(
+                name,
+                service.type,
+                label=service.label,
+                description=service.description,
+                source=Source.ENVIRONMENT,
+            )
+            for name, service in system.items()
+        }
+        self._callers = dict(callers)
+        self._file = file
+        self._stamp = None if file is None else declared.stamp(file)
+        self._declared: dict[str, Definition] = {}
+        self._engine = engine
+        self._rows = Rows(-1, [], [])
+        self._is_migrated = False
+        self._is_lost = False
+        self.snapshot = Snapshot(self._system, self._fixed, self._callers, is_complete=False)
+        self._changing = threading.Lock()
+        self._pid: int | None = None
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._retired: list[tuple[float, Backend | None, Path | None]] = []
+        self._used: dict[int, int] = {}
+        self._noted = -NOTE_SECONDS
+
+    # For requests
+
+    def find(self, name: str) -> CacheService | None:
+        """Return the service of a name, if it can be used."""
+        return self.snapshot.services.get(name)
+
+    def may(self, shown: str, verb: str, service: str, key: str) -> bool:
+        """Return whether an API key may use a verb on a key of a service."""
+        caller = self.snapshot.who(shown)
+        return caller is not None and caller.may(verb, service, key)
+
+    # From start to end
+
+    def start(self) -> None:
+        """Read all sources. Leaves no connection open, so that the process may fork.
+
+        A database that cannot be reached is waited for later, by the thread; the services
+        and callers that it has are unknown until then.
+
+        :raises BadFile: the file of services cannot be used.
+        :raises DatabaseUnusable: a later version of this program has changed the database.
+        :raises Conflict: two sources have a service of the same name.
+        """
+        if self._file is not None:
+            self._declared = declared.read(self._file)
+            _no_conflict(self._declared, self._fixed)
+        try:
+            migrate(self._engine)
+            self._is_migrated = True
+            rows = self.store.read()
+            for row in rows.services:
+                _no_conflict({row["name"]: None}, self._fixed | self._declared)
+            self._rows = rows
+        except SQLAlchemyError as error:
+            self._lose(error)
+        finally:
+            self._engine.dispose()
+        self._swap()
+        for definition in self.snapshot.definitions.values():
+            if definition.source is Source.FILE and definition.fault is not None:
+                raise BadFile(f"service {definition.name!r}: {definition.fault}")
+
+    def watch(self) -> None:
+        """Follow the sources from now on, in this process."""
+        if self._pid == os.getpid():
+            return
+        # A forked child has no thread of its parent's, and may not touch its connections.
+        self._engine.dispose(close=False)
+        self._changing = threading.Lock()
+        self._pid = os.getpid()
+        self._thread = threading.Thread(
+            target=_follow, args=(weakref.ref(self), self._stop), name="registry", daemon=True
+        )
+        self._thread.start()
+
+    def refresh(self) -> None:
+        """Put what the database says now into force; where it cannot be read, soon."""
+        with self._changing:
+            self._look_at_database()
+
+    def close(self) -> None:
+        """Stop following, and close all connections of this process."""
+        self._stop.set()
+        if self._thread is not None and self._pid == os.getpid():
+            self._thread.join(LOST_SECONDS)
+        self._retire(at_once=True)
+        for service in self.snapshot.services.values():
+            service.backend.close()
+        self._engine.dispose()
+
+    # The thread
+
+    def look(self) -> float:
+        """Look whether anything has changed; return in how many seconds to look again."""
+        with self._changing:
+            self._look_at_file()
+            self._look_at_database()
+        self._retire()
+        self._note_use()
+        return LOST_SECONDS if self._is_lost else LOOK_SECONDS
+
+    def _look_at_file(self) -> None:
+        if self._file is None:
+            return
+        stamp = declared.stamp(self._file)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            found = declared.read(self._file)
+            _no_conflict(found, self._fixed)
+            _no_conflict(found, {row["name"]: None for row in self._rows.services})
+        except (BadFile, Conflict) as error:
+            log.error("The services of CACHEAPI_SERVICES_FILE stay as they were: %s", error)
+            return
+        self._declared = found
+        self._swap()
+
+    def _look_at_database(self) -> None:
+        try:
+            if not self._is_migrated:
+                migrate(self._engine)
+                self._is_migrated = True
+            changed = self.store.number() != self._rows.number
+            if changed:
+                self._rows = self.store.read()
+        except SQLAlchemyError as error:
+            self._lose(error)
+            return
+        self._find_again()
+        if changed:
+            self._swap()
+
+    def _lose(self, error: Exception) -> None:
+        if not self._is_lost:
+            log.error("The database of services and API keys cannot be used: %s", cause(error))
+        self._is_lost = True
+
+    def _find_again(self) -> None:
+        if self._is_lost:
+            log.warning("The database of services and API keys can be used again.")
+        self._is_lost = False
+
+    # The next snapshot
+
+    def _swap(self) -> None:
+        before = self.snapshot
+        definitions = [*self._fixed.values(), *self._declared.values(), *self._kept()]
+        services, noted = make_services(definitions, before, self.data_dir, self._system)
+        callers = {caller.digest: caller for caller in map(records.caller_of, self._rows.api_keys)}
+        self._harvest()
+        self.snapshot = Snapshot(
+            services, noted, callers | self._callers, is_complete=self._rows.number >= 0
+        )
+        self._let_go(before)
+
+    def _kept(self) -> list[Definition]:
+        """Return the services of the database, but for names that another source has."""
+        kept = []
+        for row in self._rows.services:
+            try:
+                _no_conflict({row["name"]: None}, self._fixed | self._declared)
+            except Conflict as error:
+                log.error("The one of the database is left out: %s", error)
+            else:
+                kept.append(records.service_of(row, self.vault))
+        return kept
+
+    def _let_go(self, before: Snapshot) -> None:
+        """Close the backends that are in use no more, and later what still was in flight."""
+        when = time.monotonic() + RETIRE_SECONDS
+        kept = {id(service.backend) for service in self.snapshot.services.values()}
+        for service in before.services.values():
+            if id(service.backend) not in kept:
+                service.backend.close()
+                self._retired.append((when, service.backend, None))
+        numbers = {definition.number for definition in self.snapshot.definitions.values()}
+        for definition in before.definitions.values():
+            if definition.number not in numbers:
+                self._retired.append((when, None, definition.directory(self.data_dir)))
+
+    def _retire(self, at_once: bool = False) -> None:
+        now = time.monotonic()
+        due = [item for item in self._retired if at_once or item[0] <= now]
+        for item in due:
+            _, backend, directory = item
+            self._retired.remove(item)
+            if backend is not None:
+                backend.close()
+            if directory is not None:
+                shutil.rmtree(directory, ignore_errors=True)
+
+    # Last use
+
+    def _harvest(self) -> None:
+        now = int(time.time())
+        for caller in self.snapshot.callers.values():
+            if caller.used:
+                caller.used = False
+                if caller.number is not None:
+                    self._used[caller.number] = now
+
+    def _note_use(self) -> None:
+        self._harvest()
+        now = time.monotonic()
+        if self._used and not self._is_lost and now >= self._noted + NOTE_SECONDS:
+            self._noted = now
+            used, self._used = self._used, {}
+            with contextlib.suppress(SQLAlchemyError):
+                self.store.note_use(used)
+
+
+def _follow(reference: weakref.ref[Registry], stop: threading.Event) -> None:
+    seconds = 0.0
+    while not stop.wait(seconds):
+        registry = reference()
+        if registry is None:
+            return
+        try:
+            seconds = registry.look()
+        except Exception:
+            log.exception("Looking for changes of services failed")
+            seconds = LOST_SECONDS
+        del registry
+
+
+def _no_conflict(found: Mapping[str, object], others: Mapping[str, Definition | None]) -> None:
+    for name in found.keys() & others.keys():
+        raise Conflict(f"the name {name!r} is given to two services, by two sources.")
+
+
+def cause(error: Exception) -> str:
+    """Return a driver's error in one line; SQLAlchemy's own would add the statement."""
+    return " ".join(str(getattr(error, "orig", None) or error).split())
