@@ -11,6 +11,7 @@ from backends.base import Backend
 from backends.file import FileBackend
 from backends.memcached import MemcachedBackend
 from backends.memcached_options import parse_servers
+from tests.support.postgresql import PostgreSQL, postgresql
 from tests.support.processes import SASL_PASSWORD, SASL_USER, Memcached, memcached, sasl_memcached
 
 
@@ -43,6 +44,13 @@ def memcached_server() -> Iterator[Memcached]:
 def sasl_server() -> Iterator[Memcached]:
     """A memcached server that wants a password."""
     with sasl_memcached() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server for tests that leave it well."""
+    with postgresql() as server:
         yield server
 
 

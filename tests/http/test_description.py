@@ -20,6 +20,8 @@ from tests.http.client import Api, AppApi
 from tests.http.test_examples import READ_ANSWER, STORE, STORE_ANSWER, STORE_JSON
 
 DESCRIPTION = "/api/v2/docs/openapi.json"
+SERVICES = "/api/v2/system/service"
+API_KEYS = "/api/v2/system/api_key"
 NO_HEADER = {"X-DreamFactory-API-Key": None}
 OPERATIONS = [
     "GET /api/v2/",
@@ -128,7 +130,14 @@ def test_every_example_body_is_taken(file_app: AppApi, described: dict[str, Any]
         content = operation.get("requestBody", {}).get("content", {})
         for example in content.get("application/json", {}).get("examples", {}).values():
             method, path = name.split()
-            path = path.format(service="cache", key="user:123:name")
+            made = {"name": "sessions", "type": "cache_memcached"}
+            file_app.call("DELETE", f"{SERVICES}/sessions")
+            if "{reference}" in path:
+                assert file_app.call("POST", SERVICES, body=made).status == 201
+            key = file_app.call("POST", API_KEYS, body={"name": "k"}).json["resource"][0]
+            path = path.format(
+                service="cache", key="user:123:name", reference="sessions", number=key["id"]
+            )
             if method in ("PUT", "PATCH"):
                 file_app.store_one("user:123:name", 1)
             elif "user" in path:
