@@ -92,6 +92,16 @@ def permit_some(service: str) -> None:
         raise ApiError(403, f"This API key may not use service '{service}'.")
 
 
+def administer() -> None:
+    """Refuse who is no administrator; show others what was changed anywhere until now.
+
+    :raises ApiError: 403.
+    """
+    permit_administrator()
+    # What one worker has just made, the next request must find in another.
+    registry().refresh()
+
+
 def permit_administrator() -> None:
     """Refuse who is no administrator.
 

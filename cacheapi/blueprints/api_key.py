@@ -9,7 +9,7 @@ from flask.views import MethodView
 from flask_smorest import Blueprint
 from marshmallow import Schema, ValidationError
 
-from cacheapi.blueprints import caller, permit_administrator, registry
+from cacheapi.blueprints import administer, caller, registry
 from cacheapi.blueprints import documentation as doc
 from cacheapi.blueprints.entry import invalid_body
 from cacheapi.blueprints.service import body_items
@@ -28,7 +28,7 @@ from cacheapi.schemas.api_key import (
 from cacheapi.schemas.cache import SuccessSchema
 
 blueprint = Blueprint("API keys", __name__, url_prefix="/api/v2/system/api_key")
-blueprint.before_request(permit_administrator)
+blueprint.before_request(administer)
 
 _EXAMPLE = {
     "name": "web shop",

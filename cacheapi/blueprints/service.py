@@ -12,7 +12,7 @@ from flask.views import MethodView
 from flask_smorest import Blueprint
 
 from backends.base import MISSING
-from cacheapi.blueprints import caller, permit_administrator, registry
+from cacheapi.blueprints import administer, caller, registry
 from cacheapi.blueprints import documentation as doc
 from cacheapi.codec import encode
 from cacheapi.errors import ApiError
@@ -32,7 +32,7 @@ from cacheapi.schemas.system_service import (
 )
 
 blueprint = Blueprint("Services of the system", __name__, url_prefix="/api/v2/system/service")
-blueprint.before_request(permit_administrator)
+blueprint.before_request(administer)
 
 _BY_TYPE = re.compile(r"""\(?\s*type\s*=\s*(['"]?)(\w+)\1\s*\)?""")
 _EXAMPLE = {

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import URL, create_engine
 
-from tests.support.processes import free_port, wait_for_port
+from tests.support.processes import eventually, free_port, wait_for_port
 
 USER = "cacheapi"
 PASSWORD = "s3cret-of-postgres"
@@ -79,6 +79,11 @@ class PostgreSQL:
             stderr=subprocess.DEVNULL,
         )
         wait_for_port(self.port, self._process)
+        eventually(self._answers, 20)
+
+    def _answers(self) -> bool:
+        ready = self._command("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port))
+        return subprocess.run(ready, cwd="/").returncode == 0
 
     def stop(self) -> None:
         """Stop it at once, breaking its connections."""
