@@ -10,9 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shutil
 import threading
-import time
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,15 +19,16 @@ from typing import Final
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from backends.base import Backend
 from cacheapi.database.migrate import migrate
 from cacheapi.database.store import Rows, Store
 from cacheapi.registry import declared, records
 from cacheapi.registry.declared import BadFile
 from cacheapi.registry.definition import Definition, Source
 from cacheapi.registry.errors import Conflict
+from cacheapi.registry.retired import Retired
 from cacheapi.registry.rights import Caller
 from cacheapi.registry.snapshot import Snapshot, make_services
+from cacheapi.registry.uses import Uses
 from cacheapi.services import CacheService
 from cacheapi.vault import Vault
 
@@ -38,9 +37,6 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS: Final = 0.3
 # While the database is away.
 LOST_SECONDS: Final = 1.0
-# What is in flight on a backend that goes has ended by then.
-RETIRE_SECONDS: Final = 5.0
-NOTE_SECONDS: Final = 60.0
 
 
 class Registry:
@@ -91,9 +87,8 @@ class Registry:
         self._pid: int | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._retired: list[tuple[float, Backend | None, Path | None]] = []
-        self._used: dict[int, int] = {}
-        self._noted = -NOTE_SECONDS
+        self._retired = Retired(data_dir)
+        self._uses = Uses()
 
     # For requests
 
@@ -160,7 +155,7 @@ class Registry:
         self._stop.set()
         if self._thread is not None and self._pid == os.getpid():
             self._thread.join(LOST_SECONDS)
-        self._retire(at_once=True)
+        self._retired.clear(at_once=True)
         for service in self.snapshot.services.values():
             service.backend.close()
         self._engine.dispose()
@@ -172,8 +167,11 @@ class Registry:
         with self._changing:
             self._look_at_file()
             self._look_at_database()
-        self._retire()
-        self._note_use()
+        self._retired.clear()
+        self._uses.gather(self.snapshot.callers.values())
+        if not self._is_lost:
+            with contextlib.suppress(SQLAlchemyError):
+                self._uses.write(self.store)
         return LOST_SECONDS if self._is_lost else LOOK_SECONDS
 
     def _look_at_file(self) -> None:
@@ -225,11 +223,11 @@ class Registry:
         definitions = [*self._fixed.values(), *self._declared.values(), *self._kept()]
         services, noted = make_services(definitions, before, self.data_dir, self._system)
         callers = {caller.digest: caller for caller in map(records.caller_of, self._rows.api_keys)}
-        self._harvest()
+        self._uses.gather(before.callers.values())
         self.snapshot = Snapshot(
             services, noted, callers | self._callers, is_complete=self._rows.number >= 0
         )
-        self._let_go(before)
+        self._retired.note(before, self.snapshot)
 
     def _kept(self) -> list[Definition]:
         """Return the services of the database, but for names that another source has."""
@@ -242,49 +240,6 @@ class Registry:
             else:
                 kept.append(records.service_of(row, self.vault))
         return kept
-
-    def _let_go(self, before: Snapshot) -> None:
-        """Close the backends that are in use no more, and later what still was in flight."""
-        when = time.monotonic() + RETIRE_SECONDS
-        kept = {id(service.backend) for service in self.snapshot.services.values()}
-        for service in before.services.values():
-            if id(service.backend) not in kept:
-                service.backend.close()
-                self._retired.append((when, service.backend, None))
-        numbers = {definition.number for definition in self.snapshot.definitions.values()}
-        for definition in before.definitions.values():
-            if definition.number not in numbers:
-                self._retired.append((when, None, definition.directory(self.data_dir)))
-
-    def _retire(self, at_once: bool = False) -> None:
-        now = time.monotonic()
-        due = [item for item in self._retired if at_once or item[0] <= now]
-        for item in due:
-            _, backend, directory = item
-            self._retired.remove(item)
-            if backend is not None:
-                backend.close()
-            if directory is not None:
-                shutil.rmtree(directory, ignore_errors=True)
-
-    # Last use
-
-    def _harvest(self) -> None:
-        now = int(time.time())
-        for caller in self.snapshot.callers.values():
-            if caller.used:
-                caller.used = False
-                if caller.number is not None:
-                    self._used[caller.number] = now
-
-    def _note_use(self) -> None:
-        self._harvest()
-        now = time.monotonic()
-        if self._used and not self._is_lost and now >= self._noted + NOTE_SECONDS:
-            self._noted = now
-            used, self._used = self._used, {}
-            with contextlib.suppress(SQLAlchemyError):
-                self.store.note_use(used)
 
 
 def _follow(reference: weakref.ref[Registry], stop: threading.Event) -> None:

@@ -204,7 +204,7 @@ def test_a_key_ends_when_it_expires(api: Api) -> None:
 
 
 def test_the_last_use_is_noted(app_api: AppApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cacheapi.registry.live.NOTE_SECONDS", 0.0)
+    monkeypatch.setattr("cacheapi.registry.uses.SECONDS", 0.0)
     number, key = make(app_api, rule("*", "GET"))
     call(app_api, key, "GET", "/one/k")
     used = eventually(lambda: app_api.call("GET", f"{KEYS}/{number}").json["last_used"])

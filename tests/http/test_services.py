@@ -170,7 +170,7 @@ def test_the_default_lifetime_is_in_minutes(api: AppApi, memcached_server: Memca
         ({"description": 1}, "description"),
         ({"is_active": "yes"}, "is_active"),
         ({"config": []}, "config"),
-        ({"confg": {}}, "confg"),
+        ({"configs": {}}, "configs"),
         ({"id": 7}, "id"),
         ({"config": {"port": 0}}, "config.port"),
         ({"config": {"port": True}}, "config.port"),
@@ -269,7 +269,7 @@ def test_a_service_that_is_not_active_is_a_404_that_says_so(api: AppApi) -> None
 def test_files_of_services_are_apart_and_go_with_them(
     api: AppApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cacheapi.registry.live.RETIRE_SECONDS", 0.1)
+    monkeypatch.setattr("cacheapi.registry.retired.SECONDS", 0.1)
     numbers = [make(api, name=name, type="cache_local") for name in ("a", "b")]
     for name in ("a", "b", "cache"):
         api.call("POST", f"/api/v2/{name}", body={"key": "k", "value": name})
