@@ -87,6 +87,11 @@ def create_app(config: Settings | None = None) -> Flask:
     app.url_map.merge_slashes = False
     app.wsgi_app = MethodTunnel(app.wsgi_app)  # type: ignore[method-assign]
     registry = open_registry(settings)
+    if settings["CACHEAPI_DATABASE_URL"] and not settings["CACHEAPI_SECRET_KEY"]:
+        log.warning(
+            "CACHEAPI_DATABASE_URL is set without CACHEAPI_SECRET_KEY: another machine on that "
+            "database cannot read the passwords of services that this one stores."
+        )
 
     @app.before_request
     def admit() -> None:

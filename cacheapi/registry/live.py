@@ -19,6 +19,7 @@ from typing import Final
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from cacheapi.database.engine import DatabaseUnusable
 from cacheapi.database.migrate import migrate
 from cacheapi.database.store import Rows, Store
 from cacheapi.registry import declared, records
@@ -84,6 +85,7 @@ class Registry:
         self._is_lost = False
         self.snapshot = Snapshot(self._system, self._fixed, self._callers, is_complete=False)
         self._changing = threading.Lock()
+        self._watching = threading.Lock()
         self._pid: int | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -116,24 +118,29 @@ class Registry:
         if self._file is not None:
             self._declared = declared.read(self._file)
             _no_conflict(self._declared, self._fixed)
+        rows = self._rows
         try:
             migrate(self._engine)
             self._is_migrated = True
             rows = self.store.read()
-            for row in rows.services:
-                _no_conflict({row["name"]: None}, self._fixed | self._declared)
-            self._rows = rows
         except SQLAlchemyError as error:
             self._lose(error)
         finally:
             self._engine.dispose()
-        self._swap()
+        _no_conflict(_names(rows), self._fixed | self._declared)
+        self._swap(rows)
         for definition in self.snapshot.definitions.values():
             if definition.source is Source.FILE and definition.fault is not None:
                 raise BadFile(f"service {definition.name!r}: {definition.fault}")
 
     def watch(self) -> None:
         """Follow the sources from now on, in this process."""
+        if self._pid == os.getpid():
+            return
+        with self._watching:
+            self._watch()
+
+    def _watch(self) -> None:
         if self._pid == os.getpid():
             return
         # A forked child has no thread of its parent's, and may not touch its connections.
@@ -184,12 +191,12 @@ class Registry:
         try:
             found = declared.read(self._file)
             _no_conflict(found, self._fixed)
-            _no_conflict(found, {row["name"]: None for row in self._rows.services})
+            _no_conflict(found, _names(self._rows))
         except (BadFile, Conflict) as error:
             log.error("The services of CACHEAPI_SERVICES_FILE stay as they were: %s", error)
             return
         self._declared = found
-        self._swap()
+        self._swap(self._rows)
 
     def _look_at_database(self) -> None:
         try:
@@ -197,14 +204,13 @@ class Registry:
                 migrate(self._engine)
                 self._is_migrated = True
             changed = self.store.number() != self._rows.number
-            if changed:
-                self._rows = self.store.read()
-        except SQLAlchemyError as error:
+            rows = self.store.read() if changed else self._rows
+        except (SQLAlchemyError, DatabaseUnusable) as error:
             self._lose(error)
             return
         self._find_again()
         if changed:
-            self._swap()
+            self._swap(rows)
 
     def _lose(self, error: Exception) -> None:
         if not self._is_lost:
@@ -218,21 +224,22 @@ class Registry:
 
     # The next snapshot
 
-    def _swap(self) -> None:
+    def _swap(self, rows: Rows) -> None:
         before = self.snapshot
-        definitions = [*self._fixed.values(), *self._declared.values(), *self._kept()]
+        definitions = [*self._fixed.values(), *self._declared.values(), *self._kept(rows)]
         services, noted = make_services(definitions, before, self.data_dir, self._system)
-        callers = {caller.digest: caller for caller in map(records.caller_of, self._rows.api_keys)}
+        callers = {caller.digest: caller for caller in map(records.caller_of, rows.api_keys)}
         self._uses.gather(before.callers.values())
         self.snapshot = Snapshot(
-            services, noted, callers | self._callers, is_complete=self._rows.number >= 0
+            services, noted, callers | self._callers, is_complete=rows.number >= 0
         )
+        self._rows = rows
         self._retired.note(before, self.snapshot)
 
-    def _kept(self) -> list[Definition]:
+    def _kept(self, rows: Rows) -> list[Definition]:
         """Return the services of the database, but for names that another source has."""
         kept = []
-        for row in self._rows.services:
+        for row in rows.services:
             try:
                 _no_conflict({row["name"]: None}, self._fixed | self._declared)
             except Conflict as error:
@@ -256,7 +263,11 @@ def _follow(reference: weakref.ref[Registry], stop: threading.Event) -> None:
         del registry
 
 
-def _no_conflict(found: Mapping[str, object], others: Mapping[str, Definition | None]) -> None:
+def _names(rows: Rows) -> dict[str, None]:
+    return {row["name"]: None for row in rows.services}
+
+
+def _no_conflict(found: Mapping[str, object], others: Mapping[str, object]) -> None:
     for name in found.keys() & others.keys():
         raise Conflict(f"the name {name!r} is given to two services, by two sources.")
 

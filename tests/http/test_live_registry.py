@@ -215,8 +215,11 @@ def test_without_the_database_the_caches_go_on(tmp_path: Path) -> None:
         assert "can be used again" in log
 
 
-def test_the_workers_of_one_machine_share_a_file(tmp_path: Path) -> None:
-    with service(tmp_path, WEB_CONCURRENCY="2") as live:
+@pytest.mark.parametrize(
+    "arguments", [(), ("--preload",), ("-k", "gthread")], ids=["lane", "preload", "gthread"]
+)
+def test_the_workers_of_one_machine_share_a_file(tmp_path: Path, arguments: list[str]) -> None:
+    with service(tmp_path, *arguments, WEB_CONCURRENCY="2") as live:
         make(live, "mine", "cache_local")
         everywhere([live], lambda live: status(live, "/mine/k") == 404)
         number, key = make_key(live, rules=[{"service": "mine", "verbs": ["GET"]}])
