@@ -12,7 +12,7 @@ from werkzeug.routing import BaseConverter
 
 from backends import registry as backend_registry
 from backends.errors import DriverMissing, InvalidOption, PluginBroken
-from cacheapi import auth
+from cacheapi import auth, rates
 from cacheapi.auth import HEADER, PARAMETER
 from cacheapi.blueprints import (
     EXTENSION,
@@ -98,8 +98,11 @@ def create_app(config: Settings | None = None) -> Flask:
         registry.watch()
         view = current_app.view_functions.get(request.endpoint or "")
         g.caller = auth.admit(request, view, registry.snapshot)
+        if g.caller is not None:
+            rates.count(g.caller, registry.find(SYSTEM_CACHE))
         check_request(request)
 
+    app.after_request(rates.tell)
     app.extensions[EXTENSION] = registry
     app.extensions[ACCESS] = Access(
         registry.find, registry.may, registry.watch, app.config["MAX_CONTENT_LENGTH"]

@@ -103,6 +103,8 @@ _ERRORS: Final = {
     412: "The condition is not met; nothing was changed.",
     413: "The body is too large.",
     415: "The body is not JSON in UTF-8.",
+    429: "The API key has made as many requests as its `rate_limit` allows; `Retry-After` says "
+    "in how many seconds there are new ones.",
     500: "The backend is unreachable (`Connection refused: …`, with `Retry-After`), refused "
     "its password, is full, or takes no value of this size (`SERVER_ERROR …`).",
 }
@@ -112,7 +114,7 @@ def errors(blueprint: Blueprint, *statuses: int) -> Callable[[View], View]:
     """Describe the errors that a view can answer, beside those that every view can."""
 
     def describe(view: View) -> View:
-        for status in sorted({400, 401, 403, 404, 500, *statuses}, reverse=True):
+        for status in sorted({400, 401, 403, 404, 429, 500, *statuses}, reverse=True):
             view = blueprint.alt_response(status, schema=ErrorSchema, description=_ERRORS[status])(
                 view
             )

@@ -36,6 +36,8 @@ api_keys: Final = Table(
     Column("prefix", Text, nullable=False),
     Column("administrator", Boolean, nullable=False),
     Column("rules", Text, nullable=False),
+    Column("rate_requests", Integer),
+    Column("rate_seconds", Integer),
     # Unix times.
     Column("created", BigInteger, nullable=False),
     Column("expires", BigInteger),

@@ -15,7 +15,7 @@ from cacheapi.registry import audit, records
 from cacheapi.registry.changes import change
 from cacheapi.registry.errors import NotFound, RegistryUnavailable
 from cacheapi.registry.live import Registry
-from cacheapi.registry.rights import Caller, Rule
+from cacheapi.registry.rights import Caller, Rate, Rule
 from cacheapi.registry.snapshot import digest_of
 
 # Enough to tell keys apart, and little of the 43 characters that are random.
@@ -46,14 +46,15 @@ class ApiKey(NamedTuple):
     rules: tuple[Rule, ...]
     created: int
     expires: int | None
+    rate_limit: Rate | None
     last_used: int | None
 
 
 def create(registry: Registry, caller: Caller, items: Sequence[Mapping[str, Any]]) -> list[NewKey]:
     """Make API keys, all or none.
 
-    :param items: checked fields: ``name``, and those of ``administrator``, ``rules`` and
-        ``expires`` that are not the default.
+    :param items: checked fields: ``name``, and those of ``administrator``, ``rules``,
+        ``expires`` and ``rate_limit`` that are not the default.
     :raises RegistryUnavailable: the database cannot be reached.
     """
     made = []
@@ -68,6 +69,7 @@ def create(registry: Registry, caller: Caller, items: Sequence[Mapping[str, Any]
                 "rules": records.rules_text(item.get("rules", ())),
                 "created": int(time.time()),
                 "expires": item.get("expires"),
+                **records.rate_row(item.get("rate_limit")),
             }
             made.append(NewKey(transaction.add(tables.api_keys, row), item["name"], text))
     for new in made:
@@ -109,6 +111,8 @@ def update(registry: Registry, caller: Caller, number: int, fields: Mapping[str,
         row = dict(fields)
         if "rules" in row:
             row["rules"] = records.rules_text(row["rules"])
+        if "rate_limit" in row:
+            row |= records.rate_row(row.pop("rate_limit"))
         if row:
             transaction.put(tables.api_keys, number, row)
     audit.note(caller, "changed", "API key", number, fields.get("name", name))
@@ -137,6 +141,7 @@ def _api_key(row: Row) -> ApiKey:
         rules=caller.rules,
         created=row["created"],
         expires=row["expires"],
+        rate_limit=caller.rate,
         last_used=row["last_used"],
     )
 

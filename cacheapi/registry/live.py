@@ -99,9 +99,12 @@ class Registry:
         return self.snapshot.services.get(name)
 
     def may(self, shown: str, verb: str, service: str, key: str) -> bool:
-        """Return whether an API key may use a verb on a key of a service."""
+        """Return whether an API key may use a verb on a key of a service, uncounted.
+
+        One with a rate limit may not: counting waits for a cache, and who asks this does not.
+        """
         caller = self.snapshot.who(shown)
-        return caller is not None and caller.may(verb, service, key)
+        return caller is not None and caller.rate is None and caller.may(verb, service, key)
 
     # From start to end
 

@@ -9,7 +9,7 @@ from typing import Any
 from cacheapi.registry import forms
 from cacheapi.registry.definition import Definition, Source
 from cacheapi.registry.errors import Invalid
-from cacheapi.registry.rights import Caller, Rule
+from cacheapi.registry.rights import Caller, Rate, Rule
 from cacheapi.vault import Sealed, Vault
 
 
@@ -65,6 +65,20 @@ def rules_text(rules: tuple[Rule, ...]) -> str:
     )
 
 
+def rate_row(rate: Rate | None) -> dict[str, int | None]:
+    """Return a rate as the columns of a row."""
+    if rate is None:
+        return {"rate_requests": None, "rate_seconds": None}
+    return {"rate_requests": rate.requests, "rate_seconds": rate.seconds}
+
+
+def rate_of(row: Mapping[str, Any]) -> Rate | None:
+    """Return the rate in a row."""
+    if row["rate_requests"] is None:
+        return None
+    return Rate(row["rate_requests"], row["rate_seconds"])
+
+
 def caller_of(row: Mapping[str, Any]) -> Caller:
     """Return who shows the API key of a row."""
     return Caller(
@@ -77,4 +91,5 @@ def caller_of(row: Mapping[str, Any]) -> Caller:
             for rule in json.loads(row["rules"])
         ),
         expires=row["expires"],
+        rate=rate_of(row),
     )

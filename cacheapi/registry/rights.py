@@ -32,6 +32,14 @@ class Rule:
     prefix: str = ""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rate:
+    """How many requests a window of so many seconds has."""
+
+    requests: int
+    seconds: int
+
+
 @dataclasses.dataclass(eq=False)
 class Caller:
     """Who shows an API key.
@@ -40,6 +48,7 @@ class Caller:
     :ivar name: for people and the log.
     :ivar number: its id; ``None`` for a key of the environment.
     :ivar expires: Unix time from which it is worth nothing.
+    :ivar rate: its bound on requests, if it has one.
     :ivar used: whether it was shown since somebody last looked.
     """
 
@@ -49,6 +58,7 @@ class Caller:
     administrator: bool = False
     rules: tuple[Rule, ...] = ()
     expires: float | None = None
+    rate: Rate | None = None
     used: bool = False
 
     def __post_init__(self) -> None:

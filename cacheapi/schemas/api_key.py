@@ -8,7 +8,8 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate
 
 from cacheapi.registry.names import PATTERN, name_fault
-from cacheapi.registry.rights import EVERY_SERVICE, FLUSH, VERBS, Rule
+from cacheapi.registry.rights import EVERY_SERVICE, FLUSH, VERBS, Rate, Rule
+from cacheapi.schemas.cache import WholeNumber
 
 # The last second of the year 9999: no calendar of Python's goes on.
 LATEST = 253402300799
@@ -97,6 +98,34 @@ class RuleSchema(Schema):
         return Rule(data["service"], frozenset(data["verbs"]), prefix)
 
 
+class RateSchema(Schema):
+    """How many requests there may be in a window of time."""
+
+    class Meta:
+        """Refuse unknown members."""
+
+        unknown = RAISE
+
+    requests = WholeNumber(
+        required=True, validate=validate.Range(1, 10**9), metadata={"example": 1000}
+    )
+    seconds = WholeNumber(
+        required=True,
+        validate=validate.Range(1, 86400),
+        metadata={"description": "The window.", "example": 60},
+    )
+
+    @post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> Rate:
+        return Rate(data["requests"], data["seconds"])
+
+
+RATE = {
+    "description": "More requests than this in a window are a 429; `null`: no limit. It is counted "
+    "in the system cache, for all workers and machines."
+}
+
+
 class KeyChangeSchema(Schema):
     """What to change of an API key."""
 
@@ -127,6 +156,7 @@ class KeyChangeSchema(Schema):
             "example": "2030-01-31T12:00:00Z",
         },
     )
+    rate_limit = fields.Nested(RateSchema, allow_none=True, metadata=RATE)
 
 
 class KeyFieldsSchema(KeyChangeSchema):
@@ -192,6 +222,7 @@ class ApiKeySchema(Schema):
     rules = fields.List(fields.Nested(ShownRuleSchema), required=True)
     created = Moment(required=True)
     expires = Moment(required=True, allow_none=True)
+    rate_limit = fields.Nested(RateSchema, required=True, allow_none=True)
     last_used = Moment(
         required=True,
         allow_none=True,

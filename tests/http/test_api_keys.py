@@ -93,7 +93,8 @@ def test_a_key_is_shown_once(api: Api) -> None:
     assert key.encode() not in api.call("GET", KEYS).body
     document = shown.json
     assert list(document) == [
-        *("id", "name", "prefix", "administrator", "rules", "created", "expires", "last_used")
+        *("id", "name", "prefix", "administrator", "rules", "created", "expires"),
+        *("rate_limit", "last_used"),
     ]
     assert key.startswith(document["prefix"])
     assert len(document["prefix"]) < 10
@@ -102,7 +103,7 @@ def test_a_key_is_shown_once(api: Api) -> None:
         {"service": "*", "verbs": ["GET"], "keys": "*"},
     ]
     assert document["administrator"] is False
-    assert document["expires"] is document["last_used"] is None
+    assert document["expires"] is document["last_used"] is document["rate_limit"] is None
     created = dt.datetime.fromisoformat(document["created"])
     assert abs(created.timestamp() - time.time()) < 60
     assert document in api.call("GET", KEYS).json["resource"]
@@ -135,6 +136,10 @@ def test_only_a_digest_is_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture)
         ({"expires": "2030-01-01T00:00:00"}, "expires"),
         ({"expires": 1}, "expires"),
         ({"digest": "x"}, "digest"),
+        ({"rate_limit": {"requests": 1}}, "rate_limit"),
+        ({"rate_limit": {"requests": 0, "seconds": 1}}, "rate_limit"),
+        ({"rate_limit": {"requests": 1.5, "seconds": 1}}, "rate_limit"),
+        ({"rate_limit": {"requests": 1, "seconds": 86401}}, "rate_limit"),
         ({"rules": {}}, "rules"),
         ({"rules": [{"verbs": ["GET"]}]}, "rules"),
         ({"rules": [rule("One", "GET")]}, "rules"),
@@ -209,6 +214,55 @@ def test_the_last_use_is_noted(app_api: AppApi, monkeypatch: pytest.MonkeyPatch)
     call(app_api, key, "GET", "/one/k")
     used = eventually(lambda: app_api.call("GET", f"{KEYS}/{number}").json["last_used"])
     assert abs(dt.datetime.fromisoformat(used).timestamp() - time.time()) < 60
+
+
+# A day, so that no test is likely to meet the turn of two windows.
+RATE = {"requests": 5, "seconds": 86400}
+
+
+def test_a_rate_limit_is_kept_and_told(api: Api) -> None:
+    number, key = make(api, rule("*", "GET"), rate_limit=RATE)
+    _, other = make(api, rule("*", "GET"))
+    assert api.call("GET", f"{KEYS}/{number}").json["rate_limit"] == RATE
+    plant(api, "one", "k")
+    for left in (4, 3, 2, 1, 0):
+        answer = call(api, key, "GET", "/one/k", query="x=1" if left % 2 else None)
+        assert answer.status == 200
+        assert answer.headers["RateLimit-Limit"] == "5"
+        assert answer.headers["RateLimit-Remaining"] == str(left)
+        assert 0 < int(answer.headers["RateLimit-Reset"]) <= 86400
+    for path in ("/one/k", "/one/k?x=1", "/"):
+        answer = call(api, key, "GET", path)
+        assert answer.status == 429
+        assert answer.message == "This API key may make 5 requests in 86400 s."
+        assert answer.headers["RateLimit-Remaining"] == "0"
+        assert answer.headers["Retry-After"] == answer.headers["RateLimit-Reset"]
+    unlimited = call(api, other, "GET", "/one/k")
+    assert unlimited.status == 200
+    assert "RateLimit-Limit" not in unlimited.headers
+    assert api.call("PATCH", f"{KEYS}/{number}", body={"rate_limit": None}).status == 200
+    assert call(api, key, "GET", "/one/k").status == 200
+
+
+def test_a_new_window_has_new_requests(app_api: AppApi) -> None:
+    _, key = make(app_api, rule("*", "GET"), rate_limit={"requests": 1, "seconds": 1})
+    eventually(lambda: call(app_api, key, "GET", "/two/never").status == 429)
+    eventually(lambda: call(app_api, key, "GET", "/two/never").status == 404)
+
+
+def test_what_cannot_be_counted_is_let_through(
+    app_api: AppApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, key = make(app_api, rule("*", "GET"), rate_limit={"requests": 1, "seconds": 86400})
+    call(app_api, key, "GET", "/two/never")
+    assert call(app_api, key, "GET", "/two/never").status == 429
+    counters = app_api.call("GET", ALL, query="prefix=cacheapi:rate:").json["resource"]
+    assert counters
+    for entry in counters:
+        path = f"{ALL}/{entry['key']}"
+        assert app_api.call("PUT", path, body={"value": "no number"}).status == 200
+    assert call(app_api, key, "GET", "/two/never").status == 404
+    assert "could not be counted" in caplog.text
 
 
 def test_changes_are_in_the_audit_log(app_api: AppApi, caplog: pytest.LogCaptureFixture) -> None:

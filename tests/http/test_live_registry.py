@@ -120,6 +120,18 @@ def test_a_key_goes_round_and_its_end_too(pair: list[Service], query: str) -> No
     everywhere(pair, lambda live: status(live, path, key) == 401)
 
 
+def test_a_rate_limit_holds_over_workers(pair: list[Service]) -> None:
+    rate = {"requests": 30, "seconds": 86400}
+    rules = [{"service": "*", "verbs": ["GET"]}]
+    _, key = make_key(pair[0], rules=rules, rate_limit=rate)
+    everywhere(pair[:1], lambda live: status(live, "/cache/k", key) == 404)
+    found = [status(pair[0], "/cache/k", key) for _ in range(30)]
+    # Of the 30, at least 8 were made before.
+    assert found == sorted(found)
+    assert 0 < found.count(404) <= 22
+    assert set(found) == {404, 429}
+
+
 def test_a_secret_works_on_every_machine(pair: list[Service], sasl_server: Memcached) -> None:
     make(pair[0], "sasl", port=sasl_server.port, username=SASL_USER, password=SASL_PASSWORD)
     everywhere(pair, lambda live: status(live, "/sasl/k") == 404)

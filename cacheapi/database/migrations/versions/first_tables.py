@@ -31,6 +31,8 @@ def upgrade() -> None:
         sa.Column("prefix", sa.Text, nullable=False),
         sa.Column("administrator", sa.Boolean, nullable=False),
         sa.Column("rules", sa.Text, nullable=False),
+        sa.Column("rate_requests", sa.Integer),
+        sa.Column("rate_seconds", sa.Integer),
         sa.Column("created", sa.BigInteger, nullable=False),
         sa.Column("expires", sa.BigInteger),
         sa.Column("last_used", sa.BigInteger),
