@@ -9,7 +9,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run install test lint format lock system-packages clean
+.PHONY: help run install test lint bench soak format lock system-packages clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,9 +29,16 @@ lint: $(VENV)/.test ## Check style, spelling, types and import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+bench: $(VENV)/.test ## Measure it beside Webdis and nginx (QUICK=1: in a minute)
+	@PYTHON="$(PYTHON)" tests/system-packages
+	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(BENCH)
+
 format: $(VENV)/.test ## Put the code into the one style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+soak: $(VENV)/.test system-packages ## Kill servers under load for five minutes; SOAK_SECONDS, SOAK_KINDS, SOAK_SEED
+	$(BIN)/python -u -m tests.soak
 
 lock: ## Renew the lock files in requirements/ (needs uv, a package of PyPI)
 	requirements/lock

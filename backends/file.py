@@ -49,6 +49,7 @@ class FileBackend(Backend):
     label = "the file backend"
     service_name = "local"
     service_type = "cache_local"
+    sets_many_at_once = True
     options: ClassVar[tuple[Option, ...]] = (
         DATA_DIR,
         Option(

@@ -4,8 +4,6 @@ Every operation is one command of the protocol, atomic on the server. Two that m
 lacks are made of ``gets`` and ``cas``, which is as atomic: a conditional delete stores,
 with ``cas``, an entry that is already expired; reading and deleting is the same after a
 ``gets``. Over the binary protocol, which SASL needs, ``touch`` is made so too.
-
-A command that failed is sent again only if that cannot change its meaning.
 """
 
 from __future__ import annotations
@@ -15,10 +13,10 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from backends.base import MISSING, Backend, Found, Missing, count_from
-from backends.capabilities import Capability, Limits
+from backends.capabilities import Capability, Limits, Traits
 from backends.errors import (
     DriverMissing,
     InvalidKey,
@@ -27,14 +25,14 @@ from backends.errors import (
     Unavailable,
     Unsupported,
 )
-from backends.memcached_errors import CLIENT_ERROR, NEVER_SENT, NOT_FOUND, CommandFailed, failure
+from backends.memcached_errors import CLIENT_ERROR, NOT_FOUND, CommandFailed, failure
+from backends.memcached_member import Member
 from backends.memcached_options import OPTIONS, Server
-from backends.pool import Pool
+from backends.memcached_pool import Members
+from backends.memcached_ring import Ring, as_libmemcached, even
 
 if TYPE_CHECKING:
-    from backends.memcached_client import Client, Stored
-
-T = TypeVar("T")
+    from backends.memcached_client import Client
 
 # memcached's protocol.txt, "Expiration times"
 LONGEST_RELATIVE: Final = 60 * 60 * 24 * 30
@@ -49,17 +47,18 @@ KEYS_A_COMMAND: Final = 500
 
 _NOT_A_NUMBER: Final = "The stored value is not a whole number from 0 to 2^64-1."
 
-_pools: dict[tuple[object, ...], Pool[Client]] = {}
-_pools_lock = threading.Lock()
+_shared: dict[tuple[object, ...], Members] = {}
+_shared_lock = threading.Lock()
 
 
 class MemcachedBackend(Backend):
     """A cache on memcached.
 
     :param servers: the pool; one without a port uses ``port``.
+    :param ketama_compatible: place keys as libmemcached's other clients do.
     :param username: for SASL, with ``password``; the binary protocol is used then.
-    :param persistent_id: backends with the same id and settings share one connection pool
-        in a process.
+    :param persistent_id: backends with the same id and settings share their
+        connections in a process.
     :param timeout_ms: bound on connecting and on each reply, in milliseconds.
     """
 
@@ -68,6 +67,22 @@ class MemcachedBackend(Backend):
     service_name = "memcache"
     service_type = "cache_memcached"
     options = OPTIONS
+    traits = Traits(
+        title="Memcached",
+        description="A cache on memcached: one server, or a weighted pool of several.",
+        needs="a memcached server, `cacheapi[memcached]`",
+        shared_by="all machines",
+        eviction="memcached's own LRU",
+        persistence="values are gone",
+        replication="none; a pool's dead server costs its keys",
+        data_types="JSON values, as strings",
+        max_value="1 MB, memcached's `-I`",
+    )
+    capabilities = frozenset(Capability) - {
+        Capability.LIST_KEYS,
+        Capability.FLUSH_PREFIX,
+        Capability.PERSISTENT,
+    }
     limits = Limits(
         max_key_bytes=250,
         forbidden_in_key=re.compile(r"[\x00-\x20\x7f]"),
@@ -82,6 +97,7 @@ class MemcachedBackend(Backend):
         *,
         servers: tuple[Server, ...],
         port: int = 11211,
+        ketama_compatible: bool = False,
         username: str | None = None,
         password: str | None = None,
         persistent_id: str | None = None,
@@ -95,30 +111,26 @@ class MemcachedBackend(Backend):
             raise DriverMissing(
                 "CACHE_DRIVER=memcached needs pylibmc: pip install 'cacheapi[memcached]'"
             ) from error
-        self.capabilities = frozenset(Capability) - {
-            Capability.LIST_KEYS,
-            Capability.FLUSH_PREFIX,
-            Capability.PERSISTENT,
-        }
         addresses = [server.address(port) for server in servers]
-        specs = [f"{server.address(port)}:{server.weight}" for server in servers]
         timeout = timeout_ms / 1000
-        self._place = f"memcached at {', '.join(addresses)}"
-        self._timeout = timeout
-        self._pooled = len(servers) > 1
         self._binary = username is not None
+        self._check_options(addresses, password)
 
-        def connect() -> Client:
-            return Client(specs, timeout, username, password)
+        def connect(address: str) -> Client:
+            return Client(address, timeout, username, password)
 
-        self._pool: Pool[Client] = Pool(connect, lambda client: client.close())
+        ring = _ring(servers, port, ketama_compatible)
+        self._members = Members(addresses, ring, connect, timeout)
         if persistent_id is not None:
-            settings = (persistent_id, *specs, timeout, username, password)
-            with _pools_lock:
-                self._pool = _pools.setdefault(settings, self._pool)
-        self._check_options(password)
+            settings = persistent_id, servers, port, ketama_compatible, timeout, username, password
+            with _shared_lock:
+                self._members = _shared.setdefault(settings, self._members)
 
-    def _check_options(self, password: str | None) -> None:
+    def _check_options(self, addresses: list[str], password: str | None) -> None:
+        if len({address.lower() for address in addresses}) < len(addresses):
+            raise InvalidOption(
+                "MEMCACHED_HOST: a server is listed twice, with its port and without it."
+            )
         if self._binary != (password is not None):
             raise InvalidOption(
                 "MEMCACHED_USERNAME and MEMCACHED_PASSWORD: set both of them, or neither."
@@ -140,14 +152,13 @@ class MemcachedBackend(Backend):
         stored = list(names)
         found: dict[str, bytes] = {}
         for start in range(0, len(stored), KEYS_A_COMMAND):
-            values = self._read(stored[start : start + KEYS_A_COMMAND])
+            values = self._members.read(stored[start : start + KEYS_A_COMMAND])
             found.update((names[key], value.value) for key, value in values.items())
         return found
 
     def get_with_token(self, key: str) -> Found | Missing:
         stored = self._stored(key)
-        values = self._read([stored])
-        return Found(*values[stored]) if stored in values else MISSING
+        return self._members.read([stored]).get(stored, MISSING)
 
     # Writing
 
@@ -161,13 +172,13 @@ class MemcachedBackend(Backend):
         return self._command("replace", key, value, _expiry(ttl), repeatable=True)
 
     def compare_and_set(self, key: str, value: bytes, token: Any, ttl: float | None) -> bool:
-        return self._command("cas", key, value, token, _expiry(ttl))
+        return self._command("cas", key, value, token.cas, _expiry(ttl), only=token.member)
 
     def delete(self, key: str) -> bool:
         return self._command("delete", key)
 
     def compare_and_delete(self, key: str, token: Any) -> bool:
-        return self._command("cas", key, b"", token, EXPIRED)
+        return self._command("cas", key, b"", token.cas, EXPIRED, only=token.member)
 
     def get_and_delete(self, key: str) -> bytes | Missing:
         return self._change(key, lambda found: self.compare_and_delete(key, found.token))
@@ -193,15 +204,17 @@ class MemcachedBackend(Backend):
             return MISSING
         count_from(value, delta, self.limits)
         name = "incr" if delta >= 0 else "decr"
+        stored = self._stored(key)
         try:
-            stored = self._stored(key)
-            number: int = self._run(lambda client: client.command(name, stored, abs(delta)))
+            number: int = self._members.run(
+                stored, lambda client: client.command(name, stored, abs(delta))
+            )
         except CommandFailed as error:
             if error.code == NOT_FOUND:
                 return MISSING
             if error.code == CLIENT_ERROR:
                 raise NotAnInteger(_NOT_A_NUMBER) from error
-            raise failure(error.code, self._place, sent=False) from error
+            raise
         return number
 
     def flush(self) -> None:
@@ -211,27 +224,39 @@ class MemcachedBackend(Backend):
                 Capability.FLUSH_PREFIX,
                 "it flushes whole servers, and MEMCACHED_PREFIX says that others use them too",
             )
-        self._run(lambda client: client.command("flush_all"), repeatable=True)
+        failures = self._members.run_on_each(lambda client: client.command("flush_all"))
+        if failures:
+            raise type(failures[0])(
+                f"{' '.join(map(str, failures))} What is stored there may be served again when "
+                "it is back; flush again then."
+            ) from failures[0]
 
     def close(self) -> None:
-        self._pool.clear()
+        self._members.close()
 
-    # Commands, failures, repetition
-
-    def _read(self, keys: Sequence[bytes]) -> dict[bytes, Stored]:
-        return self._run(lambda client: client.read_many(keys), repeatable=True)
-
-    def _command(self, name: str, key: str, *arguments: Any, repeatable: bool = False) -> bool:
+    def _command(
+        self,
+        name: str,
+        key: str,
+        *arguments: Any,
+        repeatable: bool = False,
+        only: Member | None = None,
+    ) -> bool:
         """Run a command that says yes or no."""
         stored = self._stored(key)
         try:
             return bool(
-                self._run(lambda client: client.command(name, stored, *arguments), repeatable)
+                self._members.run(
+                    stored,
+                    lambda client: client.command(name, stored, *arguments),
+                    repeatable,
+                    only,
+                )
             )
         except CommandFailed as error:
             if error.code == NOT_FOUND:
                 return False
-            raise failure(error.code, self._place, sent=False) from error
+            raise failure(error.code, self.label, sent=False) from error
 
     def _change(self, key: str, change: Callable[[Found], bool]) -> bytes | Missing:
         """Do a change that depends on what is stored; return what was stored before it."""
@@ -243,42 +268,13 @@ class MemcachedBackend(Backend):
                 return found.value
         raise Unavailable("The value kept changing meanwhile; nothing was done.")
 
-    def _run(self, command: Callable[[Client], T], repeatable: bool = False) -> T:
-        """Run a command on a connection of this thread's own.
 
-        :param repeatable: to run it twice means the same as to run it once.
-        :raises CommandFailed: the server answered, with a refusal.
-        :raises Failed: it did not.
-        """
-        client = self._pool.acquire()
-        try:
-            return self._attempt(client, command, repeatable)
-        finally:
-            self._pool.release(client)
-
-    def _attempt(self, client: Client, command: Callable[[Client], T], repeatable: bool) -> T:
-        started = time.monotonic()
-        # In a pool, libmemcached takes up to three attempts to leave a dead server out.
-        attempts = 4 if self._pooled else 2
-        while True:
-            attempts -= 1
-            sent = False
-            try:
-                client.probe()
-                sent = True
-                result = command(client)
-            except CommandFailed as error:
-                if error.answered:
-                    client.proven()
-                    raise
-                client.reset()
-                harmless = repeatable or not sent or error.code in NEVER_SENT
-                in_time = self._pooled or time.monotonic() - started < self._timeout / 2
-                if not (attempts and harmless and in_time):
-                    raise failure(error.code, self._place, sent=not harmless) from error
-            else:
-                client.proven()
-                return result
+def _ring(servers: Sequence[Server], port: int, compatible: bool) -> Ring | None:
+    if len(servers) == 1:
+        return None
+    weights = [server.weight for server in servers]
+    digests = as_libmemcached(weights) if compatible else even(weights)
+    return Ring([server.name(port) for server in servers], digests)
 
 
 def _expiry(ttl: float | None) -> int:
@@ -290,4 +286,7 @@ def _expiry(ttl: float | None) -> int:
     seconds = math.ceil(ttl)
     if seconds <= LONGEST_RELATIVE:
         return seconds
-    return min(math.ceil(time.time() + ttl), LATEST)
+    end = math.ceil(time.time() + ttl)
+    # Past what the server can count to, it stays until it is evicted: nearer to what was
+    # asked than an end in 2038.
+    return end if end <= LATEST else 0

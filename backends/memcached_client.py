@@ -66,6 +66,14 @@ _result_length = _function("memcached_result_length", _size, _pointer)
 _result_cas = _function("memcached_result_cas", ctypes.c_uint64, _pointer)
 
 
+class _Zeros(ctypes.Structure):
+    _fields_ = (("bytes", ctypes.c_char * 32768),)
+
+
+# It takes no argument; that it is given one leaves zeros on the stack.
+_clear_stack = _function("memcached_lib_version", None, _Zeros)
+
+
 class Stored(NamedTuple):
     """A value as the server has it, and the unique number of its last store."""
 
@@ -81,39 +89,28 @@ class _RawClient(pylibmc.Client):  # type: ignore[misc]
 
 
 class Client:
-    """The connections of one thread to a list of servers.
+    """A connection of one thread to one server.
 
-    :param servers: ``host:port:weight`` each.
+    :param server: ``host:port``.
     :param timeout: bound on connecting and on each reply, in seconds.
     """
 
     def __init__(
-        self, servers: Sequence[str], timeout: float, username: str | None, password: str | None
+        self, server: str, timeout: float, username: str | None, password: str | None
     ) -> None:
         milliseconds = max(1, round(timeout * 1000))
         behaviors = {
             "tcp_nodelay": 1,
             "tcp_keepalive": 1,
-            "ketama_weighted": 1,
             "cas": 1,
             "connect_timeout": milliseconds,
             # The only bound on a reply; receive_timeout and send_timeout do nothing.
             "_poll_timeout": milliseconds,
         }
-        self._servers = len(servers)
-        self.pooled = self._servers > 1
-        if self.pooled:
-            behaviors |= {
-                "remove_failed": 1,
-                "failure_limit": 1,
-                "retry_timeout": 1,
-                # 0, the default, leaves a server that came back out for ever.
-                "dead_timeout": 5,
-            }
 
         def connect() -> _RawClient:
             return _RawClient(
-                list(servers),
+                [server],
                 behaviors=behaviors,
                 binary=username is not None,
                 username=username,
@@ -121,7 +118,8 @@ class Client:
             )
 
         self._connect = connect
-        self._open()
+        self._logs_in = username is not None
+        self.reset()
 
     def probe(self) -> None:
         """Prove the connection, if it is new or was idle, by a count on an absent key.
@@ -130,6 +128,10 @@ class Client:
         """
         if time.monotonic() - self._proven_at < IDLE_SECONDS:
             return
+        if self._logs_in:
+            # libmemcached 1.0 reads the server's list of mechanisms onto the stack and does not
+            # end it: what happens to lie there can make "PLAIN" an unknown word.
+            _clear_stack(_Zeros())
         try:
             self.command("incr", PROBE_KEY, 0)
         except CommandFailed as error:
@@ -142,19 +144,10 @@ class Client:
         self._proven_at = time.monotonic()
 
     def reset(self) -> None:
-        """Forget the connection, and that its server was down, so that its return is noticed.
-
-        In a pool, libmemcached's knowledge of which server is dead is kept.
-        """
-        if self.pooled:
-            self._proven_at = 0.0
-        else:
-            self._open()
-
-    def _open(self) -> None:
+        """Forget the connection, and that its server was down, so that its return is noticed."""
         # A new client: closing the old one's connection does not always clear what it knows.
         self._pylibmc = self._connect()
-        self._handle = _handle(self._pylibmc, self._servers)
+        self._handle = _handle(self._pylibmc)
         self._proven_at = 0.0
 
     def read_many(self, keys: Sequence[bytes]) -> dict[bytes, Stored]:
@@ -168,7 +161,6 @@ class Client:
         found: dict[bytes, Stored] = {}
         code = _code()
         _mget(self._handle, array, lengths, count)
-        # Also after an error: another server's replies must be taken off their connection.
         while result := _fetch_result(self._handle, None, ctypes.byref(code)):
             key = ctypes.string_at(_result_key(result), _result_key_length(result))
             length = _result_length(result)
@@ -191,7 +183,7 @@ class Client:
             raise CommandFailed(self._code_of(error)) from error
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close the connection."""
         self._pylibmc.disconnect_all()
 
     def _code_of(self, error: pylibmc.Error) -> int:
@@ -201,13 +193,13 @@ class Client:
         return int(code)
 
 
-def _handle(client: pylibmc.Client, servers: int) -> int:
+def _handle(client: pylibmc.Client) -> int:
     """Return libmemcached's ``memcached_st *`` of a pylibmc client.
 
     It is the first field of the C object, after what every Python object has.
     """
     field = id(client) + object.__basicsize__
     handle = ctypes.c_void_p.from_address(field).value
-    if handle is None or _server_count(handle) != servers:
+    if handle is None or _server_count(handle) != 1:
         raise RuntimeError(f"pylibmc {pylibmc.__version__} is laid out in an unknown way")
     return handle

@@ -19,7 +19,9 @@ CLIENT_ERROR: Final = 9
 NOT_FOUND: Final = 16
 TIMEOUT: Final = 31
 TOO_BIG: Final = 37
-AUTHENTICATION: Final = {39, 40, 41, 42}
+# No login was sent: its mechanism is missing here, or the server does not offer it.
+NO_MECHANISM: Final = 40
+AUTHENTICATION: Final = {39, NO_MECHANISM, 41, 42}
 OUT_OF_MEMORY: Final = {17, 48}
 # The command was not sent: the server was known to be down.
 NEVER_SENT: Final = {2, 35, 47}
@@ -32,6 +34,8 @@ class CommandFailed(Exception):
 
     :ivar code: libmemcached's.
     :ivar answered: the server said so itself, and the connection is well.
+    :ivar sent: if it did not, the command may have been done.
+    :ivar harmless: it may be sent again all the same.
     """
 
     def __init__(self, code: int, *, reading: bool = False) -> None:
@@ -39,21 +43,27 @@ class CommandFailed(Exception):
         self.code = code
         # A server refuses no read: there, every error is a reply that was not whole.
         self.answered = code in _ANSWERED and not reading
+        self.sent = False
+        self.harmless = False
 
 
 def failure(code: int, place: str, *, sent: bool) -> Failed:
     """Return the backend error for a code of libmemcached.
 
     :param place: the servers, as a message names them.
-    :param sent: the command may have reached the server and must not be repeated.
+    :param sent: the command may have made its change all the same.
     """
     unknown = " Whether the change was made is unknown." if sent else ""
     if code == TIMEOUT:
         return Timeout(f"Connection timed out: {place} did not answer in time.{unknown}")
+    if code == NO_MECHANISM:
+        return AuthenticationFailed(
+            f"Authentication failed: no login was sent to {place}; either the SASL plugin 'plain' "
+            "(package libsasl2-modules) is missing here, or the server does not offer it."
+        )
     if code in AUTHENTICATION:
         return AuthenticationFailed(
-            f"Authentication failed: {place} refused the configured user name or password, "
-            "or the SASL plugin 'plain' (package libsasl2-modules) is missing here."
+            f"Authentication failed: {place} refused the configured user name or password."
         )
     if code in OUT_OF_MEMORY:
         return OutOfMemory(f"SERVER_ERROR out of memory storing object: {place} is full.")

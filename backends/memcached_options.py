@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from backends.options import TEXT, Kind, Option, integer
+from backends.options import BOOLEAN, HOST_AND_PORT, TEXT, Kind, Option, integer
 
-_SERVER = re.compile(
-    r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s\[\]:,/]+)(?::(?P<port>\d{1,5}))?(?::(?P<weight>\d{1,4}))?"
-)
+_SERVER = re.compile(HOST_AND_PORT + r"(?::(?P<weight>\d{1,3}))?")
+# Only proportions count, and the points on the ring are as many as the weights.
+LARGEST_WEIGHT: Final = 100
 
 
 class Server(NamedTuple):
@@ -20,8 +20,14 @@ class Server(NamedTuple):
     weight: int
 
     def address(self, default_port: int) -> str:
-        """Return ``host:port`` for people."""
+        """Return ``host:port``."""
         return f"{self.host}:{self.port or default_port}"
+
+    def name(self, default_port: int) -> str:
+        """Return the name that decides its points on a ring, as libmemcached has it."""
+        host = self.host.strip("[]")
+        port = self.port or default_port
+        return host if port == 11211 else f"{host}:{port}"
 
 
 def parse_servers(text: str) -> tuple[Server, ...]:
@@ -40,8 +46,8 @@ def parse_servers(text: str) -> tuple[Server, ...]:
         weight = 1 if match["weight"] is None else int(match["weight"])
         if port is not None and not 1 <= port <= 65535:
             raise ValueError(f"{port} is no port")
-        if weight < 1:
-            raise ValueError("a weight is 1 or more")
+        if not 1 <= weight <= LARGEST_WEIGHT:
+            raise ValueError(f"a weight is a whole number from 1 to {LARGEST_WEIGHT}")
         servers.append(Server(match["host"], port, weight))
     if len({(server.host, server.port) for server in servers}) < len(servers):
         raise ValueError("a server is listed twice")
@@ -66,6 +72,13 @@ OPTIONS: Final = (
         default="11211",
         help="Port of servers listed without one.",
         name="port",
+    ),
+    Option(
+        variable="MEMCACHED_KETAMA_COMPATIBLE",
+        kind=BOOLEAN,
+        default="false",
+        help="Place keys on a pool as libmemcached's `KETAMA_WEIGHTED` (and PHP's) does.",
+        name="ketama_compatible",
     ),
     Option(
         variable="MEMCACHED_USERNAME",

@@ -53,6 +53,7 @@ class RedisBackend(Backend):
     )
     capabilities = frozenset(Capability)
     limits = Limits(max_key_bytes=LONGEST)
+    sets_many_at_once = True
 
     def __init__(
         self,

@@ -161,7 +161,7 @@ class Client:
             yield
         except (Broken, redis.RedisError) as error:
             self._route.learn()
-            raise failure(error, self._place, reading=reading) from error.__cause__
+            raise failure(error, self._place, reading=reading) from error
 
 
 def _checked(reply: Reply | BackendError) -> Reply:

@@ -147,8 +147,8 @@ class ClusterRoute(Route):
                 self._slots = _slots(reply, address)
                 return
             if isinstance(reply, Exception):
-                failed = reply
-        raise failed if isinstance(failed, Broken) else Broken(failed, sent=False)
+                failed = reply.cause if isinstance(reply, Broken) else reply
+        raise Broken(failed, sent=False)
 
 
 def _slots(ranges: Sequence[Sequence[Reply]], asked: Address) -> list[Address]:

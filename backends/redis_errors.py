@@ -32,18 +32,28 @@ _LATER: Final = {
     "ASK": "{} is moving this key",
 }
 _REFUSED_LOGIN: Final = {"NOAUTH", "WRONGPASS"}
+# Redis 7 gives this NOPERM the code ERR.
+_NO_RIGHT_IN_A_SCRIPT: Final = "The user executing the script can't"
 
 
 class Broken(Exception):
-    """No whole reply came; the cause is redis-py's exception.
+    """No whole reply came.
 
+    :ivar cause: redis-py's exception.
     :ivar sent: the command may have been done.
     """
 
     def __init__(self, cause: Exception, *, sent: bool) -> None:
         super().__init__(str(cause))
-        self.__cause__ = cause
+        self.__cause__ = self.cause = cause
         self.sent = sent
+
+    @property
+    def refuses_login(self) -> bool:
+        """Return whether the server did not let the user in, and will not the next time."""
+        return isinstance(
+            self.cause, redis.AuthenticationError | redis.exceptions.NoPermissionError
+        )
 
 
 def is_refusal(error: Exception) -> bool:
@@ -62,10 +72,8 @@ def failure(error: Exception, place: str, *, reading: bool) -> BackendError:
     :param place: the servers, as a message names them.
     :param reading: the command changes nothing, so that nothing about it is unknown.
     """
-    cause: BaseException = error
-    if isinstance(error, Broken):
-        cause = error.__cause__ or error
-    if isinstance(cause, Exception) and is_refusal(cause):
+    cause = error.cause if isinstance(error, Broken) else error
+    if is_refusal(cause):
         made = _refusal(cause, place)
     else:
         sent = isinstance(error, Broken) and error.sent and not reading
@@ -82,7 +90,7 @@ def _refusal(error: Exception, place: str) -> BackendError:
         return AuthenticationFailed(
             f"Authentication failed: {place} refused the configured user name or password."
         )
-    if code == "NOPERM":
+    if code == "NOPERM" or _NO_RIGHT_IN_A_SCRIPT in text:
         return AuthenticationFailed(
             f"Authentication failed: {place} does not permit this command or this key to the "
             "configured user (NOPERM)."
@@ -100,7 +108,7 @@ def _refusal(error: Exception, place: str) -> BackendError:
     return Failed(f"{place} refused the command: {code}.")
 
 
-def _no_reply(cause: BaseException, place: str, *, sent: bool) -> BackendError:
+def _no_reply(cause: Exception, place: str, *, sent: bool) -> BackendError:
     unknown = " Whether the change was made is unknown." if sent else ""
     if isinstance(cause, redis.TimeoutError):
         return Timeout(f"Connection timed out: {place} did not answer in time.{unknown}")

@@ -71,7 +71,9 @@ class Route(ABC):
         again = [
             index
             for index, reply in enumerate(replies)
-            if isinstance(reply, Broken) and (repeatable or not reply.sent)
+            if isinstance(reply, Broken)
+            and not reply.refuses_login
+            and (repeatable or not reply.sent)
         ]
         if any(isinstance(reply, Broken) for reply in replies):
             self.learn()
@@ -79,6 +81,10 @@ class Route(ABC):
         if again and time.monotonic() - started < self._target.timeout / 2:
             second = self._attempt([commands[index] for index in again])
             for index, reply in zip(again, second, strict=True):
+                # What was sent the first time may have been done, whatever became of the second.
+                sent = replies[index].sent
+                if sent and isinstance(reply, Broken) and not reply.sent:
+                    reply = Broken(reply.cause, sent=True)
                 replies[index] = reply
         return replies
 
@@ -181,8 +187,6 @@ class SentinelRoute(Route):
                 self._sentinels.remove(sentinel)
                 self._sentinels.insert(0, sentinel)
                 return Address(reply[0].decode(), int(reply[1]))
-            if isinstance(reply, Broken):
-                failed = reply.__cause__ if isinstance(reply.__cause__, Exception) else reply
-            elif isinstance(reply, Exception):
-                failed = reply
+            if isinstance(reply, Exception):
+                failed = reply.cause if isinstance(reply, Broken) else reply
         return Broken(failed, sent=False)

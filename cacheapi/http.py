@@ -1,21 +1,19 @@
-"""Reading requests: the body, the query, the path, the conditions, the tunnelled method."""
+"""Reading requests: the body, the path, the conditions, the tunnelled method."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl, unquote_to_bytes
 
 from flask import Request, Response, after_this_request
 from werkzeug.http import parse_etags
 
-from backends.base import MISSING, Missing
+from backends.base import MISSING
 from cacheapi.codec import parse_document
 from cacheapi.conditions import Condition
 from cacheapi.errors import CACHE_CONTROL, FRAGMENT, ApiError
-from cacheapi.ttl import parse_ttl
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -29,9 +27,6 @@ DRAINED_LIMITS: Final = 8
 DRAINED_AT_ONCE: Final = 64 * 1024
 DRAIN_SECONDS: Final = 5.0
 DRAIN_PAUSE_SECONDS: Final = 0.5
-
-_TRUE = {"true", "1", "yes", "on"}
-_FALSE = {"false", "0", "no", "off"}
 
 
 class MethodTunnel:
@@ -152,82 +147,6 @@ def _drain(environ: WSGIEnvironment, most: int) -> None:
     with contextlib.suppress(Exception):
         while most > 0 and time.monotonic() < deadline and stream.read(DRAINED_AT_ONCE):
             most -= DRAINED_AT_ONCE
-
-
-class Query:
-    """The query parameters, in the order sent."""
-
-    def __init__(self, request: Request) -> None:
-        raw = request.query_string
-        try:
-            unquote_to_bytes(raw).decode()
-            self._pairs = parse_qsl(raw.decode(), keep_blank_values=True, errors="strict")
-        except UnicodeDecodeError as error:
-            raise ApiError(400, "The query is not valid UTF-8.") from error
-
-    def __contains__(self, name: str) -> bool:
-        return any(name == given for given, _ in self._pairs)
-
-    def names(self) -> set[str]:
-        """Return the names of the parameters."""
-        return {name for name, _ in self._pairs}
-
-    def text(self, name: str) -> str | None:
-        """Return a parameter; the last one of several."""
-        values = [value for given, value in self._pairs if given == name]
-        return values[-1] if values else None
-
-    def flag(self, name: str) -> bool:
-        """Return a yes/no parameter; absent is no.
-
-        :raises ApiError: 400; it is neither.
-        """
-        text = self.text(name)
-        if text is None or text.lower() in _FALSE:
-            return False
-        if text.lower() in _TRUE:
-            return True
-        raise ApiError(400, f"The parameter {name} must be true or false.")
-
-    def integer(self, name: str, lowest: int, highest: int, default: int) -> int:
-        """Return a number; absent is ``default``.
-
-        :raises ApiError: 400; it is no whole number in the range.
-        """
-        text = self.text(name)
-        if text is None:
-            return default
-        if not (text.isascii() and text.isdigit() and len(text) < 10):
-            number = lowest - 1
-        else:
-            number = int(text)
-        if not lowest <= number <= highest:
-            raise ApiError(
-                400, f"The parameter {name} must be a whole number from {lowest} to {highest}."
-            )
-        return number
-
-    def ttl(self) -> int | Missing | None:
-        """Return ``ttl`` and ``forever`` as :func:`~cacheapi.ttl.check_ttl` would; or absence.
-
-        :raises InvalidTtl: the lifetime is no valid one.
-        """
-        text = self.text("ttl")
-        ttl = MISSING if text is None else parse_ttl(text)
-        return 0 if self.flag("forever") else ttl
-
-    def keys(self) -> list[str] | None:
-        """Return the keys asked for: ``keys=a,b`` and ``key=``; ``None`` where neither is."""
-        if "keys" not in self and "key" not in self:
-            return None
-        return list(self._split())
-
-    def _split(self) -> Iterator[str]:
-        for name, value in self._pairs:
-            if name == "keys":
-                yield from value.split(",")
-            elif name == "key":
-                yield value
 
 
 def condition(request: Request) -> Condition | None:

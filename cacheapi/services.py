@@ -66,6 +66,11 @@ class CacheService:
         """Raise :class:`~backends.errors.InvalidKey` for a key that the backend cannot carry."""
         self.backend.check_key(key)
 
+    @property
+    def sets_many_at_once(self) -> bool:
+        """Whether many pairs cost one round trip of the backend."""
+        return self.backend.sets_many_at_once
+
     # Reading
 
     def get(self, key: str) -> Value | Missing:

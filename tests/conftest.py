@@ -7,12 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from backends import registry
 from backends.base import Backend
 from backends.file import FileBackend
 from backends.memcached import MemcachedBackend
 from backends.memcached_options import parse_servers
+from backends.redis import RedisBackend
+from cacheapi.settings import load
+from tests.support.certificates import Certificates, make_certificates
 from tests.support.postgresql import PostgreSQL, postgresql
 from tests.support.processes import SASL_PASSWORD, SASL_USER, Memcached, memcached, sasl_memcached
+from tests.support.redis import Redis, acl_redis, locked_redis, redis_server, tls_redis
+from tests.support.redis_groups import Cluster, SentinelGroup, redis_cluster, sentinel_group
 
 
 class Clock:
@@ -54,6 +60,60 @@ def postgresql_server() -> Iterator[PostgreSQL]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def memcached_pool() -> Iterator[list[Memcached]]:
+    """Three memcached servers."""
+    with memcached() as one, memcached() as two, memcached() as three:
+        yield [one, two, three]
+
+
+@pytest.fixture(scope="session")
+def redis_one() -> Iterator[Redis]:
+    """A Redis server for tests that leave it well."""
+    with redis_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_locked() -> Iterator[Redis]:
+    """A Redis server that wants a password."""
+    with locked_redis() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_acl() -> Iterator[Redis]:
+    """A Redis server that gives the service the least rights, on all keys."""
+    with acl_redis("allkeys") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def redis_tls(certificates: Certificates) -> Iterator[Redis]:
+    """A Redis server that speaks TLS only, with clients that have a certificate."""
+    with tls_redis(certificates) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_sentinels() -> Iterator[SentinelGroup]:
+    """A master under Sentinel, for tests that leave it well."""
+    with sentinel_group(down_ms=20_000) as group:
+        yield group
+
+
+@pytest.fixture(scope="session")
+def redis_nodes() -> Iterator[Cluster]:
+    """A Redis Cluster, for tests that leave it well."""
+    with redis_cluster() as nodes:
+        yield nodes
+
+
 @pytest.fixture
 def file_backend(tmp_path: Path) -> Iterator[FileBackend]:
     backend = FileBackend(data_dir=str(tmp_path))
@@ -66,6 +126,14 @@ def connect(server: Memcached, **options: object) -> MemcachedBackend:
     return MemcachedBackend(servers=parse_servers("127.0.0.1"), port=server.port, **options)
 
 
+def connect_redis(target: Redis | SentinelGroup | Cluster, **settings: str) -> RedisBackend:
+    """Return a backend on one server or on several, with some settings as text."""
+    values = load({"CACHE_DRIVER": "redis", **target.settings, **settings}, None)
+    made = registry.create("redis", values)
+    assert isinstance(made, RedisBackend)
+    return made
+
+
 @pytest.fixture
 def memcached_backend(memcached_server: Memcached) -> Iterator[MemcachedBackend]:
     backend = connect(memcached_server)
@@ -74,19 +142,46 @@ def memcached_backend(memcached_server: Memcached) -> Iterator[MemcachedBackend]
     backend.close()
 
 
+REDIS = {
+    "redis": ("redis_one", {"REDIS_PREFIX": ""}),
+    "redis with a prefix": ("redis_one", {"REDIS_PREFIX": "app*[a]?\\:"}),
+    "redis with a password": ("redis_locked", {"REDIS_DATABASE": "3"}),
+    "redis with the least rights": ("redis_acl", {}),
+    "redis over TLS": ("redis_tls", {}),
+    "redis, flushed at once": ("redis_one", {"REDIS_PREFIX": "", "REDIS_ALLOW_FLUSHDB": "true"}),
+    "sentinel": ("redis_sentinels", {}),
+    "cluster": ("redis_nodes", {"REDIS_PREFIX": ""}),
+    "cluster with a prefix": ("redis_nodes", {"REDIS_PREFIX": "app:"}),
+}
+
+
 @pytest.fixture(
-    params=["file", "file with a prefix", "memcached", "memcached with a prefix", "sasl"]
+    params=[
+        *("file", "file with a prefix", "memcached", "memcached with a prefix"),
+        *("pool", "pool with a prefix", "sasl", *REDIS),
+    ]
 )
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
     """Every backend, with and without a key prefix, empty at the start."""
     kind: str = request.param
     prefix = "app:" if kind.endswith("prefix") else ""
-    if kind.startswith("file"):
-        made: Backend = FileBackend(data_dir=str(tmp_path), prefix=prefix)
+    if kind in REDIS:
+        name, settings = REDIS[kind]
+        target = request.getfixturevalue(name)
+        target.empty()
+        # A time limit that a busy machine does not exceed.
+        made: Backend = connect_redis(target, REDIS_TIMEOUT_MS="3000", **settings)
+    elif kind.startswith("file"):
+        made = FileBackend(data_dir=str(tmp_path), prefix=prefix)
     elif kind == "sasl":
         server = request.getfixturevalue("sasl_server")
         made = connect(server, username=SASL_USER, password=SASL_PASSWORD)
         made.flush()
+    elif kind.startswith("pool"):
+        servers = request.getfixturevalue("memcached_pool")
+        assert {server.say(b"flush_all\r\n") for server in servers} == {b"OK\r\n"}
+        addresses = ",".join(f"127.0.0.1:{server.port}" for server in servers)
+        made = MemcachedBackend(servers=parse_servers(addresses), prefix=prefix)
     else:
         server = request.getfixturevalue("memcached_server")
         assert server.say(b"flush_all\r\n") == b"OK\r\n"

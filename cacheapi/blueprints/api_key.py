@@ -9,9 +9,9 @@ from flask.views import MethodView
 from flask_smorest import Blueprint
 from marshmallow import Schema, ValidationError
 
+from cacheapi.batch import invalid_body
 from cacheapi.blueprints import administer, caller, registry
 from cacheapi.blueprints import documentation as doc
-from cacheapi.blueprints.entry import invalid_body
 from cacheapi.blueprints.service import body_items
 from cacheapi.codec import encode
 from cacheapi.errors import ApiError

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 from flask import Response, request
 from flask.views import MethodView
 from flask_smorest import Blueprint
-from marshmallow import ValidationError
 
 from backends.base import MISSING
 from backends.capabilities import Capability
-from backends.errors import BackendError, Failed, InvalidKey, Unsupported
+from backends.errors import Unsupported
 from cacheapi.auth import PARAMETER
+from cacheapi.batch import check_keys, entries_text, outcomes_text, read_pairs
 from cacheapi.blueprints import documentation as doc
 from cacheapi.blueprints import find_service, permit, permit_all, permit_some, verb
-from cacheapi.blueprints.entry import invalid_body
-from cacheapi.codec import encode, entry_text
-from cacheapi.errors import ApiError, answer_to, note
-from cacheapi.http import TUNNELLED, Query, json_response, read_document
+from cacheapi.codec import encode
+from cacheapi.errors import ApiError
+from cacheapi.http import TUNNELLED, json_response, read_document
+from cacheapi.query import Query
 from cacheapi.registry.rights import FLUSH
 from cacheapi.schemas.cache import (
     EntriesSchema,
@@ -28,7 +27,7 @@ from cacheapi.schemas.cache import (
     StoreSchema,
     SuccessSchema,
 )
-from cacheapi.services import MAX_PAGE, CacheService, Pair
+from cacheapi.services import MAX_PAGE, CacheService
 
 blueprint = Blueprint("Several keys", __name__, url_prefix="/api/v2")
 
@@ -59,18 +58,15 @@ class Collection(MethodView):
         """
         permit_some(service)
         cache = find_service(service)
-        query = Query(request)
+        query = Query(request.query_string)
         keys = _listed_keys() if TUNNELLED in request.environ else None
         keys = query.keys() if keys is None else keys
         if keys is None:
             permit_all("GET", service, query.text("prefix") or "")
             return _list_keys(cache, query)
-        _check_keys(cache, keys)
+        check_keys(cache, keys)
         permit(verb(), service, keys)
-        found = cache.get_many(keys)
-        entries = ",".join(entry_text(key, found[key]) for key in keys if key in found)
-        missing = encode([key for key in keys if key not in found])
-        return json_response(f'{{"resource":[{entries}],"meta":{{"missing":{missing}}}}}')
+        return json_response(entries_text(keys, cache.get_many(keys)))
 
     @blueprint.doc(
         operationId="store",
@@ -108,10 +104,10 @@ class Collection(MethodView):
         """
         permit_some(service)
         cache = find_service(service)
-        pairs = _pairs(cache, read_document(request))
+        pairs = read_pairs(cache, read_document(request), Query(request.query_string).ttl())
         permit(verb(), service, [pair.key for pair in pairs])
         outcomes = cache.set_many(pairs)
-        return _outcomes([pair.key for pair in pairs], outcomes, 201)
+        return json_response(outcomes_text([pair.key for pair in pairs], outcomes), 201)
 
     @blueprint.doc(operationId="deleteMany", parameters=[doc.KEYS, doc.ONE_KEY])
     @blueprint.response(
@@ -129,7 +125,7 @@ class Collection(MethodView):
         cache = find_service(service)
         # A list in the body counts without a tunnel too: to overlook it would flush all.
         keys = _listed_keys()
-        query = Query(request)
+        query = Query(request.query_string)
         keys = query.keys() if keys is None else keys
         if keys is None:
             # A misspelt "keys" would flush all too.
@@ -137,9 +133,9 @@ class Collection(MethodView):
             permit_all(FLUSH, service)
             cache.flush()
             return json_response('{"success":true}')
-        _check_keys(cache, keys)
+        check_keys(cache, keys)
         permit(verb(), service, keys)
-        return _outcomes(keys, cache.delete_many(keys), 200)
+        return json_response(outcomes_text(keys, cache.delete_many(keys)))
 
 
 def _listed_keys() -> list[str] | None:
@@ -169,25 +165,6 @@ def _refuse_parameters(names: Iterable[str]) -> None:
         )
 
 
-def _check_keys(cache: CacheService, keys: Sequence[str]) -> None:
-    """Refuse a list of keys that is empty or has a bad one, naming each.
-
-    :raises ApiError: 400.
-    """
-    if not keys:
-        raise ApiError(400, "The list of keys is empty.")
-    details = []
-    for index, key in enumerate(keys):
-        try:
-            cache.check_key(key)
-        except InvalidKey as error:
-            details.append({"index": index, "field": "key", "message": str(error)})
-    if details:
-        raise ApiError(
-            400, f"Key {details[0]['index']}: {details[0]['message']}", context={"errors": details}
-        )
-
-
 def _list_keys(cache: CacheService, query: Query) -> Response:
     limit = query.integer("limit", 1, MAX_PAGE, 100)
     try:
@@ -200,47 +177,3 @@ def _list_keys(cache: CacheService, query: Query) -> Response:
         ) from error
     body = {"resource": [{"key": key} for key in keys], "meta": {"next": following}}
     return json_response(encode(body))
-
-
-def _pairs(cache: CacheService, document: Any) -> list[Pair]:
-    """Return the pairs of a body, ``{"resource": […]}`` or one bare pair.
-
-    :raises ApiError: 400; names each bad item, and nothing may be stored.
-    """
-    items = document
-    if isinstance(document, dict):
-        items = document.get("resource", [document])
-        if "resource" in document and len(document) > 1:
-            raise ApiError(400, "Beside resource the body may have no other member.")
-    if not isinstance(items, list):
-        raise ApiError(400, 'The body must be {"resource": [{"key": …, "value": …}, …]}.')
-    if not items:
-        raise ApiError(400, "resource is empty: there is nothing to store.")
-    try:
-        loaded = PairSchema(cache.check_key, many=True).load(items)
-    except ValidationError as error:
-        raise invalid_body(error) from error
-    query_ttl = Query(request).ttl()
-    default = None if query_ttl is MISSING else query_ttl
-    return [Pair(item["key"], item["value"], item.get("ttl", default)) for item in loaded]
-
-
-def _outcomes(
-    keys: Sequence[str], outcomes: Sequence[bool | BackendError], status: int
-) -> Response:
-    """Answer a batch: success, or a 500 that tells what became of every item."""
-    resource = []
-    failures = [outcome for outcome in outcomes if isinstance(outcome, BackendError)]
-    for key, outcome in zip(keys, outcomes, strict=True):
-        if isinstance(outcome, BackendError):
-            resource.append({"key": key, "success": False, "message": str(outcome)})
-        else:
-            resource.append({"key": key, "success": outcome})
-    if not failures:
-        return json_response(encode({"resource": resource}), status)
-    failure = failures[0]
-    if isinstance(failure, Failed):
-        note(failure)
-    raise ApiError(
-        500, str(failure), context={"resource": resource}, headers=answer_to(failure).headers
-    )

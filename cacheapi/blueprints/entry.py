@@ -10,19 +10,20 @@ from flask_smorest import Blueprint
 from marshmallow import ValidationError
 
 from backends.base import MISSING
+from cacheapi.batch import invalid_body
 from cacheapi.blueprints import documentation as doc
 from cacheapi.blueprints import find_service, permit, verb
 from cacheapi.codec import Value, encode, entry_text
 from cacheapi.conditions import NotModified
-from cacheapi.errors import ApiError, absent, invalid
-from cacheapi.http import Query, condition, json_response, not_modified, read_document
+from cacheapi.errors import ApiError, absent
+from cacheapi.http import condition, json_response, not_modified, read_document
+from cacheapi.query import Query
 from cacheapi.schemas.cache import (
     ChangeSchema,
     EntrySchema,
     KeyOutcomeSchema,
     RequestSchema,
     ValueSchema,
-    validation_details,
 )
 from cacheapi.services import CacheService
 
@@ -50,7 +51,7 @@ class Entry(MethodView):
     def get(self, service: str, key: str) -> Response:
         """Get a value."""
         cache = _find(service, key)
-        query = Query(request)
+        query = Query(request.query_string)
         wanted = condition(request)
         takes = (query.flag("clear") or query.flag("pull")) and not query.flag("check_exist")
         if takes:
@@ -187,12 +188,7 @@ def _load(schema: RequestSchema) -> dict[str, Any]:
         body: dict[str, Any] = schema.load(document)
     except ValidationError as error:
         raise invalid_body(error) from error
-    query_ttl = Query(request).ttl()
+    query_ttl = Query(request.query_string).ttl()
     if query_ttl is not MISSING:
         body.setdefault("ttl", query_ttl)
     return body
-
-
-def invalid_body(error: ValidationError) -> ApiError:
-    """Return the answer to a body that marshmallow refused: each bad member, by item."""
-    return invalid(validation_details(error.messages))

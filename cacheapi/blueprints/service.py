@@ -16,7 +16,8 @@ from cacheapi.blueprints import administer, caller, registry
 from cacheapi.blueprints import documentation as doc
 from cacheapi.codec import encode
 from cacheapi.errors import ApiError
-from cacheapi.http import Query, json_response, read_document
+from cacheapi.http import json_response, read_document
+from cacheapi.query import Query
 from cacheapi.registry import administration, trial
 from cacheapi.registry.definition import Definition
 from cacheapi.schemas.cache import SuccessSchema
@@ -56,7 +57,7 @@ class Services(MethodView):
     @doc.errors(blueprint)
     def get(self) -> Response:
         """List the services of all sources."""
-        wanted = _wanted_type(Query(request).text("filter"))
+        wanted = _wanted_type(Query(request.query_string).text("filter"))
         definitions = registry().snapshot.definitions
         listed = [
             administration.shown(definition)

@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -98,13 +98,19 @@ class Registry:
         """Return the service of a name, if it can be used."""
         return self.snapshot.services.get(name)
 
-    def may(self, shown: str, verb: str, service: str, key: str) -> bool:
-        """Return whether an API key may use a verb on a key of a service, uncounted.
+    def may(self, shown: str, verb: str, service: str, keys: Sequence[str]) -> bool:
+        """Return whether an API key may use a verb on keys of a service, uncounted.
 
         One with a rate limit may not: counting waits for a cache, and who asks this does not.
+
+        :param keys: with none, it is whether there is anything that it may do there.
         """
         caller = self.snapshot.who(shown)
-        return caller is not None and caller.rate is None and caller.may(verb, service, key)
+        if caller is None or caller.rate is not None:
+            return False
+        if caller.administrator:
+            return True
+        return caller.may_use(service) and all(caller.may(verb, service, key) for key in keys)
 
     # From start to end
 

@@ -22,13 +22,15 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from cacheapi.errors import FRAGMENT
 from cacheapi.serving.access_log import AccessLog
-from cacheapi.serving.lane import HEALTH, Lane
+from cacheapi.serving.lane import LISTENER, Lane
 from cacheapi.serving.refusals import refusal
 
 # A key of 1 KiB, each byte percent-encoded, fits.
 MAX_TARGET: Final = 8190
 MAX_FIELD: Final = 8190
 MAX_FIELDS: Final = 64
+# Colon, space and line end.
+FIELD_FRAME: Final = 4
 MAX_HEAD: Final = 64 * 1024
 
 # From the first byte of a request to the end of its head.
@@ -45,6 +47,7 @@ SWEEP_SECONDS: Final = 1.0
 TAKEN_AT_ONCE: Final = 32
 
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
+_READING: Final = frozenset({b"GET", b"HEAD"})
 
 
 class Phase(enum.Enum):
@@ -81,21 +84,28 @@ class Connection(HttpToolsProtocol):
         # uvicorn's own would show the query, which may have an API key.
         self.access_log = False
         self._site = site
-        self._logged: deque[tuple[float, bytes, list[tuple[bytes, bytes]]]] = deque()
+        self._logged: deque[tuple[float, str, bytes, list[tuple[bytes, bytes]]]] = deque()
         self._phase = Phase.IDLE
         self._deadline = math.inf
         self._write_deadline = math.inf
-        # Of the head that is being read: its size, and whether it began in this piece.
-        self._head = 0
-        self._begins = False
+        # Of the head that is being read: the size of its fields, and the bytes that came.
+        self._size = 0
+        self._came = 0
+        # How many requests began in the piece that is being read.
+        self._begun = 0
         # Whether the request that is being read is the lane's, and how many of its wait.
         self._ours = False
         self._taken = 0
+        # Whether one of those is a store; and the body of one that the lane may take.
+        self._stores = False
+        self._body: bytearray | None = None
         # No request is read after this one; nothing is read at all.
         self._last = False
         self._deaf = False
         self._ended = False
         self._leaving = False
+        # The last request that was handed to the application.
+        self._started: RequestResponseCycle | None = None
         # Sent once the requests before the refused one are answered.
         self._refusal: bytes | None = None
 
@@ -109,9 +119,14 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
-        self._begins = False
+        phase = self._phase
+        self._begun = 0
         try:
             self.parser.feed_data(data)
+            if self._phase is Phase.HEAD and self._begun == (phase is Phase.IDLE):
+                self._came += len(data)
+                if self._came > MAX_HEAD:
+                    raise _head_too_large()
         except httptools.HttpParserUpgrade:
             # It stays HTTP/1.1; what follows is for another protocol.
             self._last = self._deaf = True
@@ -126,9 +141,8 @@ class Connection(HttpToolsProtocol):
                 self._refuse(400, "The request's target is not valid.")
         except httptools.HttpParserError as error:
             self._refuse(400, f"The request is not valid HTTP: {error}.")
-        else:
-            if self._phase is Phase.HEAD and not self._begins:
-                self._grow(len(data))
+        except Refused as error:
+            self._refuse(error.status, str(error))
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Answer what was asked before the client ended its side, then close."""
@@ -169,6 +183,7 @@ class Connection(HttpToolsProtocol):
             self.loop.call_later(LEAVE_SECONDS, self._leave)
 
     def _leave(self) -> None:
+        self._answer_taken()
         if self._phase is Phase.IDLE and not self._is_busy():
             self.transport.close()
 
@@ -203,8 +218,8 @@ class Connection(HttpToolsProtocol):
             raise _Enough
         self._phase = Phase.HEAD
         self._deadline = self.loop.time() + HEAD_SECONDS
-        self._begins = True
-        self._head = 0
+        self._begun += 1
+        self._size = self._came = 0
         self.url = b""
         self.headers = []
 
@@ -219,9 +234,11 @@ class Connection(HttpToolsProtocol):
         size = len(name) + len(value)
         if size > MAX_FIELD:
             raise Refused(431, f"A header field is longer than {MAX_FIELD} bytes.")
+        self._size += size + FIELD_FRAME
+        if self._size > MAX_HEAD:
+            raise _head_too_large()
         if self._phase is not Phase.HEAD:
             # Trailer fields are for nobody here; they may not join the header's.
-            self._grow(size)
             return
         self.headers.append((name.lower(), value.strip(b" \t")))
         if len(self.headers) > MAX_FIELDS:
@@ -233,24 +250,42 @@ class Connection(HttpToolsProtocol):
             raise Refused(400, "The version of HTTP is neither 1.1 nor 1.0.")
         keep_alive = version == "1.1" and self.parser.should_keep_alive() and not self._leaving
         self._last = not keep_alive
-        if (
-            self._taken < TAKEN_AT_ONCE
-            and not self._is_busy()
-            and not self.flow.write_paused
-            and self.parser.get_method() == b"GET"
-            and self._site.lane.take(self, self.url, self.headers, keep_alive)
-        ):
-            self._ours = True
-            self._taken += 1
-            if self._site.access_log is not None:
-                self._logged.append((time.monotonic(), self.url, self.headers))
+        lane, target, headers = self._site.lane, self.url, self.headers
+        method = self.parser.get_method()
+        if self._stores or self._is_busy() or self.flow.write_paused:
+            self._start_cycle(version, keep_alive)
+        elif method == b"GET" and self._taken < TAKEN_AT_ONCE:
+            self._ours = lane.take_read(self, target, headers, keep_alive)
+            if self._ours:
+                self._take("GET")
+            else:
+                self._start_cycle(version, keep_alive)
+        elif method == b"POST" and not self._taken and lane.wants_store(target, headers):
+            self._body = bytearray()
+            self._deadline = self.loop.time() + STALL_SECONDS
         else:
             self._start_cycle(version, keep_alive)
         self._phase = Phase.BODY
 
+    def _take(self, method: str) -> None:
+        self._taken += 1
+        if self._site.access_log is not None:
+            self._logged.append((time.monotonic(), method, self.url, self.headers))
+
+    def _take_store(self, body: bytes) -> None:
+        """Give a request to the lane now that its body is there; else to the application."""
+        keep_alive = not self._last
+        if self._site.lane.take_store(self, self.url, self.headers, keep_alive, body):
+            self._take("POST")
+            self._stores = self._ours = True
+        else:
+            self._start_cycle(self.parser.get_http_version(), keep_alive)
+            super().on_body(body)
+
     def _start_cycle(self, version: str, keep_alive: bool) -> None:
         """Hand the request to uvicorn, and so to the application."""
         url, headers = self.url, self.headers
+        stores = self.parser.get_method() not in _READING
         expect = _check_fields(headers, version)
         super().on_message_begin()
         # Other programs would take names that differ in "-" and "_" for the same.
@@ -258,16 +293,22 @@ class Connection(HttpToolsProtocol):
         self.url = url
         self.expect_100_continue = expect
         super().on_headers_complete()
-        self.cycle.scope["state"][HEALTH] = self._site.lane.trouble(url)
-        if not keep_alive:
+        self.cycle.scope["state"][LISTENER] = self._site.lane.listener(url, stores=stores)
+        if not keep_alive or self._leaving:
             self.cycle.keep_alive = False
         self._deadline = self.loop.time() + STALL_SECONDS
 
     def on_body(self, body: bytes) -> None:
         self._deadline = self.loop.time() + STALL_SECONDS
-        super().on_body(body)
+        if self._body is not None:
+            self._body += body
+        else:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self._body is not None:
+            body, self._body = bytes(self._body), None
+            self._take_store(body)
         self._phase = Phase.IDLE
         if self._ours:
             self._ours = False
@@ -276,16 +317,13 @@ class Connection(HttpToolsProtocol):
             self._deadline = math.inf
             super().on_message_complete()
 
-    def _grow(self, size: int) -> None:
-        self._head += size
-        if self._head > MAX_HEAD:
-            raise Refused(431, f"The request's head is longer than {MAX_HEAD} bytes.")
-
     # Answering
 
     def answer(self, status: int, fields: str, body: bytes | None, keep_alive: bool) -> None:
         """Send an answer of the lane; see :class:`~cacheapi.serving.lane.Sink`."""
         self._taken -= 1
+        self._stores = False
+        keep_alive = keep_alive and not self._leaving
         if self.transport.is_closing():
             return
         self.server_state.total_requests += 1
@@ -296,9 +334,9 @@ class Connection(HttpToolsProtocol):
         if not keep_alive:
             self.transport.close()
         if self._site.access_log is not None:
-            started, url, headers = self._logged.popleft()
+            started, method, url, headers = self._logged.popleft()
             self._site.access_log.note(
-                self.client, "GET", url, headers, status, len(body or b""), started
+                self.client, method, url, headers, status, len(body or b""), started
             )
 
     def on_response_complete(self) -> None:
@@ -324,10 +362,10 @@ class Connection(HttpToolsProtocol):
         self._answer_taken()
         data = refusal(status, message)
         cycle = self.cycle
-        if self._phase is Phase.BODY:
+        if self._phase is Phase.BODY and self._body is None:
             if self.pipeline and self.pipeline[0][0] is cycle:
                 self.pipeline.popleft()
-                self.cycle = self.pipeline[0][0] if self.pipeline else self._started
+                self.cycle = self.pipeline[0][0] if self.pipeline else self._started  # type: ignore[assignment]
             else:
                 cycle.disconnected = True
                 cycle.message_event.set()
@@ -361,6 +399,10 @@ class Connection(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._started = cycle
         super()._start_asgi_task(cycle, app)
+
+
+def _head_too_large() -> Refused:
+    return Refused(431, f"The request's head is longer than {MAX_HEAD} bytes.")
 
 
 def _check_fields(headers: list[tuple[bytes, bytes]], version: str) -> bool:

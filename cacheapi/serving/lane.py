@@ -1,67 +1,43 @@
-"""The fast lane: plain reads of one key, answered without Flask.
+"""The fast lane: plain reads and stores, answered without Flask.
 
-Its one rule: it takes a request only when it is sure of the answer, a value, a plain miss
-or a 304; everything else is Flask's. It holds no rules of its own: the application says
-who may read, :class:`~cacheapi.services.CacheService` what is there, and the texts are
-those that the views use.
+Its one rule: it takes a request only when it is sure of it; everything else is Flask's. It
+holds no rules of its own: the application says who may, :mod:`cacheapi.batch` what a list
+of keys or pairs is, :class:`~cacheapi.services.CacheService` what is there, and the texts
+of the answers are those that the views give.
 
 The requests that arrive in one turn of the event loop are gathered and answered at its
-end with one call a service. A request that comes alone waits for nobody.
+end, with one call a service for the reads and one for the stores. A request that comes
+alone waits for nobody. What is gathered came at the same time, so the stores may go first;
+of one connection's requests, those behind a store wait for its answer.
 """
 
 from __future__ import annotations
 
-import re
+import functools
 import time
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, Protocol
-from urllib.parse import unquote_to_bytes
+from typing import Any, Final, NamedTuple, Protocol
 
 from werkzeug.http import parse_etags
 
-from backends.base import MISSING, Missing
-from backends.errors import Failed, InvalidKey
-from cacheapi.auth import HEADER, bearer_token
-from cacheapi.codec import Value, entry_text, error_text
+from backends.base import MISSING
+from backends.errors import BackendError, Failed, InvalidKey
+from cacheapi.batch import check_keys, entries_text, outcomes_text, read_pairs
+from cacheapi.codec import InvalidJson, Value, entry_text, error_text, parse_document
 from cacheapi.conditions import Condition, NotModified
 from cacheapi.errors import CACHE_CONTROL, ApiError, absent, answer_to, internal, note
-from cacheapi.services import CacheService
+from cacheapi.services import CacheService, Pair
 from cacheapi.serving.health import SLOW_SECONDS, Health, Way
+from cacheapi.serving.recognition import Fields, read_fields, read_target, service_of
 
-# A query, a fragment, a percent sign in the service's name: not sure.
-_PLAIN = re.compile(rb"/api/v2/([a-z][a-z0-9_-]*)/([^?#]+)")
-_SERVICE = re.compile(rb"/api/v2/([a-z][a-z0-9_-]*)")
-_HOST = re.compile(rb"[A-Za-z0-9.-]+(?::[0-9]+)?")
-
-_API_KEY: Final = HEADER.lower().encode()
-_AUTHORIZATION: Final = b"authorization"
-_IF_NONE_MATCH: Final = b"if-none-match"
-_HOST_NAME: Final = b"host"
-# Header fields that Flask, or HTTP itself, has something to say about.
-_UNSURE: Final = frozenset(
-    {
-        b"content-encoding",
-        b"content-length",
-        b"expect",
-        b"if-match",
-        b"if-modified-since",
-        b"if-range",
-        b"if-unmodified-since",
-        b"range",
-        b"transfer-encoding",
-        b"upgrade",
-        b"x-http-method",
-    }
-)
-_ONCE: Final = frozenset({_API_KEY, _AUTHORIZATION, _IF_NONE_MATCH, _HOST_NAME})
-
+# A larger store would hold up the others of its turn.
+MAX_STORE: Final = 256 * 1024
 
 _FIELDS: Final = f"cache-control: {CACHE_CONTROL}\r\n"
-_JSON_FIELDS: Final = f"{_FIELDS}content-type: application/json\r\n"
 
-# The name, in the state of an ASGI request, of the Health that wants to hear its outcome.
-HEALTH: Final = "cacheapi.health"
+# The name, in the state of an ASGI request, of what :meth:`Lane.listener` returned.
+LISTENER: Final = "cacheapi.listener"
 # The name of an application's Access in its "extensions".
 ACCESS: Final = "cacheapi.access"
 
@@ -70,13 +46,14 @@ class Access(NamedTuple):
     """What serving asks of the application; each answer holds for its moment only.
 
     :ivar find: returns the service of a name.
-    :ivar may: returns whether an API key may use a method on a key of a service.
+    :ivar may: returns whether an API key may use a method on keys of a service; with no keys,
+        whether there is anything that it may do there.
     :ivar watch: makes ``find`` and ``may`` follow changes, in a process that serves.
     :ivar max_body: the largest request body, in bytes.
     """
 
     find: Callable[[str], CacheService | None]
-    may: Callable[[str, str, str, str], bool]
+    may: Callable[[str, str, str, Sequence[str]], bool]
     watch: Callable[[], None]
     max_body: int
 
@@ -96,8 +73,16 @@ class _Read(NamedTuple):
     sink: Sink
     keep_alive: bool
     service: CacheService
-    key: str
-    if_none_match: str | None
+    keys: list[str]
+    one: bool
+    tags: str | None
+
+
+class _Store(NamedTuple):
+    sink: Sink
+    keep_alive: bool
+    service: CacheService
+    pairs: list[Pair]
 
 
 class Lane:
@@ -110,88 +95,141 @@ class Lane:
     def __init__(self, access: Access, loop: AbstractEventLoop) -> None:
         self._access = access
         self._loop = loop
-        self._taken: list[_Read] = []
-        self._troubled: dict[str, Health] = {}
+        self._taken: list[_Read | _Store] = []
+        # By a service's name, and whether it is about its stores.
+        self._troubled: dict[tuple[str, bool], Health] = {}
 
-    def take(
-        self,
-        sink: Sink,
-        target: bytes,
-        headers: Sequence[tuple[bytes, bytes]],
-        keep_alive: bool,
-    ) -> bool:
-        """Take a GET request if sure of the answer, which is sent by the end of this turn.
+    # Taking
+
+    def take_read(self, sink: Sink, target: bytes, headers: Fields, keep_alive: bool) -> bool:
+        """Take a GET request if sure of it, and answer by the end of this turn.
 
         :param target: the request's target as it was sent.
         :param headers: names in lower case, and values.
-        :return: whether it is taken; else it is Flask's.
+        :return: whether it is taken.
         """
-        plain = _PLAIN.fullmatch(target)
-        if plain is None:
+        asked = read_target(target)
+        if asked is None:
             return False
-        name = plain[1].decode()
-        service = self._access.find(name)
-        if service is None:
+        service = self._access.find(asked.service)
+        said = read_fields(headers)
+        if service is None or said is None or said.length is not None or not said.shown:
             return False
-        seen: dict[bytes, bytes] = {}
-        for field, value in headers:
-            if field in _ONCE:
-                if field in seen:
-                    return False
-                seen[field] = value
-            elif field in _UNSURE:
-                return False
-        host = seen.get(_HOST_NAME)
-        if host is None or not _HOST.fullmatch(host):
-            return False
-        shown = seen.get(_API_KEY, b"").decode("latin-1") or bearer_token(
-            seen.get(_AUTHORIZATION, b"").decode("latin-1")
-        )
         try:
-            key = (unquote_to_bytes(plain[2]) if b"%" in plain[2] else plain[2]).decode()
-            service.check_key(key)
-        except (UnicodeDecodeError, InvalidKey):
-            return False
-        if not (shown and self._access.may(shown, "GET", name, key)):
-            return False
-        health = self._troubled.get(name)
-        if health is not None:
-            way = health.way(time.monotonic())
-            if way is Way.FLASK:
+            if asked.key is not None:
+                keys = [asked.key]
+                service.check_key(asked.key)
+            elif asked.keys is not None:
+                keys = asked.keys
+                check_keys(service, keys)
+            else:
                 return False
-            if way is Way.LANE:
-                del self._troubled[name]
-        if not self._taken:
-            self._loop.call_soon(self.answer)
-        tags = seen.get(_IF_NONE_MATCH)
-        if_none_match = None if tags is None else tags.decode("latin-1")
-        self._taken.append(_Read(sink, keep_alive, service, key, if_none_match))
+        except (ApiError, InvalidKey):
+            return False
+        if not self._access.may(said.shown, "GET", asked.service, keys):
+            return False
+        if self._way(asked.service, stores=False) is Way.FLASK:
+            return False
+        self._gather(_Read(sink, keep_alive, service, keys, asked.key is not None, said.tags))
         return True
 
-    def trouble(self, target: bytes) -> Health | None:
-        """Return the health of the service that a target names, where it is not well."""
+    def wants_store(self, target: bytes, headers: Fields) -> bool:
+        """Return whether to wait for the body of a POST request and call :meth:`take_store`."""
+        asked = read_target(target)
+        if asked is None or asked.key is not None or asked.keys is not None:
+            return False
+        service = self._access.find(asked.service)
+        said = read_fields(headers)
+        return (
+            service is not None
+            and service.sets_many_at_once
+            and said is not None
+            and said.is_json
+            and said.length is not None
+            and said.length <= min(MAX_STORE, self._access.max_body)
+        )
+
+    def take_store(
+        self, sink: Sink, target: bytes, headers: Fields, keep_alive: bool, body: bytes
+    ) -> bool:
+        """Take a POST request that :meth:`wants_store`; as :meth:`take_read`."""
+        asked, said = read_target(target), read_fields(headers)
+        assert asked is not None
+        assert said is not None
+        service = self._access.find(asked.service)
+        if service is None or not said.shown:
+            return False
+        # Before the body is parsed: who may nothing shall cost nothing.
+        if not self._access.may(said.shown, "POST", asked.service, ()):
+            return False
+        try:
+            pairs = read_pairs(service, parse_document(body), MISSING)
+        except (ApiError, InvalidJson):
+            return False
+        keys = [pair.key for pair in pairs]
+        if not self._access.may(said.shown, "POST", asked.service, keys):
+            return False
+        if self._way(asked.service, stores=True) is not Way.LANE:
+            return False
+        self._gather(_Store(sink, keep_alive, service, pairs))
+        return True
+
+    def listener(self, target: bytes, *, stores: bool) -> Callable[[float, int], None] | None:
+        """Return what wants to hear the seconds and the status of a request that Flask serves."""
+        name = service_of(target) if self._troubled else None
+        return None if name is None else functools.partial(self._hear, name, stores)
+
+    def _hear(self, name: str, stores: bool, seconds: float, status: int) -> None:
+        now = time.monotonic()
+        own, reads = self._troubled.get((name, stores)), self._troubled.get((name, False))
+        if own is not None:
+            own.heard(now, seconds, status)
+        # A service that stores can be read; one that is read may be locked for stores.
+        if stores and reads is not None and status < 500:
+            reads.heard(now, seconds, status)
+
+    def _way(self, name: str, *, stores: bool) -> Way:
         if not self._troubled:
-            return None
-        name = _SERVICE.match(target)
-        return None if name is None else self._troubled.get(name[1].decode())
+            return Way.LANE
+        health = self._troubled.get((name, stores))
+        if health is None:
+            return Way.LANE
+        way = health.way(time.monotonic())
+        if way is Way.LANE:
+            del self._troubled[name, stores]
+        return way
+
+    def _gather(self, request: _Read | _Store) -> None:
+        if not self._taken:
+            self._loop.call_soon(self.answer)
+        self._taken.append(request)
+
+    # Answering
 
     def answer(self) -> None:
         """Answer what was taken, in the order of arrival."""
-        reads, self._taken = self._taken, []
-        keys: dict[CacheService, list[str]] = {}
-        for read in reads:
-            keys.setdefault(read.service, []).append(read.key)
-        found = {service: self._get(service, asked) for service, asked in keys.items()}
-        for read in reads:
-            values = found[read.service]
-            if isinstance(values, ApiError):
-                _send_error(read, values)
+        taken, self._taken = self._taken, []
+        stores: dict[CacheService, list[Pair]] = {}
+        reads: dict[CacheService, list[str]] = {}
+        for request in taken:
+            if isinstance(request, _Read):
+                reads.setdefault(request.service, []).extend(request.keys)
             else:
-                _send(read, values.get(read.key, MISSING))
+                stores.setdefault(request.service, []).extend(request.pairs)
+        stored = {service: iter(self._set(service, pairs)) for service, pairs in stores.items()}
+        found = {service: self._get(service, keys) for service, keys in reads.items()}
+        for request in taken:
+            try:
+                if isinstance(request, _Read):
+                    _answer_read(request, found[request.service])
+                else:
+                    _answer_store(request, stored[request.service])
+            except ApiError as error:
+                _answer_error(request, error)
 
     def _get(self, service: CacheService, keys: list[str]) -> dict[str, Value] | ApiError:
         """Return the values of those keys that are there; or the answer that all shall get."""
-        health = self._troubled.get(service.name)
+        health = self._troubled.get((service.name, False))
         if health is not None and health.failure is not None:
             return answer_to(health.failure)
         started = time.monotonic()
@@ -205,31 +243,67 @@ class Lane:
         except Exception as error:  # noqa: BLE001 (as Flask does: logged, and answered)
             return internal(error)
         finally:
-            ended = time.monotonic()
-            if failure is not None or ended - started > SLOW_SECONDS:
-                health = self._troubled.setdefault(service.name, Health())
-                health.failed(ended, failure)
+            self._look(service, started, failure, stores=False)
 
-
-def _send(read: _Read, value: Value | Missing) -> None:
-    if value is MISSING:
-        _send_error(read, absent(read.key))
-        return
-    etag = value.etag
-    if read.if_none_match is not None:
+    def _set(self, service: CacheService, pairs: list[Pair]) -> list[Any]:
+        """Return one outcome a pair."""
+        started = time.monotonic()
+        outcomes: list[Any] = []
         try:
-            Condition(if_none_match=parse_etags(read.if_none_match)).check(etag)
+            outcomes = service.set_many(pairs)
+        except BackendError as error:
+            outcomes = [error] * len(pairs)
+        except Exception as error:  # noqa: BLE001 (as Flask does: logged, and answered)
+            outcomes = [internal(error)] * len(pairs)
+        failure = next((outcome for outcome in outcomes if isinstance(outcome, Failed)), None)
+        self._look(service, started, failure, stores=True)
+        if failure is None and self._troubled:
+            self._hear(service.name, True, time.monotonic() - started, 201)
+        return outcomes
+
+    def _look(
+        self, service: CacheService, started: float, failure: Failed | None, *, stores: bool
+    ) -> None:
+        ended = time.monotonic()
+        if failure is not None or ended - started > SLOW_SECONDS:
+            health = self._troubled.setdefault((service.name, stores), Health())
+            health.failed(ended, failure)
+
+
+def _answer_read(read: _Read, found: dict[str, Value] | ApiError) -> None:
+    if isinstance(found, ApiError):
+        raise found
+    if not read.one:
+        _answer_json(read, 200, entries_text(read.keys, found))
+        return
+    (key,) = read.keys
+    value = found.get(key)
+    if value is None:
+        raise absent(key)
+    etag = value.etag
+    if read.tags is not None:
+        try:
+            Condition(if_none_match=parse_etags(read.tags)).check(etag)
         except NotModified:
             read.sink.answer(304, f'{_FIELDS}etag: "{etag}"\r\n', None, read.keep_alive)
             return
-    body = entry_text(read.key, value).encode()
-    fields = f'{_JSON_FIELDS}content-length: {len(body)}\r\netag: "{etag}"\r\n'
-    read.sink.answer(200, fields, body, read.keep_alive)
+    _answer_json(read, 200, entry_text(key, value), f'etag: "{etag}"\r\n')
 
 
-def _send_error(read: _Read, error: ApiError) -> None:
-    body = error_text(error.status, error.message, error.context).encode()
-    fields = f"{_JSON_FIELDS}content-length: {len(body)}\r\n" + "".join(
-        f"{name.lower()}: {text}\r\n" for name, text in error.headers.items()
-    )
-    read.sink.answer(error.status, fields, body, read.keep_alive)
+def _answer_store(store: _Store, outcomes: Any) -> None:
+    own = [next(outcomes) for _ in store.pairs]
+    if own and isinstance(own[0], ApiError):
+        raise own[0]
+    _answer_json(store, 201, outcomes_text([pair.key for pair in store.pairs], own))
+
+
+def _answer_error(request: _Read | _Store, error: ApiError) -> None:
+    fields = "".join(f"{name.lower()}: {text}\r\n" for name, text in error.headers.items())
+    text = error_text(error.status, error.message, error.context)
+    _answer_json(request, error.status, text, fields)
+
+
+def _answer_json(request: _Read | _Store, status: int, text: str, more: str = "") -> None:
+    body = text.encode()
+    fields = f"{_FIELDS}content-type: application/json\r\ncontent-length: {len(body)}\r\n{more}"
+    request.sink.answer(status, fields, body, request.keep_alive)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 from uvicorn_worker import UvicornWorker
 
@@ -13,25 +14,41 @@ from cacheapi.serving.connection import Connection, Site
 from cacheapi.serving.lane import ACCESS, Access, Lane
 from cacheapi.serving.wsgi import Application
 
+# How uvicorn shall serve.
+UVICORN: Final[dict[str, Any]] = {
+    "loop": "uvloop",
+    "ws": "none",
+    "lifespan": "off",
+    "interface": "asgi3",
+    "proxy_headers": False,
+    "server_header": False,
+}
+
+
+def assemble(
+    wsgi: Any, threads: int, access_log: AccessLog | None
+) -> tuple[Application, Callable[..., Connection]]:
+    """Put the parts together for the running event loop.
+
+    :param wsgi: the WSGI application, with an :data:`ACCESS` in its ``extensions``.
+    :param threads: how many requests it serves at a time.
+    :return: the ASGI application, and what makes the protocol of a connection.
+    """
+    access: Access = wsgi.extensions[ACCESS]
+    access.watch()
+    site = Site(Lane(access, asyncio.get_running_loop()), access.max_body, access_log)
+    application = Application(wsgi, threads, access.max_body, access_log)
+    return application, functools.partial(Connection, site)
+
 
 class Worker(UvicornWorker):  # type: ignore[misc]
-    """Serve a WSGI application, its plain reads by the fast lane."""
+    """Serve the WSGI application, and what is plain by the fast lane."""
 
-    CONFIG_KWARGS = {  # noqa: RUF012 (so in the base class)
-        "loop": "uvloop",
-        "ws": "none",
-        "lifespan": "off",
-        "interface": "asgi3",
-        "proxy_headers": False,
-        "server_header": False,
-    }
+    CONFIG_KWARGS = UVICORN
 
     async def _serve(self) -> None:
-        wsgi: Any = self.wsgi  # type: ignore[has-type]
-        access: Access = wsgi.extensions[ACCESS]
         access_log = AccessLog(self.log) if self.log.access_log_enabled else None
-        site = Site(Lane(access, asyncio.get_running_loop()), access.max_body, access_log)
-        self.config.http = functools.partial(Connection, site)
+        wsgi = self.wsgi  # type: ignore[has-type]
+        self.wsgi, self.config.http = assemble(wsgi, self.cfg.threads, access_log)
         self.config.timeout_graceful_shutdown = self.cfg.graceful_timeout
-        self.wsgi = Application(wsgi, self.cfg.threads, access.max_body, access_log)
         await super()._serve()

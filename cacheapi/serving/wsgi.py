@@ -1,7 +1,9 @@
-"""The application beside the lane: WSGI on a bounded number of threads, through a2wsgi.
+"""The application beside the lane: WSGI on a bounded number of threads.
 
 A thread is taken only for work. The body of a request is read before, on the event loop,
-and the answer is sent after, so a client that is slow at either holds no thread.
+and the answer is sent after, so a client that is slow at either holds no thread. a2wsgi
+makes the environment; its middleware would go to the event loop and back for each part of
+an answer.
 """
 
 from __future__ import annotations
@@ -9,19 +11,20 @@ from __future__ import annotations
 import asyncio
 import io
 import time
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
-from a2wsgi import WSGIMiddleware
+from a2wsgi.wsgi import build_environ
 
 from cacheapi.codec import error_text
 from cacheapi.errors import internal
 from cacheapi.serving.access_log import AccessLog
-from cacheapi.serving.lane import HEALTH
+from cacheapi.serving.lane import LISTENER
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import WSGIApplication
 
 # How much of a body that is too large is taken all the same, and for how long: a client
 # that is still sending when the connection closes would never see the answer.
@@ -29,9 +32,7 @@ DRAINED_LIMITS: Final = 8
 DRAIN_SECONDS: Final = 5.0
 DRAIN_PAUSE_SECONDS: Final = 0.5
 
-_BODY: Final = "cacheapi.body"
-
-Message = MutableMapping[str, Any]
+Fields = list[tuple[bytes, bytes]]
 
 
 class Application:
@@ -54,14 +55,35 @@ class Application:
         self._wsgi = wsgi
         self._max_body = max_body
         self._access_log = access_log
-        self._in_threads = WSGIMiddleware(self._call, workers=threads)  # type: ignore[arg-type]
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="wsgi")
 
-    def _call(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        scope = environ["asgi.scope"]
+    def _run(self, scope: dict[str, Any], body: bytes) -> tuple[int, Fields, bytes]:
+        """Run the application, on a thread; return its status, header fields and content."""
+        environ: Any = build_environ(scope, io.BytesIO(body))  # type: ignore[arg-type]
         # The bytes that were sent: a2wsgi has the text, where all that is not UTF-8 is alike.
         environ["PATH_INFO"] = unquote_to_bytes(scope["raw_path"]).decode("latin-1")
-        environ["wsgi.input"] = io.BytesIO(scope[_BODY])
-        return self._wsgi(environ, start_response)
+        started: list[Any] = []
+        written: list[bytes] = []
+
+        def start_response(
+            status: str, fields: list[tuple[str, str]], *_error: Any
+        ) -> Callable[[bytes], Any]:
+            # Nothing is sent yet, so a second call may always take the place of the first.
+            started[:] = [status, fields]
+            return written.append
+
+        chunks = self._wsgi(environ, start_response)
+        try:
+            written.extend(chunks)
+        finally:
+            close = getattr(chunks, "close", None)
+            if close is not None:
+                close()
+        status, fields = started
+        encoded = [
+            (name.lower().encode("latin-1"), text.encode("latin-1")) for name, text in fields
+        ]
+        return int(status.split()[0]), encoded, b"".join(written)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Answer a request."""
@@ -69,20 +91,25 @@ class Application:
         body, complete = await self._read(scope, receive)
         if body is None:
             return
-        scope[_BODY] = body
         began = time.monotonic()
-        answer = await self._answer(scope, receive)
-        start, *parts = answer
-        health = scope["state"].get(HEALTH)
-        if health is not None:
-            health.heard(time.monotonic(), time.monotonic() - began, start["status"])
-        content = b"".join(part.get("body", b"") for part in parts)
-        if not complete:
-            start["headers"] = [
-                *(field for field in start["headers"] if field[0] != b"connection"),
-                (b"connection", b"close"),
+        try:
+            status, fields, content = await asyncio.get_running_loop().run_in_executor(
+                self._threads, self._run, scope, body
+            )
+        except Exception as error:  # noqa: BLE001 (logged, and answered)
+            refusal = internal(error)
+            status, content = refusal.status, error_text(refusal.status, refusal.message).encode()
+            fields = [
+                (b"content-type", b"application/json"),
+                (b"content-length", b"%d" % len(content)),
             ]
-        await send(start)
+        listener = scope["state"].get(LISTENER)
+        if listener is not None:
+            listener(time.monotonic() - began, status)
+        if not complete:
+            fields = [field for field in fields if field[0] != b"connection"]
+            fields.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": status, "headers": fields})
         await send({"type": "http.response.body", "body": content, "more_body": not complete})
         if not complete:
             await self._drain(receive)
@@ -93,32 +120,10 @@ class Application:
                 scope["method"],
                 scope["raw_path"],
                 scope["headers"],
-                start["status"],
+                status,
                 len(content),
                 started,
             )
-
-    async def _answer(self, scope: dict[str, Any], receive: Any) -> list[Message]:
-        """Run the application and return its answer as the messages of ASGI."""
-        messages: list[Message] = []
-
-        async def collect(message: Message) -> None:
-            messages.append(message)
-
-        try:
-            await self._in_threads(scope, receive, collect)  # type: ignore[arg-type]
-        except Exception as error:  # noqa: BLE001 (logged, and answered)
-            refusal = internal(error)
-            content = error_text(refusal.status, refusal.message).encode()
-            fields = [
-                (b"content-type", b"application/json"),
-                (b"content-length", b"%d" % len(content)),
-            ]
-            return [
-                {"type": "http.response.start", "status": 500, "headers": fields},
-                {"type": "http.response.body", "body": content},
-            ]
-        return messages
 
     async def _read(self, scope: dict[str, Any], receive: Any) -> tuple[bytes | None, bool]:
         """Return the body, ``None`` if it never came, and whether it is all of it."""

@@ -129,12 +129,29 @@ def test_a_store_whose_reply_is_lost_is_an_error_and_never_half_a_value(
     line: Line, mode: str
 ) -> None:
     for value in (b"second" * 1000, b"third"):
-        with line.spoiled(mode), pytest.raises(Unavailable):
+        with line.spoiled(mode), pytest.raises(Unavailable, match=UNKNOWN):
             line.backend.set("key", value, None)
         assert line.backend.get("key") == value
     with line.spoiled(mode):
-        (outcome,) = line.backend.set_many([Item("key", b"fourth", None)])
+        (outcome, next_one) = line.backend.set_many([Item("key", b"4", None), Item("b", b"", None)])
     assert isinstance(outcome, Unavailable)
+    assert UNKNOWN in str(outcome)
+    assert isinstance(next_one, Unavailable)
+    assert str(next_one).startswith("Not tried")
+    for change in (
+        lambda: line.backend.touch("key", 60),
+        lambda: line.backend.replace("key", b"5", 60),
+    ):
+        with line.spoiled(mode), pytest.raises(Unavailable, match=UNKNOWN):
+            change()
+
+
+@pytest.mark.parametrize("mode", ["swallow", "cut"])
+def test_a_read_whose_reply_is_lost_leaves_nothing_unknown(line: Line, mode: str) -> None:
+    line.backend.set("key", b"1", None)
+    with line.spoiled(mode), pytest.raises(Unavailable) as failure:
+        line.backend.get("key")
+    assert UNKNOWN not in str(failure.value)
 
 
 def test_a_count_on_a_connection_found_broken_is_not_made(line: Line) -> None:

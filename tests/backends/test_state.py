@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import re
 import tempfile
+from collections.abc import Callable
 from typing import NamedTuple
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -19,7 +21,9 @@ from hypothesis.stateful import (
 from backends.base import MISSING, Backend, Found, Item
 from backends.errors import NotAnInteger
 from backends.file import FileBackend
-from tests.conftest import Clock, connect
+from backends.memcached import MemcachedBackend
+from backends.memcached_options import parse_servers
+from tests.conftest import Clock, connect, connect_redis
 from tests.support.processes import Memcached
 
 KEYS = ["a", "A", "a/b", "\u00e4", "a\u0308"]
@@ -221,16 +225,52 @@ def test_a_file_does_what_a_dictionary_does() -> None:
     run_state_machine_as_test(OnFile, settings=BOUNDED)
 
 
+class OnServers(Model):
+    """On servers, without waiting: a lifetime is over or long."""
+
+    lifetimes = st.sampled_from([None, 0, -5, 1000, 40 * 86400, 2.0**40])
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.backend = self.connect()
+        self.backend.flush()
+
+    def connect(self) -> Backend:
+        raise NotImplementedError
+
+
+def run_on(connect: Callable[[], Backend]) -> None:
+    class Machine(OnServers):
+        def connect(self) -> Backend:
+            return connect()
+
+    run_state_machine_as_test(Machine, settings=BOUNDED)
+
+
 def test_a_memcached_server_does_what_a_dictionary_does(memcached_server: Memcached) -> None:
-    class OnMemcached(Model):
-        """On a server, without waiting: a lifetime is over or long."""
+    run_on(lambda: connect(memcached_server))
 
-        lifetimes = st.sampled_from([None, 0, -5, 1000, 40 * 86400, 2.0**40])
 
-        def __init__(self) -> None:
-            super().__init__()
-            self.clock = Clock()
-            self.backend = connect(memcached_server)
-            self.backend.flush()
+def test_a_memcached_pool_does_what_a_dictionary_does(memcached_pool: list[Memcached]) -> None:
+    servers = parse_servers(",".join(f"127.0.0.1:{server.port}" for server in memcached_pool))
+    run_on(lambda: MemcachedBackend(servers=servers))
 
-    run_state_machine_as_test(OnMemcached, settings=BOUNDED)
+
+@pytest.mark.parametrize("kind", ["redis_one", "redis_sentinels", "redis_nodes"])
+def test_redis_does_what_a_dictionary_does(request: pytest.FixtureRequest, kind: str) -> None:
+    target = request.getfixturevalue(kind)
+
+    class OnRedis(OnServers):
+        def connect(self) -> Backend:
+            return connect_redis(target, REDIS_TIMEOUT_MS="3000")
+
+        @rule(limit=st.integers(1, 6))
+        def list_keys(self, limit: int) -> None:
+            listed, cursor = self.backend.list_keys("", limit, None)
+            while cursor is not None:
+                page, cursor = self.backend.list_keys("", limit, cursor)
+                listed += page
+            assert sorted(listed) == sorted(filter(self.there, KEYS))
+
+    run_state_machine_as_test(OnRedis, settings=BOUNDED)

@@ -113,7 +113,7 @@ def test_a_database_that_is_away_at_the_start_is_waited_for(
     made = open_one(tmp_path, CACHEAPI_DATABASE_URL=url)
     assert time.monotonic() - started < 10
     assert made.find("cache") is not None
-    assert made.may("k", "GET", "cache", "key")
+    assert made.may("k", "GET", "cache", ["key"])
     assert not made.snapshot.is_complete
     for _ in range(3):
         made.look()
@@ -137,7 +137,7 @@ def test_the_last_snapshot_outlives_the_database(
     registry.look()
     registry.look()
     assert registry.find("a") is not None
-    assert registry.may(key.text, "GET", "a", "k")
+    assert registry.may(key.text, "GET", "a", ["k"])
     with pytest.raises(RegistryUnavailable):
         make(registry, "b")
     with closing(sqlite3.connect(tmp_path / FILE)) as database:

@@ -19,6 +19,8 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from backends.file import FileBackend
 from tests.support.processes import Memcached
+from tests.support.redis import Redis
+from tests.support.redis_groups import Cluster, SentinelGroup
 
 API_KEY = "the-key-of-the-tests"
 ALL = "/api/v2/cache"
@@ -68,6 +70,10 @@ class FileStore:
         backend.set(key, value, None)
         backend.close()
 
+    def get(self, key: str) -> bytes:
+        with contextlib.closing(FileBackend(data_dir=str(self.data_dir))) as backend:
+            return bytes(backend.get(key) or b"")
+
     def lifetime(self, key: str) -> float | None:
         """Return the seconds that a key has left, ``None`` for ever."""
         with contextlib.closing(sqlite3.connect(self.data_dir / "cache.sqlite3")) as database:
@@ -78,20 +84,52 @@ class FileStore:
 
 
 class MemcachedStore:
-    """What the memcached server keeps."""
+    """What memcached servers keep."""
 
-    def __init__(self, server: Memcached) -> None:
-        self.server = server
+    def __init__(self, *servers: Memcached) -> None:
+        self.servers = servers
 
     def plant(self, key: str, value: bytes) -> None:
-        self.server.plant(key, value, 0)
+        # On all of them: which of them the pool asks for a key is its own affair.
+        for server in self.servers:
+            server.plant(key, value, 0)
+
+    def get(self, key: str) -> bytes:
+        """Return the stored bytes of a key that has no line ends in them."""
+        (reply,) = self._hits(b"get %s\r\n" % key.encode())
+        return reply.split(b"\r\n")[1]
 
     def lifetime(self, key: str) -> float | None:
         """Return the seconds that a key has left, ``None`` for ever."""
-        head, mark = self.server.say(b"mg %s t\r\n" % key.encode()).split()
-        assert head == b"HD"
-        seconds = int(mark[1:])
+        (reply,) = self._hits(b"mg %s t\r\n" % key.encode())
+        seconds = int(reply.split()[1][1:])
         return None if seconds == -1 else seconds
+
+    def _hits(self, command: bytes) -> list[bytes]:
+        replies = [server.say(command) for server in self.servers]
+        return [reply for reply in replies if reply.startswith((b"VALUE", b"HD"))]
+
+
+class RedisStore:
+    """What Redis keeps, on one server or on several, below the prefix that is the default."""
+
+    def __init__(self, servers: Redis | SentinelGroup | Cluster) -> None:
+        self.servers = servers
+
+    def plant(self, key: str, value: bytes) -> None:
+        self.servers.call("SET", f"cacheapi:{key}", value)
+
+    def get(self, key: str) -> bytes:
+        return bytes(self.servers.call("GET", f"cacheapi:{key}"))
+
+    def lifetime(self, key: str) -> float | None:
+        """Return the seconds that a key has left, ``None`` for ever."""
+        left = self.servers.call("PTTL", f"cacheapi:{key}")
+        assert left != -2
+        return None if left == -1 else left / 1000
+
+
+Store = FileStore | MemcachedStore | RedisStore
 
 
 class Api:
@@ -99,7 +137,7 @@ class Api:
 
     api_key = API_KEY
 
-    def __init__(self, driver: str, store: FileStore | MemcachedStore) -> None:
+    def __init__(self, driver: str, store: Store) -> None:
         self.driver = driver
         self.store = store
 
@@ -159,7 +197,7 @@ class Api:
 class AppApi(Api):
     """The application in this process."""
 
-    def __init__(self, driver: str, store: FileStore | MemcachedStore, app: Flask) -> None:
+    def __init__(self, driver: str, store: Store, app: Flask) -> None:
         super().__init__(driver, store)
         self.app = app
 
@@ -194,7 +232,7 @@ def close_app(app: Flask) -> None:
 class LiveApi(Api):
     """A service behind a port; request lines go as they are."""
 
-    def __init__(self, driver: str, store: FileStore | MemcachedStore, port: int) -> None:
+    def __init__(self, driver: str, store: Store, port: int) -> None:
         super().__init__(driver, store)
         self.port = port
 

@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests.http.client import ALL, Answer, Api, AppApi, FileStore, LiveApi
+from cacheapi import load
+from tests.http.client import ALL, Answer, Api, AppApi, FileStore, LiveApi, close_app
 from tests.http.conftest import make_app_api
+from tests.support.apps import lane_alone
+from tests.support.inside import inside
 from tests.support.processes import eventually, service
 
 KEYS = "/api/v2/system/api_key"
@@ -436,18 +439,44 @@ def test_what_there_is_cannot_be_found_out_without_a_right_to_it(api: Api) -> No
     assert call(api, every, "GET", "/nothing/k").status == 404
 
 
-def test_the_lane_serves_such_a_key(live_api: LiveApi, tmp_path: Path) -> None:
+def test_the_lane_serves_such_a_key(tmp_path: Path) -> None:
     """What the lane does not take is a 418 here: so both sides of the rule are the lane's."""
-    with service(tmp_path, app="tests.support.apps:lane_alone()", WEB_CONCURRENCY="1") as live:
-        lane = LiveApi("file", FileStore(tmp_path / "data"), live.port)
-        made = make_app_api("file", FileStore(tmp_path / "data"), tmp_path / "data")
-        add_services(made)
-        plant(made, "one", "user:1", "other")
-        _, key = make(made, rule("one", "GET", keys="user:*"))
+    settings = {"CACHEAPI_API_KEY": Api.api_key, "CACHEAPI_DATA_DIR": str(tmp_path)}
+    app = lane_alone(load(settings, None))
+    made = make_app_api("file", FileStore(tmp_path), tmp_path)
+    add_services(made)
+    plant(made, "one", "user:1", "other")
+    _, key = make(made, rule("one", "GET", "POST", keys="user:*"))
+    _, reader = make(made, rule("one", "GET"))
+    _, limited = make(made, rule("one", "GET"), rate_limit=RATE)
+    with inside(app, tmp_path) as live:
+        lane = LiveApi("file", FileStore(tmp_path), live.port)
+        eventually(lambda: call(lane, limited, "GET", "/").status == 418)
         eventually(lambda: call(lane, key, "GET", "/one/user:1").status == 200, 2)
         assert call(lane, key, "GET", "/one/user:2").status == 404
-        for path in ("/one/other", "/two/user:1", "/cache/user:1"):
-            assert call(lane, key, "GET", path).status == 418
-        assert call(lane, key, "PUT", "/one/user:1", {"value": 1}).status == 418
+        assert call(lane, key, "GET", "/one", query="keys=user:1,user:2").status == 200
+        assert call(lane, reader, "GET", "/one/other").status == 200
+        assert call(lane, key, "POST", "/one", {"key": "user:3", "value": 1}).status == 201
+        left = [
+            ("GET", "/one/other", None),
+            ("GET", "/two/user:1", None),
+            ("GET", "/cache/user:1", None),
+            ("GET", "/one?keys=user:1,other", None),
+            ("POST", "/one", {"key": "other", "value": 2}),
+            ("POST", "/two", {"key": "user:1", "value": 2}),
+            (
+                "POST",
+                "/one",
+                {"resource": [{"key": "user:1", "value": 2}, {"key": "a", "value": 2}]},
+            ),
+            ("PUT", "/one/user:1", {"value": 1}),
+        ]
+        for method, path, body in left:
+            assert call(lane, key, method, path, body).status == 418, path
+        assert call(lane, reader, "POST", "/one", {"key": "user:4", "value": 1}).status == 418
+        assert call(lane, limited, "GET", "/one/user:1").status == 418
         assert lane.call("GET", f"{ALL}/k").status == 404
-        made.close()
+    assert sorted(keys_of(made, "one")) == ["other", "user:1", "user:3"]
+    assert made.call("GET", "/api/v2/one/user:1").json["value"] == 1
+    close_app(app)
+    made.close()

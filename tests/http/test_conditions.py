@@ -237,6 +237,9 @@ def test_counting_is_refused_alike_with_and_without_a_condition(
         ("file_app", "٣".encode()),
         ("memcached_app", b"1_000"),
         ("memcached_app", "٣".encode()),
+        ("redis_app", b"1_000"),
+        ("redis_app", b"+5"),
+        ("redis_app", "٣".encode()),
     ],
 )
 def test_foreign_text_that_only_python_reads_as_a_number_is_not_counted(
@@ -248,12 +251,12 @@ def test_foreign_text_that_only_python_reads_as_a_number_is_not_counted(
         assert api.call("PATCH", entry("k"), headers, {"increment": 1}).status == 400
 
 
-@pytest.mark.parametrize("driver", ["file", "memcached"])
+@pytest.mark.parametrize("driver", ["file", "memcached", "redis"])
 def test_a_conditional_count_past_the_highest_number_is_refused(
     request: pytest.FixtureRequest, driver: str
 ) -> None:
     api: Api = request.getfixturevalue(f"{driver}_app")
-    largest = {"file": 2**63 - 1, "memcached": 2**64 - 1}[driver]
+    largest = {"file": 2**63 - 1, "memcached": 2**64 - 1, "redis": 2**63 - 1}[driver]
     api.store_one("k", largest)
     answer = api.call("PATCH", entry("k"), {"If-Match": api.etag("k")}, {"increment": 1})
     assert answer.status == 400

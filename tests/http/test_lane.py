@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 from collections.abc import Iterator
@@ -10,12 +11,17 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.http.client import FileStore
+from cacheapi import load
+from tests.http.client import FileStore, close_app
+from tests.support.apps import lane_alone as lane_alone_app
+from tests.support.inside import Inside, inside
 from tests.support.live import CACHE, Connection, Wire, head
 from tests.support.processes import Service, service
 
 KEY = Service.api_key
 AUTH = f"X-DreamFactory-API-Key: {KEY}"
+# The order of methods in "Allow" depends on Python's hashes.
+ALIKE = {"WEB_CONCURRENCY": "1", "PYTHONHASHSEED": "0"}
 DATE = re.compile(rb"date: [^\r]*\r\n")
 
 VALUES = {
@@ -51,7 +57,7 @@ def fill(directory) -> None:
 
 @pytest.fixture(scope="module")
 def lane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with service(tmp_path_factory.mktemp("lane"), WEB_CONCURRENCY="1") as live:
+    with service(tmp_path_factory.mktemp("lane"), **ALIKE) as live:
         fill(live.directory / "data")
         yield live
 
@@ -59,18 +65,21 @@ def lane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture(scope="module")
 def flask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     app = "tests.support.apps:flask_alone()"
-    with service(tmp_path_factory.mktemp("flask"), app=app, WEB_CONCURRENCY="1") as live:
+    with service(tmp_path_factory.mktemp("flask"), app=app, **ALIKE) as live:
         fill(live.directory / "data")
         yield live
 
 
 @pytest.fixture(scope="module")
-def lane_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def lane_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
     """The lane with an application that answers 418 to all that the lane leaves."""
-    app = "tests.support.apps:lane_alone()"
-    with service(tmp_path_factory.mktemp("alone"), app=app, WEB_CONCURRENCY="1") as live:
-        fill(live.directory / "data")
+    directory = tmp_path_factory.mktemp("alone")
+    settings = {"CACHEAPI_API_KEY": KEY, "CACHEAPI_DATA_DIR": str(directory)}
+    app = lane_alone_app(load(settings, None))
+    fill(directory)
+    with inside(app, directory) as live:
         yield live
+    close_app(app)
 
 
 def request(target: str, *fields: str, method: str = "GET", version: str = "1.1") -> bytes:
@@ -91,7 +100,18 @@ def all_answers(live: Service, sent: bytes) -> bytes:
 # What the lane takes
 
 
+def store(body: object, *fields: str, target: str = CACHE) -> bytes:
+    text = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return head(f"POST {target}", f"Content-Length: {len(text)}", *fields) + text
+
+
+PAIR = {"key": "stored", "value": {"a": 1}, "ttl": 60}
+
 TAKEN = [
+    (head(f"GET {CACHE}?keys=k,absent,k"), 200),
+    (head(f"GET {CACHE}?key=a%2Cb&keys=k"), 200),
+    (store(PAIR), 201),
+    (store({"resource": [PAIR, {"key": "b", "value": None}]}), 201),
     (head(f"GET {CACHE}/k"), 200),
     (head("GET /api/v2/local/k"), 200),
     (head(f"GET {CACHE}/absent"), 404),
@@ -105,6 +125,25 @@ TAKEN = [
     (request(f"{CACHE}/k", "Host: a:80", AUTH, version="1.0"), 200),
 ]
 LEFT = [
+    head(f"GET {CACHE}?keys="),
+    head(f"GET {CACHE}?keys=k,,k"),
+    head(f"GET {CACHE}?keys=k&api_key={KEY}"),
+    head(f"GET {CACHE}?keys=%FF"),
+    head(f"GET {CACHE}?prefix=k"),
+    head(f"DELETE {CACHE}?keys=absent"),
+    store(PAIR, "X-HTTP-Method: GET"),
+    store(PAIR, "Content-Encoding: identity"),
+    store(PAIR, target=f"{CACHE}?ttl=5"),
+    store(PAIR, target=f"{CACHE}/new"),
+    store({**PAIR, "ttl": -2}),
+    store({**PAIR, "more": 1}),
+    store({**PAIR, "key": ""}),
+    store({"resource": []}),
+    store(b"{"),
+    store(b""),
+    store({**PAIR, "value": "x" * 300_000}),
+    head(f"POST {CACHE}", "Transfer-Encoding: chunked") + b"0\r\n\r\n",
+    head(f"POST {CACHE}", "Content-Length: 2").replace(b"json", b"x") + b"{}",
     head(f"HEAD {CACHE}/k"),
     head(f"DELETE {CACHE}/k"),
     head(f"GET {CACHE}"),
@@ -131,14 +170,14 @@ LEFT = [
 
 
 @pytest.mark.parametrize(("sent", "status"), TAKEN, ids=lambda value: str(value)[:60])
-def test_a_plain_read_is_the_lanes(lane_alone: Service, sent: bytes, status: int) -> None:
+def test_a_plain_read_is_the_lanes(lane_alone: Inside, sent: bytes, status: int) -> None:
     with Wire(lane_alone.port) as wire:
         wire.send(sent)
         assert wire.answer().status == status
 
 
 @pytest.mark.parametrize("sent", LEFT, ids=lambda value: str(value)[:60])
-def test_all_else_is_left_to_flask(lane_alone: Service, sent: bytes) -> None:
+def test_all_else_is_left_to_flask(lane_alone: Inside, sent: bytes) -> None:
     with Wire(lane_alone.port) as wire:
         wire.send(sent)
         assert wire.answer().status == 418
@@ -174,7 +213,7 @@ OTHER_ROOTS = """
 /api/v2/docs
 /api/v2/local
 /api/v2/nothing
-/api/v2/cach%65
+/api/v2/%63ache
 /api/v2/./cache
 /api//v2/cache
 /API/v2/cache
@@ -187,7 +226,7 @@ User-Agent: t
 If-Match: *
 if-match: "x"
 Accept: text/html
-X-HTTP-Method: DELETE
+X-HTTP-Method: GET
 X-HTTP-Method-Override: DELETE
 Range: bytes=0-1
 If-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT
@@ -238,6 +277,47 @@ def targets(draw: st.DrawFn) -> str:
 TAGS = ['"x"', "*", "W/*", "", '"', 'W/"x"', "x, y", '"x",*', "x" * 300]
 
 
+BODIES = [
+    PAIR,
+    {**PAIR, "key": "k"},
+    {"resource": [PAIR, {"key": "a b", "value": "é"}, {**PAIR, "value": 1e5}]},
+    {"resource": [PAIR, {**PAIR, "ttl": 1.5}, {"key": "", "value": 1}]},
+    {"resource": [PAIR], "ttl": 5},
+    {"key": "k" * 1025, "value": 1},
+    [PAIR],
+    [],
+    {},
+    b"",
+    b"{",
+    b"null",
+    b'{"key":"big","value":1' + b"0" * 5000 + b"}",
+    b'{"key":"k","value":NaN}',
+    b'{"key":"k","value":"\\ud800"}',
+    b'{"key":"\xff","value":1}',
+    b' \n{"value" : [1,  2],"key":"k","value":{"value": 3 }}\t',
+]
+
+
+@st.composite
+def stores(draw: st.DrawFn) -> bytes:
+    target = CACHE + draw(st.sampled_from(["", "", "", "", "/", "?ttl=100", "?forever=true", "?"]))
+    body = draw(st.sampled_from(BODIES))
+    fields = draw(st.lists(st.sampled_from(OTHER_FIELDS[:15]), max_size=1))
+    return store(body, *fields, target=target)
+
+
+QUERIES = ["keys", "key", "Keys", "limit", "prefix", "default", "api_key"]
+
+
+@st.composite
+def lists(draw: st.DrawFn) -> bytes:
+    keys = st.sampled_from([*VALUES, "stored", "absent", "", "k" * 1025])
+    pairs = draw(st.lists(st.tuples(st.sampled_from(QUERIES[:2] * 4 + QUERIES), keys), max_size=4))
+    query = "&".join(f"{name}={encoded(draw, key)}" for name, key in pairs)
+    ending = draw(st.sampled_from(["", "", "", "&", ",", "&keys", "%zz", "#f", ";keys=k", "+"]))
+    return head(f"GET {CACHE}?{query}{ending}", *draw(st.sampled_from([[], ["If-None-Match: *"]])))
+
+
 @st.composite
 def requests(draw: st.DrawFn) -> bytes:
     fields = draw(
@@ -285,11 +365,11 @@ LAST = request(f"{CACHE}/last", "Host: h", AUTH, "Connection: close")
 
 
 @settings(
-    max_examples=300,
+    max_examples=400,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(st.lists(requests(), min_size=1, max_size=4))
+@given(st.lists(requests() | lists() | stores(), min_size=1, max_size=4))
 @example([request(f"{CACHE}/{'k'}", "Host: h", AUTH)] * 100)
 @example([head(f"GET {CACHE}/k"), head(f"DELETE {CACHE}/absent"), head(f"GET {CACHE}/k")])
 def test_an_answer_of_the_lane_is_flasks(lane: Service, flask: Service, sent: list[bytes]) -> None:

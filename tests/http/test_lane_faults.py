@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -10,28 +11,36 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.live import CACHE, Connection, Wire, head
+from cacheapi import create_app, load
+from tests.http.client import close_app
+from tests.support.inside import Inside, inside
+from tests.support.live import CACHE, Connection, Wire, call, head
 from tests.support.processes import Memcached, Service, eventually, memcached, service
 
 SECOND = "/api/v2/second"
+
+
+def declare_second(directory: Path, server: Memcached) -> str:
+    """Write a file of services with ``second``; return its path."""
+    file = directory / "services.toml"
+    file.write_text(
+        '[[service]]\nname = "second"\ntype = "cache_memcached"\n'
+        f"config = {{ port = {server.port} }}\n"
+    )
+    return str(file)
 
 
 @contextlib.contextmanager
 def two_services(directory: Path) -> Iterator[tuple[Memcached, Service]]:
     """Run ``cache`` on one memcached and ``second`` on another, which is given."""
     with memcached() as first, memcached() as second, contextlib.ExitStack() as running:
-        file = directory / "services.toml"
-        file.write_text(
-            '[[service]]\nname = "second"\ntype = "cache_memcached"\n'
-            f"config = {{ port = {second.port} }}\n"
-        )
         live = running.enter_context(
             service(
                 directory,
                 CACHE_DRIVER="memcached",
                 MEMCACHED_HOST="127.0.0.1",
                 MEMCACHED_PORT=str(first.port),
-                CACHEAPI_SERVICES_FILE=str(file),
+                CACHEAPI_SERVICES_FILE=declare_second(directory, second),
                 WEB_CONCURRENCY="1",
             )
         )
@@ -39,6 +48,26 @@ def two_services(directory: Path) -> Iterator[tuple[Memcached, Service]]:
         second.plant("k", b'"second"', 0)
         yield second, live
         assert "Traceback" not in live.log.read_text()
+
+
+@contextlib.contextmanager
+def two_services_here(directory: Path) -> Iterator[tuple[Memcached, Inside]]:
+    """Run the same in this process."""
+    with memcached() as first, memcached() as second:
+        settings = {
+            "CACHEAPI_API_KEY": Service.api_key,
+            "CACHEAPI_DATA_DIR": str(directory),
+            "CACHE_DRIVER": "memcached",
+            "MEMCACHED_HOST": "127.0.0.1",
+            "MEMCACHED_PORT": str(first.port),
+            "CACHEAPI_SERVICES_FILE": declare_second(directory, second),
+        }
+        app = create_app(load(settings, None))
+        first.plant("k", b'"first"', 0)
+        second.plant("k", b'"second"', 0)
+        with inside(app, directory) as live:
+            yield second, live
+        close_app(app)
 
 
 def timed(client: Connection, path: str) -> tuple[int, float]:
@@ -81,8 +110,10 @@ def test_a_hung_service_does_not_slow_the_keys_of_another(tmp_path: Path) -> Non
         assert client.call("GET", f"{SECOND}/k").json["value"] == "second"
 
 
-def test_a_dead_service_is_answered_at_once(tmp_path: Path) -> None:
-    with two_services(tmp_path) as (second, live), Connection(live.port) as client:
+def test_a_dead_service_is_answered_at_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with two_services_here(tmp_path) as (second, live), Connection(live.port) as client:
         second.kill()
         for turn in range(200):
             answer = client.call("GET", f"{SECOND}/k")
@@ -90,7 +121,7 @@ def test_a_dead_service_is_answered_at_once(tmp_path: Path) -> None:
             assert answer.message.startswith("Connection refused")
             assert int(answer.headers["Retry-After"]) >= 1
             assert client.call("GET", f"{CACHE}/k").json["value"] == "first"
-        logged = live.log.read_text().count("Connection refused")
+        logged = caplog.text.count("Connection refused")
         assert 1 <= logged < 50
         second.start()
         second.plant("k", b'"again"', 0)
@@ -99,7 +130,7 @@ def test_a_dead_service_is_answered_at_once(tmp_path: Path) -> None:
 
 
 def test_a_write_that_succeeds_ends_the_pause(tmp_path: Path) -> None:
-    with two_services(tmp_path) as (second, live), Connection(live.port) as client:
+    with two_services_here(tmp_path) as (second, live), Connection(live.port) as client:
         second.kill()
         for _ in range(20):
             assert client.call("GET", f"{SECOND}/k").status == 500
@@ -111,7 +142,7 @@ def test_a_write_that_succeeds_ends_the_pause(tmp_path: Path) -> None:
 
 
 def test_a_wrong_key_is_401_while_a_service_is_down(tmp_path: Path) -> None:
-    with two_services(tmp_path) as (second, live), Connection(live.port) as client:
+    with two_services_here(tmp_path) as (second, live), Connection(live.port) as client:
         second.kill()
         assert client.call("GET", f"{SECOND}/k").status == 500
         with Connection(live.port, key="wrong") as stranger:
@@ -120,7 +151,7 @@ def test_a_wrong_key_is_401_while_a_service_is_down(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", [f"{SECOND}/k", f"{CACHE}/k"])
 def test_pipelined_reads_of_two_services_are_answered_in_order(tmp_path: Path, path: str) -> None:
-    with two_services(tmp_path) as (second, live):
+    with two_services_here(tmp_path) as (second, live):
         second.kill()
         asked = [path, f"{CACHE}/k", f"{SECOND}/k", f"{CACHE}/absent", f"{CACHE}/k"]
         with Wire(live.port) as wire:
@@ -128,3 +159,24 @@ def test_pipelined_reads_of_two_services_are_answered_in_order(tmp_path: Path, p
             statuses = [wire.answer().status for _ in asked]
         first = 500 if path.startswith(SECOND) else 200
         assert statuses == [first, 200, 500, 404, 200]
+
+
+def test_a_locked_file_leaves_reads_to_the_lane(tmp_path: Path) -> None:
+    settings = {"CACHEAPI_API_KEY": Service.api_key, "CACHEAPI_DATA_DIR": str(tmp_path)}
+    app = create_app(load(settings, None))
+    with inside(app, tmp_path) as live, Connection(live.port) as client:
+        pair = {"key": "k", "value": "stored"}
+        assert client.call("POST", CACHE, pair).status == 201
+        path = tmp_path / "cache.sqlite3"
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            assert client.call("POST", CACHE, pair).status == 500
+            # What is stored now waits on a thread, and holds up no read.
+            waiting = threading.Thread(target=call, args=(live.port, "POST", CACHE, pair))
+            waiting.start()
+            assert all(timed(client, f"{CACHE}/k")[0] == 200 for _ in range(20))
+            other.execute("ROLLBACK")
+            waiting.join()
+        eventually(lambda: client.call("POST", CACHE, {**pair, "value": "new"}).status == 201)
+        assert client.call("GET", f"{CACHE}/k").json["value"] == "new"
+    close_app(app)

@@ -255,6 +255,8 @@ def test_the_access_log_has_the_path_without_the_query(live: Service) -> None:
     )
     assert answer.status == 404
     eventually(lambda: f'"GET {CACHE}/logged" 404' in live.log.read_text())
+    assert exchange(live, head(f"GET {CACHE}/by-the-lane")).status == 404
+    eventually(lambda: f'"GET {CACHE}/by-the-lane" 404' in live.log.read_text())
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Variants of the application, for gunicorn to serve: ``tests.support.apps:lane_alone()``."""
+"""Variants of the application, for gunicorn to serve: ``tests.support.apps:flask_alone()``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from flask import Flask
 
-from cacheapi import create_app
+from cacheapi import Settings, create_app
 from cacheapi.serving.lane import ACCESS
 
 LEFT = "418 Left to Flask"
@@ -28,6 +28,6 @@ class _Left:
         return []
 
 
-def lane_alone() -> _Left:
+def lane_alone(settings: Settings) -> _Left:
     """Return an application that answers 418 to all that the lane does not take."""
-    return _Left(create_app())
+    return _Left(create_app(settings))

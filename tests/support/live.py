@@ -39,16 +39,6 @@ class Connection:
             self._http.close()
             raise
 
-    def call_again_if_closed(self, method: str, path: str, body: Any = None) -> Answer:
-        """Send a request; once more where a kept connection was closed without an answer."""
-        kept = self._http.sock is not None
-        try:
-            return self.call(method, path, body)
-        except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
-            if not kept:
-                raise
-        return self.call(method, path, body)
-
     def __enter__(self) -> Self:
         return self
 

@@ -47,21 +47,23 @@ def eventually(check, within: float = 5.0):
         time.sleep(0.02)
 
 
-class Memcached:
-    """A memcached server; it can be killed, paused and started again on the same port."""
+class Server:
+    """A server process on a port; it can be killed, paused and started again on the same port."""
 
-    def __init__(self, *arguments: str, environ: Mapping[str, str] | None = None) -> None:
-        self.port = free_port()
-        self._arguments = arguments
-        self._environ = {**os.environ, **(environ or {})}
+    def __init__(self, port: int | None = None) -> None:
+        self.port = port or free_port()
         self.start()
 
     def start(self) -> None:
-        command = ["memcached", "-l", "127.0.0.1", "-p", str(self.port), "-U", "0"]
-        if os.getuid() == 0:
-            command += ["-u", "root"]
+        raise NotImplementedError
+
+    def _run(self, command: list[str], environ: Mapping[str, str] | None = None) -> None:
+        """Run it, and return when it listens."""
         self._process = subprocess.Popen(
-            [*command, *self._arguments], env=self._environ, stderr=subprocess.DEVNULL
+            command,
+            env={**os.environ, **(environ or {})},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         wait_for_port(self.port, self._process)
 
@@ -86,33 +88,81 @@ class Memcached:
         """Return a plain connection, to say what no client library would."""
         return socket.create_connection(("127.0.0.1", self.port), 5)
 
-    def say(self, command: bytes) -> bytes:
-        """Send a raw command and return the first part of the reply."""
-        with self.connect() as connection:
-            connection.sendall(command)
-            return connection.recv(65536)
-
-    def plant(self, key: str, value: bytes, flags: int) -> None:
-        """Store as another program would, with its flags."""
-        head = f"set {key} {flags} 0 {len(value)}\r\n".encode()
-        assert self.say(head + value + b"\r\n") == b"STORED\r\n"
-
-    def statistics(self) -> dict[str, str]:
-        with self.connect() as connection, connection.makefile("rb") as replies:
-            connection.sendall(b"stats\r\n")
-            lines = iter(replies.readline, b"END\r\n")
-            return {line.split()[1].decode(): line.split()[2].decode() for line in lines}
-
     def stop(self) -> None:
         if self._process.poll() is None:
             self.resume()
             self.kill()
 
 
+class Memcached(Server):
+    """A memcached server.
+
+    :param open_port: where the tests look into a server that wants a password on its port.
+    """
+
+    def __init__(
+        self,
+        *arguments: str,
+        environ: Mapping[str, str] | None = None,
+        open_port: int | None = None,
+    ) -> None:
+        self._arguments = arguments
+        self._environ = environ
+        self._open_port = open_port
+        super().__init__()
+
+    def start(self) -> None:
+        command = ["memcached", "-l", "127.0.0.1", "-p", str(self.port), "-U", "0"]
+        if os.getuid() == 0:
+            command += ["-u", "root"]
+        if self._open_port is not None:
+            command += ["-l", f"proto[ascii]:127.0.0.1:{self._open_port}"]
+        self._run([*command, *self._arguments], self._environ)
+
+    def say(self, command: bytes) -> bytes:
+        """Send a raw command and return the first part of the reply."""
+        with self._look() as connection:
+            connection.sendall(command)
+            return connection.recv(65536)
+
+    @contextlib.contextmanager
+    def full_of_clients(self, most: int) -> Iterator[None]:
+        """Hold more connections than the ``most`` that it was started to take."""
+        with contextlib.ExitStack() as held:
+            with contextlib.suppress(OSError):
+                for _ in range(most + 40):
+                    held.enter_context(self.connect())
+            eventually(lambda: not self._takes_clients())
+            yield
+        eventually(self._takes_clients)
+
+    def _takes_clients(self) -> bool:
+        try:
+            return self.say(b"version\r\n").startswith(b"VERSION")
+        except OSError:
+            return False
+
+    def plant(self, key: str, value: bytes, flags: int) -> None:
+        """Store as another program would, with its flags."""
+        head = f"set {key} {flags} 0 {len(value)}\r\n".encode()
+        assert self.say(head + value + b"\r\n") == b"STORED\r\n"
+
+    def _look(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self._open_port or self.port), 5)
+
+    def statistics(self) -> dict[str, str]:
+        with self._look() as connection, connection.makefile("rb") as replies:
+            connection.sendall(b"stats\r\n")
+            lines = iter(replies.readline, b"END\r\n")
+            return {line.split()[1].decode(): line.split()[2].decode() for line in lines}
+
+
 @contextlib.contextmanager
-def memcached(*arguments: str, environ: Mapping[str, str] | None = None) -> Iterator[Memcached]:
+def memcached(
+    *arguments: str, environ: Mapping[str, str] | None = None, open_port: int | None = None
+) -> Iterator[Memcached]:
     """Run a memcached server."""
-    server = Memcached(*arguments, environ=environ)
+    server = Memcached(*arguments, environ=environ, open_port=open_port)
     try:
         yield server
     finally:
@@ -136,7 +186,8 @@ def sasl_memcached() -> Iterator[Memcached]:
             input=SASL_PASSWORD.encode(),
             check=True,
         )
-        with memcached("-S", environ={"SASL_CONF_PATH": str(base)}) as server:
+        environ = {"SASL_CONF_PATH": str(base)}
+        with memcached("-S", environ=environ, open_port=free_port()) as server:
             yield server
 
 
@@ -156,7 +207,7 @@ class Service:
         self.environ = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("CACHE", "MEMCACHED_")) and name != "WEB_CONCURRENCY"
+            if not name.startswith(("CACHE", "MEMCACHED_", "REDIS_")) and name != "WEB_CONCURRENCY"
         } | {
             "CACHEAPI_DATA_DIR": str(directory / "data"),
             "CACHEAPI_API_KEY": self.api_key,

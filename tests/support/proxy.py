@@ -18,13 +18,14 @@ class Proxy:
     ``pass``: unchanged. ``cut``: ``size`` bytes, then closed. ``hold``: ``size`` bytes,
     then silence. ``reset``: closed with a reset. ``garbage``: something else instead.
     ``delay``: ``seconds`` late. ``swallow``: nothing at all. The first ``skip`` replies are
-    unchanged in every mode.
+    unchanged in every mode, and so are those after the next ``times``, if that is given.
     """
 
     def __init__(self, target: int) -> None:
         self.mode = "pass"
         self.size = 0
         self.skip = 0
+        self.times: int | None = None
         self.seconds = 0.0
         self._target = target
         self._sockets: list[socket.socket] = []
@@ -55,6 +56,10 @@ class Proxy:
         if self.skip:
             self.skip -= 1
             return True
+        if self.times is not None:
+            if self.times == 0:
+                return True
+            self.times -= 1
         mode = self.mode
         if mode == "delay":
             time.sleep(self.seconds)
@@ -68,6 +73,11 @@ class Proxy:
             sink.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             sink.close()
         return mode in ("pass", "delay")
+
+    def refuse(self) -> None:
+        """Take no new connections; those that there are go on."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
 
     def close(self) -> None:
         self._listener.close()

@@ -1,0 +1,178 @@
+"""The servers of a memcached backend, and which of them is asked for a key.
+
+Every server has connections of its own, so it is known which one failed. Its keys then
+belong to the next servers on the ring, until it is back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from backends.base import Found
+from backends.errors import Failed
+from backends.memcached_errors import (
+    AUTHENTICATION,
+    CLIENT_ERROR,
+    NOT_FOUND,
+    TIMEOUT,
+    CommandFailed,
+    failure,
+)
+from backends.memcached_member import Member
+from backends.memcached_ring import Ring
+
+if TYPE_CHECKING:
+    from backends.memcached_client import Client, Stored
+
+T = TypeVar("T")
+
+
+class Token(NamedTuple):
+    """What a value is known by: its unique number, on the server that it was read from."""
+
+    member: Member
+    cas: int
+
+
+class Members:
+    """One server, or a pool.
+
+    :param addresses: ``host:port`` each.
+    :param ring: for a pool, where its keys are.
+    :param connect: makes a client of an address.
+    :param timeout: bound on connecting and on each reply, in seconds.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        ring: Ring | None,
+        connect: Callable[[str], Client],
+        timeout: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._members = [Member(address, connect, timeout, clock) for address in addresses]
+        self._ring = ring
+
+    def run(
+        self,
+        key: bytes,
+        command: Callable[[Client], T],
+        repeatable: bool = False,
+        only: Member | None = None,
+    ) -> T:
+        """Run a command where the key is.
+
+        :param repeatable: to run it twice means the same as to run it once.
+        :param only: the server that it makes sense on; elsewhere the key is not found.
+        :raises CommandFailed: the server answered that it has no such key, or that the command
+            is wrong.
+        :raises Failed: it refused for another reason, or none answered.
+        """
+        failed: Failed | None = None
+        while True:
+            member = self._member(key, failed)
+            if only not in (None, member):
+                raise CommandFailed(NOT_FOUND)
+            try:
+                return member.run(command, repeatable)
+            except CommandFailed as error:
+                if error.code in (NOT_FOUND, CLIENT_ERROR):
+                    raise
+                if error.answered:
+                    raise failure(error.code, member.place, sent=False) from error
+                failed = self._lost(member, error, sent=error.sent)
+
+    def read(self, keys: Sequence[bytes]) -> dict[bytes, Found]:
+        """Return what the servers have; a key is absent only if its server said so.
+
+        :raises Failed: a key's server gave no answer, and no other could take its place.
+        """
+        found: dict[bytes, Found] = {}
+        failed: Failed | None = None
+        while keys:
+            unread: list[bytes] = []
+            for member, names in self._by_member(keys, failed).items():
+                try:
+                    values = member.run(_reading(names), repeatable=True)
+                except CommandFailed as error:
+                    failed = self._lost(member, error, sent=False)
+                    unread += names
+                else:
+                    for key, (value, cas) in values.items():
+                        found[key] = Found(value, Token(member, cas))
+            keys = unread
+        return found
+
+    def run_on_each(self, command: Callable[[Client], object]) -> list[Failed]:
+        """Run a command, which may be run twice, on every server, also on those left out.
+
+        :return: why it may not have been done on some.
+        """
+        failures = []
+        for member in self._members:
+            try:
+                member.run(command, repeatable=True)
+            except CommandFailed as error:
+                failures.append(failure(error.code, member.place, sent=False))
+                failures[-1].__cause__ = error
+                if self._ring is not None and error.code not in AUTHENTICATION:
+                    member.leave_out()
+        return failures
+
+    def close(self) -> None:
+        """Close the connections that are idle."""
+        for member in self._members:
+            member.close()
+
+    def _member(self, key: bytes, failed: Failed | None) -> Member:
+        """Return the server to ask; with all of them left out, the key's own is tried once.
+
+        :param failed: what was raised by the one that was asked before.
+        """
+        if self._ring is None:
+            own = self._members[0]
+        else:
+            own = self._members[self._ring.home(key)]
+            if own.serves():
+                return own
+            for server in self._ring.servers(key):
+                if self._members[server].serves():
+                    return self._members[server]
+        if failed is not None:
+            raise failed
+        return own
+
+    def _by_member(
+        self, keys: Sequence[bytes], failed: Failed | None
+    ) -> dict[Member, Sequence[bytes]]:
+        if self._ring is None:
+            return {self._members[0]: keys}
+        groups: dict[Member, list[bytes]] = {}
+        for key in keys:
+            groups.setdefault(self._member(key, failed), []).append(key)
+        return dict(groups)
+
+    def _lost(self, member: Member, error: CommandFailed, *, sent: bool) -> Failed:
+        """Leave a server out that gave no answer; return what to raise if no other takes over.
+
+        :param sent: a change may have been made.
+        :raises Failed: at once, where another server must not or cannot.
+        """
+        failed = failure(error.code, member.place, sent=sent)
+        failed.__cause__ = error
+        # A login that is refused is a mistake in the settings, which no other server mends.
+        if self._ring is None or error.code in AUTHENTICATION:
+            raise failed
+        # A connection that broke may have been the connection's fault: the next probe tells.
+        if error.harmless or error.code == TIMEOUT:
+            member.leave_out()
+        if not error.harmless:
+            raise failed
+        return failed
+
+
+def _reading(keys: Sequence[bytes]) -> Callable[[Client], dict[bytes, Stored]]:
+    return lambda client: client.read_many(keys)

@@ -1,0 +1,97 @@
+"""Several keys at once: what a request may ask for, and the texts of its answer."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from marshmallow import ValidationError
+
+from backends.base import MISSING, Missing
+from backends.errors import BackendError, Failed, InvalidKey
+from cacheapi.codec import Value, encode, entry_text
+from cacheapi.errors import ApiError, answer_to, invalid, note
+from cacheapi.schemas.cache import PairSchema, validation_details
+from cacheapi.services import CacheService, Pair
+
+
+def check_keys(cache: CacheService, keys: Sequence[str]) -> None:
+    """Refuse a list of keys that is empty or has a bad one, naming each.
+
+    :raises ApiError: 400.
+    """
+    if not keys:
+        raise ApiError(400, "The list of keys is empty.")
+    details = []
+    for index, key in enumerate(keys):
+        try:
+            cache.check_key(key)
+        except InvalidKey as error:
+            details.append({"index": index, "field": "key", "message": str(error)})
+    if details:
+        raise ApiError(
+            400, f"Key {details[0]['index']}: {details[0]['message']}", context={"errors": details}
+        )
+
+
+def entries_text(keys: Sequence[str], found: Mapping[str, Value]) -> str:
+    """Return the JSON text about the keys asked for: entries, and which are missing."""
+    entries = ",".join(entry_text(key, found[key]) for key in keys if key in found)
+    missing = encode([key for key in keys if key not in found])
+    return f'{{"resource":[{entries}],"meta":{{"missing":{missing}}}}}'
+
+
+@functools.lru_cache(maxsize=64)
+def _schema(check_key: Callable[[str], None]) -> PairSchema:
+    # To make one costs as much as to load a pair.
+    return PairSchema(check_key, many=True)
+
+
+def read_pairs(cache: CacheService, document: Any, ttl: int | Missing | None) -> list[Pair]:
+    """Return the pairs of a body, ``{"resource": […]}`` or one bare pair.
+
+    :param ttl: the lifetime of those that bring none; as :meth:`Query.ttl` gives it.
+    :raises ApiError: 400; names each bad item, and nothing may be stored.
+    """
+    items = document
+    if isinstance(document, dict):
+        items = document.get("resource", [document])
+        if "resource" in document and len(document) > 1:
+            raise ApiError(400, "Beside resource the body may have no other member.")
+    if not isinstance(items, list):
+        raise ApiError(400, 'The body must be {"resource": [{"key": …, "value": …}, …]}.')
+    if not items:
+        raise ApiError(400, "resource is empty: there is nothing to store.")
+    try:
+        loaded = _schema(cache.check_key).load(items)
+    except ValidationError as error:
+        raise invalid_body(error) from error
+    default = None if ttl is MISSING else ttl
+    return [Pair(item["key"], item["value"], item.get("ttl", default)) for item in loaded]
+
+
+def outcomes_text(keys: Sequence[str], outcomes: Sequence[bool | BackendError]) -> str:
+    """Return the JSON text about a batch that succeeded.
+
+    :raises ApiError: 500; it did not, and what became of every item.
+    """
+    resource = []
+    failure: BackendError | None = None
+    for key, outcome in zip(keys, outcomes, strict=True):
+        if isinstance(outcome, BackendError):
+            failure = failure or outcome
+            resource.append({"key": key, "success": False, "message": str(outcome)})
+        else:
+            resource.append({"key": key, "success": outcome})
+    if failure is None:
+        return encode({"resource": resource})
+    if isinstance(failure, Failed):
+        note(failure)
+    headers = answer_to(failure).headers
+    raise ApiError(500, str(failure), context={"resource": resource}, headers=headers)
+
+
+def invalid_body(error: ValidationError) -> ApiError:
+    """Return the answer to a body that marshmallow refused: each bad member, by item."""
+    return invalid(validation_details(error.messages))

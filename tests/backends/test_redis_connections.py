@@ -1,0 +1,122 @@
+"""Ways to a Redis server: TLS, URLs, Unix sockets, databases, users."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from backends.base import MISSING
+from backends.errors import BackendError, Unavailable
+from tests.conftest import connect_redis
+from tests.support.certificates import Certificates, make_certificates
+from tests.support.redis import LEAST_RIGHTS, PASSWORD, USER, Redis, redis_server, tls_redis
+from tests.support.redis_groups import Cluster
+
+NOTHING = SimpleNamespace(settings={})
+
+
+def works(target: object, **settings: str) -> None:
+    backend = connect_redis(target, **settings)
+    backend.set("k", b"1", None)
+    assert backend.increment("k", 1) == 2
+    assert backend.get("k") == b"2"
+    backend.flush()
+    assert backend.get("k") is MISSING
+    backend.close()
+
+
+def refused(target: object, message: str, **settings: str) -> None:
+    backend = connect_redis(target, **settings)
+    for _ in range(2):
+        with pytest.raises(BackendError, match=message) as caught:
+            backend.get("k")
+        assert isinstance(caught.value, Unavailable)
+    backend.close()
+
+
+def test_tls_with_and_without_a_client_certificate(redis_tls: Redis) -> None:
+    works(redis_tls)
+    works(redis_tls, REDIS_HOST="localhost")
+    works(redis_tls, REDIS_TLS="false", REDIS_URL=f"rediss://127.0.0.1:{redis_tls.port}")
+    refused(redis_tls, "^TLS failed|^Connection", REDIS_TLS_CERT="", REDIS_TLS_KEY="")
+
+
+def test_a_server_that_the_authority_does_not_vouch_for_is_refused(
+    redis_tls: Redis, tmp_path: Path
+) -> None:
+    stranger = make_certificates(tmp_path)
+    message = "^TLS failed: Redis at .* do not accept each other"
+    refused(redis_tls, message, REDIS_TLS_CA=str(stranger.authority))
+    # The authorities of the system do not know it either.
+    refused(redis_tls, message, REDIS_TLS_CA="")
+    works(redis_tls, REDIS_TLS_CA="", REDIS_TLS_VERIFY="false")
+
+
+def test_a_server_by_another_name_is_refused(tmp_path: Path) -> None:
+    elsewhere: Certificates = make_certificates(tmp_path, "DNS:elsewhere.example")
+    with tls_redis(elsewhere) as server:
+        refused(server, "^TLS failed: ")
+        works(server, REDIS_TLS_VERIFY="false")
+
+
+def test_tls_against_plain_and_plain_against_tls(redis_tls: Redis, redis_one: Redis) -> None:
+    refused(redis_tls, "^Connection|^TLS", REDIS_TLS="false")
+    refused(redis_one, "^Connection|^TLS", REDIS_TLS="true")
+
+
+def test_urls(redis_one: Redis, redis_locked: Redis) -> None:
+    address = f"127.0.0.1:{redis_locked.port}"
+    works(NOTHING, REDIS_URL=f"redis://127.0.0.1:{redis_one.port}")
+    works(NOTHING, REDIS_URL=f"redis://:{PASSWORD}@{address}/7")
+    works(NOTHING, REDIS_URL=f"redis://default:{PASSWORD}@{address}?db=7")
+    works(NOTHING, REDIS_URL=f"unix://{redis_one.socket}?db=3")
+    works(NOTHING, REDIS_URL=f"unix://default:{PASSWORD}@{redis_locked.socket}")
+    works(NOTHING, REDIS_URL=f"redis://{address}", REDIS_PASSWORD=PASSWORD)
+
+
+def test_a_database_is_apart(redis_one: Redis) -> None:
+    redis_one.empty()
+    one, other = (connect_redis(redis_one, REDIS_DATABASE=number) for number in "12")
+    one.set("k", b"1", None)
+    other.set("k", b"2", None)
+    other.flush()
+    assert (one.get("k"), other.get("k")) == (b"1", MISSING)
+    assert redis_one.call("GET", "cacheapi:k", db=1) == b"1"
+    for backend in (one, other):
+        backend.close()
+
+
+def test_a_database_that_the_server_lacks_is_an_error(redis_one: Redis) -> None:
+    backend = connect_redis(redis_one, REDIS_DATABASE="99")
+    with pytest.raises(BackendError):
+        backend.get("k")
+    backend.close()
+
+
+def test_the_least_rights_suffice_in_a_database_and_in_a_cluster(redis_nodes: Cluster) -> None:
+    user = {"REDIS_USERNAME": USER, "REDIS_PASSWORD": PASSWORD}
+    rights = ("ACL", "SETUSER", USER, "on", f">{PASSWORD}", *LEAST_RIGHTS)
+    with redis_server() as server:
+        server.call(*rights, "+select")
+        works(server, REDIS_DATABASE="2", **user)
+    for node in redis_nodes.nodes:
+        node.call(*rights, "+cluster|slots")
+    try:
+        works(redis_nodes, **user)
+    finally:
+        for node in redis_nodes.nodes:
+            node.call("ACL", "DELUSER", USER)
+
+
+def test_a_flush_of_the_database_needs_a_right_of_its_own() -> None:
+    user = {"REDIS_USERNAME": USER, "REDIS_PASSWORD": PASSWORD, "REDIS_PREFIX": ""}
+    with redis_server() as server:
+        server.call("ACL", "SETUSER", USER, "on", f">{PASSWORD}", *LEAST_RIGHTS, "allkeys")
+        backend = connect_redis(server, REDIS_ALLOW_FLUSHDB="true", **user)
+        with pytest.raises(BackendError, match="NOPERM"):
+            backend.flush()
+        server.call("ACL", "SETUSER", USER, "+flushdb")
+        backend.flush()
+        backend.close()

@@ -1,0 +1,399 @@
+"""The table of faults in ``docs/faults.md``: promises, and the tests that make faults happen.
+
+``python -m tests.support.faults`` prints the page.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from tests.support.processes import REPOSITORY
+
+FILE = "backends/test_file.py"
+MEMCACHED = "backends/test_memcached.py"
+REPLIES = "backends/test_memcached_replies.py"
+POOL = "backends/test_memcached_pool.py"
+POOL_LIVE = "backends/test_memcached_pool_live.py"
+REDIS = "backends/test_redis_faults.py"
+REFUSALS = "backends/test_redis_refusals.py"
+FAILOVER = "backends/test_redis_failover.py"
+HTTP = "http/test_live_faults.py"
+BODIES = "http/test_live_bodies.py"
+LOAD = "http/test_live_load.py"
+REDIS_HTTP = "http/test_live_redis.py"
+
+HEAD = """\
+# Faults
+
+What goes wrong in a real fleet, what is promised then, and the tests that make it happen with real
+servers: killed, stopped, filled, or behind a proxy that cuts, delays and garbles. A test's name
+says what it finds.
+
+| Fault | How it is made | Promise | Tests |
+|---|---|---|---|
+"""
+
+
+class Fault(NamedTuple):
+    """A row. ``tests`` are ``file::name`` under ``tests/``; without any, ``why`` says why not."""
+
+    name: str
+    how: str
+    promise: str
+    tests: tuple[str, ...]
+    why: str = ""
+
+
+def named(file: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"{file}::test_{name}" for name in names)
+
+
+FAULTS = (
+    Fault(
+        "1 of 3 memcached is killed",
+        "kill -9",
+        "no failed get or set; its keys are misses and go to the others; one count may fail",
+        (
+            *named(
+                POOL,
+                "a_server_that_fails_costs_its_share_of_misses_and_no_failed_call",
+                "only_the_keys_of_the_server_that_fails_are_misses",
+                "a_count_fails_at_most_once_and_then_counts_elsewhere",
+                "under_load_a_server_that_is_killed_stopped_and_back_costs_no_call_and_no_wrong_value",
+            ),
+            *named(POOL_LIVE, "one_of_three_servers_costs_misses_and_no_failed_request"),
+        ),
+    ),
+    Fault(
+        "… hangs",
+        "SIGSTOP",
+        "the same; the first call takes 600 ms at most, the others know at once",
+        named(
+            POOL,
+            "a_server_that_fails_costs_its_share_of_misses_and_no_failed_call",
+            "all_threads_know_at_once_that_a_server_hangs",
+        ),
+    ),
+    Fault(
+        "… comes back",
+        "SIGCONT, restart",
+        "in use again within 7 s; what was written elsewhere meanwhile is stale on it",
+        named(
+            POOL,
+            "a_server_that_returns_serves_again_with_what_it_then_has",
+            "what_was_written_elsewhere_meanwhile_is_stale_at_the_next_failure",
+        ),
+    ),
+    Fault(
+        "the only memcached is dead",
+        "kill -9",
+        "500 with `Retry-After`, never 404; back within 3 s of the server",
+        (
+            *named(MEMCACHED, "a_dead_server_is_an_error_and_its_return_is_noticed_at_once"),
+            *named(
+                HTTP,
+                "a_dead_server_is_an_error_for_every_operation",
+                "a_server_that_returns_is_used_within_three_seconds",
+            ),
+        ),
+    ),
+    Fault(
+        "a reply is cut, reset, halved, garbled",
+        "proxy",
+        "never a wrong value, never a false 404",
+        (
+            *named(MEMCACHED, "a_spoiled_reply_is_never_a_wrong_value_or_a_false_miss"),
+            *named(
+                REPLIES,
+                "a_reply_that_ends_early_at_any_byte_is_an_error",
+                "a_batch_that_ends_early_is_an_error_and_never_a_part",
+                "no_read_takes_a_broken_reply_for_an_answer",
+            ),
+            *named(
+                REDIS,
+                "a_reply_that_ends_early_at_any_byte_is_an_error",
+                "a_batch_that_ends_early_is_an_error_and_never_a_part",
+                "no_broken_reply_is_taken_for_an_answer",
+            ),
+        ),
+    ),
+    Fault(
+        "a reply is later than the time limit",
+        "proxy that delays",
+        "bounded waiting; a late reply is nobody else's answer",
+        (
+            *named(
+                MEMCACHED,
+                "a_reply_later_than_the_limit_is_a_timeout_and_not_the_answer_to_the_next",
+            ),
+            *named(REPLIES, "late_replies_reach_nobody"),
+            *named(REDIS, "late_replies_reach_nobody"),
+        ),
+    ),
+    Fault(
+        "memcached is at its connection limit",
+        "`-c` and held sockets",
+        "500, not 404; in a pool it is left out",
+        (
+            *named(MEMCACHED, "a_server_at_its_connection_limit_is_an_error_and_no_miss"),
+            *named(POOL, "a_server_at_its_connection_limit_is_left_out"),
+        ),
+    ),
+    Fault(
+        "a value is over memcached's item limit",
+        "`-I 1m`",
+        "500 `SERVER_ERROR`, saying that the old value may be gone",
+        (
+            *named(
+                MEMCACHED,
+                "a_value_over_the_item_limit_is_refused_and_says_what_became_of_the_old",
+            ),
+            *named(HTTP, "a_value_over_the_item_limit_is_a_server_error_and_never_half_stored"),
+        ),
+    ),
+    Fault(
+        "memcached is full and may not evict",
+        "`-M -m 2`",
+        "writes are 500, reads go on",
+        (
+            *named(MEMCACHED, "a_full_server_refuses_stores_and_goes_on_reading"),
+            *named(HTTP, "a_full_server_refuses_writes_and_goes_on_reading"),
+        ),
+    ),
+    Fault(
+        "memcached closes idle connections",
+        "`-o idle_timeout=1`",
+        "not noticed",
+        named(MEMCACHED, "a_connection_that_the_server_closed_for_idleness_is_not_noticed"),
+    ),
+    Fault(
+        "a key has a line end or a space",
+        "request",
+        "400 on memcached, and the next request is fine",
+        named(HTTP, "a_key_that_memcached_cannot_carry_is_refused_and_the_next_request_is_fine"),
+    ),
+    Fault(
+        "a count on what is no number",
+        "ASCII and SASL",
+        "400; nothing changes, no server is left out",
+        (
+            *named(MEMCACHED, "a_count_on_what_is_no_number_changes_nothing"),
+            *named(POOL, "a_refusal_leaves_no_server_out"),
+        ),
+    ),
+    Fault(
+        "memcached's password is wrong or missing, or the SASL plugin",
+        "wrong settings",
+        "500 that names the cause, never 404",
+        (
+            *named(
+                MEMCACHED,
+                "a_wrong_password_is_an_error_and_no_miss",
+                "no_password_where_one_is_wanted_is_an_error_and_no_miss",
+                "a_missing_plugin_is_told_apart_from_a_wrong_password",
+            ),
+            *named(HTTP, "a_wrong_password_is_an_error_that_does_not_repeat_it"),
+        ),
+    ),
+    Fault(
+        "somebody planted a pickle or a zip bomb",
+        "raw set with flags 1 and 8",
+        "they are bytes; nothing is run, memory stays bounded",
+        named(
+            MEMCACHED,
+            "a_planted_pickle_is_bytes_and_nothing_is_run",
+            "a_zip_bomb_stays_packed",
+        ),
+    ),
+    Fault(
+        "Redis is down",
+        "kill -9",
+        "500 in under 1 s; its return is noticed at once",
+        named(
+            REDIS,
+            "a_dead_server_is_an_error_and_its_return_is_noticed_at_once",
+            "a_restart_costs_values_but_no_failed_call",
+        ),
+    ),
+    Fault(
+        "Redis hangs",
+        "SIGSTOP",
+        "500 in under 1 s, right when it goes on",
+        named(REDIS, "a_hung_server_is_a_timeout_within_a_second_and_right_when_it_goes_on"),
+    ),
+    Fault(
+        "the reply to a count is lost",
+        "proxy that swallows it",
+        "counted once; 500 that says that the outcome is unknown",
+        (
+            *named(MEMCACHED, "a_count_whose_reply_is_lost_is_made_once_and_said_to_be_unknown"),
+            *named(REDIS, "a_write_whose_reply_is_lost_is_made_once_and_said_to_be_unknown"),
+        ),
+    ),
+    Fault(
+        "Redis is loading, busy, cannot save, lacks replicas or its master",
+        "LOADING, BUSY, MISCONF, NOREPLICAS, MASTERDOWN",
+        "500 with `Retry-After`; reads go on where Redis reads",
+        named(
+            REFUSALS,
+            "a_server_that_loads_its_data_is_unavailable_and_then_right",
+            "a_server_that_is_busy_with_a_script_is_unavailable_and_then_right",
+            "a_server_that_cannot_save_takes_no_writes_and_is_read",
+            "a_server_with_too_few_replicas_takes_no_writes_and_is_read",
+            "a_replica_that_has_lost_its_master_is_unavailable",
+        ),
+    ),
+    Fault(
+        "Redis is full, or a read-only replica",
+        "maxmemory 1mb, REPLICAOF",
+        "writes are 500, reads go on",
+        named(
+            REFUSALS,
+            "a_full_server_refuses_what_takes_room_and_goes_on_reading",
+            "a_replica_takes_no_writes_and_is_read",
+        ),
+    ),
+    Fault(
+        "Redis refuses the user",
+        "NOAUTH, WRONGPASS, NOPERM",
+        "500 that names the cause, tried once",
+        named(
+            REFUSALS,
+            "a_refused_login_names_the_cause_and_is_tried_once",
+            "each_right_is_needed_and_its_lack_is_named",
+        ),
+    ),
+    Fault(
+        "Redis has its most clients",
+        "maxclients and held sockets",
+        "500 within 300 ms, never 404",
+        named(REFUSALS, "a_server_at_its_most_clients_is_an_error_within_bounds_and_no_miss"),
+    ),
+    Fault(
+        "the service's own pool of connections is empty",
+        "-",
+        "-",
+        (),
+        "cannot happen: a connection is made for every thread that needs one, so there are never "
+        "more than a worker's threads",
+    ),
+    Fault(
+        "Sentinel or a cluster promotes a replica",
+        "kill -9 and SIGSTOP of a master under load",
+        "500 for 5 s at most, then right again; no wrong value",
+        named(
+            FAILOVER,
+            "sentinel_promotes_a_replica_in_mid_load",
+            "a_cluster_promotes_a_replica_in_mid_load",
+            "a_sentinel_that_is_down_or_hangs_is_passed_over",
+        ),
+    ),
+    Fault(
+        "a cluster moves slots",
+        "MIGRATE under load",
+        "nothing fails",
+        named(
+            FAILOVER,
+            "slots_that_move_in_mid_load_fail_nothing",
+            "a_slot_that_is_half_moved_is_read_and_written_on_both_nodes",
+        ),
+    ),
+    Fault(
+        "the disk is full",
+        "tmpfs of 3 MB",
+        "writes are 500, reads go on",
+        named(
+            FILE,
+            "reads_go_on_when_the_disk_is_full",
+            "a_backend_that_starts_on_a_full_disk_reads",
+        ),
+    ),
+    Fault(
+        "the cache file is damaged",
+        "pages and header overwritten",
+        "moved aside with a line in the log, a new one; never a wrong value",
+        (
+            *named(
+                FILE,
+                "a_damaged_file_is_moved_aside",
+                "damage_under_an_open_backend_gives_no_wrong_value",
+                "processes_on_a_damaged_file_go_on_with_the_same_new_one",
+            ),
+            *named(HTTP, "a_damaged_file_is_moved_aside_once_and_the_service_starts_empty"),
+        ),
+    ),
+    Fault(
+        "the cache file is locked",
+        "BEGIN IMMEDIATE elsewhere",
+        "reads go on, writes are 500 at the time limit",
+        (
+            *named(FILE, "reads_go_on_while_the_file_is_locked_and_writes_time_out"),
+            *named(HTTP, "a_locked_file_is_read_and_writing_is_an_error"),
+        ),
+    ),
+    Fault(
+        "a writer of the cache file is killed",
+        "kill -9",
+        "nothing acknowledged is lost, no lock is left",
+        named(FILE, "nothing_acknowledged_is_lost_when_a_writer_is_killed"),
+    ),
+    Fault(
+        "a body is cut short or badly framed",
+        "raw socket",
+        "400 or 413, nothing is stored",
+        named(
+            BODIES,
+            "a_body_shorter_than_announced_is_refused_and_not_stored",
+            "a_truncated_chunked_body_is_refused_and_not_stored",
+            "a_badly_framed_chunk_is_refused_and_not_stored",
+            "a_chunked_body_over_the_limit_is_413",
+        ),
+    ),
+    Fault(
+        "a worker is killed, told to end, told to reload",
+        "kill -9, TERM, HUP",
+        "replaced within 1 s; what is in flight completes",
+        named(
+            LOAD,
+            "a_killed_worker_is_replaced_and_loses_nothing_acknowledged",
+            "a_terminated_service_loses_nothing_acknowledged",
+            "a_reload_under_load_fails_no_request_and_changes_the_workers",
+            "a_request_in_flight_completes_after",
+        ),
+    ),
+)
+
+
+def page() -> str:
+    """Return the text of ``docs/faults.md``."""
+    return HEAD + "".join(
+        f"| {fault.name} | {fault.how} | {fault.promise} | {_cell(fault)} |\n" for fault in FAULTS
+    )
+
+
+def missing() -> list[str]:
+    """Return the tests of the table that there are not."""
+    return [test for fault in FAULTS for test in fault.tests if not _exists(test)]
+
+
+def _exists(test: str) -> bool:
+    file, name = test.split("::")
+    path = REPOSITORY / "tests" / file
+    return (
+        path.exists() and re.search(rf"^def {name}\(", path.read_text(), re.MULTILINE) is not None
+    )
+
+
+def _cell(fault: Fault) -> str:
+    return "<br>".join(map(_link, fault.tests)) if fault.tests else fault.why
+
+
+def _link(test: str) -> str:
+    file, name = test.split("::")
+    words = name.removeprefix("test_").replace("_", " ")
+    return f"[{words}](../tests/{file})"
+
+
+if __name__ == "__main__":
+    print(page(), end="")
