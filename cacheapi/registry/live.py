@@ -77,7 +77,7 @@ class Registry:
         }
         self._callers = dict(callers)
         self._file = file
-        self._stamp = None if file is None else declared.stamp(file)
+        self._stamp = self._seen = None if file is None else declared.stamp(file)
         self._declared: dict[str, Definition] = {}
         self._engine = engine
         self._rows = Rows(-1, [], [])
@@ -194,6 +194,10 @@ class Registry:
         if self._file is None:
             return
         stamp = declared.stamp(self._file)
+        if stamp != self._seen:
+            # It may still be written: read once it rests from one look to the next.
+            self._seen = stamp
+            return
         if stamp == self._stamp:
             return
         self._stamp = stamp

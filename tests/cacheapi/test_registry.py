@@ -184,6 +184,22 @@ def test_a_name_that_another_source_has_by_now_is_left_out_loudly(
     first.close()
 
 
+def test_a_file_that_is_being_written_is_read_when_it_rests(tmp_path: Path) -> None:
+    file = tmp_path / "services.toml"
+    table = '[[service]]\nname = "{}"\ntype = "cache_local"\n'
+    file.write_text(table.format("one") + table.format("two"))
+    made = open_one(tmp_path, CACHEAPI_SERVICES_FILE=str(file))
+    file.write_text(table.format("one"))
+    made.look()
+    file.write_text(table.format("one") + table.format("three"))
+    made.look()
+    assert made.find("two") is not None
+    made.look()
+    assert made.find("two") is None
+    assert made.find("three") is not None
+    made.close()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
