@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import jsonschema_rs
@@ -58,6 +59,16 @@ def described(file_app: AppApi) -> dict[str, Any]:
     assert answer.status == 200
     document: dict[str, Any] = answer.json
     return document
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _as_it_was(file_app: AppApi) -> Iterator[None]:
+    """Take away the services and API keys that were made to try the description."""
+    yield
+    for path in (SERVICES, API_KEYS):
+        for made in file_app.call("GET", path).json["resource"]:
+            if made["id"] is not None:
+                assert file_app.call("DELETE", f"{path}/{made['id']}").status == 200
 
 
 def operations(described: dict[str, Any]) -> dict[str, dict[str, Any]]:

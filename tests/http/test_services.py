@@ -87,6 +87,7 @@ def test_a_service_is_a_cache_at_once(api: AppApi, memcached_server: Memcached) 
         "config": {
             "host": "127.0.0.1",
             "port": memcached_server.port,
+            "ketama_compatible": False,
             "username": None,
             "password": None,
             "persistent_id": None,
