@@ -17,7 +17,7 @@ help: ## Show the targets
 run: install ## Install what the service needs and serve it
 	@exec $(BIN)/gunicorn wsgi:app
 
-install: $(VENV)/.run $(VENV)/.memcached $(VENV)/.redis ## Install what the service needs, with locked versions, into .venv
+install: $(VENV)/.run $(VENV)/.memcached $(VENV)/.postgresql $(VENV)/.redis ## Install what the service needs, with locked versions, into .venv
 
 test: system-packages lint ## Check everything: style, types, import rules, tests
 	$(BIN)/pytest -n auto --cov --cov-report=term $(PYTEST)
@@ -67,6 +67,10 @@ $(VENV)/.memcached: requirements/memcached.txt | $(VENV)/.run
 	then touch $@; \
 	else echo "For CACHE_DRIVER=memcached, pylibmc must be compiled here: install the packages" \
 		"gcc python3-dev libmemcached-dev libsasl2-dev zlib1g-dev, then run make again." >&2; fi
+
+$(VENV)/.postgresql: requirements/postgresql.txt | $(VENV)/.run
+	@$(PIP) install --require-hashes -r requirements/postgresql.txt
+	@touch $@
 
 $(VENV)/.redis: requirements/redis.txt | $(VENV)/.run
 	@$(PIP) install --require-hashes -r requirements/redis.txt

@@ -5,20 +5,22 @@ import os
 import shlex
 import sys
 
-from cacheapi import SettingsError, load, system_cache
-from cacheapi.auth import HEADER, key_file, load_keys
+from cacheapi import SettingsError, load, open_registry
+from cacheapi.auth import HEADER, key_file
+from cacheapi.serving.lane import ACCESS
 from cacheapi.serving.refusals import install
 
 # The service's own lines look like gunicorn's.
 logging.basicConfig(
     format="[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s", datefmt="%Y-%m-%d %H:%M:%S %z"
 )
+# Who changed services and API keys.
+logging.getLogger("cacheapi.audit").setLevel(logging.INFO)
 
 try:
     _settings = load()
     # Refused here, a setting stops the start with one line instead of a worker's traceback.
-    system_cache(_settings)
-    load_keys(_settings)
+    open_registry(_settings).close()
 except SettingsError as error:
     sys.exit(f"cacheapi cannot start. {error}")
 
@@ -63,6 +65,11 @@ access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(b)s %(M)sms'
 def post_fork(_server, worker):
     """Let workers of gunicorn's own answer as ours do: ``gunicorn -k gthread wsgi:app``."""
     install(worker.log.error_log)
+
+
+def post_worker_init(worker):
+    """Follow changes of services and API keys before the first request asks for them."""
+    worker.wsgi.extensions[ACCESS].watch()
 
 
 def when_ready(_server):

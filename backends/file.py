@@ -58,6 +58,7 @@ class FileBackend(Backend):
             default="256",
             help="Bound on the embedded cache file, in MiB; the least recently used goes first.",
             name="max_mb",
+            title="Size (MiB)",
         ),
     )
     traits = Traits(

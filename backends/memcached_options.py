@@ -63,6 +63,8 @@ OPTIONS: Final = (
         default="localhost",
         help="memcached server, or a weighted pool `host:port:weight,…`.",
         name="servers",
+        public_name="host",
+        public_default="127.0.0.1",
     ),
     Option(
         variable="MEMCACHED_PORT",
@@ -113,5 +115,6 @@ OPTIONS: Final = (
         default="250",
         help="Longest wait for a connection and for each reply, in milliseconds.",
         name="timeout_ms",
+        title="Timeout (ms)",
     ),
 )

@@ -17,15 +17,17 @@ class Kind:
 
     :ivar allowed: what a value may be, as an error message says it.
     :ivar parse: text to value; raises :class:`ValueError` for what is not allowed.
+    :ivar json: what a value is in JSON: ``string``, ``integer`` or ``boolean``.
     """
 
     allowed: str
     parse: Callable[[str], Any]
+    json: str = "string"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Option:
-    """One setting.
+    """One setting: a variable of the environment, and a field in the ``config`` of a service.
 
     :ivar variable: its name in the environment.
     :ivar default: its text when it is not set; ``None`` where it has none.
@@ -33,6 +35,10 @@ class Option:
         service's own settings.
     :ivar secret: never shown, logged or echoed.
     :ivar may_be_empty: an empty text is a value; else it is the same as none.
+    :ivar required: the backend cannot be made without it.
+    :ivar public_name: its name in a service's ``config``, where that is not ``name``.
+    :ivar public_default: its default there, where that is not ``default``.
+    :ivar title: its name in a form, where that is not the public name as words.
     """
 
     variable: str
@@ -42,6 +48,25 @@ class Option:
     name: str = ""
     secret: bool = False
     may_be_empty: bool = False
+    required: bool = False
+    public_name: str = ""
+    public_default: str | None = None
+    title: str = ""
+
+    @property
+    def field(self) -> str:
+        """Its name in a service's ``config``; part of the API, so it stays."""
+        return self.public_name or self.name
+
+    @property
+    def label(self) -> str:
+        """Its name in a form."""
+        return self.title or self.field.replace("_", " ").capitalize()
+
+    @property
+    def field_default(self) -> str | None:
+        """Its text where a service's ``config`` has none."""
+        return self.default if self.public_default is None else self.public_default
 
 
 TEXT = Kind("any text", str)
@@ -59,7 +84,7 @@ def integer(lowest: int, highest: int) -> Kind:
             raise ValueError(text)
         return number
 
-    return Kind(f"a whole number from {lowest} to {highest}", parse)
+    return Kind(f"a whole number from {lowest} to {highest}", parse, json="integer")
 
 
 def _boolean(text: str) -> bool:
@@ -68,7 +93,7 @@ def _boolean(text: str) -> bool:
     return text.lower() == "true"
 
 
-BOOLEAN = Kind("true or false", _boolean)
+BOOLEAN = Kind("true or false", _boolean, json="boolean")
 
 
 def _directory(text: str) -> str:
@@ -83,6 +108,7 @@ DATA_DIR = Option(
     variable="CACHEAPI_DATA_DIR",
     kind=DIRECTORY,
     default="var",
-    help="Directory of the embedded cache file and of the generated API key; made if missing.",
+    help="Directory of the embedded caches, of the database of services and API keys, and of the "
+    "generated secrets; made if missing.",
     name="data_dir",
 )

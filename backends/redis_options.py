@@ -182,6 +182,8 @@ OPTIONS: Final = (
         default="localhost",
         help="Redis server, or some nodes of a cluster, `host:port,…`.",
         name="hosts",
+        public_name="host",
+        public_default="127.0.0.1",
     ),
     Option(
         variable="REDIS_PORT",
@@ -226,6 +228,7 @@ OPTIONS: Final = (
         default=None,
         help="`redis://`, `rediss://` (TLS) or `unix://`: wins over host, user and database.",
         name="url",
+        title="URL",
         secret=True,
     ),
     Option(
@@ -234,6 +237,7 @@ OPTIONS: Final = (
         default="false",
         help="Speak TLS; `rediss://` does too.",
         name="tls",
+        title="TLS",
     ),
     Option(
         variable="REDIS_TLS_CA",
@@ -241,6 +245,7 @@ OPTIONS: Final = (
         default=None,
         help="File of the authorities to trust instead of the system's.",
         name="tls_ca",
+        title="TLS authorities",
     ),
     Option(
         variable="REDIS_TLS_CERT",
@@ -248,6 +253,7 @@ OPTIONS: Final = (
         default=None,
         help="File of the client's certificate.",
         name="tls_cert",
+        title="TLS certificate",
     ),
     Option(
         variable="REDIS_TLS_KEY",
@@ -255,6 +261,7 @@ OPTIONS: Final = (
         default=None,
         help="File of the client certificate's key.",
         name="tls_key",
+        title="TLS key",
     ),
     Option(
         variable="REDIS_TLS_VERIFY",
@@ -262,6 +269,7 @@ OPTIONS: Final = (
         default="true",
         help="Check the server's certificate and its host name.",
         name="tls_verify",
+        title="Verify TLS",
     ),
     Option(
         variable="REDIS_SENTINEL_HOST",
@@ -269,6 +277,7 @@ OPTIONS: Final = (
         default=None,
         help="Sentinels, `host:port,…`, that know the master; wins over the host.",
         name="sentinels",
+        public_name="sentinel_host",
     ),
     Option(
         variable="REDIS_SENTINEL_PORT",
@@ -305,6 +314,7 @@ OPTIONS: Final = (
         default="500",
         help="Longest wait for a connection and for each reply, in milliseconds.",
         name="timeout_ms",
+        title="Timeout (ms)",
     ),
     Option(
         variable="REDIS_ALLOW_FLUSHDB",
@@ -312,5 +322,6 @@ OPTIONS: Final = (
         default="false",
         help="With an empty prefix, flush the whole database at once instead of key by key.",
         name="allow_flushdb",
+        title="Allow FLUSHDB",
     ),
 )

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from backends import plugins
 from backends.base import Backend
-from backends.errors import PluginBroken
+from backends.errors import InvalidOption, PluginBroken
 
 log = logging.getLogger(__name__)
 
@@ -63,5 +63,8 @@ def create(driver: str, values: Mapping[str, Any]) -> Backend:
     :raises PluginBroken: a plugin that cannot be used.
     """
     backend = backend_class(driver)
+    for option in backend.options:
+        if option.required and values[option.variable] is None:
+            raise InvalidOption(f"{option.variable} must be set.")
     arguments = {option.name: values[option.variable] for option in backend.options}
     return backend(**arguments) if driver in BUILT_IN else plugins.make(backend, arguments)

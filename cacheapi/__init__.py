@@ -4,23 +4,39 @@ from __future__ import annotations
 
 import logging
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
-from flask import Flask, current_app, request
+from flask import Flask, current_app, g, request
 from flask_smorest import Api
 from werkzeug.routing import BaseConverter
 
-from backends import registry
+from backends import registry as backend_registry
 from backends.errors import DriverMissing, InvalidOption, PluginBroken
-from cacheapi.auth import HEADER, PARAMETER, KeyRing, load_keys
-from cacheapi.blueprints import EXTENSION, catalogue, collection, entry, pages, system
+from cacheapi import auth, rates
+from cacheapi.auth import HEADER, PARAMETER
+from cacheapi.blueprints import (
+    EXTENSION,
+    api_key,
+    catalogue,
+    collection,
+    entry,
+    pages,
+    service,
+    system,
+)
+from cacheapi.database.engine import DatabaseUnusable, make_engine
 from cacheapi.errors import register_error_handlers
 from cacheapi.http import MethodTunnel, check_request
+from cacheapi.registry.declared import BadFile
+from cacheapi.registry.errors import Conflict
+from cacheapi.registry.live import Registry
 from cacheapi.schemas.errors import ErrorSchema
 from cacheapi.services import CacheService
 from cacheapi.serving.lane import ACCESS, Access
 from cacheapi.settings import Settings as Settings
 from cacheapi.settings import SettingsError as SettingsError
 from cacheapi.settings import load as load
+from cacheapi.vault import Vault
 
 try:
     __version__ = version("cacheapi")
@@ -55,7 +71,7 @@ class _Api(Api):  # type: ignore[misc]
 def create_app(config: Settings | None = None) -> Flask:
     """Make the WSGI application. This is the one place where things are put together.
 
-    Opens no connection, so that the application can be made before a fork.
+    Leaves no connection open, so that the application can be made before a fork.
 
     :param config: the settings; by default those of the environment and ``.env``.
     :raises SettingsError: it cannot start with these settings; one line says why.
@@ -70,23 +86,65 @@ def create_app(config: Settings | None = None) -> Flask:
     # "a//b" is a key, and not another way to write "a/b".
     app.url_map.merge_slashes = False
     app.wsgi_app = MethodTunnel(app.wsgi_app)  # type: ignore[method-assign]
-    keys = KeyRing(load_keys(settings))
+    registry = open_registry(settings)
+    if settings["CACHEAPI_DATABASE_URL"] and not settings["CACHEAPI_SECRET_KEY"]:
+        log.warning(
+            "CACHEAPI_DATABASE_URL is set without CACHEAPI_SECRET_KEY: another machine on that "
+            "database cannot read the passwords of services that this one stores."
+        )
 
     @app.before_request
     def admit() -> None:
-        keys.admit(request, current_app.view_functions.get(request.endpoint or ""))
+        registry.watch()
+        view = current_app.view_functions.get(request.endpoint or "")
+        g.caller = auth.admit(request, view, registry.snapshot)
+        if g.caller is not None:
+            rates.count(g.caller, registry.find(SYSTEM_CACHE))
         check_request(request)
 
-    services = system_cache(settings)
-    app.extensions[EXTENSION] = services
-    app.extensions[ACCESS] = Access(services.get, keys.may, app.config["MAX_CONTENT_LENGTH"])
+    app.after_request(rates.tell)
+    app.extensions[EXTENSION] = registry
+    app.extensions[ACCESS] = Access(
+        registry.find, registry.may, registry.watch, app.config["MAX_CONTENT_LENGTH"]
+    )
     api = _describe(app)
     api.register_converter(KeyConverter, lambda converter: {"type": "string", "minLength": 1})
-    for module in (catalogue, collection, entry, system):
+    for module in (catalogue, collection, entry, system, service, api_key):
         api.register_blueprint(module.blueprint)
     app.register_blueprint(pages.blueprint)
     register_error_handlers(app)
     return app
+
+
+def open_registry(settings: Settings) -> Registry:
+    """Return the services and API keys of the settings. Leaves no connection open.
+
+    :raises SettingsError: a source of them cannot be used; see :func:`system_cache`,
+        :func:`~cacheapi.auth.load_keys` and :meth:`~cacheapi.registry.live.Registry.start`.
+    """
+    data_dir = Path(settings["CACHEAPI_DATA_DIR"])
+    system = system_cache(settings)
+    callers = auth.callers(auth.load_keys(settings))
+    file = settings["CACHEAPI_SERVICES_FILE"]
+    url = settings["CACHEAPI_DATABASE_URL"]
+    try:
+        registry = Registry(
+            system,
+            callers,
+            file=None if file is None else Path(file),
+            engine=make_engine(url, data_dir),
+            vault=Vault(settings["CACHEAPI_SECRET_KEY"], data_dir / "secret-key"),
+            data_dir=data_dir,
+        )
+        registry.start()
+    except DatabaseUnusable as error:
+        variable = "CACHEAPI_DATA_DIR" if url is None else "CACHEAPI_DATABASE_URL"
+        raise SettingsError(f"{variable}: the database cannot be used: {error}") from error
+    except BadFile as error:
+        raise SettingsError(f"CACHEAPI_SERVICES_FILE: {error}") from error
+    except Conflict as error:
+        raise SettingsError(f"Services: {error}") from error
+    return registry
 
 
 def system_cache(settings: Settings) -> dict[str, CacheService]:
@@ -97,7 +155,7 @@ def system_cache(settings: Settings) -> dict[str, CacheService]:
     """
     driver = settings["CACHE_DRIVER"]
     try:
-        backend = registry.create(driver, settings)
+        backend = backend_registry.create(driver, settings)
     except (DriverMissing, InvalidOption, PluginBroken) as error:
         raise SettingsError(str(error)) from error
     return {

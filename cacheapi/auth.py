@@ -1,20 +1,19 @@
-"""Who may call: API keys, where they come from and how they are checked."""
+"""Who calls: API keys, where those of the environment come from, and how one is shown."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import logging
-import os
 import secrets
-import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from flask import Request
 
-from cacheapi.errors import ApiError
+from cacheapi.errors import ApiError, not_read_yet
+from cacheapi.keyfile import keep
+from cacheapi.registry.rights import Caller
+from cacheapi.registry.snapshot import Snapshot, digest_of
 from cacheapi.settings import Settings, SettingsError, parse_api_keys
 
 log = logging.getLogger(__name__)
@@ -46,7 +45,7 @@ def load_keys(settings: Settings) -> tuple[str, ...]:
         return tuple(settings["CACHEAPI_API_KEY"])
     path = key_file(settings)
     try:
-        if _create(path, secrets.token_urlsafe(32)):
+        if keep(path, lambda: secrets.token_urlsafe(32)):
             log.warning("No CACHEAPI_API_KEY is set: made an API key, see %s", path)
         key = path.read_text(encoding="ascii").strip()
         (key,) = parse_api_keys(key)
@@ -63,55 +62,35 @@ def load_keys(settings: Settings) -> tuple[str, ...]:
     return (key,)
 
 
-def _create(path: Path, key: str) -> bool:
-    """Write the key's file unless there is one; of several processes, one does."""
-    if path.exists():
-        return False
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
-    with os.fdopen(descriptor, "w") as file:
-        file.write(f"{key}\n")
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        return False
-    finally:
-        os.unlink(draft)
-    return True
+def callers(keys: Iterable[str]) -> dict[bytes, Caller]:
+    """Return the administrators that show the keys of the environment, by digest."""
+    found = {}
+    for index, key in enumerate(keys, 1):
+        digest = digest_of(key)
+        found[digest] = Caller(digest, f"environment {index}", administrator=True)
+    return found
 
 
-class KeyRing:
-    """The API keys that may call, held as digests."""
+def admit(request: Request, view: Callable[..., Any] | None, snapshot: Snapshot) -> Caller | None:
+    """Return who sends a request; ``None`` for an open view, which anybody may ask.
 
-    def __init__(self, keys: Iterable[str]) -> None:
-        self._digests = [_digest(key) for key in keys]
-
-    def admit(self, request: Request, view: Callable[..., Any] | None) -> None:
-        """Let a request pass that shows a key, or that asks for an open view.
-
-        :raises ApiError: 401; no key, or an unknown one.
-        """
-        if getattr(view, _OPEN, False):
-            return
-        shown = shown_key(request)
-        if not shown:
-            raise _unauthorized(
-                f"No API key: send it as the header {HEADER}, as 'Authorization: Bearer …' "
-                f"or as the parameter {PARAMETER}."
-            )
-        if not self.knows(shown):
-            raise _unauthorized("The API key is not valid.")
-
-    def knows(self, shown: str) -> bool:
-        """Return whether a key is one of the ring's."""
-        digest = _digest(shown)
-        # All are compared, so that the time says nothing about which one was close.
-        matches = [hmac.compare_digest(digest, known) for known in self._digests]
-        return any(matches)
-
-    def may(self, shown: str, method: str, service: str, keys: Sequence[str]) -> bool:
-        """Return whether an API key may use a method on these of a service: a known one may."""
-        return self.knows(shown)
+    :raises ApiError: 401; no key, or one that is unknown, expired or revoked. 500 where it
+        cannot be known, since the database could not be read yet.
+    """
+    if getattr(view, _OPEN, False):
+        return None
+    shown = shown_key(request)
+    if not shown:
+        raise _unauthorized(
+            f"No API key: send it as the header {HEADER}, as 'Authorization: Bearer …' "
+            f"or as the parameter {PARAMETER}."
+        )
+    caller = snapshot.who(shown)
+    if caller is not None:
+        return caller
+    if not snapshot.is_complete:
+        raise not_read_yet()
+    raise _unauthorized("The API key is not valid.")
 
 
 def shown_key(request: Request) -> str:
@@ -127,10 +106,6 @@ def bearer_token(authorization: str) -> str:
     """Return the token of an ``Authorization`` header; empty where it has another scheme."""
     scheme, _, token = authorization.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode(errors="surrogatepass")).digest()
 
 
 def _unauthorized(message: str) -> ApiError:

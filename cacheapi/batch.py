@@ -10,7 +10,7 @@ from marshmallow import ValidationError
 from backends.base import MISSING, Missing
 from backends.errors import BackendError, Failed, InvalidKey
 from cacheapi.codec import Value, encode, entry_text, parse_document, string_text
-from cacheapi.errors import ApiError, answer_to, note
+from cacheapi.errors import ApiError, answer_to, invalid, note
 from cacheapi.plain import plain_pairs
 from cacheapi.schemas.cache import PairSchema, validation_details
 from cacheapi.services import CacheService, Pair
@@ -103,8 +103,4 @@ def outcomes_text(keys: Sequence[str], outcomes: Sequence[bool | BackendError]) 
 
 def invalid_body(error: ValidationError) -> ApiError:
     """Return the answer to a body that marshmallow refused: each bad member, by item."""
-    details = validation_details(error.messages)
-    first = details[0]
-    item = "" if first["index"] is None else f"Item {first['index']}: "
-    member = "" if first["field"] is None else f"{first['field']}: "
-    return ApiError(400, f"{item}{member}{first['message']}", context={"errors": details})
+    return invalid(validation_details(error.messages))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from backends import errors as backend
 from cacheapi.codec import InvalidJson, error_text
 from cacheapi.conditions import PreconditionFailed
+from cacheapi.registry.errors import Invalid, NotFound, ReadOnly, RegistryUnavailable
 from cacheapi.services import KeyExists
 from cacheapi.ttl import InvalidTtl
 
@@ -51,7 +52,19 @@ STATUSES: dict[type[Exception], HTTPStatus] = {
     InvalidTtl: HTTPStatus.BAD_REQUEST,
     backend.Refused: HTTPStatus.BAD_REQUEST,
     backend.Failed: HTTPStatus.INTERNAL_SERVER_ERROR,
+    ReadOnly: HTTPStatus.BAD_REQUEST,
+    NotFound: HTTPStatus.NOT_FOUND,
+    RegistryUnavailable: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
+_WORTH_A_RETRY = (backend.Unavailable, RegistryUnavailable)
+
+
+def invalid(details: Sequence[Mapping[str, Any]]) -> ApiError:
+    """Return the answer to a body with bad members: each by index, field and message."""
+    first = details[0]
+    item = "" if first["index"] is None else f"Item {first['index']}: "
+    member = "" if first["field"] is None else f"{first['field']}: "
+    return ApiError(400, f"{item}{member}{first['message']}", context={"errors": details})
 
 
 def absent(key: str) -> ApiError:
@@ -62,8 +75,17 @@ def absent(key: str) -> ApiError:
 def answer_to(error: Exception) -> ApiError:
     """Return the answer about an error whose type is in :data:`STATUSES`, or below one."""
     status = next(status for kind, status in STATUSES.items() if isinstance(error, kind))
-    retry = {"Retry-After": RETRY_AFTER_SECONDS} if isinstance(error, backend.Unavailable) else {}
+    retry = {"Retry-After": RETRY_AFTER_SECONDS} if isinstance(error, _WORTH_A_RETRY) else {}
     return ApiError(status, str(error), headers=retry)
+
+
+def not_read_yet() -> ApiError:
+    """Return the answer where a service or an API key may be one of a database that is away."""
+    return ApiError(
+        500,
+        "The database of services and API keys cannot be read yet.",
+        headers={"Retry-After": RETRY_AFTER_SECONDS},
+    )
 
 
 def internal(error: Exception) -> ApiError:
@@ -91,6 +113,7 @@ def register_error_handlers(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(KeyExists, _key_exists)
     app.register_error_handler(PreconditionFailed, _precondition_failed)
+    app.register_error_handler(Invalid, _invalid)
     for error_type in STATUSES:
         app.register_error_handler(error_type, _known_error)
     app.register_error_handler(Exception, _unknown_error)
@@ -110,6 +133,14 @@ def _known_error(error: Exception) -> Response:
 
 def _key_exists(error: KeyExists) -> Response:
     return _response(ApiError(400, f"Key '{error}' exists already; PUT changes it."))
+
+
+def _invalid(error: Invalid) -> Response:
+    details = [
+        {"index": fault.item, "field": fault.field, "message": fault.message}
+        for fault in error.faults
+    ]
+    return _response(invalid(details))
 
 
 def _precondition_failed(_error: PreconditionFailed) -> Response:

@@ -8,6 +8,7 @@ from typing import Any
 
 from backends.capabilities import Capability, Limits
 from backends.registry import backend_classes
+from cacheapi.registry.forms import config_schema
 from cacheapi.services import CacheService
 
 
@@ -28,6 +29,7 @@ def service_types() -> list[dict[str, Any]]:
                 "capabilities": _flags(backend.capabilities),
                 "limits": _numbers(backend.limits),
                 "traits": words,
+                "config_schema": config_schema(backend),
             }
         )
     return described

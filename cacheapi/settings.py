@@ -34,6 +34,27 @@ def parse_api_keys(text: str) -> tuple[str, ...]:
     return keys
 
 
+def _secret_key(text: str) -> str:
+    if len(text) < 32:
+        raise ValueError
+    return text
+
+
+def _database_url(text: str) -> str:
+    if not text.startswith(("sqlite:///", "postgresql://")):
+        raise ValueError
+    return text
+
+
+DEFAULT_TTL: Final = Option(
+    variable="CACHE_DEFAULT_TTL",
+    kind=integer(0, 52_560_000),
+    default="300",
+    help="Lifetime of values stored without a `ttl`, in **minutes**; 0: they never expire.",
+    public_name="default_ttl",
+    title="Default TTL (minutes)",
+)
+
 CORE: Final = (
     Option(
         variable="CACHE_DRIVER",
@@ -41,12 +62,7 @@ CORE: Final = (
         default="file",
         help="The backend of the system cache, the service `cache`.",
     ),
-    Option(
-        variable="CACHE_DEFAULT_TTL",
-        kind=integer(0, 52_560_000),
-        default="300",
-        help="Lifetime of values stored without a `ttl`, in **minutes**; 0: they never expire.",
-    ),
+    DEFAULT_TTL,
     Option(
         variable="CACHEAPI_API_KEY",
         kind=Kind(
@@ -57,6 +73,28 @@ CORE: Final = (
         secret=True,
     ),
     DATA_DIR,
+    Option(
+        variable="CACHEAPI_SERVICES_FILE",
+        kind=TEXT,
+        default=None,
+        help="TOML file with services, read again when it changes.",
+    ),
+    Option(
+        variable="CACHEAPI_DATABASE_URL",
+        kind=Kind("sqlite:///path or postgresql://user:password@host/name", _database_url),
+        default=None,
+        help="Where services and API keys made over the API are kept: `postgresql://…` for "
+        "several machines. By default `cacheapi.sqlite3` in `CACHEAPI_DATA_DIR`.",
+        secret=True,
+    ),
+    Option(
+        variable="CACHEAPI_SECRET_KEY",
+        kind=Kind("a text of 32 characters or more", _secret_key),
+        default=None,
+        help="Encrypts the passwords of services; the same on all machines that share a "
+        "database. With none set, one is made in `<CACHEAPI_DATA_DIR>/secret-key`.",
+        secret=True,
+    ),
     Option(
         variable="CACHEAPI_MAX_BODY_MB",
         kind=integer(1, 1024),

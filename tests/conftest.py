@@ -15,6 +15,7 @@ from backends.memcached_options import parse_servers
 from backends.redis import RedisBackend
 from cacheapi.settings import load
 from tests.support.certificates import Certificates, make_certificates
+from tests.support.postgresql import PostgreSQL, postgresql
 from tests.support.processes import SASL_PASSWORD, SASL_USER, Memcached, memcached, sasl_memcached
 from tests.support.redis import Redis, acl_redis, locked_redis, redis_server, tls_redis
 from tests.support.redis_groups import Cluster, SentinelGroup, redis_cluster, sentinel_group
@@ -49,6 +50,13 @@ def memcached_server() -> Iterator[Memcached]:
 def sasl_server() -> Iterator[Memcached]:
     """A memcached server that wants a password."""
     with sasl_memcached() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server for tests that leave it well."""
+    with postgresql() as server:
         yield server
 
 

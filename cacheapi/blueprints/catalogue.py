@@ -5,8 +5,8 @@ from __future__ import annotations
 from flask import Response
 from flask_smorest import Blueprint
 
+from cacheapi.blueprints import caller, registry
 from cacheapi.blueprints import documentation as doc
-from cacheapi.blueprints import services
 from cacheapi.codec import encode
 from cacheapi.http import json_response
 from cacheapi.schemas.services import ServicesSchema
@@ -19,7 +19,8 @@ blueprint = Blueprint("Services", __name__, url_prefix="/api/v2")
 @blueprint.response(200, ServicesSchema, description="The services that this key may use.")
 @doc.errors(blueprint)
 def list_services() -> Response:
-    """List the services."""
+    """List the services that this API key may use."""
+    who = caller()
     listed = [
         {
             "name": name,
@@ -27,7 +28,8 @@ def list_services() -> Response:
             "description": service.description,
             "type": service.type,
         }
-        for name, service in sorted(services().items())
+        for name, service in sorted(registry().snapshot.services.items())
+        if who.may_use(name)
     ]
     return json_response(encode({"services": listed}))
 

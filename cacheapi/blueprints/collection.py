@@ -14,11 +14,12 @@ from backends.errors import Unsupported
 from cacheapi.auth import PARAMETER
 from cacheapi.batch import check_keys, entries_text, outcomes_text, read_pairs
 from cacheapi.blueprints import documentation as doc
-from cacheapi.blueprints import find_service
+from cacheapi.blueprints import find_service, permit, permit_all, permit_some, verb
 from cacheapi.codec import encode
 from cacheapi.errors import ApiError
 from cacheapi.http import TUNNELLED, json_response, read_document, read_json
 from cacheapi.query import Query
+from cacheapi.registry.rights import FLUSH
 from cacheapi.schemas.cache import (
     EntriesSchema,
     OutcomesSchema,
@@ -55,13 +56,16 @@ class Collection(MethodView):
         With `keys` or `key`: the values, in the order asked; an absent key is in
         `meta.missing`. Without: a page of keys, where the backend can list them.
         """
+        permit_some(service)
         cache = find_service(service)
         query = Query(request.query_string)
         keys = _listed_keys() if TUNNELLED in request.environ else None
         keys = query.keys() if keys is None else keys
         if keys is None:
+            permit_all("GET", service, query.text("prefix") or "")
             return _list_keys(cache, query)
         check_keys(cache, keys)
+        permit(verb(), service, keys)
         return json_response(entries_text(keys, cache.get_many(keys)))
 
     @blueprint.doc(
@@ -98,8 +102,10 @@ class Collection(MethodView):
 
         A bad item stores nothing of the batch. Of two equal keys the last wins.
         """
+        permit_some(service)
         cache = find_service(service)
         pairs = read_pairs(cache, read_json(request), Query(request.query_string).ttl())
+        permit(verb(), service, [pair.key for pair in pairs])
         outcomes = cache.set_many(pairs)
         return json_response(outcomes_text([pair.key for pair in pairs], outcomes), 201)
 
@@ -115,6 +121,7 @@ class Collection(MethodView):
 
         With `keys` or `key`, those. Without, the service is **flushed**: every key goes.
         """
+        permit_some(service)
         cache = find_service(service)
         # A list in the body counts without a tunnel too: to overlook it would flush all.
         keys = _listed_keys()
@@ -123,9 +130,11 @@ class Collection(MethodView):
         if keys is None:
             # A misspelt "keys" would flush all too.
             _refuse_parameters(query.names() - {PARAMETER})
+            permit_all(FLUSH, service)
             cache.flush()
             return json_response('{"success":true}')
         check_keys(cache, keys)
+        permit(verb(), service, keys)
         return json_response(outcomes_text(keys, cache.delete_many(keys)))
 
 

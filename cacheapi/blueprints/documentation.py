@@ -28,6 +28,22 @@ KEY: Final = {
     "example": "user:123:name",
 }
 
+REFERENCE: Final = {
+    "in": "path",
+    "name": "reference",
+    "required": True,
+    "schema": {"type": "string", "minLength": 1},
+    "description": "The name of a service, or its id.",
+    "example": "sessions",
+}
+NUMBER: Final = {
+    "in": "path",
+    "name": "number",
+    "required": True,
+    "schema": {"type": "integer", "minimum": 0},
+    "description": "The id of an API key.",
+}
+
 
 def query(name: str, kind: str, description: str, **schema: Any) -> dict[str, Any]:
     """Describe a query parameter."""
@@ -80,12 +96,15 @@ ETAG: Final = {
 _ERRORS: Final = {
     400: "A bad key, value, lifetime, JSON or parameter; or the backend lacks the ability; "
     "or the key to create exists.",
-    401: "No API key, or an unknown one.",
+    401: "No API key, or one that is unknown, expired or revoked.",
+    403: "The API key may not do this.",
     404: "No such key, or no such service.",
     405: "The path does not take this method; `Allow` lists those it takes.",
     412: "The condition is not met; nothing was changed.",
     413: "The body is too large.",
     415: "The body is not JSON in UTF-8.",
+    429: "The API key has made as many requests as its `rate_limit` allows; `Retry-After` says "
+    "in how many seconds there are new ones.",
     500: "The backend is unreachable (`Connection refused: …`, with `Retry-After`), refused "
     "its password, is full, or takes no value of this size (`SERVER_ERROR …`).",
 }
@@ -95,7 +114,7 @@ def errors(blueprint: Blueprint, *statuses: int) -> Callable[[View], View]:
     """Describe the errors that a view can answer, beside those that every view can."""
 
     def describe(view: View) -> View:
-        for status in sorted({400, 401, 404, 500, *statuses}, reverse=True):
+        for status in sorted({400, 401, 403, 404, 429, 500, *statuses}, reverse=True):
             view = blueprint.alt_response(status, schema=ErrorSchema, description=_ERRORS[status])(
                 view
             )

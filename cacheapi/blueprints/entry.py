@@ -12,7 +12,7 @@ from marshmallow import ValidationError
 from backends.base import MISSING
 from cacheapi.batch import invalid_body
 from cacheapi.blueprints import documentation as doc
-from cacheapi.blueprints import find_service
+from cacheapi.blueprints import find_service, permit, verb
 from cacheapi.codec import Value, encode, entry_text
 from cacheapi.conditions import NotModified
 from cacheapi.errors import ApiError, absent
@@ -54,6 +54,8 @@ class Entry(MethodView):
         query = Query(request.query_string)
         wanted = condition(request)
         takes = (query.flag("clear") or query.flag("pull")) and not query.flag("check_exist")
+        if takes:
+            permit("DELETE", service, [key])
         try:
             # HEAD promises to change nothing (RFC 9110, section 9.2.1).
             if takes and request.method != "HEAD":
@@ -163,6 +165,7 @@ class Entry(MethodView):
 
 
 def _find(service: str, key: str) -> CacheService:
+    permit(verb(), service, [key])
     cache = find_service(service)
     cache.check_key(key)
     return cache

@@ -6,7 +6,7 @@ from flask import Response
 from flask_smorest import Blueprint
 
 from cacheapi.blueprints import documentation as doc
-from cacheapi.blueprints import find_service
+from cacheapi.blueprints import find_service, permit_administrator, permit_some
 from cacheapi.codec import encode
 from cacheapi.http import json_response
 from cacheapi.schemas.system import AbilitiesSchema, ServiceTypesSchema
@@ -20,7 +20,8 @@ blueprint = Blueprint("System", __name__, url_prefix="/api/v2/system")
 @blueprint.response(200, ServiceTypesSchema, description="What each type of service can do.")
 @doc.errors(blueprint)
 def list_service_types() -> Response:
-    """List the types of service."""
+    """List the types of service, for administrators."""
+    permit_administrator()
     return json_response(encode({"resource": service_types()}))
 
 
@@ -29,5 +30,9 @@ def list_service_types() -> Response:
 @blueprint.response(200, AbilitiesSchema, description="What this service can do.")
 @doc.errors(blueprint)
 def get_capabilities(service: str) -> Response:
-    """Say what a service can do, its key prefix and other settings counted in."""
+    """Say what a service can do, its key prefix and other settings counted in.
+
+    For every API key that may use the service.
+    """
+    permit_some(service)
     return json_response(encode(abilities(find_service(service))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, validate
 
 from backends.capabilities import Capability, Traits
 
@@ -58,6 +58,24 @@ TraitsSchema = Schema.from_dict(
 )
 
 
+class ConfigFieldSchema(Schema):
+    """A field of the `config` of a service."""
+
+    name = fields.String(required=True, metadata={"example": "port"})
+    label = fields.String(required=True, metadata={"example": "Port"})
+    type = fields.String(required=True, validate=validate.OneOf(["string", "integer", "boolean"]))
+    required = fields.Boolean(required=True)
+    default = fields.Raw(
+        required=True,
+        metadata={"description": "What it is if not given.", "nullable": True, "example": 11211},
+    )
+    description = fields.String(required=True)
+    allowed = fields.String(required=True, metadata={"description": "What it may be, in words."})
+    secret = fields.Boolean(
+        required=True, metadata={"description": "It is stored encrypted and never shown."}
+    )
+
+
 class ServiceTypeSchema(Schema):
     """A type of service."""
 
@@ -74,6 +92,11 @@ class ServiceTypeSchema(Schema):
         TraitsSchema,
         required=True,
         metadata={"description": "What to choose it by, in words; empty: not said."},
+    )
+    config_schema = fields.List(
+        fields.Nested(ConfigFieldSchema),
+        required=True,
+        metadata={"description": "The fields of the `config` of such a service."},
     )
 
 

@@ -46,12 +46,15 @@ class Access(NamedTuple):
     """What serving asks of the application; each answer holds for its moment only.
 
     :ivar find: returns the service of a name.
-    :ivar may: returns whether an API key may use a method on keys of a service.
+    :ivar may: returns whether an API key may use a method on keys of a service; with no keys,
+        whether there is anything that it may do there.
+    :ivar watch: makes ``find`` and ``may`` follow changes, in a process that serves.
     :ivar max_body: the largest request body, in bytes.
     """
 
     find: Callable[[str], CacheService | None]
     may: Callable[[str, str, str, Sequence[str]], bool]
+    watch: Callable[[], None]
     max_body: int
 
 

@@ -35,6 +35,7 @@ def assemble(
     :return: the ASGI application, and what makes the protocol of a connection.
     """
     access: Access = wsgi.extensions[ACCESS]
+    access.watch()
     site = Site(Lane(access, asyncio.get_running_loop()), access.max_body, access_log)
     application = Application(wsgi, threads, access.max_body, access_log)
     return application, functools.partial(Connection, site)

@@ -13,12 +13,25 @@ from flask import Request
 from werkzeug.test import EnvironBuilder
 
 from cacheapi import SettingsError, load
-from cacheapi.auth import HEADER, KeyRing, key_file, load_keys, shown_key, without_key
+from cacheapi.auth import (
+    HEADER,
+    admit,
+    callers,
+    key_file,
+    load_keys,
+    shown_key,
+    without_key,
+)
 from cacheapi.errors import ApiError
+from cacheapi.registry.snapshot import Snapshot
 
 
 def make_request(headers: dict[str, str] | None = None, query: str = "") -> Request:
     return Request(EnvironBuilder(headers=headers or {}, query_string=query).get_environ())
+
+
+def snapshot(*keys: str, is_complete: bool = True) -> Snapshot:
+    return Snapshot({}, {}, callers(keys), is_complete)
 
 
 def settings(directory: Path, **more: str):
@@ -47,8 +60,12 @@ def test_the_key_that_a_request_shows(headers: dict[str, str], query: str, key: 
 
 
 @pytest.mark.parametrize("key", ["one", "two"])
-def test_each_key_of_the_ring_is_admitted(key: str) -> None:
-    assert KeyRing(["one", "two"]).admit(make_request({HEADER: key}), None) is None
+def test_each_key_of_the_environment_is_an_administrator(key: str) -> None:
+    caller = admit(make_request({HEADER: key}), None, snapshot("one", "two"))
+    assert caller is not None
+    assert caller.administrator
+    assert caller.number is None
+    assert key not in caller.name
 
 
 @pytest.mark.parametrize(
@@ -65,23 +82,35 @@ def test_each_key_of_the_ring_is_admitted(key: str) -> None:
 )
 def test_other_keys_are_401(headers: dict[str, str], query: str, message: str) -> None:
     with pytest.raises(ApiError, match=message) as raised:
-        KeyRing(["one", "two"]).admit(make_request(headers, query), None)
+        admit(make_request(headers, query), None, snapshot("one", "two"))
     assert raised.value.status == 401
     assert raised.value.headers == {"WWW-Authenticate": 'Bearer realm="cacheapi"'}
 
 
-def test_an_empty_ring_admits_nobody() -> None:
+def test_without_keys_nobody_is_admitted() -> None:
     with pytest.raises(ApiError):
-        KeyRing([]).admit(make_request({HEADER: "x"}), None)
+        admit(make_request({HEADER: "x"}), None, snapshot())
+
+
+def test_a_key_that_may_be_one_of_a_database_not_read_yet_is_no_401() -> None:
+    unread = snapshot("one", is_complete=False)
+    assert admit(make_request({HEADER: "one"}), None, unread) is not None
+    with pytest.raises(ApiError) as raised:
+        admit(make_request({HEADER: "two"}), None, unread)
+    assert raised.value.status == 500
+    assert raised.value.headers == {"Retry-After": "1"}
+    with pytest.raises(ApiError) as raised:
+        admit(make_request(), None, unread)
+    assert raised.value.status == 401
 
 
 def test_an_open_view_needs_no_key() -> None:
     @without_key
     def view() -> None: ...
 
-    assert KeyRing(["one"]).admit(make_request(), view) is None
+    assert admit(make_request(), view, snapshot("one")) is None
     with pytest.raises(ApiError):
-        KeyRing(["one"]).admit(make_request(), lambda: None)
+        admit(make_request(), lambda: None, snapshot("one"))
 
 
 def test_configured_keys_make_no_file(tmp_path: Path) -> None:

@@ -227,6 +227,8 @@ def test_every_setting_has_a_default_that_is_allowed_and_a_help() -> None:
             option.kind.parse(option.default)
     assert {name for name, option in table().items() if option.secret} == {
         "CACHEAPI_API_KEY",
+        "CACHEAPI_DATABASE_URL",
+        "CACHEAPI_SECRET_KEY",
         "MEMCACHED_PASSWORD",
         "REDIS_PASSWORD",
         "REDIS_SENTINEL_PASSWORD",

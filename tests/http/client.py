@@ -225,9 +225,8 @@ class AppApi(Api):
 
 
 def close_app(app: Flask) -> None:
-    """Close the connections of an application's caches."""
-    for cache in app.extensions["cacheapi"].values():
-        cache.backend.close()
+    """Close the connections of an application's caches, and of its database."""
+    app.extensions["cacheapi"].close()
 
 
 class LiveApi(Api):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import jsonschema_rs
@@ -20,6 +21,8 @@ from tests.http.client import Api, AppApi
 from tests.http.test_examples import READ_ANSWER, STORE, STORE_ANSWER, STORE_JSON
 
 DESCRIPTION = "/api/v2/docs/openapi.json"
+SERVICES = "/api/v2/system/service"
+API_KEYS = "/api/v2/system/api_key"
 NO_HEADER = {"X-DreamFactory-API-Key": None}
 OPERATIONS = [
     "GET /api/v2/",
@@ -32,6 +35,19 @@ OPERATIONS = [
     "PATCH /api/v2/{service}/{key}",
     "DELETE /api/v2/{service}/{key}",
     "GET /api/v2/system/service_type",
+    "GET /api/v2/system/service",
+    "POST /api/v2/system/service",
+    "GET /api/v2/system/service/{reference}",
+    "PATCH /api/v2/system/service/{reference}",
+    "PUT /api/v2/system/service/{reference}",
+    "DELETE /api/v2/system/service/{reference}",
+    "POST /api/v2/system/service/{reference}/test",
+    "POST /api/v2/system/service/test",
+    "GET /api/v2/system/api_key",
+    "POST /api/v2/system/api_key",
+    "GET /api/v2/system/api_key/{number}",
+    "PATCH /api/v2/system/api_key/{number}",
+    "DELETE /api/v2/system/api_key/{number}",
     "GET /api/v2/system/service/{service}/capabilities",
 ]
 METHODS = {"get", "put", "post", "patch", "delete"}
@@ -43,6 +59,16 @@ def described(file_app: AppApi) -> dict[str, Any]:
     assert answer.status == 200
     document: dict[str, Any] = answer.json
     return document
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _as_it_was(file_app: AppApi) -> Iterator[None]:
+    """Take away the services and API keys that were made to try the description."""
+    yield
+    for path in (SERVICES, API_KEYS):
+        for made in file_app.call("GET", path).json["resource"]:
+            if made["id"] is not None:
+                assert file_app.call("DELETE", f"{path}/{made['id']}").status == 200
 
 
 def operations(described: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -115,7 +141,14 @@ def test_every_example_body_is_taken(file_app: AppApi, described: dict[str, Any]
         content = operation.get("requestBody", {}).get("content", {})
         for example in content.get("application/json", {}).get("examples", {}).values():
             method, path = name.split()
-            path = path.format(service="cache", key="user:123:name")
+            made = {"name": "sessions", "type": "cache_memcached"}
+            file_app.call("DELETE", f"{SERVICES}/sessions")
+            if "{reference}" in path:
+                assert file_app.call("POST", SERVICES, body=made).status == 201
+            key = file_app.call("POST", API_KEYS, body={"name": "k"}).json["resource"][0]
+            path = path.format(
+                service="cache", key="user:123:name", reference="sessions", number=key["id"]
+            )
             if method in ("PUT", "PATCH"):
                 file_app.store_one("user:123:name", 1)
             elif "user" in path:

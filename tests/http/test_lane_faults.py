@@ -13,7 +13,6 @@ import pytest
 
 from cacheapi import create_app, load
 from tests.http.client import close_app
-from tests.support.apps import two_services as two_services_app
 from tests.support.inside import Inside, inside
 from tests.support.live import CACHE, Connection, Wire, call, head
 from tests.support.processes import Memcached, Service, eventually, memcached, service
@@ -21,22 +20,30 @@ from tests.support.processes import Memcached, Service, eventually, memcached, s
 SECOND = "/api/v2/second"
 
 
+def declare_second(directory: Path, server: Memcached) -> str:
+    """Write a file of services with ``second``; return its path."""
+    file = directory / "services.toml"
+    file.write_text(
+        '[[service]]\nname = "second"\ntype = "cache_memcached"\n'
+        f"config = {{ port = {server.port} }}\n"
+    )
+    return str(file)
+
+
 @contextlib.contextmanager
 def two_services(directory: Path) -> Iterator[tuple[Memcached, Service]]:
     """Run ``cache`` on one memcached and ``second`` on another, which is given."""
-    with (
-        memcached() as first,
-        memcached() as second,
-        service(
-            directory,
-            app="tests.support.apps:two_services()",
-            CACHE_DRIVER="memcached",
-            MEMCACHED_HOST="127.0.0.1",
-            MEMCACHED_PORT=str(first.port),
-            SECOND_PORT=str(second.port),
-            WEB_CONCURRENCY="1",
-        ) as live,
-    ):
+    with memcached() as first, memcached() as second, contextlib.ExitStack() as running:
+        live = running.enter_context(
+            service(
+                directory,
+                CACHE_DRIVER="memcached",
+                MEMCACHED_HOST="127.0.0.1",
+                MEMCACHED_PORT=str(first.port),
+                CACHEAPI_SERVICES_FILE=declare_second(directory, second),
+                WEB_CONCURRENCY="1",
+            )
+        )
         first.plant("k", b'"first"', 0)
         second.plant("k", b'"second"', 0)
         yield second, live
@@ -53,8 +60,9 @@ def two_services_here(directory: Path) -> Iterator[tuple[Memcached, Inside]]:
             "CACHE_DRIVER": "memcached",
             "MEMCACHED_HOST": "127.0.0.1",
             "MEMCACHED_PORT": str(first.port),
+            "CACHEAPI_SERVICES_FILE": declare_second(directory, second),
         }
-        app = two_services_app(load(settings, None), second.port)
+        app = create_app(load(settings, None))
         first.plant("k", b'"first"', 0)
         second.plant("k", b'"second"', 0)
         with inside(app, directory) as live:

@@ -41,7 +41,8 @@ def test_each_driver_is_a_type(file_api: Api) -> None:
     assert [kind["driver"] for kind in found.values()] == list(BUILT_IN)
     for kind in found.values():
         assert list(kind) == [
-            *("name", "label", "description", "driver", "capabilities", "limits", "traits")
+            *("name", "label", "description", "driver", "capabilities", "limits", "traits"),
+            "config_schema",
         ]
         assert list(kind["capabilities"]) == [flag.name.lower() for flag in Capability]
         assert kind["label"]

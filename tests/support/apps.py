@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 
 from flask import Flask
 
-from backends.memcached import MemcachedBackend
-from backends.memcached_options import parse_servers
 from cacheapi import Settings, create_app
-from cacheapi.services import CacheService
 from cacheapi.serving.lane import ACCESS
 
 LEFT = "418 Left to Flask"
@@ -35,15 +31,3 @@ class _Left:
 def lane_alone(settings: Settings) -> _Left:
     """Return an application that answers 418 to all that the lane does not take."""
     return _Left(create_app(settings))
-
-
-def two_services(settings: Settings | None = None, second: int = 0) -> Flask:
-    """Return the application with a second service, ``second``, on another memcached.
-
-    :param second: the port of that; by default what ``SECOND_PORT`` says.
-    """
-    app = create_app(settings)
-    port = second or int(os.environ["SECOND_PORT"])
-    backend = MemcachedBackend(servers=parse_servers("127.0.0.1"), port=port)
-    app.extensions["cacheapi"]["second"] = CacheService("second", backend, default_ttl=300)
-    return app

@@ -1,0 +1,201 @@
+"""Changing services over the API: what is asked is checked as a whole, then done as a whole."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from backends.base import Backend
+from cacheapi.database import tables
+from cacheapi.database.store import Change
+from cacheapi.registry import audit, forms, records
+from cacheapi.registry.changes import change
+from cacheapi.registry.definition import FIELDS, Definition, Source, define
+from cacheapi.registry.errors import Fault, Invalid, NotFound, ReadOnly
+from cacheapi.registry.live import Registry
+from cacheapi.registry.rights import Caller
+from cacheapi.vault import Sealed
+
+_PLAIN = ("name", "label", "description", "type", "is_active")
+
+
+def find(registry: Registry, reference: str) -> Definition:
+    """Return the service of a name or an id.
+
+    :raises NotFound: there is none.
+    """
+    definitions = registry.snapshot.definitions
+    if reference.isascii() and reference.isdigit():
+        for definition in definitions.values():
+            if str(definition.number) == reference:
+                return definition
+    elif reference in definitions:
+        return definitions[reference]
+    raise NotFound(f"Service '{reference}' does not exist.")
+
+
+def create(
+    registry: Registry, caller: Caller, items: Sequence[Mapping[str, Any]]
+) -> list[Definition]:
+    """Create services, all or none.
+
+    :raises Invalid: names every item and field that is wrong.
+    :raises RegistryUnavailable: the database cannot be reached.
+    """
+    with change(registry) as transaction:
+        taken = _names(registry, transaction)
+        faults: list[Fault] = []
+        made = []
+        for index, item in enumerate(items):
+            try:
+                definition = define(item, Source.DATABASE)
+                _check_name(definition.name, taken)
+                _try(registry.data_dir, definition)
+            except Invalid as error:
+                faults.extend(fault._replace(item=index) for fault in error.faults)
+            else:
+                taken.add(definition.name)
+                made.append(definition)
+        if faults:
+            raise Invalid(faults)
+        rows = [_row(registry, definition) for definition in made]
+        numbers = [transaction.add(tables.services, row) for row in rows]
+    done = [
+        dataclasses.replace(definition, number=number)
+        for definition, number in zip(made, numbers, strict=True)
+    ]
+    for definition in done:
+        audit.note(caller, "created", "service", definition.number, definition.name)
+    return done
+
+
+def update(
+    registry: Registry,
+    caller: Caller,
+    reference: str,
+    fields: Mapping[str, Any],
+    *,
+    replace: bool,
+) -> Definition:
+    """Change a service: the fields given, and of its config the members given.
+
+    :param replace: instead, what is not given gets its default.
+    :raises Invalid: names every field that is wrong.
+    :raises NotFound: there is no such service.
+    :raises ReadOnly: it is from another source.
+    :raises RegistryUnavailable: the database cannot be reached.
+    """
+    number = _number(registry, reference, "changed")
+    with change(registry) as transaction:
+        old = _stored(registry, transaction, number, reference)
+        if fields.get("type", old.type) != old.type:
+            raise Invalid([Fault("It cannot be changed; make another service.", "type")])
+        own = {"name": old.name, "type": old.type}
+        keeps_config = not replace and "config" not in fields
+        if not replace:
+            own = {name: getattr(old, name) for name in _PLAIN}
+            if isinstance(fields.get("config"), dict):
+                fields = {**fields, "config": {**old.config, **fields["config"]}}
+        new = define({**own, **fields}, Source.DATABASE, old.config, number)
+        if new.name != old.name:
+            _check_name(new.name, _names(registry, transaction))
+        if keeps_config:
+            # It may have secrets that cannot be read now: they stay.
+            row = {name: getattr(new, name) for name in _PLAIN}
+        else:
+            _try(registry.data_dir, new)
+            row = _row(registry, new)
+        transaction.put(tables.services, number, row)
+    audit.note(caller, "changed", "service", number, new.name)
+    return find(registry, str(number))
+
+
+def delete(registry: Registry, caller: Caller, reference: str) -> Definition:
+    """Delete a service.
+
+    :raises NotFound: there is no such service.
+    :raises ReadOnly: it is from another source.
+    :raises RegistryUnavailable: the database cannot be reached.
+    """
+    number = _number(registry, reference, "deleted")
+    with change(registry) as transaction:
+        old = _stored(registry, transaction, number, reference)
+        transaction.remove(tables.services, number)
+    audit.note(caller, "deleted", "service", number, old.name)
+    return old
+
+
+def draft(registry: Registry, fields: Mapping[str, Any]) -> Definition:
+    """Return the service that unsaved fields describe; a mask stands for what is saved.
+
+    :param fields: of these, ``name`` may be missing, or that of a service to take the
+        secrets of.
+    :raises Invalid: names every field that is wrong.
+    """
+    saved = registry.snapshot.definitions.get(str(fields.get("name")))
+    kept = saved.config if saved is not None and saved.type == fields.get("type") else {}
+    named = {"name": "draft", **fields}
+    return define(named, Source.DATABASE, kept)
+
+
+def shown(definition: Definition) -> dict[str, Any]:
+    """Return a service as an administrator may see it: without its secrets."""
+    described = {name: getattr(definition, name) for name in FIELDS if name != "config"}
+    backend = forms.types().get(definition.type)
+    hidden = backend is None or definition.source is Source.ENVIRONMENT
+    return {
+        "id": definition.number,
+        **described,
+        "config": {} if hidden or backend is None else forms.shown(backend, definition.config),
+        "source": definition.source.value,
+        "fault": definition.fault,
+    }
+
+
+def _number(registry: Registry, reference: str, verb: str) -> int:
+    definition = find(registry, reference)
+    if definition.number is None:
+        places = {
+            Source.ENVIRONMENT: "in the environment",
+            Source.FILE: "in the file CACHEAPI_SERVICES_FILE",
+        }
+        place = places[definition.source]
+        raise ReadOnly(
+            f"Service '{definition.name}' is set up {place} and can only be {verb} there."
+        )
+    return definition.number
+
+
+def _stored(registry: Registry, transaction: Change, number: int, reference: str) -> Definition:
+    for row in transaction.all(tables.services):
+        if row["id"] == number:
+            return records.service_of(row, registry.vault)
+    raise NotFound(f"Service '{reference}' does not exist.")
+
+
+def _names(registry: Registry, transaction: Change) -> set[str]:
+    elsewhere = {
+        name
+        for name, definition in registry.snapshot.definitions.items()
+        if definition.source is not Source.DATABASE
+    }
+    return elsewhere | {row["name"] for row in transaction.all(tables.services)}
+
+
+def _check_name(name: str, taken: set[str]) -> None:
+    if name in taken:
+        raise Invalid([Fault(f"There is a service {name!r} already.", "name")])
+
+
+def _try(data_dir: Path, definition: Definition) -> Backend:
+    """Make the backend once, for what only it can say of its settings together."""
+    return forms.make_backend(forms.backend_of(definition.type), definition.config, data_dir)
+
+
+def _row(registry: Registry, definition: Definition) -> dict[str, Any]:
+    try:
+        return records.service_row(definition, registry.vault)
+    except Sealed as error:
+        raise Invalid([Fault(f"It cannot be stored: {error}", "config")]) from error

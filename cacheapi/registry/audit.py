@@ -1,0 +1,22 @@
+"""The audit log: who changed which service or API key. Its lines hold no secret."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+from cacheapi.registry.rights import Caller
+
+log = logging.getLogger("cacheapi.audit")
+
+
+def note(caller: Caller, action: str, kind: str, number: int | None, name: str) -> None:
+    """Write a line: the caller, then what was done to what.
+
+    :param action: a verb in the past: ``created``, ``changed``, ``deleted``.
+    """
+    who = "key of the environment" if caller.number is None else f"API key {caller.number}"
+    # As JSON, so that no name can end the line or pretend to be another field.
+    log.info(
+        "%s %s %s %s %s %s", who, json.dumps(caller.name), action, kind, number, json.dumps(name)
+    )

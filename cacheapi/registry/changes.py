@@ -1,0 +1,30 @@
+"""One change of the database, as everything that changes it makes it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from cacheapi.database.store import Change
+from cacheapi.registry.errors import RegistryUnavailable
+from cacheapi.registry.live import Registry, cause
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def change(registry: Registry) -> Iterator[Change]:
+    """Change rows, all or nothing; afterwards they are in force in this process.
+
+    :raises RegistryUnavailable: the database cannot be reached.
+    """
+    try:
+        with registry.store.change() as transaction:
+            yield transaction
+    except SQLAlchemyError as error:
+        log.error("A change of services or API keys failed: %s", cause(error))
+        raise RegistryUnavailable from error
+    registry.refresh()

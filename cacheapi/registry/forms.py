@@ -1,0 +1,172 @@
+"""The ``config`` of a service: its fields are its backend's options, by their public names.
+
+So there is one rule for a value, the option's kind, wherever it comes from: the
+environment, the file of services, or the API.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from backends import registry
+from backends.base import Backend
+from backends.errors import DriverMissing, InvalidOption, PluginBroken
+from backends.options import DATA_DIR, Option
+from cacheapi.registry.errors import Fault, Invalid
+from cacheapi.settings import DEFAULT_TTL
+from cacheapi.vault import MASK
+
+Config = Mapping[str, Any]
+_JSON: Final[Mapping[str, type]] = {"string": str, "integer": int, "boolean": bool}
+
+
+def types() -> dict[str, type[Backend]]:
+    """Return the backends by the types of service that they make; no broken plugin."""
+    return {backend.service_type: backend for backend in reversed(registry.backend_classes())}
+
+
+def backend_of(service_type: str) -> type[Backend]:
+    """Return the backend of a type.
+
+    :raises Invalid: there is no such type.
+    """
+    known = types()
+    if service_type not in known:
+        names = ", ".join(sorted(known))
+        raise Invalid([Fault(f"There is no type {service_type!r}; there are {names}.", "type")])
+    return known[service_type]
+
+
+def options(backend: type[Backend]) -> dict[str, Option]:
+    """Return the fields of a ``config``.
+
+    A directory is none of them: a service that keeps files has one of its own.
+    """
+    shown = [option for option in backend.options if option is not DATA_DIR]
+    return {option.field: option for option in [*shown, DEFAULT_TTL]}
+
+
+def config_schema(backend: type[Backend]) -> list[dict[str, Any]]:
+    """Describe the form of a type of service."""
+    return [
+        {
+            "name": name,
+            "label": option.label,
+            "type": option.kind.json,
+            "required": option.required,
+            "default": _default(option),
+            "description": option.help,
+            "allowed": option.kind.allowed,
+            "secret": option.secret,
+        }
+        for name, option in options(backend).items()
+    ]
+
+
+def check(backend: type[Backend], config: Mapping[str, Any], kept: Config) -> dict[str, Any]:
+    """Return a config of the fields that are given, checked one by one.
+
+    :param kept: what :data:`~cacheapi.vault.MASK` stands for, by secret field.
+    :raises Invalid: names every field that is wrong.
+    """
+    known = options(backend)
+    faults, checked = [], {}
+    for name, value in config.items():
+        option = known.get(name)
+        if option is None:
+            faults.append(Fault(f"There is no such field; there are {', '.join(known)}.", name))
+            continue
+        if option.secret and value == MASK:
+            if name in kept:
+                checked[name] = kept[name]
+            else:
+                faults.append(Fault("There is nothing stored that this mask stands for.", name))
+            continue
+        if value is None or (value == "" and not option.may_be_empty):
+            continue
+        try:
+            option.kind.parse(_text(option, value))
+        except ValueError:
+            shown = "The given value" if option.secret else repr(value)
+            fault = f"{shown} is not allowed; it must be {option.kind.allowed}."
+            faults.append(Fault(fault, name))
+        else:
+            checked[name] = _normal(option, value)
+    if faults:
+        raise Invalid([Fault(fault.message, f"config.{fault.field}") for fault in faults])
+    return checked
+
+
+def make_backend(backend: type[Backend], config: Config, directory: Path) -> Backend:
+    """Make the backend of a checked config. Opens no connection.
+
+    :param directory: its own, if it keeps files.
+    :raises Invalid: the fields do not go together, or its driver is missing or broken.
+    """
+    values = {option.variable: _value(option, config) for option in options(backend).values()}
+    values[DATA_DIR.variable] = str(directory)
+    try:
+        return registry.create(backend.driver, values)
+    except InvalidOption as error:
+        raise Invalid([_in_public_names(backend, str(error))]) from error
+    except (DriverMissing, PluginBroken) as error:
+        raise Invalid([Fault(str(error), "type")]) from error
+
+
+def default_ttl(config: Config) -> int:
+    """Return the default lifetime of a checked config, in minutes."""
+    return int(_value(DEFAULT_TTL, config))
+
+
+def shown(backend: type[Backend], config: Config) -> dict[str, Any]:
+    """Return all fields as a client may see them: defaults filled in, secrets masked."""
+    return {
+        name: MASK if option.secret and name in config else config.get(name, _default(option))
+        for name, option in options(backend).items()
+    }
+
+
+def secret_fields(backend: type[Backend]) -> set[str]:
+    """Return the names of the fields that are secrets."""
+    return {name for name, option in options(backend).items() if option.secret}
+
+
+def _text(option: Option, value: Any) -> str:
+    """Return a JSON value as an environment would have it.
+
+    :raises ValueError: it is of another type.
+    """
+    if isinstance(value, str):
+        return value
+    if type(value) is not _JSON[option.kind.json]:
+        raise ValueError
+    return str(value).lower()
+
+
+def _normal(option: Option, value: Any) -> Any:
+    text = _text(option, value)
+    return text if option.kind.json == "string" else option.kind.parse(text)
+
+
+def _value(option: Option, config: Config) -> Any:
+    if option.field in config:
+        return option.kind.parse(_text(option, config[option.field]))
+    default = option.field_default
+    return option.kind.parse(default) if default else default
+
+
+def _default(option: Option) -> Any:
+    default = option.field_default
+    return default if default is None else _normal(option, default)
+
+
+def _in_public_names(backend: type[Backend], message: str) -> Fault:
+    """Return what a backend says of its variables, said of the fields."""
+    names = {option.variable: field for field, option in options(backend).items()}
+    found = [name for name in re.findall(r"\b[A-Z][A-Z0-9_]+\b", message) if name in names]
+    for name in found:
+        message = re.sub(rf"\b{name}\b", names[name], message)
+    return Fault(message, f"config.{names[found[0]]}" if found else None)

@@ -1,0 +1,157 @@
+"""API keys over the API: made, listed, changed, revoked."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from cacheapi.database import tables
+from cacheapi.database.store import Change, Row
+from cacheapi.registry import audit, records
+from cacheapi.registry.changes import change
+from cacheapi.registry.errors import NotFound, RegistryUnavailable
+from cacheapi.registry.live import Registry
+from cacheapi.registry.rights import Caller, Rate, Rule
+from cacheapi.registry.snapshot import digest_of
+
+# Enough to tell keys apart, and little of the 43 characters that are random.
+SHOWN: Final = 9
+
+
+class NewKey(NamedTuple):
+    """A key that was made.
+
+    :ivar text: the key, which is not kept.
+    """
+
+    number: int
+    name: str
+    text: str
+
+
+class ApiKey(NamedTuple):
+    """An API key as it is kept; times are Unix times.
+
+    :ivar prefix: its first characters.
+    """
+
+    number: int
+    name: str
+    prefix: str
+    administrator: bool
+    rules: tuple[Rule, ...]
+    created: int
+    expires: int | None
+    rate_limit: Rate | None
+    last_used: int | None
+
+
+def create(registry: Registry, caller: Caller, items: Sequence[Mapping[str, Any]]) -> list[NewKey]:
+    """Make API keys, all or none.
+
+    :param items: checked fields: ``name``, and those of ``administrator``, ``rules``,
+        ``expires`` and ``rate_limit`` that are not the default.
+    :raises RegistryUnavailable: the database cannot be reached.
+    """
+    made = []
+    with change(registry) as transaction:
+        for item in items:
+            text = f"ca_{secrets.token_urlsafe(32)}"
+            row = {
+                "name": item["name"],
+                "digest": digest_of(text).hex(),
+                "prefix": text[:SHOWN],
+                "administrator": item.get("administrator", False),
+                "rules": records.rules_text(item.get("rules", ())),
+                "created": int(time.time()),
+                "expires": item.get("expires"),
+                **records.rate_row(item.get("rate_limit")),
+            }
+            made.append(NewKey(transaction.add(tables.api_keys, row), item["name"], text))
+    for new in made:
+        audit.note(caller, "created", "API key", new.number, new.name)
+    return made
+
+
+def list_all(registry: Registry) -> list[ApiKey]:
+    """Return all API keys.
+
+    :raises RegistryUnavailable: the database cannot be reached.
+    """
+    try:
+        return [_api_key(row) for row in registry.store.read().api_keys]
+    except SQLAlchemyError as error:
+        raise RegistryUnavailable from error
+
+
+def find(registry: Registry, number: int) -> ApiKey:
+    """Return the API key of an id.
+
+    :raises NotFound: there is none.
+    :raises RegistryUnavailable: the database cannot be reached.
+    """
+    for found in list_all(registry):
+        if found.number == number:
+            return found
+    raise _not_found(number)
+
+
+def update(registry: Registry, caller: Caller, number: int, fields: Mapping[str, Any]) -> ApiKey:
+    """Change the checked fields given of an API key.
+
+    :raises NotFound: there is no such key.
+    :raises RegistryUnavailable: the database cannot be reached.
+    """
+    with change(registry) as transaction:
+        name = _stored(transaction, number)["name"]
+        row = dict(fields)
+        if "rules" in row:
+            row["rules"] = records.rules_text(row["rules"])
+        if "rate_limit" in row:
+            row |= records.rate_row(row.pop("rate_limit"))
+        if row:
+            transaction.put(tables.api_keys, number, row)
+    audit.note(caller, "changed", "API key", number, fields.get("name", name))
+    return find(registry, number)
+
+
+def revoke(registry: Registry, caller: Caller, number: int) -> None:
+    """Delete an API key: within a second it is worth nothing anywhere.
+
+    :raises NotFound: there is no such key.
+    :raises RegistryUnavailable: the database cannot be reached.
+    """
+    with change(registry) as transaction:
+        name = _stored(transaction, number)["name"]
+        transaction.remove(tables.api_keys, number)
+    audit.note(caller, "revoked", "API key", number, name)
+
+
+def _api_key(row: Row) -> ApiKey:
+    caller = records.caller_of(row)
+    return ApiKey(
+        number=row["id"],
+        name=row["name"],
+        prefix=row["prefix"],
+        administrator=row["administrator"],
+        rules=caller.rules,
+        created=row["created"],
+        expires=row["expires"],
+        rate_limit=caller.rate,
+        last_used=row["last_used"],
+    )
+
+
+def _stored(transaction: Change, number: int) -> Row:
+    for row in transaction.all(tables.api_keys):
+        if row["id"] == number:
+            return row
+    raise _not_found(number)
+
+
+def _not_found(number: int) -> NotFound:
+    return NotFound(f"API key {number} does not exist.")

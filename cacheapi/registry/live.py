@@ -1,0 +1,290 @@
+"""The registry in force: a snapshot that is swapped for the next when a source has changed.
+
+A thread in each process looks several times a second whether the file or the number in the
+database is another one. So a change is seen everywhere within a second, and a request never
+waits: while the database is away, what it last said stays in force.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from cacheapi.database.engine import DatabaseUnusable
+from cacheapi.database.migrate import migrate
+from cacheapi.database.store import Rows, Store
+from cacheapi.registry import declared, records
+from cacheapi.registry.declared import BadFile
+from cacheapi.registry.definition import Definition, Source
+from cacheapi.registry.errors import Conflict
+from cacheapi.registry.retired import Retired
+from cacheapi.registry.rights import Caller
+from cacheapi.registry.snapshot import Snapshot, make_services
+from cacheapi.registry.uses import Uses
+from cacheapi.services import CacheService
+from cacheapi.vault import Vault
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS: Final = 0.3
+# While the database is away.
+LOST_SECONDS: Final = 1.0
+
+
+class Registry:
+    """The services and callers of a process; its methods are for all threads.
+
+    :ivar snapshot: what there is now.
+    :param system: the system cache, by its names.
+    :param callers: those of the environment.
+    :param file: where services are declared, if anywhere.
+    :param engine: the database.
+    :param data_dir: where services keep files.
+    """
+
+    def __init__(
+        self,
+        system: Mapping[str, CacheService],
+        callers: Mapping[bytes, Caller],
+        *,
+        file: Path | None,
+        engine: Engine,
+        vault: Vault,
+        data_dir: Path,
+    ) -> None:
+        self.store = Store(engine)
+        self.vault = vault
+        self.data_dir = data_dir
+        self._system = dict(system)
+        self._fixed = {
+            name: Definition(
+                name,
+                service.type,
+                label=service.label,
+                description=service.description,
+                source=Source.ENVIRONMENT,
+            )
+            for name, service in system.items()
+        }
+        self._callers = dict(callers)
+        self._file = file
+        self._stamp = self._seen = None if file is None else declared.stamp(file)
+        self._declared: dict[str, Definition] = {}
+        self._engine = engine
+        self._rows = Rows(-1, [], [])
+        self._is_migrated = False
+        self._is_lost = False
+        self.snapshot = Snapshot(self._system, self._fixed, self._callers, is_complete=False)
+        self._changing = threading.Lock()
+        self._watching = threading.Lock()
+        self._pid: int | None = None
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._retired = Retired(data_dir)
+        self._uses = Uses()
+
+    # For requests
+
+    def find(self, name: str) -> CacheService | None:
+        """Return the service of a name, if it can be used."""
+        return self.snapshot.services.get(name)
+
+    def may(self, shown: str, verb: str, service: str, keys: Sequence[str]) -> bool:
+        """Return whether an API key may use a verb on keys of a service, uncounted.
+
+        One with a rate limit may not: counting waits for a cache, and who asks this does not.
+
+        :param keys: with none, it is whether there is anything that it may do there.
+        """
+        caller = self.snapshot.who(shown)
+        if caller is None or caller.rate is not None:
+            return False
+        if caller.administrator:
+            return True
+        return caller.may_use(service) and all(caller.may(verb, service, key) for key in keys)
+
+    # From start to end
+
+    def start(self) -> None:
+        """Read all sources. Leaves no connection open, so that the process may fork.
+
+        A database that cannot be reached is waited for later, by the thread; the services
+        and callers that it has are unknown until then.
+
+        :raises BadFile: the file of services cannot be used.
+        :raises DatabaseUnusable: a later version of this program has changed the database.
+        :raises Conflict: two sources have a service of the same name.
+        """
+        if self._file is not None:
+            self._declared = declared.read(self._file)
+            _no_conflict(self._declared, self._fixed)
+        rows = self._rows
+        try:
+            migrate(self._engine)
+            self._is_migrated = True
+            rows = self.store.read()
+        except SQLAlchemyError as error:
+            self._lose(error)
+        finally:
+            self._engine.dispose()
+        _no_conflict(_names(rows), self._fixed | self._declared)
+        self._swap(rows)
+        for definition in self.snapshot.definitions.values():
+            if definition.source is Source.FILE and definition.fault is not None:
+                raise BadFile(f"service {definition.name!r}: {definition.fault}")
+
+    def watch(self) -> None:
+        """Follow the sources from now on, in this process."""
+        if self._pid == os.getpid():
+            return
+        with self._watching:
+            self._watch()
+
+    def _watch(self) -> None:
+        if self._pid == os.getpid():
+            return
+        # A forked child has no thread of its parent's, and may not touch its connections.
+        self._engine.dispose(close=False)
+        self._changing = threading.Lock()
+        self._pid = os.getpid()
+        self._thread = threading.Thread(
+            target=_follow, args=(weakref.ref(self), self._stop), name="registry", daemon=True
+        )
+        self._thread.start()
+
+    def refresh(self) -> None:
+        """Put what the database says now into force; where it cannot be read, soon."""
+        with self._changing:
+            self._look_at_database()
+
+    def close(self) -> None:
+        """Stop following, and close all connections of this process."""
+        self._stop.set()
+        if self._thread is not None and self._pid == os.getpid():
+            self._thread.join(LOST_SECONDS)
+        self._retired.clear(at_once=True)
+        for service in self.snapshot.services.values():
+            service.backend.close()
+        self._engine.dispose()
+
+    # The thread
+
+    def look(self) -> float:
+        """Look whether anything has changed; return in how many seconds to look again."""
+        with self._changing:
+            self._look_at_file()
+            self._look_at_database()
+        self._retired.clear()
+        self._uses.gather(self.snapshot.callers.values())
+        if not self._is_lost:
+            with contextlib.suppress(SQLAlchemyError):
+                self._uses.write(self.store)
+        return LOST_SECONDS if self._is_lost else LOOK_SECONDS
+
+    def _look_at_file(self) -> None:
+        if self._file is None:
+            return
+        stamp = declared.stamp(self._file)
+        if stamp != self._seen:
+            # It may still be written: read once it rests from one look to the next.
+            self._seen = stamp
+            return
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            found = declared.read(self._file)
+            _no_conflict(found, self._fixed)
+            _no_conflict(found, _names(self._rows))
+        except (BadFile, Conflict) as error:
+            log.error("The services of CACHEAPI_SERVICES_FILE stay as they were: %s", error)
+            return
+        self._declared = found
+        self._swap(self._rows)
+
+    def _look_at_database(self) -> None:
+        try:
+            if not self._is_migrated:
+                migrate(self._engine)
+                self._is_migrated = True
+            changed = self.store.number() != self._rows.number
+            rows = self.store.read() if changed else self._rows
+        except (SQLAlchemyError, DatabaseUnusable) as error:
+            self._lose(error)
+            return
+        self._find_again()
+        if changed:
+            self._swap(rows)
+
+    def _lose(self, error: Exception) -> None:
+        if not self._is_lost:
+            log.error("The database of services and API keys cannot be used: %s", cause(error))
+        self._is_lost = True
+
+    def _find_again(self) -> None:
+        if self._is_lost:
+            log.warning("The database of services and API keys can be used again.")
+        self._is_lost = False
+
+    # The next snapshot
+
+    def _swap(self, rows: Rows) -> None:
+        before = self.snapshot
+        definitions = [*self._fixed.values(), *self._declared.values(), *self._kept(rows)]
+        services, noted = make_services(definitions, before, self.data_dir, self._system)
+        callers = {caller.digest: caller for caller in map(records.caller_of, rows.api_keys)}
+        self._uses.gather(before.callers.values())
+        self.snapshot = Snapshot(
+            services, noted, callers | self._callers, is_complete=rows.number >= 0
+        )
+        self._rows = rows
+        self._retired.note(before, self.snapshot)
+
+    def _kept(self, rows: Rows) -> list[Definition]:
+        """Return the services of the database, but for names that another source has."""
+        kept = []
+        for row in rows.services:
+            try:
+                _no_conflict({row["name"]: None}, self._fixed | self._declared)
+            except Conflict as error:
+                log.error("The one of the database is left out: %s", error)
+            else:
+                kept.append(records.service_of(row, self.vault))
+        return kept
+
+
+def _follow(reference: weakref.ref[Registry], stop: threading.Event) -> None:
+    seconds = 0.0
+    while not stop.wait(seconds):
+        registry = reference()
+        if registry is None:
+            return
+        try:
+            seconds = registry.look()
+        except Exception:
+            log.exception("Looking for changes of services failed")
+            seconds = LOST_SECONDS
+        del registry
+
+
+def _names(rows: Rows) -> dict[str, None]:
+    return {row["name"]: None for row in rows.services}
+
+
+def _no_conflict(found: Mapping[str, object], others: Mapping[str, object]) -> None:
+    for name in found.keys() & others.keys():
+        raise Conflict(f"the name {name!r} is given to two services, by two sources.")
+
+
+def cause(error: Exception) -> str:
+    """Return a driver's error in one line; SQLAlchemy's own would add the statement."""
+    return " ".join(str(getattr(error, "orig", None) or error).split())

@@ -1,0 +1,95 @@
+"""All services and callers of one moment. A request asks this, and it never changes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import hmac
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from backends.base import Backend
+from cacheapi.registry.definition import Definition
+from cacheapi.registry.errors import Invalid
+from cacheapi.registry.rights import Caller
+from cacheapi.services import CacheService
+
+log = logging.getLogger(__name__)
+
+
+def digest_of(key: str) -> bytes:
+    """Return what is kept of an API key."""
+    return hashlib.sha256(key.encode(errors="surrogatepass")).digest()
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """What there is.
+
+    :ivar services: those that can be used, by name.
+    :ivar definitions: all, by name.
+    :ivar callers: by the digests of their keys.
+    :ivar is_complete: whether the database was ever read; else there may be more.
+    """
+
+    services: Mapping[str, CacheService]
+    definitions: Mapping[str, Definition]
+    callers: Mapping[bytes, Caller]
+    is_complete: bool = True
+
+    def who(self, shown: str) -> Caller | None:
+        """Return the caller that shows an API key; ``None``: nobody, or one who expired."""
+        digest = digest_of(shown)
+        caller = self.callers.get(digest)
+        # The dictionary compares digests, whose bytes say nothing of the key's.
+        if caller is None or not hmac.compare_digest(caller.digest, digest):
+            return None
+        if caller.is_expired():
+            return None
+        caller.used = True
+        return caller
+
+
+def make_services(
+    definitions: Iterable[Definition],
+    before: Snapshot,
+    data_dir: Path,
+    system: Mapping[str, CacheService],
+) -> tuple[dict[str, CacheService], dict[str, Definition]]:
+    """Make the services of the next snapshot; one that did not change is the same object.
+
+    :param system: the services that are there already, by name.
+    :return: those that can be used; and all definitions, with what is wrong with the others.
+    """
+    services = dict(system)
+    noted: dict[str, Definition] = {}
+    for definition in definitions:
+        name = definition.name
+        noted[name] = definition
+        if name in system or definition.fault is not None or not definition.is_active:
+            continue
+        old = before.definitions.get(name)
+        running = before.services.get(name)
+        if old == definition and running is not None:
+            services[name] = running
+            continue
+        try:
+            backend = _running_backend(definition, before) or definition.make_backend(data_dir)
+        except Invalid as error:
+            fault = str(error)
+            log.error("The service %s cannot be used: %s", name, fault)
+            noted[name] = dataclasses.replace(definition, fault=fault)
+            continue
+        services[name] = definition.make_service(backend)
+    return services, noted
+
+
+def _running_backend(definition: Definition, before: Snapshot) -> Backend | None:
+    """Return the backend that the service, by any name, had until now, if it fits still."""
+    for name, service in before.services.items():
+        old = before.definitions[name]
+        is_same = definition.number is not None or old.name == definition.name
+        if is_same and old.source is definition.source and definition.needs_backend_of(old):
+            return service.backend
+    return None

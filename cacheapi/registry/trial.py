@@ -1,0 +1,157 @@
+"""Trying a service: connect, write, read, delete; and what is likely wrong, in plain words."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from backends.base import MISSING, Backend
+from backends.errors import (
+    AuthenticationFailed,
+    BackendError,
+    Failed,
+    OutOfMemory,
+    Timeout,
+    Unavailable,
+    ValueTooLarge,
+)
+from cacheapi.registry import forms
+from cacheapi.registry.definition import Definition
+from cacheapi.registry.errors import Invalid
+from cacheapi.registry.live import Registry
+
+# What a trial may leave behind, should it fail between writing and deleting.
+TTL_SECONDS: Final = 60
+
+# The first that fits; what a backend raises says what happened, this why that may be.
+CAUSES: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (AuthenticationFailed, "The server does not accept this user name and password."),
+    (
+        Timeout,
+        (
+            "Nothing answered in time: the address may be wrong, a firewall may drop the "
+            "packets, or the server is overloaded."
+        ),
+    ),
+    (
+        Unavailable,
+        (
+            "Nothing takes connections there: is the server running, are host and port right, "
+            "and may this machine reach it?"
+        ),
+    ),
+    (OutOfMemory, "The server has no room left and may not evict."),
+    (ValueTooLarge, "The server takes no value of even a few bytes."),
+    (Failed, "The server is there, but does not do its work; its own log may say why."),
+    (Invalid, "The settings do not go together."),
+)
+_OTHER: Final = "It stored and gave back something else: something else than a cache answers there."
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A part of the trial."""
+
+    name: str
+    success: bool
+    message: str
+    ms: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of a trial.
+
+    :ivar cause: what is likely wrong; ``None``: nothing.
+    """
+
+    success: bool
+    steps: list[Step]
+    cause: str | None
+
+
+class _Unexpected(Exception):
+    """The backend did not fail, but did not do what it was told either."""
+
+
+def run(registry: Registry, definition: Definition, *, saved: bool) -> Outcome:
+    """Try a service with a key of the trial's own.
+
+    :param saved: it is as it is saved, and so its own backend is tried, where it runs.
+    """
+    running = registry.find(definition.name) if saved else None
+    if running is not None:
+        return _outcome(_steps(lambda: running.backend))
+    registry.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=registry.data_dir, prefix="trial.") as directory:
+        made: list[Backend] = []
+
+        def make() -> Backend:
+            kind = forms.backend_of(definition.type)
+            made.append(forms.make_backend(kind, definition.config, Path(directory)))
+            return made[0]
+
+        try:
+            return _outcome(_steps(make))
+        finally:
+            for backend in made:
+                backend.close()
+
+
+def _outcome(steps: Iterator[tuple[Step, Exception | None]]) -> Outcome:
+    done: list[Step] = []
+    for step, error in steps:
+        done.append(step)
+        if error is not None:
+            return Outcome(False, done, _cause(error))
+    return Outcome(True, done, None)
+
+
+def _cause(error: Exception) -> str:
+    return next((words for kind, words in CAUSES if isinstance(error, kind)), _OTHER)
+
+
+def _steps(make: Callable[[], Backend]) -> Iterator[tuple[Step, Exception | None]]:
+    """Do and yield each step; the caller stops at the first that failed."""
+    key = f"cacheapi-trial-{secrets.token_hex(8)}"
+    value = secrets.token_hex(8).encode()
+    made: list[Backend] = []
+
+    def configure() -> None:
+        made.append(make())
+
+    def connect() -> None:
+        _expect(made[0].get(key) is MISSING)
+
+    def write() -> None:
+        made[0].set(key, value, TTL_SECONDS)
+
+    def read() -> None:
+        _expect(made[0].get(key) == value)
+
+    def delete() -> None:
+        _expect(made[0].delete(key))
+        _expect(made[0].get(key) is MISSING)
+
+    for work in (configure, connect, write, read, delete):
+        started = time.monotonic()
+        error: Exception | None = None
+        message = "Done."
+        try:
+            work()
+        except (BackendError, Invalid) as failure:
+            error, message = failure, str(failure)
+        except _Unexpected as failure:
+            error, message = failure, "It answered, but not what was expected."
+        ms = round((time.monotonic() - started) * 1000, 3)
+        yield Step(work.__name__, error is None, message, ms), error
+
+
+def _expect(condition: bool) -> None:
+    if not condition:
+        raise _Unexpected

@@ -1,0 +1,120 @@
+"""A real PostgreSQL on a free port of 127.0.0.1, from the system's packages."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy import URL, create_engine
+
+from tests.support.processes import eventually, free_port, wait_for_port
+
+USER = "cacheapi"
+PASSWORD = "s3cret-of-postgres"
+
+
+def _programs() -> Path:
+    """Return the directory of the newest PostgreSQL; Debian does not put it on the path."""
+    found = shutil.which("initdb")
+    if found:
+        return Path(found).resolve().parent
+    versions = Path("/usr/lib/postgresql").glob("*/bin")
+    return max(versions, key=lambda path: float(path.parent.name))
+
+
+class PostgreSQL:
+    """A server; it can be killed and started again on the same port and data."""
+
+    def __init__(self, directory: Path) -> None:
+        self.port = free_port()
+        self._data = directory / "data"
+        # The server refuses to run as root.
+        self._user = "postgres" if os.getuid() == 0 else None
+        if self._user is not None:
+            directory.chmod(0o755)
+            self._data.mkdir(0o700)
+            os.chown(self._data, pwd.getpwnam(self._user).pw_uid, -1)
+        password = directory / "password"
+        password.write_text(PASSWORD)
+        self._run(
+            *("initdb", "-D", str(self._data), "-U", USER, "-A", "scram-sha-256"),
+            *("--pwfile", str(password), "--no-sync", "--locale=C.UTF-8", "-E", "UTF8"),
+        )
+        self._count = 0
+        self.start()
+
+    def _command(self, program: str, *arguments: str) -> list[str]:
+        return [str(_programs() / program), *arguments]
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            self._command(program, *arguments),
+            user=self._user,
+            cwd="/",
+            check=True,
+            stdout=subprocess.DEVNULL,
+            timeout=60,
+        )
+
+    def start(self) -> None:
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            "fsync": "off",
+        }
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        self._process = subprocess.Popen(
+            self._command("postgres", "-D", str(self._data), *options),
+            user=self._user,
+            cwd="/",
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_for_port(self.port, self._process)
+        eventually(self._answers, 20)
+
+    def _answers(self) -> bool:
+        ready = self._command("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port))
+        return subprocess.run(ready, cwd="/").returncode == 0
+
+    def stop(self) -> None:
+        """Stop it at once, breaking its connections."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGQUIT)
+        self._process.wait(20)
+
+    def new_database(self) -> str:
+        """Make an empty database and return its URL."""
+        self._count += 1
+        name = f"test{self._count}"
+        engine = create_engine(
+            self._url("postgres", "postgresql+psycopg"), isolation_level="AUTOCOMMIT"
+        )
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        engine.dispose()
+        return self._url(name, "postgresql")
+
+    def _url(self, name: str, driver: str) -> str:
+        return URL.create(driver, USER, PASSWORD, "127.0.0.1", self.port, name).render_as_string(
+            hide_password=False
+        )
+
+
+@contextlib.contextmanager
+def postgresql() -> Iterator[PostgreSQL]:
+    """Run a server."""
+    with tempfile.TemporaryDirectory() as directory:
+        server = PostgreSQL(Path(directory))
+        try:
+            yield server
+        finally:
+            server.stop()
