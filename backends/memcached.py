@@ -144,21 +144,20 @@ class MemcachedBackend(Backend):
     # Reading
 
     def get(self, key: str) -> bytes | Missing:
-        found = self.get_with_token(key)
-        return MISSING if found is MISSING else found.value
+        stored = self._stored(key)
+        return self._members.read_many([stored]).get(stored, MISSING)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         names = {self._stored(key): key for key in keys}
         stored = list(names)
         found: dict[str, bytes] = {}
         for start in range(0, len(stored), KEYS_A_COMMAND):
-            values = self._members.read(stored[start : start + KEYS_A_COMMAND])
-            found.update((names[key], value.value) for key, value in values.items())
+            values = self._members.read_many(stored[start : start + KEYS_A_COMMAND])
+            found.update((names[key], value) for key, value in values.items())
         return found
 
     def get_with_token(self, key: str) -> Found | Missing:
-        stored = self._stored(key)
-        return self._members.read([stored]).get(stored, MISSING)
+        return self._members.read(self._stored(key))
 
     # Writing
 
@@ -172,7 +171,9 @@ class MemcachedBackend(Backend):
         return self._command("replace", key, value, _expiry(ttl), repeatable=True)
 
     def compare_and_set(self, key: str, value: bytes, token: Any, ttl: float | None) -> bool:
-        return self._command("cas", key, value, token.cas, _expiry(ttl), only=token.member)
+        """Store if nothing was stored meanwhile; the same value keeps its flags."""
+        flagged = value, token.flags_of(value)
+        return self._command("cas", key, flagged, token.cas, _expiry(ttl), only=token.member)
 
     def delete(self, key: str) -> bool:
         return self._command("delete", key)

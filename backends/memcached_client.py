@@ -1,7 +1,9 @@
 """pylibmc made trustworthy: exact reads, known failures, raw bytes.
 
 pylibmc reads a broken connection as a miss, and inflates what is flagged as compressed
-before anybody can look at it. So values are read here through libmemcached itself, the
+before anybody can look at it. So values are not read by it, but over a connection beside
+its own (:mod:`backends.memcached_reader`), which costs a fifth of the time a key too. A
+login needs the binary protocol; there they are read through libmemcached itself, the
 library that pylibmc carries, on pylibmc's own connection: its public calls tell whether a
 reply was whole (``memcached_last_error``) and give each value as it is stored, whatever
 its flags say. All other commands are pylibmc's own methods, which do report a failure.
@@ -19,7 +21,7 @@ import os
 import re
 import time
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 # The SASL library that pylibmc's ready-made files carry looks for its plugins where the
 # system of their maker had them. It reads this once, when it is loaded.
@@ -29,6 +31,7 @@ import _pylibmc
 import pylibmc
 
 from backends.memcached_errors import NOT_FOUND, SUCCESS, CommandFailed
+from backends.memcached_reader import Reader, Stored
 
 # A server closes a connection that was idle for a second or more, never sooner.
 IDLE_SECONDS: Final = 0.5
@@ -63,6 +66,7 @@ _result_key = _function("memcached_result_key_value", _pointer, _pointer)
 _result_key_length = _function("memcached_result_key_length", _size, _pointer)
 _result_value = _function("memcached_result_value", _pointer, _pointer)
 _result_length = _function("memcached_result_length", _size, _pointer)
+_result_flags = _function("memcached_result_flags", ctypes.c_uint32, _pointer)
 _result_cas = _function("memcached_result_cas", ctypes.c_uint64, _pointer)
 
 
@@ -74,22 +78,15 @@ class _Zeros(ctypes.Structure):
 _clear_stack = _function("memcached_lib_version", None, _Zeros)
 
 
-class Stored(NamedTuple):
-    """A value as the server has it, and the unique number of its last store."""
-
-    value: bytes
-    cas: int
-
-
 class _RawClient(pylibmc.Client):  # type: ignore[misc]
-    """Store bytes as they are; read nothing: pylibmc's own reading interprets flags."""
+    """Store bytes as they are, with flags if given; read nothing: that interprets flags."""
 
-    def serialize(self, value: bytes) -> tuple[bytes, int]:
-        return value, 0
+    def serialize(self, value: bytes | tuple[bytes, int]) -> tuple[bytes, int]:
+        return value if isinstance(value, tuple) else (value, 0)
 
 
 class Client:
-    """A connection of one thread to one server.
+    """The connections of one thread to one server: a failure of either ends both.
 
     :param server: ``host:port``.
     :param timeout: bound on connecting and on each reply, in seconds.
@@ -119,10 +116,13 @@ class Client:
 
         self._connect = connect
         self._logs_in = username is not None
+        self._reader = None if self._logs_in else Reader(server, timeout)
+        # When the server last answered on pylibmc's connection.
+        self._proven_at = 0.0
         self.reset()
 
     def probe(self) -> None:
-        """Prove the connection, if it is new or was idle, by a count on an absent key.
+        """Prove pylibmc's connection, if it is new or was idle, by a count on an absent key.
 
         :raises CommandFailed: the server does not answer.
         """
@@ -133,28 +133,39 @@ class Client:
             # end it: what happens to lie there can make "PLAIN" an unknown word.
             _clear_stack(_Zeros())
         try:
-            self.command("incr", PROBE_KEY, 0)
-        except CommandFailed as error:
-            if not error.answered:
-                raise
-        self.proven()
-
-    def proven(self) -> None:
-        """Note that the server answered just now."""
+            self._pylibmc.incr(PROBE_KEY, 0)
+        except pylibmc.Error as error:
+            failed = CommandFailed(self._code_of(error))
+            if not failed.answered:
+                raise failed from error
         self._proven_at = time.monotonic()
 
     def reset(self) -> None:
-        """Forget the connection, and that its server was down, so that its return is noticed."""
+        """Forget the connections, and that the server was down, so that its return is noticed."""
+        if self._reader is not None:
+            self._reader.close()
         # A new client: closing the old one's connection does not always clear what it knows.
         self._pylibmc = self._connect()
         self._handle = _handle(self._pylibmc)
         self._proven_at = 0.0
 
-    def read_many(self, keys: Sequence[bytes]) -> dict[bytes, Stored]:
-        """Return what the servers have; a key is absent only if its server said so.
+    def read_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return what the server has of different keys; one is absent only if it said so.
 
-        :raises CommandFailed: any reply was not whole.
+        :raises CommandFailed: the reply was not whole.
         """
+        if self._reader is not None:
+            return self._reader.read_many(keys)
+        return {key: stored.value for key, stored in self._read_logged_in(keys).items()}
+
+    def read(self, key: bytes) -> Stored | None:
+        """Return what the server has under a key, as :meth:`read_many` does."""
+        if self._reader is not None:
+            return self._reader.read(key)
+        return self._read_logged_in([key]).get(key)
+
+    def _read_logged_in(self, keys: Sequence[bytes]) -> dict[bytes, Stored]:
+        self.probe()
         count = len(keys)
         array = (ctypes.c_char_p * count)(*keys)
         lengths = (_size * count)(*map(len, keys))
@@ -165,11 +176,12 @@ class Client:
             key = ctypes.string_at(_result_key(result), _result_key_length(result))
             length = _result_length(result)
             value = ctypes.string_at(_result_value(result), length) if length else b""
-            found[key] = Stored(value, _result_cas(result))
+            found[key] = Stored(value, _result_flags(result), _result_cas(result))
             _result_free(result)
         error = _last_error(self._handle)
         if error not in (SUCCESS, NOT_FOUND):
             raise CommandFailed(error, reading=True)
+        self._proven_at = time.monotonic()
         return found
 
     def command(self, name: str, *arguments: Any) -> Any:
@@ -177,13 +189,21 @@ class Client:
 
         :raises CommandFailed: with libmemcached's code.
         """
+        self.probe()
         try:
-            return getattr(self._pylibmc, name)(*arguments)
+            result = getattr(self._pylibmc, name)(*arguments)
         except pylibmc.Error as error:
-            raise CommandFailed(self._code_of(error)) from error
+            failed = CommandFailed(self._code_of(error), sent=True)
+            if failed.answered:
+                self._proven_at = time.monotonic()
+            raise failed from error
+        self._proven_at = time.monotonic()
+        return result
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connections."""
+        if self._reader is not None:
+            self._reader.close()
         self._pylibmc.disconnect_all()
 
     def _code_of(self, error: pylibmc.Error) -> int:

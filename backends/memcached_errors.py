@@ -15,6 +15,8 @@ from backends.errors import (
 
 # Return codes of libmemcached 1.0, libmemcached-1.0/types/return.h
 SUCCESS: Final = 0
+CONNECTION_FAILURE: Final = 3
+READ_FAILURE: Final = 7
 CLIENT_ERROR: Final = 9
 NOT_FOUND: Final = 16
 TIMEOUT: Final = 31
@@ -38,12 +40,12 @@ class CommandFailed(Exception):
     :ivar harmless: it may be sent again all the same.
     """
 
-    def __init__(self, code: int, *, reading: bool = False) -> None:
+    def __init__(self, code: int, *, reading: bool = False, sent: bool = False) -> None:
         super().__init__(f"libmemcached error {code}")
         self.code = code
         # A server refuses no read: there, every error is a reply that was not whole.
         self.answered = code in _ANSWERED and not reading
-        self.sent = False
+        self.sent = sent and code not in NEVER_SENT
         self.harmless = False
 
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from backends.memcached_errors import NEVER_SENT, CommandFailed
+from backends.memcached_errors import CommandFailed
 from backends.pool import Pool
 
 if TYPE_CHECKING:
@@ -95,26 +95,19 @@ class Member:
         again = True
         reached = False
         while True:
-            sent = False
             try:
-                client.probe()
-                sent = True
-                result = command(client)
+                return command(client)
             except CommandFailed as error:
                 if error.answered:
-                    client.proven()
                     raise
                 client.reset()
-                reached |= sent and error.code not in NEVER_SENT
+                reached |= error.sent
                 error.sent = reached
                 error.harmless = repeatable or not reached
                 in_time = time.monotonic() - started < self._timeout / 2
                 if not (again and error.harmless and in_time):
                     raise
                 again = False
-            else:
-                client.proven()
-                return result
 
     def close(self) -> None:
         """Close the connections that are idle."""

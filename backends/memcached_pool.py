@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from backends.base import Found
+from backends.base import MISSING, Found, Missing
 from backends.errors import Failed
 from backends.memcached_errors import (
     AUTHENTICATION,
@@ -24,16 +24,25 @@ from backends.memcached_member import Member
 from backends.memcached_ring import Ring
 
 if TYPE_CHECKING:
-    from backends.memcached_client import Client, Stored
+    from backends.memcached_client import Client
 
 T = TypeVar("T")
 
 
 class Token(NamedTuple):
-    """What a value is known by: its unique number, on the server that it was read from."""
+    """What a value is known by: its unique number, on the server that it was read from.
+
+    The value's flags come with it. They belong to the value, so a new one has none of them.
+    """
 
     member: Member
     cas: int
+    value: bytes = b""
+    flags: int = 0
+
+    def flags_of(self, value: bytes) -> int:
+        """Return the flags to store a value with in place of the one that was read."""
+        return self.flags if value == self.value else 0
 
 
 class Members:
@@ -85,26 +94,43 @@ class Members:
                     raise failure(error.code, member.place, sent=False) from error
                 failed = self._lost(member, error, sent=error.sent)
 
-    def read(self, keys: Sequence[bytes]) -> dict[bytes, Found]:
+    def read_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return what the servers have; a key is absent only if its server said so.
 
         :raises Failed: a key's server gave no answer, and no other could take its place.
         """
-        found: dict[bytes, Found] = {}
+        found: dict[bytes, bytes] = {}
         failed: Failed | None = None
         while keys:
             unread: list[bytes] = []
             for member, names in self._by_member(keys, failed).items():
                 try:
-                    values = member.run(_reading(names), repeatable=True)
+                    found.update(member.run(_reading(names), repeatable=True))
                 except CommandFailed as error:
                     failed = self._lost(member, error, sent=False)
                     unread += names
-                else:
-                    for key, (value, cas) in values.items():
-                        found[key] = Found(value, Token(member, cas))
             keys = unread
         return found
+
+    def read(self, key: bytes) -> Found | Missing:
+        """Return what a key's server has, with its token; absent only if that said so.
+
+        :raises Failed: the server gave no answer, and no other could take its place.
+        """
+
+        def read_from(member: Member) -> Found | Missing:
+            stored = member.run(lambda client: client.read(key), repeatable=True)
+            if stored is None:
+                return MISSING
+            return Found(stored.value, Token(member, stored.cas, stored.value, stored.flags))
+
+        failed: Failed | None = None
+        while True:
+            member = self._member(key, failed)
+            try:
+                return read_from(member)
+            except CommandFailed as error:
+                failed = self._lost(member, error, sent=False)
 
     def run_on_each(self, command: Callable[[Client], object]) -> list[Failed]:
         """Run a command, which may be run twice, on every server, also on those left out.
@@ -174,5 +200,5 @@ class Members:
         return failed
 
 
-def _reading(keys: Sequence[bytes]) -> Callable[[Client], dict[bytes, Stored]]:
+def _reading(keys: Sequence[bytes]) -> Callable[[Client], dict[bytes, bytes]]:
     return lambda client: client.read_many(keys)

@@ -373,6 +373,27 @@ def test_no_foreign_flag_changes_what_the_bytes_are(
     assert memcached_backend.get("foreign") == b"\x00not what the flag says"
 
 
+@pytest.mark.parametrize("kind", ["plain", "sasl"])
+def test_a_new_lifetime_leaves_the_flags_of_another_program_and_a_new_value_does_not(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    server = request.getfixturevalue("sasl_server" if kind == "sasl" else "memcached_server")
+    user = {"username": SASL_USER, "password": SASL_PASSWORD} if kind == "sasl" else {}
+    backend = connect(server, **user)
+    server.plant("marked", b"zzz", flags=16)
+    found = backend.get_with_token("marked")
+    assert found is not MISSING
+    assert backend.compare_and_set("marked", found.value, found.token, 60) is True
+    assert server.say(b"get marked\r\n") == b"VALUE marked 16 3\r\nzzz\r\nEND\r\n"
+    assert backend.touch("marked", 90) is True
+    assert server.say(b"get marked\r\n") == b"VALUE marked 16 3\r\nzzz\r\nEND\r\n"
+    found = backend.get_with_token("marked")
+    assert found is not MISSING
+    assert backend.compare_and_set("marked", b"new", found.token, 60) is True
+    assert server.say(b"get marked\r\n") == b"VALUE marked 0 3\r\nnew\r\nEND\r\n"
+    backend.close()
+
+
 BOMB_READER = """
 import resource, sys
 from backends.memcached import MemcachedBackend

@@ -34,7 +34,8 @@ class Line:
     def spoiled(
         self, mode: str, size: int = 0, seconds: float = 0.0, skip: int = 0
     ) -> Iterator[None]:
-        """Prove the connection, so that the next command (after ``skip``) is what is spoiled."""
+        """Prove the connections, so that the next command (after ``skip``) is what is spoiled."""
+        self.backend.set("proof", b"proof", None)
         assert self.backend.get("proof") == b"proof"
         self._proxy.skip = skip
         self._proxy.size, self._proxy.seconds, self._proxy.mode = size, seconds, mode
@@ -61,15 +62,17 @@ def line(memcached_server: Memcached) -> Iterator[Line]:
 
 @pytest.mark.parametrize("mode", ["cut", "hold"])
 @pytest.mark.parametrize(("key", "expected"), [("hit", b"the value"), ("absent", MISSING)])
+@pytest.mark.parametrize("command", ["get", "gets"])
 def test_a_reply_that_ends_early_at_any_byte_is_an_error(
-    line: Line, mode: str, key: str, expected: object
+    line: Line, mode: str, command: str, key: str, expected: object
 ) -> None:
     line.backend.set("hit", b"the value", None)
-    whole = len(line.server.say(b"gets %s\r\n" % key.encode()))
-    sizes = range(whole) if mode == "cut" else range(0, whole, 4)
+    whole = len(line.server.say(b"%s %s\r\n" % (command.encode(), key.encode())))
+    read = line.backend.get if command == "get" else line.backend.get_with_token
+    sizes = range(whole) if mode == "cut" else range(0, whole, 8)
     for size in sizes:
         with line.spoiled(mode, size), pytest.raises(Unavailable):
-            line.backend.get(key)
+            read(key)
         assert line.backend.get(key) == expected
         assert line.backend.get("proof") == b"proof"
 
@@ -213,6 +216,7 @@ def test_a_refusal_costs_no_connection(kind: str, request: pytest.FixtureRequest
     user = {"username": SASL_USER, "password": SASL_PASSWORD} if kind == "sasl" else {}
     backend = connect(server, **user)
     backend.set("text", b"no number", None)
+    assert backend.get("text") == b"no number"
     before = connections(server) if kind == "plain" else 0
     for _ in range(5):
         with pytest.raises(NotAnInteger):
