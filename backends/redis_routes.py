@@ -22,6 +22,8 @@ from backends.redis_options import Address, Target
 # How long what the sentinels said is taken for true, in seconds. A master that was cut off
 # and comes back is not written to for longer than this after they have chosen another.
 SENTINEL_SECONDS: Final = 1.0
+# How long they are let alone when none answered: each that hangs costs the whole time limit.
+SILENCE_SECONDS: Final = 10.0
 
 
 class Command(NamedTuple):
@@ -162,20 +164,32 @@ class SentinelRoute(Route):
         self._asked_at = -SENTINEL_SECONDS
 
     def _find(self) -> Shard | Broken:
-        if self._master is not None and time.monotonic() - self._asked_at < SENTINEL_SECONDS:
-            return self._master
-        with self._lock:
-            if self._master is None or time.monotonic() - self._asked_at >= SENTINEL_SECONDS:
-                address = self._ask()
-                self._asked_at = time.monotonic()
-                if isinstance(address, Broken):
-                    # While no sentinel answers, the last known master is the best guess.
-                    return self._master or address
-                if self._master is None or self._master.address != address:
-                    if self._master is not None:
-                        self._master.server.close()
-                    self._master = Shard(0, address, Server(self._target, address))
-            return self._master
+        known = self._master
+        if known is not None and time.monotonic() - self._asked_at < SENTINEL_SECONDS:
+            return known
+        # While one thread asks, the others go by what is known.
+        if not self._lock.acquire(blocking=known is None) and known is not None:
+            return known
+        try:
+            return self._look()
+        finally:
+            self._lock.release()
+
+    def _look(self) -> Shard | Broken:
+        known = self._master
+        if known is not None and time.monotonic() - self._asked_at < SENTINEL_SECONDS:
+            return known
+        address = self._ask()
+        self._asked_at = time.monotonic()
+        if isinstance(address, Broken):
+            self._asked_at += SILENCE_SECONDS - SENTINEL_SECONDS
+            # While no sentinel answers, the last known master is the best guess.
+            return known or address
+        if known is None or known.address != address:
+            if known is not None:
+                known.server.close()
+            known = self._master = Shard(0, address, Server(self._target, address))
+        return known
 
     def _ask(self) -> Address | Broken:
         """Return what the first sentinel says that knows the master; ask it first next time."""

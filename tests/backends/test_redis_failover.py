@@ -157,6 +157,25 @@ def test_a_sentinel_and_its_master_can_have_a_password_each() -> None:
             backend.close()
 
 
+def test_while_all_sentinels_hang_the_master_is_used_and_they_are_waited_for_once() -> None:
+    with sentinel_group() as group:
+        backend = connect_redis(group, REDIS_TIMEOUT_MS="200")
+        backend.set("k", b"1", None)
+        for sentinel in group.sentinels:
+            sentinel.pause()
+        time.sleep(1.1)
+        waits = []
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
+            started = time.monotonic()
+            assert backend.get("k") == b"1"
+            waits.append(time.monotonic() - started)
+            time.sleep(0.02)
+        assert max(waits) > 0.2
+        assert len([wait for wait in waits if wait > 0.15]) == 1
+        backend.close()
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """A cluster whose slots the tests of this module move."""
