@@ -136,6 +136,8 @@ class SentinelRoute(Route):
         self._lock = threading.Lock()
         self._master: Shard | None = None
         self._asked_at = -SENTINEL_SECONDS
+        # Whether the known master failed since the sentinels were asked.
+        self._doubtful = False
 
     def shards(self) -> list[Shard]:
         master = self._find()
@@ -161,14 +163,16 @@ class SentinelRoute(Route):
         ]
 
     def learn(self) -> None:
+        self._doubtful = True
         self._asked_at = -SENTINEL_SECONDS
 
     def _find(self) -> Shard | Broken:
         known = self._master
         if known is not None and time.monotonic() - self._asked_at < SENTINEL_SECONDS:
             return known
-        # While one thread asks, the others go by what is known.
-        if not self._lock.acquire(blocking=known is None) and known is not None:
+        # While one thread asks, the others go by what is known, unless that has just failed.
+        wait = known is None or self._doubtful
+        if not self._lock.acquire(blocking=wait) and known is not None:
             return known
         try:
             return self._look()
@@ -179,6 +183,7 @@ class SentinelRoute(Route):
         known = self._master
         if known is not None and time.monotonic() - self._asked_at < SENTINEL_SECONDS:
             return known
+        self._doubtful = False
         address = self._ask()
         self._asked_at = time.monotonic()
         if isinstance(address, Broken):
