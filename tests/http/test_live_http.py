@@ -163,7 +163,7 @@ def test_ten_thousand_idle_connections_hold_up_nobody(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count + 500), hard))
     try:
         with service(tmp_path, WEB_CONCURRENCY="1") as live, contextlib.ExitStack() as stack:
-            (worker,) = live.workers()
+            (worker,) = eventually(live.workers)
             before = memory(worker)
             for _ in range(count):
                 stack.enter_context(socket.create_connection(("127.0.0.1", live.port), 10))

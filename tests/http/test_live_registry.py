@@ -193,6 +193,9 @@ def test_without_the_database_the_caches_go_on(tmp_path: Path) -> None:
         make(live, "kept", "cache_local")
         number, key = make_key(live, rules=[{"service": "kept", "verbs": ["GET"]}])
         everywhere([live], lambda live: status(live, "/kept/k", key) == 404)
+        # A worker that starts late may not have been asked yet, and learns within a second.
+        eventually(lambda: live.log.read_text().count("Started server process") == 2)
+        time.sleep(1)
         server.stop()
         time.sleep(1)
         started = time.monotonic()
