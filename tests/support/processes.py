@@ -230,6 +230,9 @@ class Service:
             wait_for_port(self.port, self.process)
         except RuntimeError as error:
             raise RuntimeError(self.log.read_text()) from error
+        # The port is open before the workers are there.
+        wanted = int(self.environ.get("WEB_CONCURRENCY") or len(os.sched_getaffinity(0)))
+        eventually(lambda: len(self.workers()) >= wanted, 20)
 
     def workers(self) -> list[int]:
         """Return the process ids of the workers."""
