@@ -45,14 +45,17 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
         yield live
 
 
-@pytest.fixture(scope="module")
-def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
-    """The service with time limits of half a second, and of one between requests."""
+@pytest.fixture
+def impatient(tmp_path: Path) -> Iterator[Inside]:
+    """The service with time limits of half a second, and of one between requests.
+
+    For one test alone: every other service of this process has these limits meanwhile.
+    """
     with pytest.MonkeyPatch.context() as patch:
         for name in ("HEAD_SECONDS", "STALL_SECONDS", "LINGER_SECONDS"):
             patch.setattr(connection, name, 0.5)
         patch.setattr(connection, "SWEEP_SECONDS", 0.1)
-        with in_this_process(tmp_path_factory.mktemp("impatient"), keep_alive=1) as live:
+        with in_this_process(tmp_path, keep_alive=1) as live:
             yield live
 
 

@@ -342,13 +342,13 @@ def test_a_secret_is_kept_but_never_shown(
     answers = [
         api.call("POST", SERVICES, body={"name": "s", "type": "cache_memcached", "config": config})
     ]
-    assert api.call("GET", "/api/v2/s/k").status == 404
+    assert api.call("GET", "/api/v2/s/never-stored").status == 404
     for body in ({"config": {"password": MASK}}, {"label": "x"}, {"config": {"timeout_ms": 999}}):
         answers.append(api.call("PATCH", f"{SERVICES}/s", body=body))
         assert answers[-1].json["config"]["password"] == MASK
-        assert api.call("GET", "/api/v2/s/k").status == 404
+        assert api.call("GET", "/api/v2/s/never-stored").status == 404
     answers.append(api.call("PUT", f"{SERVICES}/s", body={"config": {**config, "password": MASK}}))
-    assert api.call("GET", "/api/v2/s/k").status == 404
+    assert api.call("GET", "/api/v2/s/never-stored").status == 404
     answers.append(api.call("GET", SERVICES))
     answers.append(api.call("POST", f"{SERVICES}/s/test"))
     assert answers[-1].json["success"] is True
@@ -366,7 +366,7 @@ def test_a_secret_is_kept_but_never_shown(
     for path in tmp_path.rglob("*"):
         assert path.is_dir() or SASL_PASSWORD.encode() not in path.read_bytes()
     again = open_api(tmp_path)
-    assert again.call("GET", "/api/v2/s/k").status == 404
+    assert again.call("GET", "/api/v2/s/never-stored").status == 404
     again.close()
 
 
