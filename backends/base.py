@@ -72,7 +72,7 @@ class Backend(ABC):
     :ivar capabilities: the flags that are on. A method whose flag is off raises
         :class:`~backends.errors.Unsupported`.
     :ivar limits: the numbers; checked by :meth:`check_key` before the backend is asked.
-        The class has those flags and numbers that hold for every object of it.
+        The class has those flags and numbers that hold for an object of default settings.
     :ivar prefix: text before every key of this object, so that several can share a store.
     """
 
@@ -189,6 +189,10 @@ class Backend(ABC):
     def touch(self, key: str, ttl: float | None) -> bool:
         """Give a new lifetime and leave the value; return whether the key is there. ``TOUCH``."""
         raise self._unsupported(Capability.TOUCH)
+
+    def remaining_ttl(self, key: str) -> float | Missing | None:
+        """Return how many seconds a value has left, about; ``None``: no end. ``REMAINING_TTL``."""
+        raise self._unsupported(Capability.REMAINING_TTL)
 
     def increment(self, key: str, delta: int) -> int | Missing:
         """Add ``delta`` (negative too) to a stored number and leave its lifetime. ``INCREMENT``.

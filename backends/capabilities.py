@@ -22,6 +22,8 @@ class Capability(enum.Enum):
     COMPARE_AND_SET = "make a write depend on the stored value"
     # Can it change a lifetime and leave the value?
     TOUCH = "change the lifetime of a stored value"
+    # Can it say how long a value has left?
+    REMAINING_TTL = "say how long a value will live"
     # Can it read and delete in one step, so that only one reader gets the value?
     GET_AND_DELETE = "read and delete in one step"
     # Can it delete every key of one service and leave the neighbours' keys?

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
+import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -128,6 +129,13 @@ class FileBackend(Backend):
         """Return the value, which is its own token: what matters is what is stored."""
         value = self.get(key)
         return MISSING if value is MISSING else Found(value, value)
+
+    def remaining_ttl(self, key: str) -> float | Missing | None:
+        stored = self._stored(key)
+        left = self._database.read(lambda sqlite: self._entries.remaining_ttl(sqlite, stored))
+        if left is None:
+            return MISSING
+        return None if left == math.inf else left
 
     # Writing
 

@@ -71,6 +71,14 @@ class Entries:
             for key, value, checksum, used in rows:
                 yield key, self._checked(key, value, checksum, used)
 
+    def remaining_ttl(self, sqlite: sqlite3.Connection, key: bytes) -> float | None:
+        """Return the seconds that a key has left, infinity for ever, if it is there."""
+        now = self._clock()
+        row = sqlite.execute(
+            "SELECT expires FROM entries WHERE key = ? AND expires > ?", (key, now)
+        ).fetchone()
+        return None if row is None else row[0] - now
+
     def list_keys(
         self, sqlite: sqlite3.Connection, prefix: bytes, limit: int, after: bytes | None
     ) -> list[bytes]:

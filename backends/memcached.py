@@ -114,6 +114,8 @@ class MemcachedBackend(Backend):
         addresses = [server.address(port) for server in servers]
         timeout = timeout_ms / 1000
         self._binary = username is not None
+        if self._binary:
+            self.capabilities -= {Capability.REMAINING_TTL}
         self._check_options(addresses, password)
 
         def connect(address: str) -> Client:
@@ -158,6 +160,25 @@ class MemcachedBackend(Backend):
 
     def get_with_token(self, key: str) -> Found | Missing:
         return self._members.read(self._stored(key))
+
+    def remaining_ttl(self, key: str) -> float | Missing | None:
+        """Return it in whole seconds, as the server counts.
+
+        No command of the binary protocol says it, and so none where a login is needed.
+        """
+        if self._binary:
+            raise self._unsupported(Capability.REMAINING_TTL)
+        stored = self._stored(key)
+        try:
+            return self._members.run(
+                stored, lambda client: client.remaining_ttl(stored), repeatable=True
+            )
+        except CommandFailed as error:
+            if error.code != CLIENT_ERROR:
+                return MISSING
+            raise Unsupported(
+                self.label, Capability.REMAINING_TTL, "the server is older than 1.6"
+            ) from error
 
     # Writing
 

@@ -31,6 +31,7 @@ import _pylibmc
 import pylibmc
 
 from backends.memcached_errors import NOT_FOUND, SUCCESS, CommandFailed
+from backends.memcached_meta import remaining_ttl
 from backends.memcached_reader import Reader, Stored
 
 # A server closes a connection that was idle for a second or more, never sooner.
@@ -163,6 +164,15 @@ class Client:
         if self._reader is not None:
             return self._reader.read(key)
         return self._read_logged_in([key]).get(key)
+
+    def remaining_ttl(self, key: bytes) -> int | None:
+        """Return the seconds that a value has left; ``None`` for ever.
+
+        :raises CommandFailed: the server has no such key, or does not know the command; or
+            the reply was not whole.
+        """
+        assert self._reader is not None
+        return self._reader.ask(lambda connection: remaining_ttl(connection, key))
 
     def _read_logged_in(self, keys: Sequence[bytes]) -> dict[bytes, Stored]:
         self.probe()

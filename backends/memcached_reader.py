@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, TypeVar
 
 from backends.memcached_errors import CONNECTION_FAILURE, READ_FAILURE, TIMEOUT, CommandFailed
+
+T = TypeVar("T")
 
 # More than a key of 250 bytes and three numbers.
 _LONGEST_LINE: Final = 512
@@ -70,13 +72,28 @@ class Reader:
 
     def _ask(self, command: bytes, keys: Sequence[bytes]) -> list[tuple[list[bytes], bytes]]:
         """Return the header, in its parts, and the value of each key that is there."""
+
+        def exchange(connection: socket.socket) -> list[tuple[list[bytes], bytes]]:
+            connection.sendall(b"%s %s\r\n" % (command, b" ".join(keys)))
+            return _reply(connection, set(keys), 5 if command == b"gets" else 4)
+
+        return self.ask(exchange)
+
+    def ask(self, exchange: Callable[[socket.socket], T]) -> T:
+        """Return what an exchange over the connection returns.
+
+        :param exchange: it raises ``ValueError`` for what is no reply to what it asked.
+        :raises CommandFailed: the reply was not whole, and the connection is closed; or what
+            the exchange makes of it.
+        """
         try:
             connection = self._socket or self._connect()
         except OSError as error:
             raise _failed(error, CONNECTION_FAILURE) from error
         try:
-            connection.sendall(b"%s %s\r\n" % (command, b" ".join(keys)))
-            return _reply(connection, set(keys), 5 if command == b"gets" else 4)
+            return exchange(connection)
+        except CommandFailed:
+            raise
         except (OSError, ValueError) as error:
             self.close()
             raise _failed(error, READ_FAILURE) from error

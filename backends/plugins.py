@@ -23,6 +23,7 @@ METHODS: Final[Mapping[Capability, tuple[str, ...]]] = {
     Capability.INCREMENT: ("increment",),
     Capability.COMPARE_AND_SET: ("get_with_token", "compare_and_set", "compare_and_delete"),
     Capability.TOUCH: ("touch",),
+    Capability.REMAINING_TTL: ("remaining_ttl",),
     Capability.GET_AND_DELETE: ("get_and_delete",),
 }
 _NAMES: Final = ("driver", "label", "service_name", "service_type")

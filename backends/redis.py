@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 LONGEST: Final = 512 * 1024 * 1024
 # Redis adds a lifetime in milliseconds to the time of day, in 64 bits with a sign.
 LONGEST_LIFETIME: Final = 2**62
+# What PTTL says besides milliseconds.
+_NO_SUCH_KEY: Final = -2
+_NO_LIFETIME: Final = -1
 
 
 class RedisBackend(Backend):
@@ -125,6 +128,12 @@ class RedisBackend(Backend):
     def get_with_token(self, key: str) -> Found | Missing:
         value = self.get(key)
         return MISSING if value is MISSING else Found(value, value)
+
+    def remaining_ttl(self, key: str) -> float | Missing | None:
+        left = self._client.remaining_ms(self._stored(key))
+        if left == _NO_SUCH_KEY:
+            return MISSING
+        return None if left == _NO_LIFETIME else left / 1000
 
     # Writing
 

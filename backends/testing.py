@@ -77,6 +77,7 @@ NO_INTEGERS: Final = (
 CALLS: Final[dict[Capability, tuple[Callable[[Backend], object], ...]]] = {
     Capability.LIST_KEYS: (lambda backend: backend.list_keys("", 10, None),),
     Capability.INCREMENT: (lambda backend: backend.increment("key", 1),),
+    Capability.REMAINING_TTL: (lambda backend: backend.remaining_ttl("key"),),
     Capability.TOUCH: (lambda backend: backend.touch("key", None),),
     Capability.GET_AND_DELETE: (lambda backend: backend.get_and_delete("key"),),
     Capability.COMPARE_AND_SET: (
@@ -302,6 +303,31 @@ class BackendConformance:
             backend.set("key", value, None)
             assert backend.touch("key", 60) is True
             assert backend.get("key") == value
+
+    @_needs(Capability.REMAINING_TTL)
+    def test_a_value_says_how_long_it_has_left(self, backend: Backend) -> None:
+        assert backend.remaining_ttl("key") is MISSING
+        for ttl in (None, 1000, 31 * DAYS):
+            started = time.monotonic()
+            keys = _write_all(backend, ttl)
+            found = [backend.remaining_ttl(key) for key in keys]
+            passed = time.monotonic() - started
+            assert backend.delete_many(keys) == [True] * len(keys)
+            for left in found:
+                if ttl is None:
+                    assert left is None
+                    continue
+                assert isinstance(left, float | int)
+                # Some count in whole seconds, by a clock of their own.
+                assert ttl - passed - 5 < left < ttl + 5
+        backend.set("key", b"value", 0)
+        assert backend.remaining_ttl("key") is MISSING
+        if Capability.INCREMENT in backend.capabilities:
+            backend.set("counted", b"1", 1000)
+            assert backend.increment("counted", 1) == 2
+            left = backend.remaining_ttl("counted")
+            assert isinstance(left, float | int)
+            assert 0 < left < 1005
 
     @_needs(Capability.COMPARE_AND_SET)
     def test_a_write_with_a_token_needs_the_value_that_was_read(self, backend: Backend) -> None:

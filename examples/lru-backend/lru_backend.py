@@ -87,6 +87,12 @@ class LruBackend(Backend):
         entry = self._change(key, lambda entry: entry and Entry(entry.value, _end(ttl)))
         return entry is not None
 
+    def remaining_ttl(self, key: str) -> float | Missing | None:
+        entry = self._change(key, lambda entry: entry)
+        if entry is None:
+            return MISSING
+        return None if entry.expires == math.inf else entry.expires - time.monotonic()
+
     def increment(self, key: str, delta: int) -> int | Missing:
         def count(entry: Entry) -> Entry:
             return Entry(b"%d" % count_from(entry.value, delta, self.limits), entry.expires)

@@ -19,7 +19,7 @@ PASSWORD = "s3cr-3t-of-the-test"
 USER = "cacheapi"
 # All that the backend ever sends; the documentation gives the same list.
 COMMANDS = (
-    *("mget", "set", "getdel", "unlink", "exists", "scan", "evalsha", "eval"),
+    *("mget", "set", "getdel", "unlink", "exists", "pttl", "scan", "evalsha", "eval"),
     # What the scripts use.
     *("get", "del", "incrby", "pexpire", "persist"),
 )

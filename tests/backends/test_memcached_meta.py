@@ -1,0 +1,80 @@
+"""Replies of meta commands: which are taken, and which are none."""
+
+from __future__ import annotations
+
+import pytest
+
+from backends.capabilities import Capability
+from backends.errors import Unavailable, Unsupported
+from backends.memcached import MemcachedBackend
+from backends.memcached_errors import NOT_FOUND, READ_FAILURE, CommandFailed
+from backends.memcached_meta import remaining_ttl
+from backends.memcached_options import parse_servers
+from backends.memcached_reader import Reader
+from tests.backends.test_memcached_reader import answering
+from tests.conftest import connect
+from tests.support.processes import SASL_PASSWORD, SASL_USER, Memcached, free_port
+
+
+def on_port(port: int) -> MemcachedBackend:
+    return MemcachedBackend(servers=parse_servers("127.0.0.1"), port=port)
+
+
+def ask(reader: Reader) -> int | None:
+    return reader.ask(lambda connection: remaining_ttl(connection, b"a"))
+
+
+@pytest.mark.parametrize(
+    ("reply", "seconds"),
+    [(b"HD t0\r\n", 0), (b"HD t3600\r\n", 3600), (b"HD t-1\r\n", None), (b"HD t5 W Z\r\n", 5)],
+)
+def test_seconds_are_taken_however_they_are_cut(reply: bytes, seconds: int | None) -> None:
+    for size in (1, 3, len(reply)):
+        parts = [reply[start : start + size] for start in range(0, len(reply), size)]
+        with answering(*parts) as reader:
+            assert ask(reader) == seconds
+
+
+@pytest.mark.parametrize("reply", [b"EN\r\n", b"NF\r\n"])
+def test_a_miss_is_what_the_server_says(reply: bytes) -> None:
+    with answering(reply) as reader, pytest.raises(CommandFailed) as refusal:
+        ask(reader)
+    assert refusal.value.code == NOT_FOUND
+    assert refusal.value.answered
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        *(b"HD\r\n", b"HD t\r\n", b"HD tx\r\n", b"HD t-2\r\n", b"VA 1 t1\r\n", b"\r\n"),
+        *(b"SERVER_ERROR out of memory\r\n", b"x" * 5000),
+    ],
+)
+def test_anything_else_is_a_failure(reply: bytes) -> None:
+    with answering(reply) as reader, pytest.raises(CommandFailed) as refusal:
+        ask(reader)
+    assert refusal.value.code == READ_FAILURE
+    assert not refusal.value.answered
+
+
+def test_a_server_without_these_commands_lacks_the_ability() -> None:
+    with answering(b"ERROR\r\n") as reader:
+        backend = on_port(reader._address[1])
+        with pytest.raises(Unsupported, match=r"older than 1\.6") as refusal:
+            backend.remaining_ttl("a")
+        backend.close()
+    assert refusal.value.capability is Capability.REMAINING_TTL
+
+
+def test_a_dead_server_is_no_miss() -> None:
+    with pytest.raises(Unavailable):
+        on_port(free_port()).remaining_ttl("a")
+
+
+def test_with_a_login_the_ability_is_off(sasl_server: Memcached) -> None:
+    backend = connect(sasl_server, username=SASL_USER, password=SASL_PASSWORD)
+    assert Capability.REMAINING_TTL not in backend.capabilities
+    assert Capability.REMAINING_TTL in MemcachedBackend.capabilities
+    with pytest.raises(Unsupported):
+        backend.remaining_ttl("a")
+    backend.close()
