@@ -37,6 +37,7 @@ from tests.support.processes import (
     sasl_memcached,
 )
 from tests.support.proxy import Proxy, proxy
+from tests.support.timing import Stopwatch
 
 KEYS = [f"key:{number}" for number in range(300)]
 
@@ -182,9 +183,9 @@ def test_a_server_that_fails_costs_its_share_of_misses_and_no_failed_call(
         lambda: backend.get_many(KEYS),
     ]
     for limit, call in zip([0.6, 0.24, 0.24], calls, strict=True):
-        began = time.monotonic()
+        taken = Stopwatch()
         call()
-        assert time.monotonic() - began < limit
+        assert taken() < limit
     fill(backend)
     assert missing(backend) == 0
 
@@ -376,10 +377,10 @@ def test_when_its_time_is_over_one_caller_tries_the_server(
         trial = threading.Thread(target=backend.get, args=(own[0],))
         trial.start()
         time.sleep(0.1)
-        began = time.monotonic()
+        taken = Stopwatch()
         for key in own[1:20]:
             backend.get(key)
-        assert time.monotonic() - began < 0.3
+        assert taken() < 0.3
         trial.join()
     servers[0].resume()
     pool_clock.advance(OUT_SECONDS - 0.1)
@@ -430,9 +431,9 @@ def test_services_with_one_persistent_id_know_together_who_is_out(
     (key, *_) = keys_of(one, servers, servers[0])
     servers[0].pause()
     one.get(key)
-    began = time.monotonic()
+    taken = Stopwatch()
     assert two.get(key) is MISSING
-    assert time.monotonic() - began < 0.5
+    assert taken() < 0.5
     one.close()
 
 

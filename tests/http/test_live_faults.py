@@ -23,6 +23,7 @@ from tests.support.processes import (
     memcached,
     service,
 )
+from tests.support.timing import Stopwatch
 
 OPERATIONS = [
     ("GET", f"{CACHE}/key", None),
@@ -140,9 +141,9 @@ def test_a_hung_server_is_an_error_within_a_second(tmp_path: Path) -> None:
         assert client.store("key", 1).status == 201
         server.pause()
         for method, path, body in [*OPERATIONS[:4], ("GET", f"{CACHE}/absent", None)]:
-            started = time.monotonic()
+            taken = Stopwatch()
             answer = client.call(method, path, body)
-            assert time.monotonic() - started < 1
+            assert taken() < 1
             assert answer.status == 500
             assert int(answer.headers["Retry-After"]) >= 1
         server.resume()
@@ -287,11 +288,11 @@ def test_a_locked_file_is_read_and_writing_is_an_error(file_service: Service) ->
             ("PATCH", f"{CACHE}/key", {"ttl": 1}),
             ("DELETE", f"{CACHE}/key", None),
         ]:
-            started = time.monotonic()
+            taken = Stopwatch()
             answer = client.call(method, path, body)
             assert answer.status == 500
             assert int(answer.headers["Retry-After"]) >= 1
-            assert time.monotonic() - started < 3
+            assert taken() < 3
             assert client.get("key").json["value"] == "stored"
         assert client.get("absent").status == 404
         other.execute("ROLLBACK")

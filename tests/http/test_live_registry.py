@@ -21,6 +21,7 @@ from tests.support.processes import (
     eventually,
     service,
 )
+from tests.support.timing import Stopwatch
 
 SERVICES = "/api/v2/system/service"
 KEYS = "/api/v2/system/api_key"
@@ -121,17 +122,21 @@ def test_a_key_goes_round_and_its_end_too(pair: list[Service], query: str) -> No
 
 
 def test_a_rate_limit_holds_over_workers(pair: list[Service]) -> None:
-    rate = {"requests": 30, "seconds": 86400}
+    rate = {"requests": 400, "seconds": 86400}
     rules = [{"service": "*", "verbs": ["GET"]}]
     _, key = make_key(pair[0], rules=rules, rate_limit=rate)
-    # Each of these counts.
+    # Each of these counts, by whichever worker; there are enough for a slow machine.
     everywhere(pair[:1], lambda live: status(live, "/cache/k", key) == 404)
-    time.sleep(1)
-    found = [status(pair[0], "/cache/k", key) for _ in range(30)]
-    # Of the 30, at least 8 were made before.
-    assert found == sorted(found)
-    assert 0 < found.count(404) <= 22
-    assert set(found) == {404, 429}
+    left = 400
+    while left:
+        answer = call(pair[0].port, "GET", "/api/v2/cache/k", key=key)
+        assert answer.status == 404
+        remaining = int(answer.headers["RateLimit-Remaining"])
+        assert remaining == left - 1 or left == 400
+        left = remaining
+    for _ in range(16):
+        answer = call(pair[0].port, "GET", "/api/v2/cache/k", key=key)
+        assert (answer.status, answer.headers["RateLimit-Remaining"]) == (429, "0")
 
 
 def test_a_secret_works_on_every_machine(pair: list[Service], sasl_server: Memcached) -> None:
@@ -198,12 +203,12 @@ def test_without_the_database_the_caches_go_on(tmp_path: Path) -> None:
         time.sleep(1)
         server.stop()
         time.sleep(1)
-        started = time.monotonic()
+        taken = Stopwatch()
         for _ in range(10):
             assert status(live, "/kept/k", key) == 404
             assert status(live, "/kept/k?x=1", key) == 404
             assert status(live, "/cache/k") == 404
-        assert time.monotonic() - started < 2
+        assert taken() < 2
         assert call(live.port, "GET", SERVICES).status == 200
         for answer in (
             call(live.port, "POST", SERVICES, {"name": "new", "type": "cache_local"}),
