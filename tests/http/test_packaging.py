@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.environment import Environment, copy_source
-from tests.support.processes import REPOSITORY, free_port
+from tests.support.live import CACHE, call
+from tests.support.processes import REPOSITORY, free_port, wait_for_port
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -73,7 +74,9 @@ def test_the_distribution_works_on_its_own(installed: Environment, tmp_path: Pat
         for path in (REPOSITORY / package).rglob("*.py")
     }
     assert modules <= found
-    assert {file.split("/")[0] for file in found} == {"backends", "cacheapi"}
+    programs = {file for file in found if file.endswith("/bin/cacheapi")}
+    assert len(programs) == 1
+    assert {file.split("/")[0] for file in found - programs} == {"backends", "cacheapi"}
 
 
 def test_an_application_on_a_file_serves_from_another_directory(
@@ -83,6 +86,28 @@ def test_an_application_on_a_file_serves_from_another_directory(
     answered = installed.python(ASK_FOR_THE_PAGE, **settings)
     assert answered.stderr == ""
     assert answered.stdout.strip() == "[200, True, 200, 200, 200, 200, 200, 201, 1]"
+
+
+def test_the_program_serves_from_another_directory(installed: Environment, tmp_path: Path) -> None:
+    port = free_port()
+    settings = installed.environ(
+        CACHEAPI_DATA_DIR=str(tmp_path / "data"), PORT=str(port), WEB_CONCURRENCY="1"
+    )
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [installed.program("cacheapi"), "serve"],
+            cwd=tmp_path,
+            env=settings,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        wait_for_port(port, process)
+        key = (tmp_path / "data" / "api-key").read_text().strip()
+        assert call(port, "GET", f"{CACHE}/k", key=key).status == 404
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
 
 
 def test_memcached_without_its_driver_names_the_extra(

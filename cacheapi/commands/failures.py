@@ -1,0 +1,73 @@
+"""How a command ends: its exit codes, and one line on stderr for what is expected to fail."""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+import click
+
+from backends.errors import BackendError, Refused
+from cacheapi.registry.errors import Invalid, NotFound, ReadOnly, RegistryUnavailable
+from cacheapi.settings import SettingsError
+
+
+class Exit(enum.IntEnum):
+    """The exit codes; documented in ``docs/commands.md``."""
+
+    DONE = 0
+    # The answer is no: no such key, one that exists already, a doctor's warning.
+    NO = 1
+    # The command, or what it was given, is wrong; nothing was done.
+    USAGE = 2
+    # Settings, a cache, the database or a file are not as they must be.
+    FAILED = 3
+    INTERRUPTED = 130
+
+
+class Failure(Exception):
+    """A command cannot do its work; one line says why.
+
+    :ivar code: what it exits with.
+    """
+
+    def __init__(self, message: str, code: Exit = Exit.FAILED) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+# The first that fits. Everything else is a bug, and shows where.
+_CODES: Final[tuple[tuple[type[Exception], Exit], ...]] = (
+    (Refused, Exit.USAGE),
+    (BackendError, Exit.FAILED),
+    (SettingsError, Exit.FAILED),
+    (NotFound, Exit.NO),
+    (Invalid, Exit.USAGE),
+    (ReadOnly, Exit.USAGE),
+    (RegistryUnavailable, Exit.FAILED),
+)
+
+
+def code_of(error: Exception) -> Exit | None:
+    """Return the exit code for an error; ``None``: nobody expected it."""
+    if isinstance(error, Failure):
+        return error.code
+    if isinstance(error, click.UsageError):
+        return Exit.USAGE
+    if isinstance(error, click.ClickException):
+        return Exit.FAILED
+    if isinstance(error, OSError) and error.filename is not None:
+        return Exit.FAILED
+    return next((code for kind, code in _CODES if isinstance(error, kind)), None)
+
+
+def line_of(error: Exception) -> str:
+    """Return what an expected error says, in one line."""
+    if isinstance(error, click.UsageError):
+        path = error.ctx.command_path if error.ctx is not None else "cacheapi"
+        return f"{error.format_message()} See '{path} --help'."
+    if isinstance(error, click.ClickException):
+        return error.format_message()
+    if isinstance(error, OSError):
+        return f"{str(error.filename)!r}: {error.strerror}."
+    return " ".join(str(error).split())

@@ -1,0 +1,78 @@
+"""The program itself: its commands, and how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from cacheapi import __version__
+from cacheapi.commands import serve
+from cacheapi.commands.failures import Exit, code_of, line_of
+
+
+class Commands(click.Group):
+    """Commands that end as :mod:`~cacheapi.commands.failures` says."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        *_arguments: Any,
+        **_options: Any,
+    ) -> Any:
+        """Run a command, and exit with its code."""
+        logging.basicConfig(format="cacheapi: %(message)s", level=logging.WARNING)
+        # What a backend has to say comes as the error of the command.
+        logging.getLogger("backends").setLevel(logging.CRITICAL)
+        sys.exit(self._run(args, prog_name))
+
+    def _run(self, args: Sequence[str] | None, prog_name: str | None) -> int:
+        try:
+            code = super().main(args, prog_name or "cacheapi", standalone_mode=False)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("cacheapi: Interrupted.", err=True)
+            return Exit.INTERRUPTED
+        except BrokenPipeError:
+            # Who read the output has seen enough, as "head" does; nor is there more to flush.
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 128 + signal.SIGPIPE
+        except Exception as error:
+            expected = code_of(error)
+            if expected is None:
+                raise
+            click.echo(f"cacheapi: {line_of(error)}", err=True)
+            return expected
+        return code if isinstance(code, int) else Exit.DONE
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done; 1 the answer is no; 2 wrong use; 3 something failed; "
+    "130 interrupted.",
+)
+@click.version_option(__version__, "-V", "--version", prog_name="cacheapi")
+def cacheapi() -> None:
+    r"""Serve a cache over HTTP, look into it, find out what is wrong.
+
+    All commands read the settings that the service reads, from the environment and the file
+    .env in this directory, and work on the same caches and API keys directly: the service
+    need not run.
+
+    \b
+    Examples:
+      cacheapi serve
+      cacheapi doctor
+      cacheapi set greeting '"hello"' --ttl 60
+    """
+
+
+cacheapi.add_command(serve.serve)

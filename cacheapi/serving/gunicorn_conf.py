@@ -1,0 +1,108 @@
+"""How gunicorn serves the application: its configuration file, for the package and a checkout.
+
+``cacheapi serve`` names this file to gunicorn, and so does ``gunicorn.conf.py`` of a checkout.
+It is run at each start and each HUP, and not for import: where the service cannot start, it
+ends the process with one line.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import sys
+from typing import Any
+
+from cacheapi import SettingsError, load, open_registry
+from cacheapi.auth import HEADER, key_file
+from cacheapi.serving.lane import ACCESS
+from cacheapi.serving.refusals import install
+
+# The service's own lines look like gunicorn's.
+logging.basicConfig(
+    format="[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s", datefmt="%Y-%m-%d %H:%M:%S %z"
+)
+# Who changed services and API keys.
+logging.getLogger("cacheapi.audit").setLevel(logging.INFO)
+
+try:
+    _settings = load()
+    # Refused here, a setting stops the start with one line instead of a worker's traceback.
+    open_registry(_settings).close()
+except SettingsError as error:
+    sys.exit(f"cacheapi cannot start. {error}")
+
+_host = _settings["HOST"].strip("[]")
+bind = f"[{_host}]:{_settings['PORT']}" if ":" in _host else f"{_host}:{_settings['PORT']}"
+
+# One process a core: the work is Python's, and a thread waits only for a cache.
+workers = _settings["WEB_CONCURRENCY"] or len(os.sched_getaffinity(0))
+worker_class = "cacheapi.serving.worker.Worker"
+# For what the fast lane leaves. A waiting backend holds a thread, for 250 ms at most.
+threads = 8
+
+# On TERM and HUP, what is in flight may finish.
+graceful_timeout = 30
+# A worker that shows no sign of life for this long is replaced.
+timeout = 30
+# Longer than the pauses of a client that calls in a loop, shorter than proxies keep theirs.
+keepalive = 15
+# The heartbeat of a worker should not wait for a disk.
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
+
+# Against slow leaks in drivers; the jitter keeps workers from leaving together.
+max_requests = 20_000_000
+max_requests_jitter = 2_000_000
+
+# For gunicorn's own workers; ours has its limits in cacheapi/serving/connection.py.
+limit_request_line = 8190
+limit_request_fields = 64
+limit_request_field_size = 8190
+# The limit of bodies is CACHEAPI_MAX_BODY_MB; the application keeps it.
+
+# No header of a request may say under which path the service is mounted.
+forwarder_headers = ""
+
+# Nothing but HTTP listens.
+control_socket_disable = True
+
+# Without the query, which may have an API key.
+access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(b)s %(M)sms'
+
+
+def post_fork(_server: Any, worker: Any) -> None:
+    """Let workers of gunicorn's own answer as ours do: ``gunicorn -k gthread wsgi:app``."""
+    install(worker.log.error_log)
+
+
+def post_worker_init(worker: Any) -> None:
+    """Follow changes of services and API keys before the first request asks for them."""
+    worker.wsgi.extensions[ACCESS].watch()
+
+
+def when_ready(server: Any) -> None:
+    """Say where the service is, where its key is, and two commands to try it."""
+    # What gunicorn was told on its command line goes before the settings.
+    url, curl = str(server.LISTENERS[0]), "curl"
+    if url.startswith("unix:"):
+        curl += f" --unix-socket {shlex.quote(url.removeprefix('unix:'))}"
+        url = "http://localhost"
+    cache = f"{url}/api/v2/cache"
+    if _settings["CACHEAPI_API_KEY"]:
+        key, place = "YOUR_API_KEY", "is what CACHEAPI_API_KEY says"
+    else:
+        path = key_file(_settings).resolve()
+        key, place = f"$(cat {shlex.quote(str(path))})", f"is in {path}"
+    print(
+        f"""
+cacheapi is at {url}, its API page at {url}/api/v2/docs
+The API key {place}
+
+Store a value:
+  {curl} -X POST "{cache}" -H "{HEADER}: {key}" -H "Content-Type: application/json" \
+-d '{{"key": "greeting", "value": "hello"}}'
+Read it:
+  {curl} "{cache}/greeting" -H "{HEADER}: {key}"
+""",
+        flush=True,
+    )

@@ -1,0 +1,87 @@
+"""``cacheapi serve``, away from a checkout."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import ssl
+import subprocess
+from pathlib import Path
+
+from tests.support.certificates import Certificates
+from tests.support.live import CACHE, call
+from tests.support.processes import REPOSITORY, Service, eventually
+from tests.support.program import run, serving
+
+
+def test_it_serves_from_an_empty_directory(tmp_path: Path) -> None:
+    with serving(tmp_path, WEB_CONCURRENCY="1") as live:
+        port = live.port
+        assert call(port, "POST", CACHE, {"key": "k", "value": 1}).status == 201
+        answer = call(port, "GET", f"{CACHE}/k")
+        assert (answer.status, answer.json["value"]) == (200, 1)
+        # Our worker, with the fast lane, and the lines of the start.
+        said = live.log.read_text()
+        assert f"cacheapi is at http://127.0.0.1:{port}, its API page at" in said
+        assert "cacheapi.serving.worker.Worker" in said
+        assert Service.api_key not in said
+
+
+def test_options_of_gunicorn_go_before_the_settings(
+    tmp_path: Path, certificates: Certificates
+) -> None:
+    options = ("--certfile", str(certificates.server), "--keyfile", str(certificates.server_key))
+    with serving(tmp_path, "--", *options, WEB_CONCURRENCY="1") as live:
+        context = ssl.create_default_context(cafile=str(certificates.authority))
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", live.port, timeout=30, context=context
+        )
+        connection.request("GET", "/api/v2/", headers={"X-DreamFactory-API-Key": Service.api_key})
+        response = connection.getresponse()
+        assert response.status == 200
+        assert json.loads(response.read())["services"][0]["name"] == "cache"
+        connection.close()
+        assert f"cacheapi is at https://127.0.0.1:{live.port}" in live.log.read_text()
+
+
+def test_a_socket_is_said_with_a_command_that_reaches_it(tmp_path: Path) -> None:
+    with serving(tmp_path, "--", "--bind", f"unix:{tmp_path}/s", WEB_CONCURRENCY="1") as live:
+        (command,) = re.findall(r"^  (curl .*/greeting.*)$", live.log.read_text(), re.MULTILINE)
+        shown = subprocess.check_output(
+            ["bash", "-c", command.replace("YOUR_API_KEY", Service.api_key)], timeout=30
+        )
+        assert json.loads(shown)["error"]["message"] == "Key 'greeting' does not exist."
+
+
+def test_settings_are_read_again_on_hup(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("WEB_CONCURRENCY=1\n")
+    with serving(tmp_path) as live:
+        (tmp_path / ".env").write_text("WEB_CONCURRENCY=3\n")
+        os.kill(live.pid, signal.SIGHUP)
+        children = Path(f"/proc/{live.pid}/task/{live.pid}/children")
+        eventually(lambda: len(children.read_text().split()) == 3, 30)
+
+
+def test_a_dry_run_shows_the_command(tmp_path: Path) -> None:
+    ended = run(tmp_path, "serve", "--dry-run", "--json", "--", "--reload")
+    command = json.loads(ended.stdout)["command"]
+    configuration = REPOSITORY / "cacheapi" / "serving" / "gunicorn_conf.py"
+    assert command[1:] == [
+        *("-m", "gunicorn", "-c", str(configuration), "--reload", "cacheapi:create_app()"),
+    ]
+    assert b"cacheapi:create_app()" in run(tmp_path, "serve", "--dry-run").stdout
+    assert not (tmp_path / "data").exists()
+
+
+def test_what_it_cannot_start_with_is_one_line(tmp_path: Path) -> None:
+    for options in ((), ("--dry-run",)):
+        ended = run(tmp_path, "serve", *options, PORT="0")
+        assert ended.returncode in (1, 3)
+        (line,) = ended.stderr.decode().splitlines()
+        assert "PORT: '0' is not allowed" in line
+    ended = run(tmp_path, "serve", "--json")
+    assert (ended.returncode, ended.stdout) == (2, b"")
+    assert ended.stderr.count(b"\n") == 1
