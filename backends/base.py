@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeVar
 from backends.capabilities import Capability, Limits, Traits
 from backends.errors import BackendError, InvalidKey, NotAnInteger, Unavailable, Unsupported
 from backends.options import Option
+from backends.statistics import ServerStatistics
 
 T = TypeVar("T")
 
@@ -69,6 +70,7 @@ class Backend(ABC):
         however many the items.
     :cvar options: the settings that the constructor takes, by their ``name``.
     :cvar traits: what people choose it by.
+    :cvar stats_sections: the sections that :meth:`stats` takes.
     :ivar capabilities: the flags that are on. A method whose flag is off raises
         :class:`~backends.errors.Unsupported`.
     :ivar limits: the numbers; checked by :meth:`check_key` before the backend is asked.
@@ -83,6 +85,7 @@ class Backend(ABC):
     sets_many_at_once: ClassVar[bool] = False
     options: ClassVar[tuple[Option, ...]] = ()
     traits: ClassVar[Traits] = Traits()
+    stats_sections: ClassVar[tuple[str, ...]] = ()
     capabilities: frozenset[Capability] = frozenset()
     limits: Limits = Limits()
 
@@ -214,6 +217,17 @@ class Backend(ABC):
         :raises InvalidCursor: the cursor did not come from this method.
         """
         raise self._unsupported(Capability.LIST_KEYS)
+
+    def stats(self, section: str | None = None) -> list[ServerStatistics]:
+        """Return what each server says of itself. ``STATS``.
+
+        A server that cannot be asked is one with an ``error``, and holds up nobody for longer
+        than its time limit.
+
+        :param section: one of :attr:`stats_sections`, which the raw figures are of; ``None``
+            for the general ones.
+        """
+        raise self._unsupported(Capability.STATS)
 
     def close(self) -> None:  # noqa: B027 (most backends have nothing to close)
         """Close all connections of this process. The object stays usable."""

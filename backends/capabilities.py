@@ -30,6 +30,8 @@ class Capability(enum.Enum):
     FLUSH_PREFIX = "flush one service's keys alone"
     # Do values outlive a restart of the cache?
     PERSISTENT = "keep values over a restart"
+    # Can it say how it is used: hits, misses, evictions, memory?
+    STATS = "tell statistics"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

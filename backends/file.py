@@ -18,10 +18,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, TypeVar
 
+from backends import file_statistics
 from backends.base import MISSING, Backend, Found, Item, Missing, count_from
 from backends.capabilities import Capability, Limits, Traits
 from backends.errors import (
     BackendError,
+    Failed,
     InvalidCursor,
     InvalidOption,
     ValueTooLarge,
@@ -29,6 +31,7 @@ from backends.errors import (
 from backends.file_database import PAGE_BYTES, Database
 from backends.file_entries import Entries
 from backends.options import DATA_DIR, Option, integer
+from backends.statistics import ServerStatistics
 
 T = TypeVar("T")
 
@@ -97,6 +100,7 @@ class FileBackend(Backend):
             ) from error
         self._database = Database(directory / "cache.sqlite3", max_bytes // PAGE_BYTES, timeout)
         self._entries = Entries(max_bytes // PAGE_BYTES, clock)
+        self._read_statistics = lambda sqlite: file_statistics.read(sqlite, clock(), max_bytes)
 
     # Reading
 
@@ -238,6 +242,12 @@ class FileBackend(Backend):
     def flush(self) -> None:
         prefix = self.prefix.encode()
         self._write(lambda sqlite: self._entries.flush(sqlite, prefix))
+
+    def stats(self, section: str | None = None) -> list[ServerStatistics]:
+        try:
+            return [self._database.read(self._read_statistics)]
+        except Failed as error:
+            return [ServerStatistics(file_statistics.SERVER, None, {}, str(error))]
 
     def close(self) -> None:
         self._database.close()

@@ -13,8 +13,10 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from backends import memcached_statistics
 from backends.base import MISSING, Backend, Found, Missing, count_from
 from backends.capabilities import Capability, Limits, Traits
 from backends.errors import (
@@ -30,6 +32,8 @@ from backends.memcached_member import Member
 from backends.memcached_options import OPTIONS, Server
 from backends.memcached_pool import Members
 from backends.memcached_ring import Ring, as_libmemcached, even
+from backends.memcached_statistics import SECTIONS, Login
+from backends.statistics import ServerStatistics
 
 if TYPE_CHECKING:
     from backends.memcached_client import Client
@@ -92,6 +96,8 @@ class MemcachedBackend(Backend):
         max_increment=2**31 - 1,
     )
 
+    stats_sections = SECTIONS
+
     def __init__(
         self,
         *,
@@ -121,6 +127,8 @@ class MemcachedBackend(Backend):
         def connect(address: str) -> Client:
             return Client(address, timeout, username, password)
 
+        login = None if username is None or password is None else Login(username, password)
+        self._read_statistics = partial(memcached_statistics.read, addresses, timeout, login)
         ring = _ring(servers, port, ketama_compatible)
         self._members = Members(addresses, ring, connect, timeout)
         if persistent_id is not None:
@@ -252,6 +260,9 @@ class MemcachedBackend(Backend):
                 f"{' '.join(map(str, failures))} What is stored there may be served again when "
                 "it is back; flush again then."
             ) from failures[0]
+
+    def stats(self, section: str | None = None) -> list[ServerStatistics]:
+        return self._read_statistics(section)
 
     def close(self) -> None:
         self._members.close()

@@ -25,6 +25,7 @@ METHODS: Final[Mapping[Capability, tuple[str, ...]]] = {
     Capability.TOUCH: ("touch",),
     Capability.REMAINING_TTL: ("remaining_ttl",),
     Capability.GET_AND_DELETE: ("get_and_delete",),
+    Capability.STATS: ("stats",),
 }
 _NAMES: Final = ("driver", "label", "service_name", "service_type")
 _RECORDS: Final = {"limits": Limits, "traits": Traits}

@@ -15,6 +15,7 @@ from backends.base import MISSING, Backend, Found, Item, Missing
 from backends.capabilities import Capability, Limits, Traits
 from backends.errors import BackendError, DriverMissing, InvalidOption, ValueTooLarge
 from backends.redis_options import OPTIONS, Address, Url, target
+from backends.statistics import ServerStatistics
 
 if TYPE_CHECKING:
     from backends.redis_client import Script
@@ -57,6 +58,10 @@ class RedisBackend(Backend):
     capabilities = frozenset(Capability)
     limits = Limits(max_key_bytes=LONGEST)
     sets_many_at_once = True
+    stats_sections = (
+        *("server", "clients", "memory", "persistence", "stats", "replication", "cpu"),
+        *("commandstats", "errorstats", "cluster", "keyspace"),
+    )
 
     def __init__(
         self,
@@ -218,6 +223,9 @@ class RedisBackend(Backend):
             self._client.flush_database()
         else:
             self._client.delete_all(self._stored(""))
+
+    def stats(self, section: str | None = None) -> list[ServerStatistics]:
+        return self._client.statistics(section)
 
     def close(self) -> None:
         self._client.close()

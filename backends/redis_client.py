@@ -22,6 +22,8 @@ from backends.redis_errors import Broken, failure
 from backends.redis_listing import keys_of, page
 from backends.redis_options import Target
 from backends.redis_routes import Command, Route, SentinelRoute, SingleRoute
+from backends.redis_statistics import read
+from backends.statistics import ServerStatistics
 
 # Bounds the memory that the replies of one batch take, here and on the server.
 COMMANDS_AT_ONCE: Final = 500
@@ -50,6 +52,7 @@ class Client:
 
     def __init__(self, target: Target) -> None:
         self._place = target.place
+        self._database = target.database
         self._route: Route
         if target.cluster:
             self._route = ClusterRoute(target)
@@ -154,6 +157,10 @@ class Client:
         with self._failures():
             for shard in self._route.shards():
                 shard.ask("FLUSHDB", "ASYNC")
+
+    def statistics(self, section: str | None) -> list[ServerStatistics]:
+        """Return what each master says of itself."""
+        return read(self._route, self._place, self._database, section)
 
     def close(self) -> None:
         """Close all connections that are not in use."""

@@ -36,6 +36,7 @@ import pytest
 from backends.base import MISSING, Backend, Found, Item
 from backends.capabilities import Capability
 from backends.errors import InvalidCursor, InvalidKey, NotAnInteger, Unsupported, ValueTooLarge
+from backends.statistics import Figures, ServerStatistics
 
 T = TypeVar("T")
 
@@ -80,6 +81,7 @@ CALLS: Final[dict[Capability, tuple[Callable[[Backend], object], ...]]] = {
     Capability.REMAINING_TTL: (lambda backend: backend.remaining_ttl("key"),),
     Capability.TOUCH: (lambda backend: backend.touch("key", None),),
     Capability.GET_AND_DELETE: (lambda backend: backend.get_and_delete("key"),),
+    Capability.STATS: (lambda backend: backend.stats(),),
     Capability.COMPARE_AND_SET: (
         lambda backend: backend.get_with_token("key"),
         lambda backend: backend.compare_and_set("key", b"", None, None),
@@ -460,6 +462,40 @@ class BackendConformance:
             assert other.get_many(["a", "b"]) == dict.fromkeys("ab", other.prefix.encode())
         if Capability.LIST_KEYS in backend.capabilities:
             assert [_all_keys(other, "", 9) for other in others[:-1]] == [["a", "b"]] * 4
+
+    @_needs(Capability.STATS)
+    def test_statistics_are_told_server_by_server(self, backend: Backend) -> None:
+        backend.set("key", b"value", None)
+        before = backend.stats()
+        assert {type(found) for found in before} == {ServerStatistics}
+        assert len({found.server for found in before}) == len(before) > 0
+        assert all(found.error is None and found.figures for found in before)
+        for section in backend.stats_sections:
+            of_section = backend.stats(section)
+            assert [found.server for found in of_section] == [found.server for found in before]
+            assert all(found.error is None and found.figures for found in of_section)
+        items = [found.figures.curr_items for found in before if found.figures]
+        assert None in items or sum(filter(None, items)) > 0
+
+    @_needs(Capability.STATS)
+    def test_statistics_count_each_read_once(self, backend: Backend) -> None:
+        def reads() -> list[tuple[int | None, int | None]]:
+            figures = [found.figures or Figures() for found in backend.stats()]
+            return [(each.get_hits, each.get_misses) for each in figures]
+
+        before = reads()
+        if any(None in pair for pair in before):
+            return
+        backend.set("here", b"value", None)
+        for _ in range(ROUNDS):
+            assert backend.get("here") == b"value"
+        assert backend.get("absent") is MISSING
+        assert backend.get_many(["here", "absent", "absent-too"]) == {"here": b"value"}
+        changes = [
+            ((hits or 0) - (hits_before or 0), (misses or 0) - (misses_before or 0))
+            for (hits, misses), (hits_before, misses_before) in zip(reads(), before, strict=True)
+        ]
+        assert tuple(map(sum, zip(*changes, strict=True))) == (ROUNDS + 1, 3)
 
     def test_a_closed_backend_opens_again(self, backend: Backend) -> None:
         backend.set("key", b"value", None)

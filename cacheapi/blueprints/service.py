@@ -12,7 +12,8 @@ from flask.views import MethodView
 from flask_smorest import Blueprint
 
 from backends.base import MISSING
-from cacheapi.blueprints import administer, caller, registry
+from cacheapi import statistics
+from cacheapi.blueprints import administer, caller, find_service, registry
 from cacheapi.blueprints import documentation as doc
 from cacheapi.codec import encode
 from cacheapi.errors import ApiError
@@ -21,6 +22,7 @@ from cacheapi.query import Query
 from cacheapi.registry import administration, trial
 from cacheapi.registry.definition import Definition
 from cacheapi.schemas.cache import SuccessSchema
+from cacheapi.schemas.statistics import StatisticsSchema
 from cacheapi.schemas.system_service import (
     MadeServicesSchema,
     ServiceChangeSchema,
@@ -158,6 +160,30 @@ def test_draft() -> Response:
     """Try a service that is not saved, or a change of one that is, by its `name`."""
     draft = administration.draft(registry(), _object(read_document(request)))
     return _tried(draft, saved=False)
+
+
+@blueprint.route("/<reference>/stats", parameters=[doc.REFERENCE])
+@blueprint.doc(
+    operationId="getStatistics",
+    parameters=[
+        doc.query(
+            "section",
+            "string",
+            "What `raw` is of: `items`, `slabs` or `settings` on memcached; a section of `INFO`, "
+            "such as `memory` or `keyspace`, on Redis.",
+        )
+    ],
+)
+@blueprint.response(200, StatisticsSchema, description="What its servers say of themselves.")
+@doc.errors(blueprint)
+def get_statistics(reference: str) -> Response:
+    """Tell the statistics of a service: the sum, server by server, and advice.
+
+    They are the servers' own figures, of all that use them and since they started.
+    """
+    service = find_service(administration.find(registry(), reference).name)
+    section = Query(request.query_string).text("section")
+    return json_response(encode(statistics.shown(service, statistics.read(service, section))))
 
 
 def body_items(document: Any) -> list[Mapping[str, Any]]:

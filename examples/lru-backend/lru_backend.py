@@ -34,7 +34,11 @@ class LruBackend(Backend):
         eviction="the least recently used",
         persistence="values are gone",
     )
-    capabilities = frozenset(Capability) - {Capability.LIST_KEYS, Capability.PERSISTENT}
+    capabilities = frozenset(Capability) - {
+        Capability.LIST_KEYS,
+        Capability.PERSISTENT,
+        Capability.STATS,
+    }
 
     def __init__(self, *, size: int, prefix: str = "") -> None:
         super().__init__(prefix=prefix)

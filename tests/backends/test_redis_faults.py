@@ -44,6 +44,7 @@ OPERATIONS: dict[str, Callable[[RedisBackend], object]] = {
     "compare_and_set": lambda backend: backend.compare_and_set("k1", b"1", b"1", None),
     "compare_and_delete": lambda backend: backend.compare_and_delete("k1", b"1"),
     "get_and_delete": lambda backend: backend.get_and_delete("k1"),
+    "remaining_ttl": lambda backend: backend.remaining_ttl("k1"),
     "list_keys": lambda backend: backend.list_keys("", 10, None),
     "flush": lambda backend: backend.flush(),
 }

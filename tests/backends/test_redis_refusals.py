@@ -28,7 +28,10 @@ from tests.support.redis import COMMANDS, PASSWORD, Redis, acl_redis, redis_serv
 from tests.support.timing import Stopwatch
 
 Operation = Callable[[RedisBackend], object]
-READS = {name: OPERATIONS[name] for name in ("get", "get_many", "get_with_token", "list_keys")}
+READS = {
+    name: OPERATIONS[name]
+    for name in ("get", "get_many", "get_with_token", "list_keys", "remaining_ttl")
+}
 WRITES = {name: work for name, work in OPERATIONS.items() if name not in READS}
 # They take no room.
 DELETES = {"delete", "delete_many", "get_and_delete", "compare_and_delete", "flush", "touch"}

@@ -42,6 +42,7 @@ OPERATIONS = [
     "PUT /api/v2/system/service/{reference}",
     "DELETE /api/v2/system/service/{reference}",
     "POST /api/v2/system/service/{reference}/test",
+    "GET /api/v2/system/service/{reference}/stats",
     "POST /api/v2/system/service/test",
     "GET /api/v2/system/api_key",
     "POST /api/v2/system/api_key",

@@ -23,7 +23,12 @@ COMMANDS = (
     # What the scripts use.
     *("get", "del", "incrby", "pexpire", "persist"),
 )
-LEAST_RIGHTS = ("resetchannels", "~cacheapi:*", *(f"+{command}" for command in COMMANDS))
+# What only statistics need: without it their servers have an error.
+TO_TELL_STATISTICS = ("info", "dbsize")
+LEAST_RIGHTS = (
+    *("resetchannels", "~cacheapi:*"),
+    *(f"+{command}" for command in (*COMMANDS, *TO_TELL_STATISTICS)),
+)
 
 
 class Redis(Server):
