@@ -12,7 +12,7 @@ from werkzeug.routing import BaseConverter
 
 from backends import registry as backend_registry
 from backends.errors import DriverMissing, InvalidOption, PluginBroken
-from cacheapi import auth, rates
+from cacheapi import auth, rates, samples
 from cacheapi.auth import HEADER, PARAMETER
 from cacheapi.blueprints import (
     EXTENSION,
@@ -30,6 +30,7 @@ from cacheapi.http import MethodTunnel, check_request
 from cacheapi.registry.declared import BadFile
 from cacheapi.registry.errors import Conflict
 from cacheapi.registry.live import Registry
+from cacheapi.samples import Sampler
 from cacheapi.schemas.errors import ErrorSchema
 from cacheapi.services import CacheService
 from cacheapi.serving.lane import ACCESS, Access
@@ -104,6 +105,13 @@ def create_app(config: Settings | None = None) -> Flask:
 
     app.after_request(rates.tell)
     app.extensions[EXTENSION] = registry
+    sampler = Sampler(
+        lambda: registry.snapshot.services,
+        registry.data_dir / "samples",
+        settings["CACHEAPI_SAMPLE_SECONDS"],
+    )
+    registry.accompany(sampler)
+    app.extensions[samples.EXTENSION] = sampler
     app.extensions[ACCESS] = Access(
         registry.find, registry.may, registry.watch, app.config["MAX_CONTENT_LENGTH"]
     )

@@ -102,6 +102,12 @@ CORE: Final = (
         help="Largest request body, in MiB.",
     ),
     Option(
+        variable="CACHEAPI_SAMPLE_SECONDS",
+        kind=integer(0, 3600),
+        default="30",
+        help="How often the statistics of each service are noted, for the last hour; 0: never.",
+    ),
+    Option(
         variable="HOST",
         kind=TEXT,
         default="127.0.0.1",

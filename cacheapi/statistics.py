@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+import threading
+import time
+import weakref
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from backends.errors import Refused
+from backends.base import Backend
+from backends.capabilities import Capability
+from backends.errors import BackendError, Refused
 from backends.statistics import Figures, ServerStatistics
 from cacheapi.advice import Advice, advise
 from cacheapi.services import CacheService
+
+log = logging.getLogger(__name__)
+
+LATEST_SECONDS: Final = 15.0
 
 
 class UnknownSection(Refused):
@@ -41,6 +51,52 @@ def read(service: CacheService, section: str | None = None) -> Statistics:
     servers = backend.stats(section)
     total = total_of(server.figures for server in servers)
     return Statistics(total, servers, advise(total, servers))
+
+
+def figures_of(backend: Backend) -> Figures:
+    """Return the sum over a backend's servers; all ``None`` where they cannot be asked."""
+    try:
+        return total_of(server.figures for server in backend.stats())
+    except BackendError:
+        return Figures()
+    except Exception:
+        # A plugin's; whoever samples has others to ask.
+        log.exception("The statistics of %s failed", backend.label)
+        return Figures()
+
+
+class _Reading:
+    """The last reading of a backend."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.until = 0.0
+        self.figures = Figures()
+
+
+class Latest:
+    """The figures of services, each read at most once in some seconds."""
+
+    def __init__(self) -> None:
+        self._readings: weakref.WeakKeyDictionary[Backend, _Reading] = weakref.WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    def figures(self, service: CacheService, seconds: float) -> Figures | None:
+        """Return figures that are at most ``seconds`` old.
+
+        :return: ``None``: the service has no statistics.
+        """
+        backend = service.backend
+        if Capability.STATS not in backend.capabilities:
+            return None
+        with self._lock:
+            reading = self._readings.setdefault(backend, _Reading())
+        # Who comes while another reads waits for that reading.
+        with reading.lock:
+            if time.monotonic() >= reading.until:
+                reading.figures = figures_of(backend)
+                reading.until = time.monotonic() + seconds
+            return reading.figures
 
 
 def total_of(servers: Iterable[Figures | None]) -> Figures:

@@ -14,7 +14,7 @@ import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -38,6 +38,16 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS: Final = 0.3
 # While the database is away.
 LOST_SECONDS: Final = 1.0
+
+
+class Companion(Protocol):
+    """What works beside the registry in each process that serves."""
+
+    def watch(self) -> None:
+        """Begin, in a process that is new."""
+
+    def close(self) -> None:
+        """End, before the services' connections are closed."""
 
 
 class Registry:
@@ -91,6 +101,7 @@ class Registry:
         self._thread: threading.Thread | None = None
         self._retired = Retired(data_dir)
         self._uses = Uses()
+        self._companions: list[Companion] = []
 
     # For requests
 
@@ -142,6 +153,10 @@ class Registry:
             if definition.source is Source.FILE and definition.fault is not None:
                 raise BadFile(f"service {definition.name!r}: {definition.fault}")
 
+    def accompany(self, companion: Companion) -> None:
+        """Let something else begin and end with this, in each process."""
+        self._companions.append(companion)
+
     def watch(self) -> None:
         """Follow the sources from now on, in this process."""
         if self._pid == os.getpid():
@@ -160,6 +175,8 @@ class Registry:
             target=_follow, args=(weakref.ref(self), self._stop), name="registry", daemon=True
         )
         self._thread.start()
+        for companion in self._companions:
+            companion.watch()
 
     def refresh(self) -> None:
         """Put what the database says now into force; where it cannot be read, soon."""
@@ -169,6 +186,8 @@ class Registry:
     def close(self) -> None:
         """Stop following, and close all connections of this process."""
         self._stop.set()
+        for companion in self._companions:
+            companion.close()
         if self._thread is not None and self._pid == os.getpid():
             self._thread.join(LOST_SECONDS)
         self._retired.clear(at_once=True)
