@@ -11,8 +11,11 @@ room, and keeps its cause::
     │   └── Unsupported         an ability that this backend does not have
     └── Failed                  the request is well; the backend is at fault
         ├── Unavailable         no server, no connection, or a broken one
+        │   ├── NotNow          it is there, and refuses for the time being
         │   └── Timeout         it did not answer in time
         ├── AuthenticationFailed
+        │   ├── LoginNotSent    a part that logs in is missing, here or there
+        │   └── NotPermitted    logged in, without the rights that it needs
         ├── OutOfMemory         memory or disk full, nothing may be evicted
         └── ValueTooLarge       the server or the file takes no value this size
     DriverMissing               the driver's package is not installed
@@ -68,12 +71,24 @@ class Unavailable(Failed):
     """The backend cannot be reached, or the connection to it broke."""
 
 
+class NotNow(Unavailable):
+    """The backend is there and refused, in a state that passes; nothing was changed."""
+
+
 class Timeout(Unavailable):
     """The backend did not answer within its time limit."""
 
 
 class AuthenticationFailed(Failed):
     """The backend refused the service's own user name or password."""
+
+
+class LoginNotSent(AuthenticationFailed):
+    """Nothing was refused yet: this side or the other lacks what it takes to log in."""
+
+
+class NotPermitted(AuthenticationFailed):
+    """The backend knows the user, and does not give it the rights that a cache needs."""
 
 
 class OutOfMemory(Failed):

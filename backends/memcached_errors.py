@@ -7,6 +7,7 @@ from typing import Final
 from backends.errors import (
     AuthenticationFailed,
     Failed,
+    LoginNotSent,
     OutOfMemory,
     Timeout,
     Unavailable,
@@ -59,7 +60,7 @@ def failure(code: int, place: str, *, sent: bool) -> Failed:
     if code == TIMEOUT:
         return Timeout(f"Connection timed out: {place} did not answer in time.{unknown}")
     if code == NO_MECHANISM:
-        return AuthenticationFailed(
+        return LoginNotSent(
             f"Authentication failed: no login was sent to {place}; either the SASL plugin 'plain' "
             "(package libsasl2-modules) is missing here, or the server does not offer it."
         )

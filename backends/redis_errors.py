@@ -12,6 +12,8 @@ from backends.errors import (
     BackendError,
     Failed,
     NotAnInteger,
+    NotNow,
+    NotPermitted,
     OutOfMemory,
     Timeout,
     Unavailable,
@@ -85,13 +87,13 @@ def failure(error: Exception, place: str, *, reading: bool) -> BackendError:
 def _refusal(error: Exception, place: str) -> BackendError:
     code, text = code_of(error), str(error)
     if code in _LATER:
-        return Unavailable(f"{code}: {_LATER[code].format(place)}.")
+        return NotNow(f"{code}: {_LATER[code].format(place)}.")
     if code in _REFUSED_LOGIN or isinstance(error, redis.AuthenticationError):
         return AuthenticationFailed(
             f"Authentication failed: {place} refused the configured user name or password."
         )
     if code == "NOPERM" or _NO_RIGHT_IN_A_SCRIPT in text:
-        return AuthenticationFailed(
+        return NotPermitted(
             f"Authentication failed: {place} does not permit this command or this key to the "
             "configured user (NOPERM)."
         )
@@ -102,7 +104,7 @@ def _refusal(error: Exception, place: str) -> BackendError:
     if "not an integer" in text or "would overflow" in text:
         return NotAnInteger("The stored value or the count is no whole number of 64 bits.")
     if "max number of clients" in text:
-        return Unavailable(f"Connection refused: {place} has its most clients already.")
+        return NotNow(f"Connection refused: {place} has its most clients already.")
     if "string exceeds maximum allowed size" in text or "invalid bulk length" in text:
         return ValueTooLarge(f"SERVER_ERROR object too large: {place} takes no value of this size.")
     return Failed(f"{place} refused the command: {code}.")

@@ -20,6 +20,7 @@ from cacheapi.blueprints import (
     catalogue,
     collection,
     entry,
+    health,
     pages,
     service,
     system,
@@ -27,6 +28,7 @@ from cacheapi.blueprints import (
 from cacheapi.database.engine import DatabaseUnusable, make_engine
 from cacheapi.errors import register_error_handlers
 from cacheapi.http import MethodTunnel, check_request
+from cacheapi.readiness import READINESS, Readiness
 from cacheapi.registry.declared import BadFile
 from cacheapi.registry.errors import Conflict
 from cacheapi.registry.live import Registry
@@ -120,6 +122,12 @@ def create_app(config: Settings | None = None) -> Flask:
     for module in (catalogue, collection, entry, system, service, api_key):
         api.register_blueprint(module.blueprint)
     app.register_blueprint(pages.blueprint)
+    app.extensions[READINESS] = Readiness(
+        registry,
+        settings["CACHEAPI_READY_SERVICES"],
+        settings["CACHEAPI_READY_TIMEOUT_MS"] / 1000,
+    )
+    app.register_blueprint(health.blueprint)
     register_error_handlers(app)
     return app
 

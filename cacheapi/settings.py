@@ -14,6 +14,7 @@ from backends.errors import PluginBroken
 from backends.options import DATA_DIR, TEXT, Kind, Option, integer
 from backends.registry import BUILT_IN, backend_class, drivers
 
+EVERY_SERVICE: Final = "*"
 OWN_PREFIXES: Final = ("CACHE_", "CACHEAPI_", "MEMCACHED_", "REDIS_")
 
 
@@ -44,6 +45,13 @@ def _database_url(text: str) -> str:
     if not text.startswith(("sqlite:///", "postgresql://")):
         raise ValueError
     return text
+
+
+def _ready_services(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in text.split(","))
+    if not all(names) or (EVERY_SERVICE in names and len(names) > 1):
+        raise ValueError
+    return names
 
 
 DEFAULT_TTL: Final = Option(
@@ -106,6 +114,20 @@ CORE: Final = (
         kind=integer(0, 3600),
         default="30",
         help="How often the statistics of each service are noted, for the last hour; 0: never.",
+    ),
+    Option(
+        variable="CACHEAPI_READY_SERVICES",
+        kind=Kind("names of services, comma-separated, or *", _ready_services),
+        default="cache",
+        help="Services that `/health/ready` tries: names, comma-separated, or `*` for every active "
+        "one; may be empty for none.",
+        may_be_empty=True,
+    ),
+    Option(
+        variable="CACHEAPI_READY_TIMEOUT_MS",
+        kind=integer(10, 60_000),
+        default="800",
+        help="How long `/health/ready` waits for all of them, in milliseconds.",
     ),
     Option(
         variable="HOST",

@@ -15,6 +15,9 @@ from backends.errors import (
     AuthenticationFailed,
     BackendError,
     Failed,
+    LoginNotSent,
+    NotNow,
+    NotPermitted,
     OutOfMemory,
     Timeout,
     Unavailable,
@@ -30,6 +33,14 @@ TTL_SECONDS: Final = 60
 
 # The first that fits; what a backend raises says what happened, this why that may be.
 CAUSES: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (
+        LoginNotSent,
+        (
+            "No login was sent: the SASL plugin 'plain' (package libsasl2-modules) is missing "
+            "here, or the server does not offer it."
+        ),
+    ),
+    (NotPermitted, "The server gives this user fewer rights than a cache needs."),
     (AuthenticationFailed, "The server does not accept this user name and password."),
     (
         Timeout,
@@ -39,10 +50,17 @@ CAUSES: Final[tuple[tuple[type[Exception], str], ...]] = (
         ),
     ),
     (
+        NotNow,
+        (
+            "The server is there, but refuses for now: it has its most clients, loads its data, is "
+            "busy, cannot save, or lacks its master or its replicas."
+        ),
+    ),
+    (
         Unavailable,
         (
-            "Nothing takes connections there: is the server running, are host and port right, "
-            "and may this machine reach it?"
+            "Nothing takes connections there: is the server running, are host and port right, may "
+            "this machine reach it, and does it take more clients?"
         ),
     ),
     (OutOfMemory, "The server has no room left and may not evict."),
@@ -86,7 +104,7 @@ def run(registry: Registry, definition: Definition, *, saved: bool) -> Outcome:
     """
     running = registry.find(definition.name) if saved else None
     if running is not None:
-        return _outcome(_steps(lambda: running.backend))
+        return run_on(running.backend)
     registry.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=registry.data_dir, prefix="trial.") as directory:
         made: list[Backend] = []
@@ -103,17 +121,23 @@ def run(registry: Registry, definition: Definition, *, saved: bool) -> Outcome:
                 backend.close()
 
 
+def run_on(backend: Backend) -> Outcome:
+    """Try a backend that runs with a key of the trial's own."""
+    return _outcome(_steps(lambda: backend))
+
+
+def cause_of(error: Exception) -> str:
+    """Return what is likely wrong, in plain words that name no host and no secret."""
+    return next((words for kind, words in CAUSES if isinstance(error, kind)), _OTHER)
+
+
 def _outcome(steps: Iterator[tuple[Step, Exception | None]]) -> Outcome:
     done: list[Step] = []
     for step, error in steps:
         done.append(step)
         if error is not None:
-            return Outcome(False, done, _cause(error))
+            return Outcome(False, done, cause_of(error))
     return Outcome(True, done, None)
-
-
-def _cause(error: Exception) -> str:
-    return next((words for kind, words in CAUSES if isinstance(error, kind)), _OTHER)
 
 
 def _steps(make: Callable[[], Backend]) -> Iterator[tuple[Step, Exception | None]]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from cacheapi import SettingsError, load, open_registry
 from cacheapi.auth import HEADER, key_file
+from cacheapi.readiness import READINESS
 from cacheapi.serving.lane import ACCESS
 from cacheapi.serving.refusals import install
 
@@ -78,6 +79,9 @@ def post_fork(_server: Any, worker: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """Follow changes of services and API keys before the first request asks for them."""
     worker.wsgi.extensions[ACCESS].watch()
+    # One worker of each start says whether the caches can be used.
+    if (worker.age - 1) % worker.cfg.workers == 0:
+        worker.wsgi.extensions[READINESS].announce()
 
 
 def when_ready(server: Any) -> None:

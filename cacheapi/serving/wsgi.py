@@ -32,6 +32,11 @@ DRAINED_LIMITS: Final = 8
 DRAIN_SECONDS: Final = 5.0
 DRAIN_PAUSE_SECONDS: Final = 0.5
 
+# Questions of operators' programs. They have threads of their own: they are answered while a
+# cache that hangs holds all others, and hold up nobody when they wait for one themselves.
+_OPERATING: Final = (b"/health/", b"/metrics")
+OPERATING_THREADS: Final = 2
+
 Fields = list[tuple[bytes, bytes]]
 
 
@@ -56,6 +61,7 @@ class Application:
         self._max_body = max_body
         self._access_log = access_log
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="wsgi")
+        self._operating = ThreadPoolExecutor(OPERATING_THREADS, thread_name_prefix="operating")
 
     def _run(self, scope: dict[str, Any], body: bytes) -> tuple[int, Fields, bytes]:
         """Run the application, on a thread; return its status, header fields and content."""
@@ -92,9 +98,10 @@ class Application:
         if body is None:
             return
         began = time.monotonic()
+        operating = scope["raw_path"].startswith(_OPERATING)
         try:
             status, fields, content = await asyncio.get_running_loop().run_in_executor(
-                self._threads, self._run, scope, body
+                self._operating if operating else self._threads, self._run, scope, body
             )
         except Exception as error:  # noqa: BLE001 (logged, and answered)
             refusal = internal(error)

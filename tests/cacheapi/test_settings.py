@@ -151,7 +151,10 @@ def test_the_defaults() -> None:
 
 def test_an_empty_value_is_the_same_as_none_unless_it_may_be_empty() -> None:
     empty = dict.fromkeys(table(), "")
-    assert dict(load(empty, None)) == dict(load({}, None)) | {"REDIS_PREFIX": ""}
+    assert dict(load(empty, None)) == dict(load({}, None)) | {
+        "REDIS_PREFIX": "",
+        "CACHEAPI_READY_SERVICES": "",
+    }
     assert load({}, None)["REDIS_PREFIX"] == "cacheapi:"
 
 
