@@ -197,6 +197,15 @@ class Backend(ABC):
         """Return how many seconds a value has left, about; ``None``: no end. ``REMAINING_TTL``."""
         raise self._unsupported(Capability.REMAINING_TTL)
 
+    def remaining_ttl_many(self, keys: Iterable[str]) -> dict[str, float | None]:
+        """Return what :meth:`remaining_ttl` says of those keys that are there."""
+        found: dict[str, float | None] = {}
+        for key in keys:
+            left = self.remaining_ttl(key)
+            if left is not MISSING:
+                found[key] = left
+        return found
+
     def increment(self, key: str, delta: int) -> int | Missing:
         """Add ``delta`` (negative too) to a stored number and leave its lifetime. ``INCREMENT``.
 

@@ -141,6 +141,13 @@ class FileBackend(Backend):
             return MISSING
         return None if left == math.inf else left
 
+    def remaining_ttl_many(self, keys: Iterable[str]) -> dict[str, float | None]:
+        names = {self._stored(key): key for key in keys}
+        found = self._database.read(
+            lambda sqlite: list(self._entries.remaining_ttl_many(sqlite, list(names)))
+        )
+        return {names[stored]: None if left == math.inf else left for stored, left in found}
+
     # Writing
 
     def set(self, key: str, value: bytes, ttl: float | None) -> None:

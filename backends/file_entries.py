@@ -79,6 +79,22 @@ class Entries:
         ).fetchone()
         return None if row is None else row[0] - now
 
+    def remaining_ttl_many(
+        self, sqlite: sqlite3.Connection, keys: Sequence[bytes]
+    ) -> Iterator[tuple[bytes, float]]:
+        """Yield those keys that are there, with the seconds that each has left."""
+        for start in range(0, len(keys), KEYS_A_QUERY):
+            part = keys[start : start + KEYS_A_QUERY]
+            marks = ",".join("?" * len(part))
+            now = self._clock()
+            rows = sqlite.execute(
+                "SELECT key, expires FROM entries "  # noqa: S608 (question marks only)
+                f"WHERE expires > ? AND key IN ({marks})",
+                (now, *part),
+            )
+            for key, expires in rows:
+                yield key, expires - now
+
     def list_keys(
         self, sqlite: sqlite3.Connection, prefix: bytes, limit: int, after: bytes | None
     ) -> list[bytes]:

@@ -135,10 +135,16 @@ class RedisBackend(Backend):
         return MISSING if value is MISSING else Found(value, value)
 
     def remaining_ttl(self, key: str) -> float | Missing | None:
-        left = self._client.remaining_ms(self._stored(key))
-        if left == _NO_SUCH_KEY:
-            return MISSING
-        return None if left == _NO_LIFETIME else left / 1000
+        return self.remaining_ttl_many([key]).get(key, MISSING)
+
+    def remaining_ttl_many(self, keys: Iterable[str]) -> dict[str, float | None]:
+        names = list(dict.fromkeys(keys))
+        lefts = self._client.remaining_ms([self._stored(key) for key in names])
+        return {
+            key: None if left == _NO_LIFETIME else left / 1000
+            for key, left in zip(names, lefts, strict=True)
+            if left != _NO_SUCH_KEY
+        }
 
     # Writing
 

@@ -81,10 +81,13 @@ class Client:
         (reply,) = self._run_many([("EXISTS", key)], repeatable=True, reading=True)
         return bool(_checked(reply))
 
-    def remaining_ms(self, key: bytes) -> int:
-        """Return what ``PTTL`` says of a key."""
-        (reply,) = self._run_many([("PTTL", key)], repeatable=True, reading=True)
-        return int(_checked(reply))
+    def remaining_ms(self, keys: Sequence[bytes]) -> list[int]:
+        """Return what ``PTTL`` says of each key."""
+        commands = [("PTTL", key) for key in keys]
+        return [
+            int(_checked(reply))
+            for reply in self._run_many(commands, repeatable=True, reading=True)
+        ]
 
     def run(self, name: str, key: bytes, *arguments: Argument, repeatable: bool = False) -> Reply:
         """Run a command that changes a key.

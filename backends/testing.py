@@ -78,7 +78,10 @@ NO_INTEGERS: Final = (
 CALLS: Final[dict[Capability, tuple[Callable[[Backend], object], ...]]] = {
     Capability.LIST_KEYS: (lambda backend: backend.list_keys("", 10, None),),
     Capability.INCREMENT: (lambda backend: backend.increment("key", 1),),
-    Capability.REMAINING_TTL: (lambda backend: backend.remaining_ttl("key"),),
+    Capability.REMAINING_TTL: (
+        lambda backend: backend.remaining_ttl("key"),
+        lambda backend: backend.remaining_ttl_many(["key"]),
+    ),
     Capability.TOUCH: (lambda backend: backend.touch("key", None),),
     Capability.GET_AND_DELETE: (lambda backend: backend.get_and_delete("key"),),
     Capability.STATS: (lambda backend: backend.stats(),),
@@ -313,6 +316,9 @@ class BackendConformance:
             started = time.monotonic()
             keys = _write_all(backend, ttl)
             found = [backend.remaining_ttl(key) for key in keys]
+            many = backend.remaining_ttl_many([*keys, "absent"])
+            assert many.keys() == set(keys)
+            found += many.values()
             passed = time.monotonic() - started
             assert backend.delete_many(keys) == [True] * len(keys)
             for left in found:

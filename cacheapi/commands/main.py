@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import sys
@@ -13,8 +12,9 @@ from typing import Any
 import click
 
 from cacheapi import __version__
-from cacheapi.commands import serve
+from cacheapi.commands import api_keys, entries, exporting, importing, serve, services
 from cacheapi.commands.failures import Exit, code_of, line_of
+from cacheapi.commands.output import log_lines
 
 
 class Commands(click.Group):
@@ -28,10 +28,9 @@ class Commands(click.Group):
         **_options: Any,
     ) -> Any:
         """Run a command, and exit with its code."""
-        logging.basicConfig(format="cacheapi: %(message)s", level=logging.WARNING)
-        # What a backend has to say comes as the error of the command.
-        logging.getLogger("backends").setLevel(logging.CRITICAL)
-        sys.exit(self._run(args, prog_name))
+        with log_lines():
+            code = self._run(args, prog_name)
+        sys.exit(code)
 
     def _run(self, args: Sequence[str] | None, prog_name: str | None) -> int:
         try:
@@ -75,4 +74,10 @@ def cacheapi() -> None:
     """
 
 
-cacheapi.add_command(serve.serve)
+for command in (
+    *(serve.serve,),
+    *(entries.get, entries.set_, entries.delete, entries.keys, entries.flush),
+    *(exporting.export, importing.import_),
+    *(services.services, api_keys.api_key),
+):
+    cacheapi.add_command(command)

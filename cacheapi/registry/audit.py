@@ -15,7 +15,11 @@ def note(caller: Caller, action: str, kind: str, number: int | None, name: str) 
 
     :param action: a verb in the past: ``created``, ``changed``, ``deleted``.
     """
-    who = "key of the environment" if caller.number is None else f"API key {caller.number}"
+    if caller.number is not None:
+        who = f"API key {caller.number}"
+    else:
+        # Who works at the machine itself shows no key.
+        who = "key of the environment" if caller.digest else "command line"
     # As JSON, so that no name can end the line or pretend to be another field.
     log.info(
         "%s %s %s %s %s %s", who, json.dumps(caller.name), action, kind, number, json.dumps(name)

@@ -1,0 +1,167 @@
+"""``cacheapi api-key``: API keys, made and revoked at the machine itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+from marshmallow import ValidationError
+
+from cacheapi.commands.output import emit, emit_text, note, table
+from cacheapi.commands.session import as_json, operator, registry
+from cacheapi.registry import key_administration
+from cacheapi.schemas.api_key import ApiKeySchema, KeyFieldsSchema, NewKeySchema
+
+
+@click.group("api-key")
+def api_key() -> None:
+    r"""Make, list and revoke API keys.
+
+    They are kept in the database, and in force within a second wherever it is used. The
+    keys of CACHEAPI_API_KEY are not among them. Each change is a line of the log, on stderr.
+
+    \b
+    Examples:
+      cacheapi api-key create "web shop" --rule "sessions:GET,PUT,DELETE:shop:*"
+      cacheapi api-key list
+      cacheapi api-key revoke 3
+    """
+
+
+@api_key.command()
+@click.argument("name")
+@click.option(
+    "--rule",
+    "rules",
+    multiple=True,
+    metavar="SERVICE:VERBS[:KEYS]",
+    help="What it may do, such as 'sessions:GET,PUT:user:*', or '*:GET' for reading everywhere. "
+    "Verbs are GET, POST, PUT, PATCH, DELETE, FLUSH. The first rule that fits decides.",
+)
+@click.option("--administrator", is_flag=True, help="It may do everything.")
+@click.option("--expires", metavar="TIME", help="When it ends, such as 2030-01-31T12:00:00Z.")
+@click.option("--rate", metavar="N/SECONDS", help="At most N requests in a window, as 1000/60.")
+@as_json
+def create(
+    name: str,
+    rules: tuple[str, ...],
+    administrator: bool,
+    expires: str | None,
+    rate: str | None,
+    as_json: bool,
+) -> None:
+    r"""Make an API key, and print it: this once, only its digest is kept.
+
+    NAME says whose it is, or what for.
+
+    \b
+    Examples:
+      cacheapi api-key create reader --rule "*:GET"
+      cacheapi api-key create "web shop" --rule "sessions:GET,PUT:shop:*" --rate 1000/60
+      KEY=$(cacheapi api-key create deploy --administrator --expires 2030-01-31T12:00:00Z)
+    """
+    if not rules and not administrator:
+        raise click.UsageError("The key could do nothing: give --rule or --administrator.")
+    given: dict[str, Any] = {
+        "name": name,
+        "administrator": administrator,
+        "rules": [_rule(text) for text in rules],
+    }
+    if expires is not None:
+        given["expires"] = expires
+    if rate is not None:
+        given["rate_limit"] = _rate(rate)
+    try:
+        fields = KeyFieldsSchema().load(given)
+    except ValidationError as error:
+        raise click.UsageError(next(_faults(error.messages))) from error
+    with registry() as opened:
+        (made,) = key_administration.create(opened, operator(), [fields])
+    if as_json:
+        emit(NewKeySchema().dump(made))
+        return
+    emit_text(made.text)
+    note(f"This is API key {made.number}; it is not shown again.")
+
+
+def _rule(text: str) -> dict[str, Any]:
+    service, colon, rest = text.partition(":")
+    verbs, _, keys = rest.partition(":")
+    if not colon:
+        raise click.UsageError(f"--rule: {text!r} is no SERVICE:VERBS or SERVICE:VERBS:KEYS.")
+    listed = [verb.strip().upper() for verb in verbs.split(",") if verb.strip()]
+    return {"service": service, "verbs": listed, **({"keys": keys} if keys else {})}
+
+
+def _rate(text: str) -> dict[str, int]:
+    requests, _, seconds = text.partition("/")
+    try:
+        return {"requests": int(requests), "seconds": int(seconds)}
+    except ValueError as error:
+        raise click.UsageError(f"--rate: {text!r} is no N/SECONDS, such as 1000/60.") from error
+
+
+def _faults(found: Any, place: str = "") -> Iterator[str]:
+    """Yield what is wrong, each with its place."""
+    if isinstance(found, Mapping):
+        for name, inner in found.items():
+            yield from _faults(inner, f"{place}.{name}" if place else str(name))
+    elif isinstance(found, Sequence) and not isinstance(found, str):
+        for inner in found:
+            yield from _faults(inner, place)
+    else:
+        yield f"{place}: {found}"
+
+
+@api_key.command("list")
+@as_json
+def list_(as_json: bool) -> None:
+    """List the API keys, without the keys."""
+    with registry() as opened:
+        found = ApiKeySchema(many=True).dump(key_administration.list_all(opened))
+    if as_json:
+        emit({"resource": found})
+        return
+    table(
+        ("ID", "NAME", "KEY", "MAY", "EXPIRES", "RATE", "LAST USED"),
+        [
+            (
+                each["id"],
+                each["name"],
+                f"{each['prefix']}…",
+                _rights(each),
+                each["expires"] or "never",
+                _shown_rate(each["rate_limit"]),
+                each["last_used"] or "never",
+            )
+            for each in found
+        ],
+    )
+
+
+def _rights(key: Mapping[str, Any]) -> str:
+    if key["administrator"]:
+        return "everything"
+    return "; ".join(
+        f"{rule['service']}: {','.join(rule['verbs']) or 'nothing'} {rule['keys']}"
+        for rule in key["rules"]
+    )
+
+
+def _shown_rate(rate: Mapping[str, int] | None) -> str | None:
+    return None if rate is None else f"{rate['requests']}/{rate['seconds']} s"
+
+
+@api_key.command()
+@click.argument("number", type=click.IntRange(min=1), metavar="ID")
+@as_json
+def revoke(number: int, as_json: bool) -> None:
+    """Revoke an API key: within a second it is worth nothing anywhere.
+
+    The exit code is 1 where there is no such key.
+    """
+    with registry() as opened:
+        key_administration.revoke(opened, operator(), number)
+    if as_json:
+        emit({"success": True})

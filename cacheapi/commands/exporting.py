@@ -1,0 +1,195 @@
+"""``cacheapi export``: every entry of a service, as lines of a file."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import click
+
+from backends.base import Backend
+from backends.capabilities import Capability
+from backends.errors import Unsupported
+from cacheapi.commands import dump
+from cacheapi.commands.checkpoint import Checkpoint
+from cacheapi.commands.failures import Exit, Failure
+from cacheapi.commands.output import emit, note
+from cacheapi.commands.progress import bar
+from cacheapi.commands.session import as_json, of_service, service
+from cacheapi.services import MAX_PAGE, CacheService
+
+# What is read at once; of large values it is fewer, so that they fit into memory.
+MOST_KEYS: Final = 500
+MOST_BYTES: Final = 16 * 1024 * 1024
+
+
+@click.command("export")
+@click.argument("file")
+@of_service
+@click.option("--prefix", default="", metavar="TEXT", help="Only the keys that start so.")
+@click.option("--resume", is_flag=True, help="Go on where an interrupted export ended.")
+@click.option("--overwrite", is_flag=True, help="Replace FILE.")
+@as_json
+def export(file: str, name: str, prefix: str, resume: bool, overwrite: bool, as_json: bool) -> None:
+    r"""Write the entries of a service to FILE, "-" for stdout.
+
+    One line of JSON each: the key, the exact bytes of the value, and how long it has left.
+    Any service can import it. memcached cannot list its keys, and so cannot be exported.
+
+    How far it is stands in FILE.checkpoint until the end: whatever stops it, --resume goes
+    on from there. What changes meanwhile may be in the file as it was or as it is.
+
+    \b
+    Examples:
+      cacheapi export cache.ndjson
+      cacheapi export cache.ndjson --resume
+      cacheapi export - --service sessions --prefix user: | gzip > users.ndjson.gz
+    """
+    if file == "-" and (resume or overwrite or as_json):
+        raise click.UsageError("stdout cannot be resumed, overwritten, or shared with --json.")
+    if resume and overwrite:
+        raise click.UsageError("--resume and --overwrite exclude each other.")
+    with service(name) as cache, ExitStack() as stack:
+        _check_abilities(cache.backend)
+        if file == "-":
+            made = _Export(cache, prefix, sys.stdout.buffer, Checkpoint(None, {}))
+        else:
+            path = Path(file)
+            about = {"service": cache.name, "type": cache.type, "prefix": prefix}
+            checkpoint = Checkpoint(path.with_name(f"{path.name}.checkpoint"), about)
+            state = _state(path, checkpoint) if resume else {}
+            opened = stack.enter_context(_open(path, state, overwrite=overwrite))
+            made = _Export(cache, prefix, opened, checkpoint, state)
+        try:
+            made.run()
+        except BaseException:
+            if file != "-":
+                note(f"{made.entries} entries are in {file!r}; go on with the same command and "
+                     "--resume.")  # fmt: skip
+            raise
+    if as_json:
+        emit({"file": file, "entries": made.entries})
+    else:
+        note(f"Exported {made.entries} entries.")
+
+
+def _check_abilities(backend: Backend) -> None:
+    for ability in (Capability.LIST_KEYS, Capability.REMAINING_TTL):
+        if ability not in backend.capabilities:
+            raise Unsupported(backend.label, ability)
+
+
+def _state(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return how far the export to a file came.
+
+    :raises Failure: there is nothing to go on from.
+    """
+    state = checkpoint.read()
+    if not state:
+        done = " It is a whole export already." if path.exists() else ""
+        raise Failure(f"There is no checkpoint of {str(path)!r}.{done}", Exit.USAGE)
+    if not path.exists() or path.stat().st_size < state["offset"]:
+        raise Failure(f"{str(path)!r} is shorter than it was; export anew with --overwrite.")
+    return state
+
+
+def _open(path: Path, state: dict[str, Any], *, overwrite: bool) -> BinaryIO:
+    """Open the file where the export goes on, readable by its owner only.
+
+    :raises Failure: it is there already.
+    """
+    flags = os.O_WRONLY | os.O_CREAT
+    if not state:
+        flags |= os.O_TRUNC if overwrite else os.O_EXCL
+    try:
+        opened = os.fdopen(os.open(path, flags, 0o600), "wb")
+    except FileExistsError:
+        raise Failure(
+            f"{str(path)!r} exists; say --resume to go on with it, or --overwrite.", Exit.USAGE
+        ) from None
+    offset = state.get("offset", 0)
+    opened.truncate(offset)
+    opened.seek(offset)
+    return opened
+
+
+class _Export:
+    """An export under way."""
+
+    def __init__(
+        self,
+        cache: CacheService,
+        prefix: str,
+        file: BinaryIO,
+        checkpoint: Checkpoint,
+        state: dict[str, Any] | None = None,
+    ) -> None:
+        state = state or {}
+        self._cache = cache
+        self._prefix = prefix
+        self._file = file
+        self._checkpoint = checkpoint
+        self._cursor: str | None = state.get("cursor")
+        self._offset: int = state.get("offset", 0)
+        self.entries: int = state.get("entries", 0)
+
+    def run(self) -> None:
+        """Write what is left to write, and the end."""
+        if not self._offset:
+            self._write(dump.header(self._cache.name, self._cache.type, self._prefix))
+            self._keep()
+        with bar("Exporting", None) as move:
+            last = False
+            while not last:
+                last = self._page()
+                move(self.entries, self.entries)
+        self._write(dump.end(self.entries))
+        self._file.flush()
+        self._checkpoint.remove()
+
+    def _page(self) -> bool:
+        """Write a page of entries; return whether it was the last."""
+        backend = self._cache.backend
+        keys, following = backend.list_keys(self._prefix, MAX_PAGE, self._cursor)
+        entries = 0
+        for line in _lines(backend, keys):
+            self._write(line)
+            entries += 1
+        self._cursor = following
+        self.entries += entries
+        if following is None:
+            return True
+        self._keep()
+        return False
+
+    def _write(self, line: bytes) -> None:
+        self._file.write(line)
+        self._offset += len(line)
+
+    def _keep(self) -> None:
+        # The checkpoint is never ahead of the file.
+        self._file.flush()
+        self._checkpoint.write(
+            {"cursor": self._cursor, "offset": self._offset, "entries": self.entries}
+        )
+
+
+def _lines(backend: Backend, keys: list[str]) -> Iterator[bytes]:
+    """Yield the lines of those keys that are still there."""
+    most, start = MOST_KEYS, 0
+    while start < len(keys):
+        some = keys[start : start + most]
+        start += len(some)
+        values = backend.get_many(some)
+        now = time.time()
+        left = backend.remaining_ttl_many(list(values))
+        for key, value in values.items():
+            if key in left:
+                yield dump.write(key, value, left[key], now)
+        size = sum(map(len, values.values()))
+        most = max(1, most // 4) if size > MOST_BYTES else min(MOST_KEYS, most * 2)

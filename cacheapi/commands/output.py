@@ -1,0 +1,118 @@
+"""What a command prints: results on stdout, everything else on stderr.
+
+Text of others, such as keys and values, is shown so that it cannot steer a terminal. rich
+leaves colours out where nobody sees them, and where ``NO_COLOR`` says so.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+# A pipe has no width; a table for one should not be cut.
+WIDE: Final = 200
+NOTHING: Final = "-"
+
+
+def stdout() -> Console:
+    """Return what tables are printed with."""
+    return _console(stderr=False)
+
+
+def stderr() -> Console:
+    """Return what progress is shown with."""
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else WIDE
+    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+
+
+def emit(document: Any) -> None:
+    """Print a result for programs."""
+    emit_text(json.dumps(document, ensure_ascii=False, allow_nan=False))
+
+
+def emit_text(text: str) -> None:
+    """Print a line as it is, whatever the encoding of the terminal."""
+    click.echo(text.encode(errors="surrogatepass"))
+
+
+def note(text: str) -> None:
+    """Tell the person in front of it, not the program behind it."""
+    click.echo(f"cacheapi: {printable(text)}", err=True)
+
+
+def is_interactive() -> bool:
+    """Return whether there is somebody who can be asked."""
+    return sys.stdin.isatty()
+
+
+def printable(text: str) -> str:
+    r"""Return text with what is not printable as ``\n``, ``\u001b`` and the like."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else json.dumps(character)[1:-1] for character in text
+    )
+
+
+def for_terminal(text: str) -> str:
+    """Return a value to show: as it is for programs, without control for a terminal."""
+    if not sys.stdout.isatty():
+        return text
+    return "\n".join(
+        "\t".join(printable(cell) for cell in line.split("\t")) for line in text.split("\n")
+    )
+
+
+def table(headings: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Print a table."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        shown.add_column(heading, overflow="fold")
+    for row in rows:
+        shown.add_row(*(_cell(cell) for cell in row))
+    stdout().print(shown)
+
+
+def _cell(cell: object) -> Text:
+    if isinstance(cell, Text):
+        return cell
+    return Text(NOTHING if cell is None or cell == "" else printable(str(cell)))
+
+
+class _Lines(logging.Handler):
+    """The log of a command: lines for the person in front of it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        # What a backend has to say comes as the error of the command.
+        return not record.name.startswith("backends")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        note(record.getMessage())
+
+
+@contextmanager
+def log_lines() -> Iterator[None]:
+    """Show on stderr what the service would log: faults, and who changed what."""
+    root, audit, lines = logging.getLogger(), logging.getLogger("cacheapi.audit"), _Lines()
+    level = audit.level
+    root.addHandler(lines)
+    audit.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        audit.setLevel(level)
+        root.removeHandler(lines)

@@ -1,0 +1,41 @@
+"""The bar of a long command, on stderr, where somebody sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from cacheapi.commands.output import stderr
+
+Moved = Callable[[int, int], None]
+
+
+@contextmanager
+def bar(words: str, total: int | None) -> Iterator[Moved]:
+    """Show a bar; give what moves it to a place, and says how many entries that are.
+
+    :param total: the place where it ends; ``None``: nobody knows.
+    """
+    console = stderr()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn() if total is None else TaskProgressColumn(),
+        TextColumn("{task.fields[entries]} entries"),
+        TimeElapsedColumn() if total is None else TimeRemainingColumn(),
+    )
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as shown:
+        task = shown.add_task(words, total=total, entries=0)
+        yield lambda place, entries: shown.update(task, completed=place, entries=entries)
