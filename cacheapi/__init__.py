@@ -32,6 +32,7 @@ from cacheapi.readiness import READINESS, Readiness
 from cacheapi.registry.declared import BadFile
 from cacheapi.registry.errors import Conflict
 from cacheapi.registry.live import Registry
+from cacheapi.registry.snapshot import digest_of
 from cacheapi.samples import Sampler
 from cacheapi.schemas.errors import ErrorSchema
 from cacheapi.services import CacheService
@@ -115,7 +116,7 @@ def create_app(config: Settings | None = None) -> Flask:
     registry.accompany(sampler)
     app.extensions[samples.EXTENSION] = sampler
     app.extensions[ACCESS] = Access(
-        registry.find, registry.may, registry.watch, app.config["MAX_CONTENT_LENGTH"]
+        registry.find, digest_of, registry.may, registry.watch, app.config["MAX_CONTENT_LENGTH"]
     )
     api = _describe(app)
     api.register_converter(KeyConverter, lambda converter: {"type": "string", "minLength": 1})

@@ -109,14 +109,14 @@ class Registry:
         """Return the service of a name, if it can be used."""
         return self.snapshot.services.get(name)
 
-    def may(self, shown: str, verb: str, service: str, keys: Sequence[str]) -> bool:
-        """Return whether an API key may use a verb on keys of a service, uncounted.
+    def may(self, digest: bytes, verb: str, service: str, keys: Sequence[str]) -> bool:
+        """Return whether who shows the API key of a digest may use a verb on keys, uncounted.
 
         One with a rate limit may not: counting waits for a cache, and who asks this does not.
 
         :param keys: with none, it is whether there is anything that it may do there.
         """
-        caller = self.snapshot.who(shown)
+        caller = self.snapshot.whose(digest)
         if caller is None or caller.rate is not None:
             return False
         if caller.administrator:

@@ -40,7 +40,10 @@ class Snapshot:
 
     def who(self, shown: str) -> Caller | None:
         """Return the caller that shows an API key; ``None``: nobody, or one who expired."""
-        digest = digest_of(shown)
+        return self.whose(digest_of(shown))
+
+    def whose(self, digest: bytes) -> Caller | None:
+        """As :meth:`who`, of the digest of what was shown."""
         caller = self.callers.get(digest)
         # The dictionary compares digests, whose bytes say nothing of the key's.
         if caller is None or not hmac.compare_digest(caller.digest, digest):

@@ -8,30 +8,32 @@ connection that does not take the answer away from a client that is still sendin
 
 from __future__ import annotations
 
-import asyncio
 import enum
 import math
 import time
 from collections import deque
-from collections.abc import Collection
-from http import HTTPStatus
 from typing import Any, Final
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from cacheapi.errors import FRAGMENT
-from cacheapi.serving.access_log import AccessLog
-from cacheapi.serving.lane import LISTENER, Lane
+from cacheapi.serving.head import (
+    FIELD_FRAME,
+    MAX_FIELD,
+    MAX_FIELDS,
+    MAX_HEAD,
+    MAX_TARGET,
+    VERSIONS,
+    Refused,
+    check_fields,
+    too_large,
+)
+from cacheapi.serving.lane import LISTENER, Asker
+from cacheapi.serving.recognition import Fields
 from cacheapi.serving.refusals import refusal
-
-# A key of 1 KiB, each byte percent-encoded, fits.
-MAX_TARGET: Final = 8190
-MAX_FIELD: Final = 8190
-MAX_FIELDS: Final = 64
-# Colon, space and line end.
-FIELD_FRAME: Final = 4
-MAX_HEAD: Final = 64 * 1024
+from cacheapi.serving.repeat import Repeat, remember
+from cacheapi.serving.site import Site
 
 # From the first byte of a request to the end of its head.
 HEAD_SECONDS: Final = 10.0
@@ -41,12 +43,10 @@ STALL_SECONDS: Final = 15.0
 LINGER_SECONDS: Final = 2.0
 # How long a stopping worker waits for the next request of a kept connection.
 LEAVE_SECONDS: Final = 0.5
-SWEEP_SECONDS: Final = 1.0
 
 # More of one connection in one turn would be answers without a bound for who does not read.
 TAKEN_AT_ONCE: Final = 32
 
-_VERSIONS: Final = frozenset({"1.0", "1.1"})
 _READING: Final = frozenset({b"GET", b"HEAD"})
 
 
@@ -58,14 +58,6 @@ class Phase(enum.Enum):
     BODY = enum.auto()
     # Refused or ended; what still comes is thrown away.
     LINGER = enum.auto()
-
-
-class Refused(Exception):
-    """A request that goes no further."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class _Enough(Exception):
@@ -84,7 +76,7 @@ class Connection(HttpToolsProtocol):
         # uvicorn's own would show the query, which may have an API key.
         self.access_log = False
         self._site = site
-        self._logged: deque[tuple[float, str, bytes, list[tuple[bytes, bytes]]]] = deque()
+        self._logged: deque[tuple[float, str, bytes, Fields]] = deque()
         self._phase = Phase.IDLE
         self._deadline = math.inf
         self._write_deadline = math.inf
@@ -96,6 +88,10 @@ class Connection(HttpToolsProtocol):
         # Whether the request that is being read is the lane's, and how many of its wait.
         self._ours = False
         self._taken = 0
+        # What was told the lane of the read that it took last in this piece; and that read,
+        # known by its bytes, for the next piece.
+        self._asker: Asker | None = None
+        self._repeat: Repeat | None = None
         # Whether one of those is a store; and the body of one that the lane may take.
         self._stores = False
         self._body: bytearray | None = None
@@ -116,17 +112,30 @@ class Connection(HttpToolsProtocol):
         self._deadline = self.loop.time() + self.timeout_keep_alive
         self._site.watch(self.connections)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._started is not None:
+            # uvicorn tells the request that came last, and that one may wait for this one.
+            self._started.disconnected = True
+        super().connection_lost(exc)
+
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
+        if self._repeat is not None:
+            data = self._take_again(self._repeat, data)
+            if not data:
+                return
         phase = self._phase
         self._begun = 0
+        self._asker = None
         try:
             self.parser.feed_data(data)
+            if phase is self._phase is Phase.IDLE and self._begun == 1:
+                self._remember(data)
             if self._phase is Phase.HEAD and self._begun == (phase is Phase.IDLE):
                 self._came += len(data)
                 if self._came > MAX_HEAD:
-                    raise _head_too_large()
+                    raise too_large()
         except httptools.HttpParserUpgrade:
             # It stays HTTP/1.1; what follows is for another protocol.
             self._last = self._deaf = True
@@ -236,7 +245,7 @@ class Connection(HttpToolsProtocol):
             raise Refused(431, f"A header field is longer than {MAX_FIELD} bytes.")
         self._size += size + FIELD_FRAME
         if self._size > MAX_HEAD:
-            raise _head_too_large()
+            raise too_large()
         if self._phase is not Phase.HEAD:
             # Trailer fields are for nobody here; they may not join the header's.
             return
@@ -246,7 +255,7 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         version = self.parser.get_http_version()
-        if version not in _VERSIONS:
+        if version not in VERSIONS:
             raise Refused(400, "The version of HTTP is neither 1.1 nor 1.0.")
         keep_alive = version == "1.1" and self.parser.should_keep_alive() and not self._leaving
         self._last = not keep_alive
@@ -255,9 +264,10 @@ class Connection(HttpToolsProtocol):
         if self._stores or self._is_busy() or self.flow.write_paused:
             self._start_cycle(version, keep_alive)
         elif method == b"GET" and self._taken < TAKEN_AT_ONCE:
-            self._ours = lane.take_read(self, target, headers, keep_alive)
-            if self._ours:
-                self._take("GET")
+            self._asker = lane.take_read(self, target, headers, keep_alive)
+            if self._asker is not None:
+                self._ours = True
+                self._take("GET", target, headers)
             else:
                 self._start_cycle(version, keep_alive)
         elif method == b"POST" and not self._taken and lane.wants_store(target, headers):
@@ -267,16 +277,46 @@ class Connection(HttpToolsProtocol):
             self._start_cycle(version, keep_alive)
         self._phase = Phase.BODY
 
-    def _take(self, method: str) -> None:
+    def _remember(self, data: bytes) -> None:
+        """Remember the one request that data is, if the lane took it as a read."""
+        if self._asker is not None and not self._last:
+            self._repeat = remember(data, self.url, self.headers, self._asker)
+
+    def _take_again(self, repeat: Repeat, data: bytes) -> bytes:
+        """Take the reads that data begins with and that are known by their bytes.
+
+        :return: what is left for the parser, which is between two requests before and after.
+        """
+        if (
+            self._phase is not Phase.IDLE
+            or self._last
+            or self._leaving
+            or self._stores
+            or self.flow.write_paused
+            or self._is_busy()
+        ):
+            return data
+        start = 0
+        while self._taken < TAKEN_AT_ONCE:
+            target = repeat.target(data, start)
+            if target is None or not self._site.lane.take_again(self, target, repeat.asker):
+                break
+            self._take("GET", target, repeat.headers)
+            start += len(b"GET ") + len(target) + len(repeat.tail)
+        if start:
+            self._deadline = self.loop.time() + self.timeout_keep_alive
+        return data[start:]
+
+    def _take(self, method: str, target: bytes, headers: Fields) -> None:
         self._taken += 1
         if self._site.access_log is not None:
-            self._logged.append((time.monotonic(), method, self.url, self.headers))
+            self._logged.append((time.monotonic(), method, target, headers))
 
     def _take_store(self, body: bytes) -> None:
         """Give a request to the lane now that its body is there; else to the application."""
         keep_alive = not self._last
         if self._site.lane.take_store(self, self.url, self.headers, keep_alive, body):
-            self._take("POST")
+            self._take("POST", self.url, self.headers)
             self._stores = self._ours = True
         else:
             self._start_cycle(self.parser.get_http_version(), keep_alive)
@@ -286,7 +326,7 @@ class Connection(HttpToolsProtocol):
         """Hand the request to uvicorn, and so to the application."""
         url, headers = self.url, self.headers
         stores = self.parser.get_method() not in _READING
-        expect = _check_fields(headers, version)
+        expect = check_fields(headers, version)
         super().on_message_begin()
         # Other programs would take names that differ in "-" and "_" for the same.
         self.headers.extend(field for field in headers if b"_" not in field[0])
@@ -399,68 +439,3 @@ class Connection(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._started = cycle
         super()._start_asgi_task(cycle, app)
-
-
-def _head_too_large() -> Refused:
-    return Refused(431, f"The request's head is longer than {MAX_HEAD} bytes.")
-
-
-def _check_fields(headers: list[tuple[bytes, bytes]], version: str) -> bool:
-    """Refuse framing that others may read otherwise; return whether to answer 100 first."""
-    expect = False
-    for name, value in headers:
-        if name == b"transfer-encoding":
-            if version == "1.0":
-                raise Refused(400, "HTTP/1.0 has no Transfer-Encoding.")
-            if value.lower() != b"chunked":
-                raise Refused(501, "Of transfer encodings only chunked is known here.")
-        elif name == b"expect":
-            if value.lower() != b"100-continue":
-                raise Refused(417, "Of expectations only 100-continue is known here.")
-            expect = version == "1.1"
-    return expect
-
-
-class Site:
-    """What the connections of a worker share, and the watch over their time limits.
-
-    :param lane: for what they have to answer themselves.
-    :param max_body: the largest body that the application takes, in bytes.
-    :param access_log: where the lane's answers are logged, if anywhere.
-    """
-
-    def __init__(self, lane: Lane, max_body: int, access_log: AccessLog | None) -> None:
-        self.lane = lane
-        self.max_body = max_body
-        self.access_log = access_log
-        self._running = False
-        self._default_headers: list[tuple[bytes, bytes]] | None = None
-        self._status_lines: dict[int, str] = {}
-
-    def watch(self, connections: Collection[Any]) -> None:
-        """Check the connections every second from now on, while there are any."""
-        if not self._running:
-            self._running = True
-            asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep, connections)
-
-    def _sweep(self, connections: Collection[Any]) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        for connection in list(connections):
-            connection.check(now)
-        self._running = bool(connections)
-        if self._running:
-            loop.call_later(SWEEP_SECONDS, self._sweep, connections)
-
-    def status_line(self, status: int, default_headers: list[tuple[bytes, bytes]]) -> str:
-        """Return the first lines of a response: its status, and what uvicorn adds to all."""
-        # uvicorn makes a new list for each new date.
-        if default_headers is not self._default_headers:
-            self._default_headers = default_headers
-            self._status_lines = {}
-        lines = self._status_lines.get(status)
-        if lines is None:
-            fields = b"".join(b"%b: %b\r\n" % field for field in default_headers)
-            lines = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{fields.decode()}"
-            self._status_lines[status] = lines
-        return lines

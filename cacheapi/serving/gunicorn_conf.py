@@ -55,7 +55,7 @@ worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
 max_requests = 20_000_000
 max_requests_jitter = 2_000_000
 
-# For gunicorn's own workers; ours has its limits in cacheapi/serving/connection.py.
+# For gunicorn's own workers; ours has its limits in cacheapi/serving/head.py.
 limit_request_line = 8190
 limit_request_fields = 64
 limit_request_field_size = 8190

@@ -29,7 +29,7 @@ from cacheapi.conditions import Condition, NotModified
 from cacheapi.errors import CACHE_CONTROL, ApiError, absent, answer_to, internal, note
 from cacheapi.services import CacheService, Pair
 from cacheapi.serving.health import SLOW_SECONDS, Health, Way
-from cacheapi.serving.recognition import Fields, read_fields, read_target, service_of
+from cacheapi.serving.recognition import Fields, Target, read_fields, read_target, service_of
 
 # A larger store would hold up the others of its turn.
 MAX_STORE: Final = 256 * 1024
@@ -46,14 +46,16 @@ class Access(NamedTuple):
     """What serving asks of the application; each answer holds for its moment only.
 
     :ivar find: returns the service of a name.
-    :ivar may: returns whether an API key may use a method on keys of a service; with no keys,
-        whether there is anything that it may do there.
+    :ivar digest: returns what stands for an API key.
+    :ivar may: returns whether who shows the key of a digest may use a method on keys of a
+        service; with no keys, whether there is anything that they may do there.
     :ivar watch: makes ``find`` and ``may`` follow changes, in a process that serves.
     :ivar max_body: the largest request body, in bytes.
     """
 
     find: Callable[[str], CacheService | None]
-    may: Callable[[str, str, str, Sequence[str]], bool]
+    digest: Callable[[str], bytes]
+    may: Callable[[bytes, str, str, Sequence[str]], bool]
     watch: Callable[[], None]
     max_body: int
 
@@ -67,6 +69,17 @@ class Sink(Protocol):
         :param fields: its header fields but for ``connection`` and what uvicorn adds.
         :param body: ``None`` for a status that has none.
         """
+
+
+class Asker(NamedTuple):
+    """What the header fields of a read say: who asks, and what they have already.
+
+    :ivar digest: of their API key.
+    :ivar tags: If-None-Match.
+    """
+
+    digest: bytes
+    tags: str | None
 
 
 class _Read(NamedTuple):
@@ -101,19 +114,33 @@ class Lane:
 
     # Taking
 
-    def take_read(self, sink: Sink, target: bytes, headers: Fields, keep_alive: bool) -> bool:
+    def take_read(
+        self, sink: Sink, target: bytes, headers: Fields, keep_alive: bool
+    ) -> Asker | None:
         """Take a GET request if sure of it, and answer by the end of this turn.
 
         :param target: the request's target as it was sent.
         :param headers: names in lower case, and values.
-        :return: whether it is taken.
+        :return: what they say, for :meth:`take_again`; ``None``: it is not taken.
         """
         asked = read_target(target)
-        if asked is None:
+        said = None if asked is None else read_fields(headers)
+        if asked is None or said is None or said.length is not None or not said.shown:
+            return None
+        asker = Asker(self._access.digest(said.shown), said.tags)
+        return asker if self._take_read(sink, asked, asker, keep_alive) else None
+
+    def take_again(self, sink: Sink, target: bytes, asker: Asker) -> bool:
+        """Take a read with the header fields of one that was taken; return whether it is."""
+        if self._troubled:
+            # Where it goes is asked once a request, since one is let through to Flask.
             return False
+        asked = read_target(target)
+        return asked is not None and self._take_read(sink, asked, asker, keep_alive=True)
+
+    def _take_read(self, sink: Sink, asked: Target, asker: Asker, keep_alive: bool) -> bool:
         service = self._access.find(asked.service)
-        said = read_fields(headers)
-        if service is None or said is None or said.length is not None or not said.shown:
+        if service is None:
             return False
         try:
             if asked.key is not None:
@@ -126,11 +153,11 @@ class Lane:
                 return False
         except (ApiError, InvalidKey):
             return False
-        if not self._access.may(said.shown, "GET", asked.service, keys):
+        if not self._access.may(asker.digest, "GET", asked.service, keys):
             return False
         if self._way(asked.service, stores=False) is Way.FLASK:
             return False
-        self._gather(_Read(sink, keep_alive, service, keys, asked.key is not None, said.tags))
+        self._gather(_Read(sink, keep_alive, service, keys, asked.key is not None, asker.tags))
         return True
 
     def wants_store(self, target: bytes, headers: Fields) -> bool:
@@ -159,15 +186,16 @@ class Lane:
         service = self._access.find(asked.service)
         if service is None or not said.shown:
             return False
+        digest = self._access.digest(said.shown)
         # Before the body is parsed: who may nothing shall cost nothing.
-        if not self._access.may(said.shown, "POST", asked.service, ()):
+        if not self._access.may(digest, "POST", asked.service, ()):
             return False
         try:
             pairs = read_pairs(service, body, MISSING)
         except (ApiError, InvalidJson):
             return False
         keys = [pair.key for pair in pairs]
-        if not self._access.may(said.shown, "POST", asked.service, keys):
+        if not self._access.may(digest, "POST", asked.service, keys):
             return False
         if self._way(asked.service, stores=True) is not Way.LANE:
             return False

@@ -10,8 +10,9 @@ from typing import Any, Final
 from uvicorn_worker import UvicornWorker
 
 from cacheapi.serving.access_log import AccessLog
-from cacheapi.serving.connection import Connection, Site
+from cacheapi.serving.connection import Connection
 from cacheapi.serving.lane import ACCESS, Access, Lane
+from cacheapi.serving.site import Site
 from cacheapi.serving.wsgi import Application
 
 # How uvicorn shall serve.

@@ -19,6 +19,7 @@ from cacheapi.registry import administration, key_administration
 from cacheapi.registry.errors import Invalid, RegistryUnavailable
 from cacheapi.registry.live import Registry
 from cacheapi.registry.rights import Caller, Rule
+from cacheapi.registry.snapshot import digest_of
 from cacheapi.service_types import service_types
 from tests.support.plugins import Plugin
 from tests.support.postgresql import PASSWORD
@@ -113,7 +114,7 @@ def test_a_database_that_is_away_at_the_start_is_waited_for(
     made = open_one(tmp_path, CACHEAPI_DATABASE_URL=url)
     assert taken() < 10
     assert made.find("cache") is not None
-    assert made.may("k", "GET", "cache", ["key"])
+    assert made.may(digest_of("k"), "GET", "cache", ["key"])
     assert not made.snapshot.is_complete
     for _ in range(3):
         made.look()
@@ -137,7 +138,7 @@ def test_the_last_snapshot_outlives_the_database(
     registry.look()
     registry.look()
     assert registry.find("a") is not None
-    assert registry.may(key.text, "GET", "a", ["k"])
+    assert registry.may(digest_of(key.text), "GET", "a", ["k"])
     with pytest.raises(RegistryUnavailable):
         make(registry, "b")
     with closing(sqlite3.connect(tmp_path / FILE)) as database:

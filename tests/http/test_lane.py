@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
+import time
 from collections.abc import Iterator
+from typing import BinaryIO
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -393,3 +396,143 @@ def test_every_kind_of_value_is_answered_as_flask_does(
         answer = all_answers(lane, conditional)
         assert answer.startswith(b"HTTP/1.1 304 Not Modified\r\n")
         assert answer == all_answers(flask, conditional)
+
+
+# Reads that come again on a connection
+
+# What clients send behind the target, nearly alike.
+TAILS = [
+    ["Host: h", AUTH],
+    ["Host: h", AUTH],
+    ["Host: h", AUTH],
+    ["Host: h", AUTH, "Accept: */*"],
+    ["Host: h", AUTH, "accept: */*"],
+    ["Host: h", AUTH + "x"],
+    ["Host: h", AUTH, 'If-None-Match: "x"'],
+    ["Host: h", AUTH, "If-None-Match: *"],
+    ["Host: h", AUTH, "If-Match: *"],
+    ["Host: h", AUTH, "Content-Length: 0"],
+    ["Host: h", AUTH, "Connection: keep-alive"],
+    ["Host: h", AUTH, f"X: {'x' * 5000}"],
+    ["Host: h", AUTH, "Connection: close"],
+    ["Host: h", AUTH, "X: a\r\n b"],
+    ["Host: h", AUTH, "X:\x00"],
+]
+# Between them stands what is no plain character, or none that ends where it seems to.
+NEAR = [
+    "#",
+    "#f",
+    "\x7f",
+    "\xe9",
+    "\t",
+    " ",
+    "  ",
+    " x",
+    "\r",
+    "\n",
+    "\r\n",
+    "?",
+    "?x",
+    "%",
+    "\x00",
+]
+OTHER_TARGETS = [
+    f"{CACHE}?keys=k,absent,k",
+    f"{CACHE}?keys=k&key=a%20b",
+    f"{CACHE}?prefix=",
+    f"{CACHE}/{'k' * 1024}",
+    f"{CACHE}/{'k' * 9000}",
+    f"{CACHE}?keys={'k,' * 4050}k",
+    f"{CACHE}?keys={'k,' * 4200}k",
+    f"{CACHE}",
+    "/api/v2/nothing/k",
+    "/",
+    "*",
+    f"http://h{CACHE}/k",
+]
+
+
+@st.composite
+def steps(draw: st.DrawFn) -> tuple[list[bytes], list[bytes]]:
+    """Return the pieces that are sent without waiting for an answer, and the methods."""
+    pieces, methods = [], []
+    for _ in range(draw(st.sampled_from([1, 1, 1, 1, 2, 3]))):
+        key = encoded(draw, draw(st.sampled_from([*VALUES, "absent"])))
+        target = draw(
+            st.sampled_from([f"{CACHE}/{key}"] * 8 + OTHER_TARGETS)
+            | st.sampled_from([f"{CACHE}/k{near}{key}" for near in NEAR])
+        )
+        method = draw(st.sampled_from(["GET"] * 12 + ["HEAD", "get", "GET ", "DELETE", "\r\nGET"]))
+        version = draw(st.sampled_from(["1.1"] * 14 + ["1.0", "1.1 ", "1.2"]))
+        if method == "DELETE":
+            target = f"{CACHE}/absent"
+        pieces.append(
+            request(target, *draw(st.sampled_from(TAILS)), method=method, version=version)
+        )
+        methods.append(method.strip().encode())
+    data = b"".join(pieces)
+    cuts = sorted(draw(st.lists(st.integers(1, len(data)), max_size=draw(st.sampled_from([0, 2])))))
+    return [
+        data[start:end]
+        for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True)
+        if end > start
+    ], methods
+
+
+def dialog(live: Service, sent: list[tuple[list[bytes], list[bytes]]]) -> list[bytes]:
+    """Return each answer, until the server closes; nothing more is sent before they came."""
+    received = []
+    with socket.create_connection(("127.0.0.1", live.port), 20) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with connection.makefile("rb") as replies:
+            for pieces, methods in sent:
+                for number, piece in enumerate(pieces):
+                    time.sleep(0.001 if number else 0)
+                    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                        connection.sendall(piece)
+                for method in methods:
+                    answer = one_answer(replies, method)
+                    if not answer:
+                        return received
+                    received.append(answer)
+    return received
+
+
+def one_answer(replies: BinaryIO, method: bytes) -> bytes:
+    lines = []
+    with contextlib.suppress(ConnectionResetError):
+        while (line := replies.readline()).strip():
+            lines.append(line)
+    head = b"".join(lines)
+    length = re.search(rb"\r\ncontent-length: (\d+)", head)
+    has_body = length is not None and method != b"HEAD" and b" 304 " not in lines[0]
+    return DATE.sub(b"", head) + (replies.read(int(length[1])) if has_body and length else b"")
+
+
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(st.lists(steps(), min_size=2, max_size=8))
+@example([([request(f"{CACHE}/k", *TAILS[0]) * 40], [b"GET"] * 40)] * 3)
+@example([([request(f"{CACHE}/{key}", *TAILS[0])], [b"GET"]) for key in ("k", "k", "k#", "k")])
+@example([([request(f"{CACHE}/k", *fields)], [b"GET"]) for fields in TAILS])
+@example([([request(target, *TAILS[0])], [b"GET"]) for target in [f"{CACHE}/k", *OTHER_TARGETS]])
+def test_reads_that_come_again_are_answered_as_flask_does(
+    lane: Service, flask: Service, sent: list[tuple[list[bytes], list[bytes]]]
+) -> None:
+    assert dialog(lane, sent) == dialog(flask, sent)
+
+
+def test_reads_that_come_again_are_the_lanes(lane_alone: Inside) -> None:
+    plain, other = head(f"GET {CACHE}/k"), head(f"GET {CACHE}/k", "X: y")
+    with Wire(lane_alone.port) as wire:
+        for sent in [plain] * 3 + [head(f"GET {CACHE}/absent"), other, plain, other, plain]:
+            wire.send(sent)
+            assert wire.answer().status == (404 if b"absent" in sent else 200)
+        for sent in (head(f"GET {CACHE}/k?"), head(f"HEAD {CACHE}/k"), store(PAIR), plain * 10):
+            wire.send(plain + sent + plain)
+            count = 12 if sent.startswith(plain) else 3
+            statuses = [wire.answer().status for _ in range(count)]
+            assert (statuses[0], statuses[-1]) == (200, 200) if count == 12 else (200, 418)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from cacheapi import create_app, load
-from cacheapi.serving import connection
+from cacheapi.serving import connection, site
 from tests.http.client import close_app
 from tests.support.inside import Inside, inside
 from tests.support.live import CACHE, Connection, Wire, call, chunk, head
@@ -55,7 +55,7 @@ def impatient(tmp_path: Path) -> Iterator[Inside]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("HEAD_SECONDS", "STALL_SECONDS", "LINGER_SECONDS"):
             patch.setattr(connection, name, 0.5)
-        patch.setattr(connection, "SWEEP_SECONDS", 0.1)
+        patch.setattr(site, "SWEEP_SECONDS", 0.1)
         with in_this_process(tmp_path, keep_alive=1) as live:
             yield live
 
@@ -138,7 +138,9 @@ def test_an_idle_connection_is_closed_after_the_keep_alive_time(impatient: Insid
             assert 0.7 < time.monotonic() - started < 3
 
 
-def test_clients_that_do_not_read_hold_up_nobody_and_are_let_go(impatient: Inside) -> None:
+def test_clients_that_do_not_read_hold_up_nobody_and_are_let_go(
+    impatient: Inside, caplog: pytest.LogCaptureFixture
+) -> None:
     value = "x" * 500_000
     assert call(impatient.port, "POST", CACHE, {"key": "large", "value": value}).status == 201
     (worker,) = impatient.workers()
@@ -151,6 +153,7 @@ def test_clients_that_do_not_read_hold_up_nobody_and_are_let_go(impatient: Insid
             well(impatient)
             assert wires
         assert impatient.workers() == [worker]
+    assert "Exception" not in caplog.text
 
 
 def memory(pid: int) -> int:

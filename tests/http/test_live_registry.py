@@ -106,6 +106,28 @@ def test_a_change_in_one_is_live_in_the_other(
     )
 
 
+def test_a_connection_that_is_kept_feels_the_end_of_its_key(pair: list[Service]) -> None:
+    rule = {"service": "cache", "verbs": ["GET"]}
+    number, key = make_key(pair[0], rules=[rule])
+    everywhere(pair, lambda live: status(live, "/cache/user:1", key) == 404)
+    with contextlib.ExitStack() as stack:
+        kept = [stack.enter_context(Connection(live.port, key)) for live in pair for _ in range(4)]
+
+        def all_get(expected: int) -> bool:
+            answers = [client.call("GET", "/api/v2/cache/user:1") for client in kept]
+            return {answer.status for answer in answers} == {expected}
+
+        assert all(all_get(404) for _ in range(3))
+        rule["keys"] = "other*"
+        assert call(pair[1].port, "PATCH", f"{KEYS}/{number}", {"rules": [rule]}).status == 200
+        eventually(lambda: all_get(403), SOON)
+        rule["keys"] = "*"
+        assert call(pair[1].port, "PATCH", f"{KEYS}/{number}", {"rules": [rule]}).status == 200
+        eventually(lambda: all_get(404), SOON)
+        assert call(pair[1].port, "DELETE", f"{KEYS}/{number}").status == 200
+        eventually(lambda: all_get(401), SOON)
+
+
 @pytest.mark.parametrize("query", ["", "?x=1"], ids=["lane", "flask"])
 def test_a_key_goes_round_and_its_end_too(pair: list[Service], query: str) -> None:
     first, second = pair

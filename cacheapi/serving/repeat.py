@@ -1,0 +1,66 @@
+"""A read that comes again on a connection: known by its bytes, without parsing them.
+
+What one client asks on a connection is nearly always alike but for the target, and to parse
+all its header fields each time costs as much as the answer. So a connection remembers the
+bytes behind the target of the last read that httptools has parsed and the lane has taken,
+and what they said. Bytes that are ``GET``, a target of plain characters, and those very
+bytes again, are that request with another target: between two requests llhttp is always in
+the same state, a plain character leaves it within the target, and the space that ends the
+target leads to one state whatever the target was. A test holds both against httptools.
+
+Nothing is decided here. What is not known by its bytes is parsed; what is known is asked of
+the lane as if it had been parsed, and who shows the API key may do is looked up anew.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+from cacheapi.serving.head import MAX_TARGET
+from cacheapi.serving.lane import Asker
+from cacheapi.serving.recognition import Fields
+
+# A connection that waits should not hold much.
+MAX_TAIL: Final = 4096
+
+# All that is printable in ASCII, without the space that ends a target and the "#" of a fragment.
+_GET = re.compile(rb'GET (/[!"$-~]*)')
+_VERSION: Final = b" HTTP/1.1\r\n"
+_END: Final = b"\r\n\r\n"
+
+
+class Repeat(NamedTuple):
+    """A read but for its target.
+
+    :ivar tail: the bytes behind the target.
+    :ivar headers: the header fields that are in them.
+    :ivar asker: what they say to the lane.
+    """
+
+    tail: bytes
+    headers: Fields
+    asker: Asker
+
+    def target(self, data: bytes, start: int) -> bytes | None:
+        """Return the target if the read comes again at ``start``."""
+        match = _GET.match(data, start)
+        if match is None or not data.startswith(self.tail, match.end()):
+            return None
+        target = match[1]
+        return target if len(target) <= MAX_TARGET else None
+
+
+def remember(data: bytes, target: bytes, headers: Fields, asker: Asker) -> Repeat | None:
+    """Return what is to be known again of a read, if it is that simple.
+
+    :param data: the bytes of it; that it is all of one request, and nothing else, httptools
+        has found.
+    """
+    match = _GET.match(data)
+    if match is None or match[1] != target:
+        return None
+    tail = data[match.end() :]
+    if len(tail) > MAX_TAIL or not tail.startswith(_VERSION) or tail.find(_END) != len(tail) - 4:
+        return None
+    return Repeat(tail, headers, asker)

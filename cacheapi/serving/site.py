@@ -1,0 +1,58 @@
+"""What the connections of a worker share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from http import HTTPStatus
+from typing import Any, Final
+
+from cacheapi.serving.access_log import AccessLog
+from cacheapi.serving.lane import Lane
+
+SWEEP_SECONDS: Final = 1.0
+
+
+class Site:
+    """What the connections of a worker share, and the watch over their time limits.
+
+    :param lane: for what they have to answer themselves.
+    :param max_body: the largest body that the application takes, in bytes.
+    :param access_log: where the lane's answers are logged, if anywhere.
+    """
+
+    def __init__(self, lane: Lane, max_body: int, access_log: AccessLog | None) -> None:
+        self.lane = lane
+        self.max_body = max_body
+        self.access_log = access_log
+        self._running = False
+        self._default_headers: list[tuple[bytes, bytes]] | None = None
+        self._status_lines: dict[int, str] = {}
+
+    def watch(self, connections: Collection[Any]) -> None:
+        """Check the connections every second from now on, while there are any."""
+        if not self._running:
+            self._running = True
+            asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep, connections)
+
+    def _sweep(self, connections: Collection[Any]) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for connection in list(connections):
+            connection.check(now)
+        self._running = bool(connections)
+        if self._running:
+            loop.call_later(SWEEP_SECONDS, self._sweep, connections)
+
+    def status_line(self, status: int, default_headers: list[tuple[bytes, bytes]]) -> str:
+        """Return the first lines of a response: its status, and what uvicorn adds to all."""
+        # uvicorn makes a new list for each new date.
+        if default_headers is not self._default_headers:
+            self._default_headers = default_headers
+            self._status_lines = {}
+        lines = self._status_lines.get(status)
+        if lines is None:
+            fields = b"".join(b"%b: %b\r\n" % field for field in default_headers)
+            lines = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{fields.decode()}"
+            self._status_lines[status] = lines
+        return lines
