@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeVar
 
 from backends.capabilities import Capability, Limits, Traits
+from backends.endpoints import Endpoint
 from backends.errors import BackendError, InvalidKey, NotAnInteger, Unavailable, Unsupported
 from backends.options import Option
 from backends.statistics import ServerStatistics
@@ -237,6 +238,13 @@ class Backend(ABC):
             for the general ones.
         """
         raise self._unsupported(Capability.STATS)
+
+    def endpoints(self) -> list[Endpoint]:
+        """Return where its servers listen; where one has to be asked for that, it may be.
+
+        None of them: it has no server, or none that may be looked into.
+        """
+        return []
 
     def close(self) -> None:  # noqa: B027 (most backends have nothing to close)
         """Close all connections of this process. The object stays usable."""

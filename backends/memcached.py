@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from backends import memcached_statistics
 from backends.base import MISSING, Backend, Found, Missing, count_from
 from backends.capabilities import Capability, Limits, Traits
+from backends.endpoints import Endpoint, key_where
 from backends.errors import (
     DriverMissing,
     InvalidKey,
@@ -119,6 +120,7 @@ class MemcachedBackend(Backend):
             ) from error
         addresses = [server.address(port) for server in servers]
         timeout = timeout_ms / 1000
+        self._addresses, self._timeout = addresses, timeout
         self._binary = username is not None
         if self._binary:
             self.capabilities -= {Capability.REMAINING_TTL}
@@ -263,6 +265,21 @@ class MemcachedBackend(Backend):
 
     def stats(self, section: str | None = None) -> list[ServerStatistics]:
         return self._read_statistics(section)
+
+    def endpoints(self) -> list[Endpoint]:
+        """Return the servers of the pool, each with a key that is at home there."""
+
+        def is_at(index: int) -> Callable[[str], bool]:
+            return lambda key: self._members.home(self._stored(key)) == index
+
+        found = []
+        for index, address in enumerate(self._addresses):
+            host, _, port = address.rpartition(":")
+            place = host.strip("[]"), int(port)
+            found.append(
+                Endpoint(address, place, key=key_where(is_at(index)), timeout=self._timeout)
+            )
+        return found
 
     def close(self) -> None:
         self._members.close()

@@ -148,6 +148,10 @@ class Members:
                     member.leave_out()
         return failures
 
+    def home(self, key: bytes) -> int:
+        """Return which of the servers has a key while all are well."""
+        return 0 if self._ring is None else self._ring.home(key)
+
     def close(self) -> None:
         """Close the connections that are idle."""
         for member in self._members:

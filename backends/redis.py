@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from backends.base import MISSING, Backend, Found, Item, Missing
 from backends.capabilities import Capability, Limits, Traits
+from backends.endpoints import Endpoint
 from backends.errors import BackendError, DriverMissing, InvalidOption, ValueTooLarge
 from backends.redis_options import OPTIONS, Address, Url, target
 from backends.statistics import ServerStatistics
@@ -232,6 +233,9 @@ class RedisBackend(Backend):
 
     def stats(self, section: str | None = None) -> list[ServerStatistics]:
         return self._client.statistics(section)
+
+    def endpoints(self) -> list[Endpoint]:
+        return self._client.endpoints(self._stored)
 
     def close(self) -> None:
         self._client.close()

@@ -6,7 +6,7 @@ module of redis-py's rooms that the backend itself imports, when it is made.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha1
 from pathlib import Path
@@ -15,9 +15,11 @@ from typing import Any, Final
 import redis
 
 from backends.base import not_tried
+from backends.endpoints import Endpoint
 from backends.errors import BackendError, Unavailable
 from backends.redis_cluster import ClusterRoute
 from backends.redis_connections import Reply
+from backends.redis_endpoints import endpoints
 from backends.redis_errors import Broken, failure
 from backends.redis_listing import keys_of, page
 from backends.redis_options import Target
@@ -51,6 +53,7 @@ class Client:
     """Commands to one Redis. It serves all threads, and each process after a fork."""
 
     def __init__(self, target: Target) -> None:
+        self._target = target
         self._place = target.place
         self._database = target.database
         self._route: Route
@@ -164,6 +167,10 @@ class Client:
     def statistics(self, section: str | None) -> list[ServerStatistics]:
         """Return what each master says of itself."""
         return read(self._route, self._place, self._database, section)
+
+    def endpoints(self, stored: Callable[[str], bytes]) -> list[Endpoint]:
+        """Return where the servers are; see :mod:`backends.redis_endpoints`."""
+        return endpoints(self._target, self._route, stored)
 
     def close(self) -> None:
         """Close all connections that are not in use."""

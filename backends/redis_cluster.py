@@ -50,6 +50,10 @@ class ClusterRoute(Route):
             firsts.setdefault(address, slot)
         return [Shard(slot, address, self._server(address)) for address, slot in firsts.items()]
 
+    def address_of(self, key: bytes) -> Address | None:
+        self._need_slots()
+        return self._slots[key_slot(key)]
+
     def close(self) -> None:
         for server in list(self._servers.values()):
             server.close()

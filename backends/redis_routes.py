@@ -97,6 +97,10 @@ class Route(ABC):
         :raises Broken: nobody could tell.
         """
 
+    def address_of(self, key: bytes) -> Address | None:
+        """Return which of :meth:`shards` has a key."""
+        return self.shards()[0].address
+
     @abstractmethod
     def close(self) -> None:
         """Close all connections that are not in use."""

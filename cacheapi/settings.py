@@ -6,7 +6,7 @@ import difflib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from dotenv import dotenv_values
 
@@ -199,9 +199,7 @@ def load(environ: Mapping[str, str] | None = None, dotenv: str | Path | None = "
     """
     given: dict[str, str] = {}
     if dotenv is not None:
-        given.update(
-            {k: v for k, v in dotenv_values(dotenv, interpolate=False).items() if v is not None}
-        )
+        given.update(_of_file(dotenv))
     given.update(os.environ if environ is None else environ)
     core = {option.variable: option for option in CORE}
     driver = _value(core["CACHE_DRIVER"], given)
@@ -211,6 +209,55 @@ def load(environ: Mapping[str, str] | None = None, dotenv: str | Path | None = "
         raise SettingsError(str(error)) from error
     values = {variable: _value(option, given) for variable, option in options.items()}
     return Settings(values, tuple(_misspelt(given, options)))
+
+
+class Explained(NamedTuple):
+    """A setting with where its value comes from.
+
+    :ivar text: its value as it was written; ``None``: it has none.
+    :ivar source: ``environment``, the name of the file, or ``default``.
+    :ivar fault: why it cannot be used.
+    """
+
+    option: Option
+    text: str | None
+    source: str
+    fault: str | None
+
+
+def explain(
+    environ: Mapping[str, str] | None = None, dotenv: str | Path = ".env"
+) -> tuple[list[Explained], list[str]]:
+    """Return every setting, and warnings of names that are none; see :func:`load`.
+
+    :raises SettingsError: the driver is a broken plugin.
+    """
+    file = _of_file(dotenv)
+    own = os.environ if environ is None else environ
+    given = {**file, **own}
+    driver = given.get("CACHE_DRIVER")
+    try:
+        options = table(driver if driver in drivers() else None)
+    except PluginBroken as error:
+        raise SettingsError(str(error)) from error
+    found = []
+    for name, option in options.items():
+        text = given.get(name)
+        source = "environment" if name in own else str(dotenv)
+        if not text and not (option.may_be_empty and text == ""):
+            text, source = option.default, "default"
+        fault = None
+        try:
+            _value(option, given)
+        except SettingsError as error:
+            fault = str(error)
+        found.append(Explained(option, text, source, fault))
+    return found, list(_misspelt(given, options))
+
+
+def _of_file(dotenv: str | Path) -> dict[str, str]:
+    found = dotenv_values(dotenv, interpolate=False)
+    return {name: text for name, text in found.items() if text is not None}
 
 
 def _value(option: Option, given: Mapping[str, str]) -> Any:

@@ -77,9 +77,11 @@ def for_terminal(text: str) -> str:
     )
 
 
-def table(headings: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+def table(
+    headings: Iterable[str], rows: Iterable[Iterable[object]], *, headed: bool = True
+) -> None:
     """Print a table."""
-    shown = Table(box=None, pad_edge=False, header_style="bold")
+    shown = Table(box=None, pad_edge=False, header_style="bold", show_header=headed)
     for heading in headings:
         shown.add_column(heading, overflow="fold")
     for row in rows:
@@ -116,3 +118,16 @@ def log_lines() -> Iterator[None]:
     finally:
         audit.setLevel(level)
         root.removeHandler(lines)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Leave the lines of the log out: what they would tell is told otherwise."""
+    handlers = [each for each in logging.getLogger().handlers if isinstance(each, _Lines)]
+    for handler in handlers:
+        handler.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.setLevel(logging.NOTSET)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from backends.base import MISSING, Backend
+from backends.endpoints import trial_key
 from backends.errors import (
     AuthenticationFailed,
     BackendError,
@@ -121,9 +122,12 @@ def run(registry: Registry, definition: Definition, *, saved: bool) -> Outcome:
                 backend.close()
 
 
-def run_on(backend: Backend) -> Outcome:
-    """Try a backend that runs with a key of the trial's own."""
-    return _outcome(_steps(lambda: backend))
+def run_on(backend: Backend, key: str | None = None) -> Outcome:
+    """Try a backend that runs with a key of the trial's own.
+
+    :param key: such a key, where it matters which of the servers has it.
+    """
+    return _outcome(_steps(lambda: backend, key))
 
 
 def cause_of(error: Exception) -> str:
@@ -140,9 +144,11 @@ def _outcome(steps: Iterator[tuple[Step, Exception | None]]) -> Outcome:
     return Outcome(True, done, None)
 
 
-def _steps(make: Callable[[], Backend]) -> Iterator[tuple[Step, Exception | None]]:
+def _steps(
+    make: Callable[[], Backend], key: str | None = None
+) -> Iterator[tuple[Step, Exception | None]]:
     """Do and yield each step; the caller stops at the first that failed."""
-    key = f"cacheapi-trial-{secrets.token_hex(8)}"
+    key = key or trial_key()
     value = secrets.token_hex(8).encode()
     made: list[Backend] = []
 

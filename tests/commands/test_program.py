@@ -55,6 +55,7 @@ def test_every_command_has_help(program: Program, path: tuple[str, ...]) -> None
         ("flush", "--yes"),
         ("export", "x.ndjson"),
         ("import", "given.ndjson"),
+        ("doctor",),
         ("services",),
         ("services", "test", "cache"),
         ("api-key", "create", "n", "--administrator"),
@@ -152,6 +153,8 @@ def test_secrets_are_never_shown(tmp_path: Path, redis_locked) -> None:
         ("services", "test", "other"),
         ("get", "a", "-s", "other"),
         ("api-key", "list"),
+        ("doctor", "--all"),
+        ("doctor", "--json"),
     ):
         ended = run(tmp_path, *arguments, **settings)
         assert b"pl4nted" not in ended.stdout + ended.stderr, arguments

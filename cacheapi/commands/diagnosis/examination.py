@@ -1,0 +1,126 @@
+"""The whole examination: what can be looked at, in order, and how bad it is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any, Final
+
+from backends.parallel import at_once
+from cacheapi import load, open_registry, system_cache
+from cacheapi.commands.diagnosis import machine, services
+from cacheapi.commands.diagnosis.findings import Finding, Level
+from cacheapi.commands.diagnosis.services import ServiceReport
+from cacheapi.commands.failures import Exit
+from cacheapi.registry.live import Registry
+from cacheapi.services import CacheService
+from cacheapi.settings import Explained, Settings, SettingsError, explain
+
+_CODES: Final = {Level.FAILURE: Exit.FAILED, Level.WARNING: Exit.NO, Level.ADVICE: Exit.DONE}
+
+
+class Examination:
+    """What there was to see, and what was found."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+        self.settings: list[Explained] = []
+        self.directory: dict[str, Any] | None = None
+        self.database: dict[str, Any] | None = None
+        self.services: list[ServiceReport] = []
+
+    @property
+    def code(self) -> Exit:
+        """How the command ends."""
+        worst = min((finding.level for finding in self.findings), default=Level.ADVICE)
+        return _CODES[worst]
+
+    def shown(self) -> dict[str, Any]:
+        """Return it for programs."""
+        return {
+            "findings": [finding.shown() for finding in self.findings],
+            "settings": [machine.shown(each)._asdict() for each in self.settings],
+            "data_directory": self.directory,
+            "database": self.database,
+            "services": [
+                {
+                    name: value
+                    for name, value in dataclasses.asdict(each).items()
+                    if name != "findings"
+                }
+                for each in self.services
+            ],
+        }
+
+    def run(self) -> None:
+        """Look at everything that can be looked at."""
+        try:
+            self.settings, warnings = explain()
+            self.findings += machine.setting_findings(self.settings, warnings)
+            settings = load()
+        except SettingsError as error:
+            if not self.findings:
+                self._cannot_start(error)
+        else:
+            self.findings += machine.together_findings(settings)
+            self._look_further(settings)
+        self.findings.sort(key=lambda finding: finding.level)
+
+    def _look_further(self, settings: Settings) -> None:
+        self.directory, found = machine.directory(settings)
+        self.findings += found
+        try:
+            if not self.directory["exists"]:
+                self._look_without_directory(settings)
+                return
+            registry = open_registry(settings)
+        except SettingsError as error:
+            self._cannot_start(error)
+            return
+        try:
+            self.database, found = machine.database(registry, settings)
+            self.findings += found
+            self._look_at_definitions(registry)
+            self._look_at_services(registry.snapshot.services.items())
+        finally:
+            registry.close()
+
+    def _look_without_directory(self, settings: Settings) -> None:
+        """Look at the system cache alone, and make nothing."""
+        if settings["CACHE_DRIVER"] == "file":
+            return
+        system = system_cache(settings)
+        self._look_at_services(system.items())
+        for service in system.values():
+            service.backend.close()
+
+    def _look_at_definitions(self, registry: Registry) -> None:
+        for definition in registry.snapshot.definitions.values():
+            if definition.fault is not None:
+                where = f"service {definition.name}"
+                action = (
+                    "Correct its settings, in the console or with PATCH /api/v2/system/service."
+                )
+                self.findings.append(Finding(Level.FAILURE, where, definition.fault, action))
+
+    def _look_at_services(self, found: Iterable[tuple[str, CacheService]]) -> None:
+        # The system cache has two names.
+        names: dict[int, list[str]] = {}
+        by_backend: dict[int, CacheService] = {}
+        for name, service in found:
+            names.setdefault(id(service.backend), []).append(name)
+            by_backend.setdefault(id(service.backend), service)
+        looks = [(names[key], service) for key, service in by_backend.items()]
+        self.services = at_once(lambda pair: services.look(*pair), looks)
+        for report in self.services:
+            self.findings += report.findings
+
+    def _cannot_start(self, error: SettingsError) -> None:
+        action = "The service does not start until this is right."
+        self.findings.append(Finding(Level.FAILURE, "settings", str(error), action))
+
+
+def _without_findings(report: ServiceReport) -> dict[str, Any]:
+    shown = dataclasses.asdict(report)
+    del shown["findings"]
+    return shown

@@ -1,0 +1,168 @@
+"""Settings with where they come from, the data directory, the database."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from cacheapi.commands.diagnosis.findings import Finding, Level
+from cacheapi.commands.session import foreign_owner
+from cacheapi.registry.live import Registry, cause
+from cacheapi.settings import Explained, Settings
+from cacheapi.vault import MASK
+
+DOTENV: Final = ".env"
+# What nobody but the service may read.
+SECRET_FILES: Final = ("api-key", "secret-key", "cacheapi.sqlite3", "cache.sqlite3")
+# With less than this a disk is nearly full, whatever the cache may take.
+LITTLE_SPACE: Final = 200 * 1024 * 1024
+# SQLite's locks are not safe there.
+NETWORK: Final = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "fuse.sshfs"}
+
+
+class Setting(NamedTuple):
+    """A setting as it may be shown."""
+
+    name: str
+    value: str | None
+    source: str
+    fault: str | None
+
+
+def shown(explained: Explained) -> Setting:
+    """Return a setting without its secret."""
+    text = explained.text
+    if explained.option.secret and text:
+        text = MASK
+    return Setting(explained.option.variable, text, explained.source, explained.fault)
+
+
+def setting_findings(explained: list[Explained], warnings: list[str]) -> Iterator[Finding]:
+    """Yield what is wrong with the settings."""
+    for each in explained:
+        if each.fault is not None:
+            name = each.option.variable
+            place = f"the file {each.source}" if each.source == DOTENV else f"the {each.source}"
+            yield Finding(
+                Level.FAILURE, "settings", each.fault, f"Correct {name} in {place}: nothing starts."
+            )
+    for warning in warnings:
+        action = "Correct the name, or take it out: it does nothing."
+        yield Finding(Level.WARNING, "settings", warning, action)
+    secret = any(each.option.secret and each.source == DOTENV for each in explained)
+    if secret and Path(DOTENV).stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        message = "The file .env has secrets, and others on this machine may read it."
+        yield Finding(Level.WARNING, "settings", message, "chmod 600 .env")
+
+
+def together_findings(settings: Settings) -> Iterator[Finding]:
+    """Yield what is wrong with settings that are right one by one."""
+    if settings["CACHEAPI_DATABASE_URL"] and not settings["CACHEAPI_SECRET_KEY"]:
+        yield Finding(
+            Level.WARNING,
+            "settings",
+            "CACHEAPI_DATABASE_URL is set without CACHEAPI_SECRET_KEY: another machine cannot read "
+            "the passwords of services that this one stores.",
+            "Give all machines the same CACHEAPI_SECRET_KEY.",
+        )
+
+
+def directory(settings: Settings) -> tuple[dict[str, Any], list[Finding]]:
+    """Look at the data directory; return what is so, and what is wrong with it."""
+    path = Path(settings["CACHEAPI_DATA_DIR"])
+    found: dict[str, Any] = {"path": str(path.resolve()), "exists": path.is_dir()}
+    if not path.is_dir():
+        return found, [
+            Finding(
+                Level.WARNING,
+                "data directory",
+                f"{str(path.resolve())!r} does not exist, so no service has started with it.",
+                "Start the service once, or run this where its settings are: in its directory, "
+                "with its environment.",
+            )
+        ]
+    space = shutil.disk_usage(path)
+    found |= {
+        "writable": os.access(path, os.W_OK | os.X_OK),
+        "free_bytes": space.free,
+        "filesystem": _filesystem(path),
+        "modes": {
+            name: f"{stat.S_IMODE((path / name).stat().st_mode):04o}"
+            for name in SECRET_FILES
+            if (path / name).exists()
+        },
+    }
+    return found, list(_directory_findings(path, settings, found))
+
+
+def _directory_findings(path: Path, settings: Settings, found: dict[str, Any]) -> Iterator[Finding]:
+    where = "data directory"
+    if not found["writable"]:
+        message = f"{str(path)!r} cannot be written to by this user."
+        yield Finding(Level.FAILURE, where, message, "Run as the service's user, or chown it.")
+    owner = foreign_owner(settings)
+    if owner is not None:
+        message = f"{str(path)!r} belongs to {owner}, and not to this user."
+        action = "Run these commands as that user: what they make is not the service's otherwise."
+        yield Finding(Level.WARNING, where, message, action)
+    for name, mode in found["modes"].items():
+        if int(mode, 8) & 0o077:
+            message = f"{str(path / name)!r} may be read by others on this machine ({mode})."
+            yield Finding(Level.WARNING, where, message, f"chmod 600 {path / name}")
+    if found["filesystem"] in NETWORK:
+        message = f"{str(path)!r} is on a network file system ({found['filesystem']})."
+        action = "Move it to a local disk: SQLite's locks are not safe there."
+        yield Finding(Level.WARNING, where, message, action)
+    needed = LITTLE_SPACE
+    if settings["CACHE_DRIVER"] == "file":
+        needed += max(0, settings["CACHE_FILE_MAX_MB"] * 2**20 - _size(path / "cache.sqlite3"))
+    if found["free_bytes"] < needed:
+        free = found["free_bytes"] // 2**20
+        message = f"The disk of {str(path)!r} has {free} MiB left; {needed // 2**20} may be needed."
+        level = Level.FAILURE if found["free_bytes"] < LITTLE_SPACE // 4 else Level.WARNING
+        yield Finding(level, where, message, "Make room, or lower CACHE_FILE_MAX_MB.")
+
+
+def database(registry: Registry, settings: Settings) -> tuple[dict[str, Any], list[Finding]]:
+    """Read the database of services and API keys."""
+    place = "CACHEAPI_DATABASE_URL" if settings["CACHEAPI_DATABASE_URL"] else "cacheapi.sqlite3"
+    try:
+        rows = registry.store.read()
+    except SQLAlchemyError as error:
+        reason = cause(error)
+        found = {"place": place, "readable": False, "error": reason}
+        message = f"The database of services and API keys cannot be read: {reason}"
+        action = f"See that it runs and lets this machine in, as {place} says."
+        return found, [Finding(Level.FAILURE, "database", message, action)]
+    found = {
+        "place": place,
+        "readable": True,
+        "services": len(rows.services),
+        "api_keys": len(rows.api_keys),
+    }
+    return found, []
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _filesystem(path: Path) -> str | None:
+    """Return the type of the file system that a directory is on, where the system says it."""
+    here = path.resolve()
+    found, longest = None, -1
+    try:
+        lines = Path("/proc/self/mounts").read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        _, mounted, kind, *_ = line.split()
+        if here.is_relative_to(mounted) and len(mounted) >= longest:
+            found, longest = kind, len(mounted)
+    return found
