@@ -1,8 +1,8 @@
 """The embedded backend: one SQLite file, no server.
 
 Shared by all processes of the machine. A read is one query, a write one transaction. How
-entries expire and are evicted is said in :mod:`backends.file_entries`, what happens to a
-damaged file in :mod:`backends.file_database`.
+entries expire and are evicted is said in :mod:`backends.file_housekeeping`, what happens to
+a damaged file in :mod:`backends.file_database`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, TypeVar
 
@@ -29,7 +28,7 @@ from backends.errors import (
     ValueTooLarge,
 )
 from backends.file_database import PAGE_BYTES, Database
-from backends.file_entries import Entries
+from backends.file_entries import Entries, Pair
 from backends.options import DATA_DIR, Option, integer
 from backends.statistics import ServerStatistics
 
@@ -70,7 +69,7 @@ class FileBackend(Backend):
         description="A cache in one file on a local disk; needs no server.",
         needs="nothing",
         shared_by="the processes of one machine",
-        eviction="expired, then least recently used",
+        eviction="expired, then least recently used, by samples",
         persistence="values are still there",
         replication="none",
         data_types="JSON values",
@@ -111,10 +110,8 @@ class FileBackend(Backend):
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         names = {self._stored(key): key for key in keys}
-        found = self._database.read(
-            lambda sqlite: list(self._entries.get_many(sqlite, list(names)))
-        )
-        return {names[stored]: value for stored, value in found}
+        found = self._database.read(lambda sqlite: self._entries.get_many(sqlite, list(names)))
+        return {names[stored]: value for stored, value in found.items()}
 
     def list_keys(
         self, prefix: str, limit: int, cursor: str | None
@@ -151,9 +148,8 @@ class FileBackend(Backend):
     # Writing
 
     def set(self, key: str, value: bytes, ttl: float | None) -> None:
-        self._check_size(value)
-        stored = self._stored(key)
-        self._write(lambda sqlite: self._entries.set(sqlite, stored, value, ttl))
+        pair = self._pair(Item(key, value, ttl))
+        self._write(lambda sqlite: self._entries.set_many(sqlite, [pair]))
 
     def set_many(self, items: Sequence[Item]) -> list[Literal[True] | BackendError]:
         """Store so many in one transaction that other writers need not wait for all.
@@ -161,44 +157,39 @@ class FileBackend(Backend):
         Where the file cannot be written, nothing of that transaction is stored, and the
         rest is not tried.
         """
-
-        def store(sqlite: sqlite3.Connection, item: Item) -> Literal[True] | BackendError:
-            try:
-                self._check_size(item.value)
-            except ValueTooLarge as error:
-                return error
-            self._entries.set(sqlite, self._stored(item.key), item.value, item.ttl)
-            return True
-
-        def store_all(
-            some: Sequence[Item], sqlite: sqlite3.Connection
-        ) -> list[Literal[True] | BackendError]:
-            return [store(sqlite, item) for item in some]
-
         outcomes: list[Literal[True] | BackendError] = []
         for start in range(0, len(items), ITEMS_A_WRITE):
-            some = items[start : start + ITEMS_A_WRITE]
             try:
-                outcomes += self._write(partial(store_all, some))
+                outcomes += self._store(items[start : start + ITEMS_A_WRITE])
             except BackendError as error:
                 outcomes += [error] * (len(items) - start)
                 break
         return outcomes
 
+    def _store(self, items: Sequence[Item]) -> list[Literal[True] | BackendError]:
+        """Store in one transaction what is not too large."""
+        pairs: list[Pair] = []
+        outcomes: list[Literal[True] | BackendError] = []
+        for item in items:
+            try:
+                pairs.append(self._pair(item))
+            except ValueTooLarge as error:
+                outcomes.append(error)
+            else:
+                outcomes.append(True)
+        self._write(lambda sqlite: self._entries.set_many(sqlite, pairs), len(pairs))
+        return outcomes
+
     def add(self, key: str, value: bytes, ttl: float | None) -> bool:
-        self._check_size(value)
-        stored = self._stored(key)
-        return self._write(lambda sqlite: self._entries.add(sqlite, stored, value, ttl))
+        pair = self._pair(Item(key, value, ttl))
+        return self._write(lambda sqlite: self._entries.add(sqlite, pair))
 
     def replace(self, key: str, value: bytes, ttl: float | None) -> bool:
         return self.compare_and_set(key, value, None, ttl)
 
     def compare_and_set(self, key: str, value: bytes, token: Any, ttl: float | None) -> bool:
-        self._check_size(value)
-        stored = self._stored(key)
-        return self._write(
-            lambda sqlite: self._entries.update(sqlite, stored, value, ttl, expected=token)
-        )
+        pair = self._pair(Item(key, value, ttl))
+        return self._write(lambda sqlite: self._entries.update(sqlite, pair, expected=token))
 
     def touch(self, key: str, ttl: float | None) -> bool:
         stored = self._stored(key)
@@ -259,14 +250,16 @@ class FileBackend(Backend):
     def close(self) -> None:
         self._database.close()
 
-    def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _write(self, work: Callable[[sqlite3.Connection], T], stored: int = 1) -> T:
         def transaction(sqlite: sqlite3.Connection) -> T:
-            self._entries.tidy(sqlite)
+            self._entries.tidy(sqlite, stored)
             return work(sqlite)
 
         return self._database.write(transaction)
 
-    def _check_size(self, value: bytes) -> None:
+    def _pair(self, item: Item) -> Pair:
+        """Return what is stored, unless it is too large."""
+        key, value, ttl = item
         limit = self.limits.max_value_bytes or 0
         if len(value) > limit:
             raise ValueTooLarge(
@@ -274,6 +267,7 @@ class FileBackend(Backend):
                 f"{limit} are allowed (an eighth of CACHE_FILE_MAX_MB). "
                 "What was stored under this key stays."
             )
+        return Pair(self._stored(key), value, ttl)
 
 
 def _encode_cursor(key: bytes) -> str:

@@ -1,12 +1,7 @@
-"""The rows of the cache file: what is stored, what is expired, what is evicted.
+"""The rows of the cache file: what is stored, and what of it is read.
 
-**Eviction.** When the file nears its bound, expired entries go first, then the least
-recently used. Recency is approximate, so that a read costs no write: a process notes in
-memory which keys it read, and its next write puts the notes into the file. Recency has a
-grain of one second; of a process that only reads, the notes are never written; a process
-notes at most :data:`MAX_NOTES` keys between two writes.
-
-**Expiry.** An expired entry is never read. Each write removes a few of them.
+An expired entry is never read. When it is removed, and what is evicted, is said in
+:mod:`backends.file_housekeeping`.
 
 Every function that takes a connection runs within the caller's transaction.
 """
@@ -15,23 +10,33 @@ from __future__ import annotations
 
 import math
 import sqlite3
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+from zlib import crc32
 
-from backends.file_database import PAGE_BYTES, Damaged
+from backends.file_database import Damaged
+from backends.file_housekeeping import GRAIN, Housekeeping, pages_for
 
-MAX_NOTES: Final = 4096
-NOTES_A_WRITE: Final = 256
-EXPIRED_A_WRITE: Final = 8
-EVICTED_AT_ONCE: Final = 8
-KEYS_A_QUERY: Final = 500
+KEYS_A_QUERY: Final = 512
+# Queries for lists are made for so many keys, or a multiple: each is prepared once.
+KEYS_ROUNDED: Final = 8
 
-_INSERT = "INSERT INTO entries (key, value, checksum, expires, used) VALUES (?, ?, ?, ?, ?) "
+_FIND = "SELECT id, key, used, checksum, value FROM entries WHERE expires > ? AND key "
+_INSERT = "INSERT INTO entries (key, expires, used, checksum, value) VALUES (?, ?, ?, ?, ?) "
 _OVERWRITE = (
-    "ON CONFLICT (key) DO UPDATE SET value = excluded.value, checksum = excluded.checksum, "
-    "expires = excluded.expires, used = excluded.used "
+    "ON CONFLICT (key) DO UPDATE SET expires = excluded.expires, used = excluded.used, "
+    "checksum = excluded.checksum, value = excluded.value "
 )
+_SET = _INSERT + _OVERWRITE
+_ADD = _SET + "WHERE entries.expires <= ?"
+
+
+class Pair(NamedTuple):
+    """What is to be stored, with its lifetime in seconds."""
+
+    key: bytes
+    value: bytes
+    ttl: float | None
 
 
 class Entries:
@@ -42,34 +47,25 @@ class Entries:
     """
 
     def __init__(self, max_pages: int, clock: Callable[[], float]) -> None:
-        self._max_pages = max_pages
         self._clock = clock
-        self._notes: set[bytes] = set()
+        self._housekeeping = Housekeeping(max_pages, clock)
+        self.tidy = self._housekeeping.tidy
 
     # Reading
 
     def get(self, sqlite: sqlite3.Connection, key: bytes) -> bytes | None:
         """Return the value of a key, if it is there and not expired."""
-        row = sqlite.execute(
-            "SELECT value, checksum, used FROM entries WHERE key = ? AND expires > ?",
-            (key, self._clock()),
-        ).fetchone()
-        return None if row is None else self._checked(key, *row)
+        return self._find(sqlite, "= ?", (key,)).get(key)
 
-    def get_many(
-        self, sqlite: sqlite3.Connection, keys: Sequence[bytes]
-    ) -> Iterator[tuple[bytes, bytes]]:
-        """Yield those keys that are there, with their values."""
+    def get_many(self, sqlite: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return the values of those keys that are there."""
+        found: dict[bytes, bytes] = {}
         for start in range(0, len(keys), KEYS_A_QUERY):
             part = keys[start : start + KEYS_A_QUERY]
-            marks = ",".join("?" * len(part))
-            rows = sqlite.execute(
-                "SELECT key, value, checksum, used FROM entries "  # noqa: S608 (question marks only)
-                f"WHERE expires > ? AND key IN ({marks})",
-                (self._clock(), *part),
-            )
-            for key, value, checksum, used in rows:
-                yield key, self._checked(key, value, checksum, used)
+            # The last key again changes nothing.
+            part = [*part, *[part[-1]] * (-len(part) % KEYS_ROUNDED)]
+            found |= self._find(sqlite, f"IN ({','.join('?' * len(part))})", part)
+        return found
 
     def remaining_ttl(self, sqlite: sqlite3.Connection, key: bytes) -> float | None:
         """Return the seconds that a key has left, infinity for ever, if it is there."""
@@ -109,51 +105,56 @@ class Entries:
 
     # Writing
 
-    def set(self, sqlite: sqlite3.Connection, key: bytes, value: bytes, ttl: float | None) -> None:
-        """Store, overwriting."""
-        self._make_room(sqlite, len(value))
-        sqlite.execute(_INSERT + _OVERWRITE, (key, *self._columns(value, ttl)))
+    def set_many(self, sqlite: sqlite3.Connection, pairs: Sequence[Pair]) -> None:
+        """Store in order, overwriting."""
+        now = self._clock()
+        rows = [_row(pair, now) for pair in pairs]
+        start = 0
+        while start < len(rows):
+            room = self._housekeeping.make_room(sqlite, pages_for(len(pairs[start].value)))
+            end = start
+            while end < len(rows):
+                room -= pages_for(len(pairs[end].value))
+                if room < 0 and end > start:
+                    break
+                end += 1
+            sqlite.executemany(_SET, rows[start:end])
+            start = end
 
-    def add(self, sqlite: sqlite3.Connection, key: bytes, value: bytes, ttl: float | None) -> bool:
+    def add(self, sqlite: sqlite3.Connection, pair: Pair) -> bool:
         """Store if the key is absent or expired; return whether it was."""
-        self._make_room(sqlite, len(value))
-        cursor = sqlite.execute(
-            f"{_INSERT} {_OVERWRITE} WHERE entries.expires <= ?",
-            (key, *self._columns(value, ttl), self._clock()),
-        )
-        return cursor.rowcount == 1
+        now = self._clock()
+        self._make_room(sqlite, pair)
+        return sqlite.execute(_ADD, (*_row(pair, now), now)).rowcount == 1
 
     def update(
-        self,
-        sqlite: sqlite3.Connection,
-        key: bytes,
-        value: bytes,
-        ttl: float | None,
-        *,
-        expected: bytes | None = None,
+        self, sqlite: sqlite3.Connection, pair: Pair, *, expected: bytes | None = None
     ) -> bool:
         """Store if the key is there (with the value ``expected``, if given)."""
-        self._make_room(sqlite, len(value))
+        now = self._clock()
+        self._make_room(sqlite, pair)
+        key, *columns = _row(pair, now)
         cursor = sqlite.execute(
-            "UPDATE entries SET value = ?, checksum = ?, expires = ?, used = ? "
+            "UPDATE entries SET expires = ?, used = ?, checksum = ?, value = ? "
             "WHERE key = ? AND expires > ? AND (? IS NULL OR value = ?)",
-            (*self._columns(value, ttl), key, self._clock(), expected, expected),
+            (*columns, key, now, expected, expected),
         )
         return cursor.rowcount == 1
 
     def touch(self, sqlite: sqlite3.Connection, key: bytes, ttl: float | None) -> bool:
         """Give a new lifetime; return whether the key is there."""
+        now = self._clock()
         cursor = sqlite.execute(
             "UPDATE entries SET expires = ? WHERE key = ? AND expires > ?",
-            (self._expires(ttl), key, self._clock()),
+            (_expires(ttl, now), key, now),
         )
         return cursor.rowcount == 1
 
     def overwrite(self, sqlite: sqlite3.Connection, key: bytes, value: bytes) -> None:
         """Give a new value, of about the same size, and leave the lifetime."""
         sqlite.execute(
-            "UPDATE entries SET value = ?, checksum = ?, used = ? WHERE key = ?",
-            (value, zlib.crc32(value), int(self._clock()), key),
+            "UPDATE entries SET used = ?, checksum = ?, value = ? WHERE key = ?",
+            (int(self._clock()), _checksum(key, value), value, key),
         )
 
     def delete(
@@ -176,48 +177,22 @@ class Entries:
             # Without a condition SQLite drops all pages at once.
             sqlite.execute("DELETE FROM entries")
 
-    # Housekeeping
-
-    def tidy(self, sqlite: sqlite3.Connection) -> None:
-        """Do a write's share: put down which keys were read, remove some expired entries."""
+    def _find(
+        self, sqlite: sqlite3.Connection, condition: str, keys: Sequence[bytes]
+    ) -> dict[bytes, bytes]:
+        """Return values, once each is proven whole, and note that they were used."""
         now = self._clock()
-        notes = [self._notes.pop() for _ in range(min(len(self._notes), NOTES_A_WRITE))]
-        if notes:
-            sqlite.executemany(
-                "UPDATE entries SET used = ? WHERE key = ?", [(int(now), key) for key in notes]
-            )
-        _delete_expired(sqlite, now, EXPIRED_A_WRITE)
+        found: dict[bytes, bytes] = {}
+        for row, key, used, checksum, value in sqlite.execute(_FIND + condition, (now, *keys)):
+            if crc32(value, crc32(key)) != checksum:
+                raise Damaged("the checksum of a value is wrong")
+            if used <= now - GRAIN:
+                self._housekeeping.note(row)
+            found[key] = value
+        return found
 
-    def _make_room(self, sqlite: sqlite3.Connection, size: int) -> None:
-        """Evict until a value of ``size`` bytes fits: the expired, then the least recently used."""
-        # A few pages more than the value: the tree and the indexes may each split.
-        needed = size // (PAGE_BYTES - 4) + 16
-        unused = self._max_pages - _pragma(sqlite, "page_count")
-        if unused >= needed:
-            return
-        while unused + _pragma(sqlite, "freelist_count") < needed:
-            if _delete_expired(sqlite, self._clock(), EVICTED_AT_ONCE):
-                continue
-            evicted = sqlite.execute(
-                "DELETE FROM entries WHERE id IN (SELECT id FROM entries ORDER BY used LIMIT ?)",
-                (EVICTED_AT_ONCE,),
-            )
-            if not evicted.rowcount:
-                return
-
-    def _checked(self, key: bytes, value: bytes, checksum: int, used: int) -> bytes:
-        """Return a value that was read, once it is proven whole, and note that it was used."""
-        if zlib.crc32(value) != checksum:
-            raise Damaged("the checksum of a value is wrong")
-        if used < int(self._clock()) and len(self._notes) < MAX_NOTES:
-            self._notes.add(key)
-        return value
-
-    def _columns(self, value: bytes, ttl: float | None) -> tuple[bytes, int, float, int]:
-        return value, zlib.crc32(value), self._expires(ttl), int(self._clock())
-
-    def _expires(self, ttl: float | None) -> float:
-        return math.inf if ttl is None else self._clock() + max(ttl, 0)
+    def _make_room(self, sqlite: sqlite3.Connection, pair: Pair) -> None:
+        self._housekeeping.make_room(sqlite, pages_for(len(pair.value)))
 
 
 def end_of_prefix(prefix: bytes) -> bytes:
@@ -226,13 +201,15 @@ def end_of_prefix(prefix: bytes) -> bytes:
     return prefix + b"\xff"
 
 
-def _pragma(sqlite: sqlite3.Connection, name: str) -> int:
-    (number,) = sqlite.execute(f"PRAGMA {name}").fetchone()
-    return int(number)
+def _row(pair: Pair, now: float) -> tuple[bytes, float, int, int, bytes]:
+    key, value, ttl = pair
+    return key, _expires(ttl, now), int(now), _checksum(key, value), value
 
 
-def _delete_expired(sqlite: sqlite3.Connection, now: float, most: int) -> int:
-    return sqlite.execute(
-        "DELETE FROM entries WHERE id IN (SELECT id FROM entries WHERE expires <= ? LIMIT ?)",
-        (now, most),
-    ).rowcount
+def _expires(ttl: float | None, now: float) -> float:
+    return math.inf if ttl is None else now + max(ttl, 0)
+
+
+def _checksum(key: bytes, value: bytes) -> int:
+    # Of the key too: a value that stands under another key is damage.
+    return crc32(value, crc32(key))
