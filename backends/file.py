@@ -141,9 +141,9 @@ class FileBackend(Backend):
     def remaining_ttl_many(self, keys: Iterable[str]) -> dict[str, float | None]:
         names = {self._stored(key): key for key in keys}
         found = self._database.read(
-            lambda sqlite: list(self._entries.remaining_ttl_many(sqlite, list(names)))
+            lambda sqlite: self._entries.remaining_ttl_many(sqlite, list(names))
         )
-        return {names[stored]: None if left == math.inf else left for stored, left in found}
+        return {names[key]: None if left == math.inf else left for key, left in found.items()}
 
     # Writing
 

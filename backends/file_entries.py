@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -60,11 +60,8 @@ class Entries:
     def get_many(self, sqlite: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return the values of those keys that are there."""
         found: dict[bytes, bytes] = {}
-        for start in range(0, len(keys), KEYS_A_QUERY):
-            part = keys[start : start + KEYS_A_QUERY]
-            # The last key again changes nothing.
-            part = [*part, *[part[-1]] * (-len(part) % KEYS_ROUNDED)]
-            found |= self._find(sqlite, f"IN ({','.join('?' * len(part))})", part)
+        for condition, part in _in_parts(keys):
+            found |= self._find(sqlite, condition, part)
         return found
 
     def remaining_ttl(self, sqlite: sqlite3.Connection, key: bytes) -> float | None:
@@ -77,19 +74,14 @@ class Entries:
 
     def remaining_ttl_many(
         self, sqlite: sqlite3.Connection, keys: Sequence[bytes]
-    ) -> Iterator[tuple[bytes, float]]:
-        """Yield those keys that are there, with the seconds that each has left."""
-        for start in range(0, len(keys), KEYS_A_QUERY):
-            part = keys[start : start + KEYS_A_QUERY]
-            marks = ",".join("?" * len(part))
-            now = self._clock()
-            rows = sqlite.execute(
-                "SELECT key, expires FROM entries "  # noqa: S608 (question marks only)
-                f"WHERE expires > ? AND key IN ({marks})",
-                (now, *part),
-            )
-            for key, expires in rows:
-                yield key, expires - now
+    ) -> dict[bytes, float]:
+        """Return the seconds that each key has left that is there."""
+        now = self._clock()
+        left: dict[bytes, float] = {}
+        for condition, part in _in_parts(keys):
+            query = f"SELECT key, expires - ? FROM entries WHERE expires > ? AND key {condition}"  # noqa: S608 (question marks only)
+            left.update(sqlite.execute(query, (now, now, *part)))
+        return left
 
     def list_keys(
         self, sqlite: sqlite3.Connection, prefix: bytes, limit: int, after: bytes | None
@@ -193,6 +185,15 @@ class Entries:
 
     def _make_room(self, sqlite: sqlite3.Connection, pair: Pair) -> None:
         self._housekeeping.make_room(sqlite, pages_for(len(pair.value)))
+
+
+def _in_parts(keys: Sequence[bytes]) -> Iterator[tuple[str, list[bytes]]]:
+    """Yield conditions and what to put into them, for keys that may be more than fit."""
+    for start in range(0, len(keys), KEYS_A_QUERY):
+        part = list(keys[start : start + KEYS_A_QUERY])
+        # The last key again changes nothing.
+        part += [part[-1]] * (-len(part) % KEYS_ROUNDED)
+        yield f"IN ({','.join('?' * len(part))})", part
 
 
 def end_of_prefix(prefix: bytes) -> bytes:
