@@ -5,17 +5,27 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from backends.options import Option
 from cacheapi.settings import table
 from tests.support.comparison import NOT_SAID, comparison
 from tests.support.processes import REPOSITORY, service
+from tests.support.program import environ
 
 README = (REPOSITORY / "README.md").read_text()
 BLOCK = re.compile(
     r"^```sh\n(?P<command>.*?)^```\n(?:\s*^```json\n(?P<answer>.*?)^```$)?",
+    re.MULTILINE | re.DOTALL,
+)
+
+SHOWN = re.compile(
+    r"^```sh\n(?P<command>.*?)^```\n(?:\s*^```text\n(?P<answer>.*?)^```$)?",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -58,6 +68,32 @@ def test_every_command_of_the_readme_gives_the_answer_shown(tmp_path: Path) -> N
             assert "error" not in answer, (command, answer)
             if match["answer"]:
                 assert answer == json.loads(match["answer"]), command
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/commands.md"])
+def test_every_command_of_the_program_works_as_shown(tmp_path: Path, page: str) -> None:
+    """One after the other in one directory, as somebody does who reads the page."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    program = programs / "cacheapi"
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m cacheapi "$@"\n')
+    program.chmod(0o755)
+    settings = environ(tmp_path, PATH=f"{programs}:{os.environ['PATH']}")
+    text = (REPOSITORY / page).read_text()
+    blocks = [block for block in SHOWN.finditer(text) if block["command"].startswith("cacheapi ")]
+    assert blocks
+    for block in blocks:
+        ended = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", block["command"]],
+            cwd=tmp_path,
+            env=settings,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert ended.returncode == 0, (block["command"], ended.stderr)
+        if block["answer"]:
+            assert ended.stdout == block["answer"], block["command"]
 
 
 def test_the_changelog_has_a_heading_of_a_version() -> None:

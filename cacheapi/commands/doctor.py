@@ -14,6 +14,7 @@ from cacheapi.commands.diagnosis.findings import Level
 from cacheapi.commands.diagnosis.services import ServerReport, ServiceReport
 from cacheapi.commands.output import emit, quiet, stdout, table
 from cacheapi.commands.session import as_json
+from cacheapi.commands.stats import memory
 from cacheapi.registry.trial import Step
 
 _STYLES: Final = {Level.FAILURE: "bold red", Level.WARNING: "yellow", Level.ADVICE: "cyan"}
@@ -133,18 +134,11 @@ def _row(server: ServerReport) -> tuple[object, ...]:
         latency and latency.p50,
         latency and latency.p99,
         stats.get("curr_items"),
-        _memory(stats.get("bytes"), stats.get("limit_bytes")),
+        memory(stats.get("bytes"), stats.get("limit_bytes")),
         stats.get("evictions"),
         None if stats.get("hit_ratio") is None else f"{stats['hit_ratio']:.1%}",
         None if server.clock_offset is None else f"{server.clock_offset:+.1f} s",
     )
-
-
-def _memory(used: int | None, limit: int | None) -> str | None:
-    if used is None:
-        return None
-    shown = f"{used / 2**20:.1f} MiB"
-    return shown if limit is None else f"{shown} of {limit / 2**20:.0f}"
 
 
 def _steps(steps: Iterable[Step]) -> Text:

@@ -12,7 +12,16 @@ from typing import Any
 import click
 
 from cacheapi import __version__
-from cacheapi.commands import api_keys, doctor, entries, exporting, importing, serve, services
+from cacheapi.commands import (
+    api_keys,
+    doctor,
+    entries,
+    exporting,
+    importing,
+    serve,
+    services,
+    stats,
+)
 from cacheapi.commands.failures import Exit, code_of, line_of
 from cacheapi.commands.output import log_lines
 
@@ -77,7 +86,7 @@ def cacheapi() -> None:
 for command in (
     *(serve.serve, doctor.doctor),
     *(entries.get, entries.set_, entries.delete, entries.keys, entries.flush),
-    *(exporting.export, importing.import_),
+    *(stats.stats, exporting.export, importing.import_),
     *(services.services, api_keys.api_key),
 ):
     cacheapi.add_command(command)

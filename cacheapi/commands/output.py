@@ -81,12 +81,20 @@ def table(
     headings: Iterable[str], rows: Iterable[Iterable[object]], *, headed: bool = True
 ) -> None:
     """Print a table."""
+    stdout().print(columns(headings, rows, headed=headed))
+
+
+def columns(
+    headings: Iterable[str], rows: Iterable[Iterable[object]], *, headed: bool = True
+) -> Table:
+    """Return a table; a cell of nothing is a dash."""
     shown = Table(box=None, pad_edge=False, header_style="bold", show_header=headed)
-    for heading in headings:
-        shown.add_column(heading, overflow="fold")
+    for index, heading in enumerate(headings):
+        # Of names and addresses nothing may be missing; numbers are short anyway.
+        shown.add_column(heading, overflow="fold", no_wrap=index == 0)
     for row in rows:
         shown.add_row(*(_cell(cell) for cell in row))
-    stdout().print(shown)
+    return shown
 
 
 def _cell(cell: object) -> Text:

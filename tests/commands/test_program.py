@@ -56,6 +56,7 @@ def test_every_command_has_help(program: Program, path: tuple[str, ...]) -> None
         ("export", "x.ndjson"),
         ("import", "given.ndjson"),
         ("doctor",),
+        ("stats",),
         ("services",),
         ("services", "test", "cache"),
         ("api-key", "create", "n", "--administrator"),

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import pty
+import select
+import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+import termios
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,3 +78,37 @@ def serving(directory: Path, *options: str, **settings: str) -> Iterator[Serving
     finally:
         process.terminate()
         assert process.wait(30) == 0, log.read_text()
+
+
+def on_terminal(
+    directory: Path, *arguments: str, until: Callable[[str], bool], **settings: str
+) -> tuple[int, str]:
+    """Run the program on a terminal, press Ctrl-C there once ``until`` holds of what it shows.
+
+    :return: its exit code, and all that it showed.
+    """
+    terminal, own = pty.openpty()
+    fcntl.ioctl(own, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        cwd=directory,
+        env=environ(directory, TERM="xterm-256color", LANG="C.UTF-8", **settings),
+        stdin=own,
+        stdout=own,
+        stderr=own,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(own)
+    shown, pressed = b"", False
+    deadline = time.monotonic() + 60
+    # At its end, reading from the terminal fails.
+    with contextlib.suppress(OSError):
+        while time.monotonic() < deadline:
+            if select.select([terminal], [], [], 0.1)[0]:
+                shown += os.read(terminal, 65536)
+            if not pressed and until(shown.decode(errors="replace")):
+                os.write(terminal, b"\x03")
+                pressed = True
+    os.close(terminal)
+    return process.wait(30), shown.decode()

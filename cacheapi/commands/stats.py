@@ -1,0 +1,210 @@
+"""``cacheapi stats``: how a service is used, once or as a table that refreshes."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import click
+from rich.console import Group
+from rich.live import Live
+from rich.text import Text
+
+from backends.statistics import Figures
+from cacheapi import statistics
+from cacheapi.commands.failures import Exit
+from cacheapi.commands.output import columns, emit, printable, stdout
+from cacheapi.commands.session import as_json, find, of_service, registry
+from cacheapi.sample_files import Sample, SampleFiles
+from cacheapi.services import CacheService
+from cacheapi.statistics import Statistics
+
+# As wide as it is told apart on a small terminal.
+PLOTTED: Final = 60
+_BARS: Final = "▁▂▃▄▅▆▇█"
+_PLAIN_BARS: Final = "_.-:=+*#"
+_HEADINGS: Final = (
+    *("SERVER", "ITEMS", "HITS", "READS", "READS/S", "EVICTED"),
+    *("MEMORY", "CLIENTS", "UP"),
+)
+
+
+@click.command()
+@of_service
+@click.option("--once", is_flag=True, help="Show it once; so it is where no terminal is.")
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0.1),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often it refreshes.",
+)
+@click.option("--section", metavar="NAME", help="With --json: what the raw figures are of.")
+@as_json
+def stats(name: str, once: bool, every: float, section: str | None, as_json: bool) -> int:
+    r"""Show how the servers of a service are used; Ctrl-C ends it.
+
+    Items, hit ratio, reads, evictions, memory and connections of each server, and advice.
+    They are those of all that use the servers, not of this service alone. Below is a plot of
+    the hit ratio: that of the reads from one look to the next, and before, where a service
+    runs on this machine, of its last hour. The exit code is 3 where no server answers.
+
+    \b
+    Examples:
+      cacheapi stats
+      cacheapi stats --service sessions --every 10
+      cacheapi stats --once --json | jq .stats.hit_ratio
+    """
+    if section is not None and not as_json:
+        raise click.UsageError("--section goes with --json.")
+    with registry() as opened:
+        cache = find(opened, name)
+        if as_json:
+            found = statistics.read(cache, section)
+            emit(statistics.shown(cache, found))
+            return _code(found)
+        samples = SampleFiles(opened.data_dir / "samples").read(cache.name)
+        view = _View(cache, samples)
+        view.look()
+        if once or not sys.stdout.isatty():
+            stdout().print(view.shown())
+            return _code(view.now)
+        _follow(view, every)
+    return Exit.DONE
+
+
+def _code(found: Statistics) -> Exit:
+    """Return whether any server answered."""
+    return Exit.FAILED if all(each.error for each in found.servers) else Exit.DONE
+
+
+def _follow(view: _View, every: float) -> None:
+    """Refresh until somebody has seen enough."""
+    with Live(view.shown(), console=stdout(), auto_refresh=False) as live:
+        try:
+            while True:
+                live.refresh()
+                time.sleep(every)
+                view.look()
+                live.update(view.shown())
+        except KeyboardInterrupt:
+            return
+
+
+class _View:
+    """What is shown, and what was before."""
+
+    def __init__(self, cache: CacheService, samples: Sequence[Sample]) -> None:
+        self._cache = cache
+        self._seen = list(samples)
+        self.now = Statistics(Figures(), [], [])
+        self._before: dict[str, Sample] = {}
+        self._last: dict[str, Sample] = {}
+
+    def look(self) -> None:
+        """Ask the servers."""
+        self.now = statistics.read(self._cache)
+        now = time.time()
+        self._seen.append(Sample(now, self.now.total))
+        self._before = self._last
+        self._last = {
+            each.server: Sample(now, each.figures)
+            for each in self.now.servers
+            if each.figures is not None
+        }
+
+    def shown(self) -> Group:
+        """Return what there is to see now."""
+        rows = [
+            self._row(each.server, each.figures)
+            if each.figures is not None
+            else (each.server, each.error)
+            for each in self.now.servers
+        ]
+        if len(rows) > 1:
+            rows.append(self._row("all", self.now.total))
+        heading = f"{self._cache.name} ({self._cache.type})  {time.strftime('%H:%M:%S')}"
+        return Group(
+            Text(heading, style="bold"),
+            columns(_HEADINGS, rows),
+            Text(f"hit ratio  {plot(list(_ratios(self._seen)))}"),
+            *(Text(f"-> {printable(advice.message)}") for advice in self.now.advice),
+        )
+
+    def _row(self, server: str, figures: Figures) -> tuple[object, ...]:
+        before, last = self._before.get(server), self._last.get(server)
+        reads = _reads(figures)
+        rate = None
+        if before is not None and last is not None and last.time > before.time:
+            earlier = _reads(before.figures)
+            if reads is not None and earlier is not None:
+                rate = f"{max(0, reads - earlier) / (last.time - before.time):.1f}"
+        ratio = figures.hit_ratio
+        return (
+            server,
+            figures.curr_items,
+            None if ratio is None else f"{ratio:.1%}",
+            reads,
+            rate,
+            figures.evictions,
+            memory(figures.bytes, figures.limit_bytes),
+            _of(figures.curr_connections, figures.max_connections),
+            None if figures.uptime is None else _duration(figures.uptime),
+        )
+
+
+def _reads(figures: Figures) -> int | None:
+    if figures.get_hits is None or figures.get_misses is None:
+        return None
+    return figures.get_hits + figures.get_misses
+
+
+def _ratios(samples: Sequence[Sample]) -> Iterator[float | None]:
+    """Yield the hit ratio of the reads from each sample to the next; ``None``: there were none."""
+    for (_, before), (_, after) in itertools.pairwise(samples):
+        if None in (before.get_hits, before.get_misses, after.get_hits, after.get_misses):
+            yield None
+            continue
+        hits = (after.get_hits or 0) - (before.get_hits or 0)
+        misses = (after.get_misses or 0) - (before.get_misses or 0)
+        # Less than before: the server began anew.
+        yield hits / (hits + misses) if min(hits, misses) >= 0 and hits + misses else None
+
+
+def plot(ratios: Sequence[float | None]) -> str:
+    """Return a line of bars, one for each of the last ratios, and the last one as a number."""
+    known = [ratio for ratio in ratios if ratio is not None]
+    if not known:
+        return "no reads yet"
+    encoding = (sys.stdout.encoding or "ascii").lower()
+    bars = _BARS if encoding.startswith("utf") else _PLAIN_BARS
+    drawn = "".join(
+        " " if ratio is None else bars[min(int(ratio * len(bars)), len(bars) - 1)]
+        for ratio in ratios[-PLOTTED:]
+    )
+    return f"{drawn} {known[-1]:.1%}"
+
+
+def memory(used: int | None, limit: int | None) -> str | None:
+    """Return memory and its limit in words."""
+    if used is None:
+        return None
+    shown = f"{used / 2**20:.1f}"
+    return f"{shown} MiB" if limit is None else f"{shown}/{limit / 2**20:.0f} MiB"
+
+
+def _of(number: int | None, most: int | None) -> str | None:
+    if number is None or most is None:
+        return None if number is None else str(number)
+    return f"{number}/{most}"
+
+
+def _duration(seconds: int) -> str:
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if days:
+        return f"{days}d {hours % 24}h"
+    return f"{hours}h {minutes % 60}m" if hours else f"{minutes}m {seconds % 60}s"
