@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -25,14 +27,20 @@ from cacheapi.blueprints import (
     service,
     system,
 )
+from cacheapi.blueprints.metrics import add_metrics
 from cacheapi.database.engine import DatabaseUnusable, make_engine
 from cacheapi.errors import register_error_handlers
+from cacheapi.facts import facts
 from cacheapi.http import MethodTunnel, check_request
+from cacheapi.metrics.meter import DIRECTORY, METER, Meter
+from cacheapi.metrics.servers import Servers
+from cacheapi.observing import Observed
 from cacheapi.readiness import READINESS, Readiness
 from cacheapi.registry.declared import BadFile
 from cacheapi.registry.errors import Conflict
 from cacheapi.registry.live import Registry
 from cacheapi.registry.snapshot import digest_of
+from cacheapi.request_log import REQUEST_LOG, RequestLog
 from cacheapi.samples import Sampler
 from cacheapi.schemas.errors import ErrorSchema
 from cacheapi.services import CacheService
@@ -50,6 +58,9 @@ except PackageNotFoundError:  # Run from a checkout.
 log = logging.getLogger(__name__)
 
 SYSTEM_CACHE = "cache"
+# The blueprints whose "service" is a cache.
+_CACHES = (collection.blueprint.name, entry.blueprint.name)
+_CONVERTER = re.compile(r"<(?:\w+:)?(\w+)>")
 
 
 class KeyConverter(BaseConverter):
@@ -89,7 +100,6 @@ def create_app(config: Settings | None = None) -> Flask:
     app.url_map.converters["service"] = ServiceConverter
     # "a//b" is a key, and not another way to write "a/b".
     app.url_map.merge_slashes = False
-    app.wsgi_app = MethodTunnel(app.wsgi_app)  # type: ignore[method-assign]
     registry = open_registry(settings)
     if settings["CACHEAPI_DATABASE_URL"] and not settings["CACHEAPI_SECRET_KEY"]:
         log.warning(
@@ -100,6 +110,7 @@ def create_app(config: Settings | None = None) -> Flask:
     @app.before_request
     def admit() -> None:
         registry.watch()
+        _note_route(registry)
         view = current_app.view_functions.get(request.endpoint or "")
         g.caller = auth.admit(request, view, registry.snapshot)
         if g.caller is not None:
@@ -129,8 +140,41 @@ def create_app(config: Settings | None = None) -> Flask:
         settings["CACHEAPI_READY_TIMEOUT_MS"] / 1000,
     )
     app.register_blueprint(health.blueprint)
+    _observe(app, settings, registry, sampler)
     register_error_handlers(app)
     return app
+
+
+def _note_route(registry: Registry) -> None:
+    """Note which path a request is for, by names alone."""
+    found, arguments = facts(), request.view_args or {}
+    if request.url_rule is not None:
+        found.route = _CONVERTER.sub(r"{\1}", request.url_rule.rule)
+    if request.blueprint in _CACHES and arguments["service"] in registry.snapshot.services:
+        found.service = arguments["service"]
+        found.key = arguments.get("key")
+
+
+def _observe(app: Flask, settings: Settings, registry: Registry, sampler: Sampler) -> None:
+    """Let the application count its requests, write lines about them, and show the counts."""
+    requests = RequestLog(
+        settings["CACHEAPI_ACCESS_LOG"],
+        as_json=settings["CACHEAPI_LOG_FORMAT"] == "json",
+        hashes_keys=settings["CACHEAPI_LOG_KEYS"] == "hash",
+        is_secret=lambda text: digest_of(text) in registry.snapshot.callers,
+    )
+    meter = None
+    if settings["CACHEAPI_METRICS"] != "off":
+        directory = os.environ.get(DIRECTORY)
+        servers = Servers(lambda: registry.snapshot.services, sampler)
+        meter = Meter(None if directory is None else Path(directory), servers, __version__)
+        registry.accompany(meter)
+        add_metrics(app, meter, is_open=settings["CACHEAPI_METRICS"] == "open")
+    app.extensions[REQUEST_LOG] = requests
+    app.extensions[METER] = meter
+    app.wsgi_app = Observed(  # type: ignore[method-assign]
+        MethodTunnel(app.wsgi_app), meter, requests
+    )
 
 
 def open_registry(settings: Settings) -> Registry:

@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from backends import errors as backend
 from cacheapi.codec import InvalidJson, error_text
 from cacheapi.conditions import PreconditionFailed
+from cacheapi.facts import facts
 from cacheapi.registry.errors import Invalid, NotFound, ReadOnly, RegistryUnavailable
 from cacheapi.services import KeyExists
 from cacheapi.ttl import InvalidTtl
@@ -96,6 +97,7 @@ def internal(error: Exception) -> ApiError:
 
 def note(error: backend.Failed) -> None:
     """Log a failure with its cause, which is for the log alone: it names hosts and files."""
+    facts().error = type(error).__name__
     cause = error.__cause__
     log.error("%s%s", error, "" if cause is None else f" ({type(cause).__name__}: {cause})")
 

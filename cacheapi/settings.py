@@ -15,6 +15,7 @@ from backends.options import DATA_DIR, TEXT, Kind, Option, integer
 from backends.registry import BUILT_IN, backend_class, drivers
 
 EVERY_SERVICE: Final = "*"
+_PARTS: Final[Mapping[str, float | None]] = {"off": None, "errors": 0.0, "all": 1.0}
 OWN_PREFIXES: Final = ("CACHE_", "CACHEAPI_", "MEMCACHED_", "REDIS_")
 
 
@@ -45,6 +46,24 @@ def _database_url(text: str) -> str:
     if not text.startswith(("sqlite:///", "postgresql://")):
         raise ValueError
     return text
+
+
+def _one_of(*words: str) -> Kind:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(text)
+        return text
+
+    return Kind(f"one of {', '.join(words)}", parse)
+
+
+def _part_of_successes(text: str) -> float | None:
+    if text in _PARTS:
+        return _PARTS[text]
+    part = float(text)
+    if not 0 <= part <= 1:
+        raise ValueError(text)
+    return part
 
 
 def _ready_services(text: str) -> tuple[str, ...]:
@@ -128,6 +147,32 @@ CORE: Final = (
         kind=integer(10, 60_000),
         default="800",
         help="How long `/health/ready` waits for all of them, in milliseconds.",
+    ),
+    Option(
+        variable="CACHEAPI_METRICS",
+        kind=_one_of("off", "key", "open"),
+        default="key",
+        help="Who may read `/metrics`: `key` administrators, `open` everybody; `off` counts "
+        "nothing.",
+    ),
+    Option(
+        variable="CACHEAPI_ACCESS_LOG",
+        kind=Kind("off, errors, all, or a number from 0 to 1", _part_of_successes),
+        default="off",
+        help="Requests that get a line on the standard output: `errors`, `all`, or all errors and "
+        "that part of the others, such as `0.01`.",
+    ),
+    Option(
+        variable="CACHEAPI_LOG_FORMAT",
+        kind=_one_of("text", "json"),
+        default="text",
+        help="What such a line is.",
+    ),
+    Option(
+        variable="CACHEAPI_LOG_KEYS",
+        kind=_one_of("off", "hash"),
+        default="off",
+        help="What such a line says of the key: nothing, or the start of its SHA-256.",
     ),
     Option(
         variable="HOST",

@@ -17,6 +17,7 @@ from cacheapi.blueprints import documentation as doc
 from cacheapi.blueprints import find_service, permit, permit_all, permit_some, verb
 from cacheapi.codec import encode
 from cacheapi.errors import ApiError
+from cacheapi.facts import facts
 from cacheapi.http import TUNNELLED, json_response, read_document, read_json
 from cacheapi.query import Query
 from cacheapi.registry.rights import FLUSH
@@ -66,7 +67,10 @@ class Collection(MethodView):
             return _list_keys(cache, query)
         check_keys(cache, keys)
         permit(verb(), service, keys)
-        return json_response(entries_text(keys, cache.get_many(keys)))
+        facts().batch = len(keys)
+        found = cache.get_many(keys)
+        facts().read(sum(key in found for key in keys), len(keys))
+        return json_response(entries_text(keys, found))
 
     @blueprint.doc(
         operationId="store",
@@ -106,6 +110,7 @@ class Collection(MethodView):
         cache = find_service(service)
         pairs = read_pairs(cache, read_json(request), Query(request.query_string).ttl())
         permit(verb(), service, [pair.key for pair in pairs])
+        facts().batch = len(pairs)
         outcomes = cache.set_many(pairs)
         return json_response(outcomes_text([pair.key for pair in pairs], outcomes), 201)
 
@@ -135,6 +140,7 @@ class Collection(MethodView):
             return json_response('{"success":true}')
         check_keys(cache, keys)
         permit(verb(), service, keys)
+        facts().batch = len(keys)
         return json_response(outcomes_text(keys, cache.delete_many(keys)))
 
 

@@ -16,6 +16,7 @@ from cacheapi.blueprints import find_service, permit, verb
 from cacheapi.codec import Value, encode, entry_text
 from cacheapi.conditions import NotModified
 from cacheapi.errors import ApiError, absent
+from cacheapi.facts import facts
 from cacheapi.http import condition, json_response, not_modified, read_document
 from cacheapi.query import Query
 from cacheapi.schemas.cache import (
@@ -65,7 +66,9 @@ class Entry(MethodView):
                 if wanted is not None:
                     wanted.check(None if value is MISSING else value.etag)
         except NotModified as error:
+            facts().read(1, 1)
             return not_modified(error.etag)
+        facts().read(value is not MISSING, 1)
         if query.flag("check_exist"):
             body = encode({"key": key, "exists": value is not MISSING})
             return json_response(body, etag=None if value is MISSING else value.etag)

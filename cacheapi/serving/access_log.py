@@ -1,57 +1,79 @@
-"""gunicorn's access log, for what its own workers do not serve."""
+"""Lines in the log for what no application sees: the lane's answers, and refusals."""
 
 from __future__ import annotations
 
-import datetime as dt
 import time
-from collections.abc import Iterable
-from types import SimpleNamespace
-from typing import Any
-from urllib.parse import unquote_to_bytes
+from typing import Final, NamedTuple
 
-Fields = Iterable[tuple[bytes, bytes]]
+from cacheapi.request_log import Answered, RequestLog
+from cacheapi.serving.recognition import Fields, read_target
+
+REQUEST_ID: Final = b"x-request-id"
+LANE: Final = "fast"
+_ONE_KEY: Final = "/api/v2/{service}/{key}"
+_SERVICE: Final = "/api/v2/{service}"
+
+Client = tuple[str, int] | None
+
+
+class Begun(NamedTuple):
+    """A request that the lane has taken.
+
+    :ivar request_id: for its answer, and its line.
+    """
+
+    request_id: str
+    started: float
+    method: str
+    target: bytes
 
 
 class AccessLog:
-    """Write lines of ``access_log_format``.
+    """Writes the lines.
 
-    :param log: gunicorn's logger.
+    :param log: the application's.
     """
 
-    def __init__(self, log: Any) -> None:
+    def __init__(self, log: RequestLog) -> None:
         self._log = log
 
-    def note(
-        self,
-        client: tuple[str, int] | None,
-        method: str,
-        target: bytes,
-        headers: Fields,
-        status: int,
-        size: int,
-        started: float,
-    ) -> None:
-        """Log an answer.
+    def begin(self, method: str, target: bytes, headers: Fields) -> Begun:
+        """Note what the lane took, for :meth:`note`."""
+        given = None
+        for name, value in headers:
+            if name == REQUEST_ID:
+                given = value.decode("latin-1")
+                break
+        return Begun(self._log.request_id(given), time.monotonic(), method, target)
 
-        :param target: as it was sent.
-        :param size: of the body, in bytes.
-        :param started: when the request was read, by ``time.monotonic()``.
-        """
-        path, _, query = target.partition(b"?")
-        environ = {
-            "REMOTE_ADDR": "-" if client is None else client[0],
-            "REQUEST_METHOD": method,
-            "RAW_URI": target.decode("latin-1"),
-            "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
-            "QUERY_STRING": query.decode("latin-1"),
-            "SERVER_PROTOCOL": "HTTP/1.1",
-        }
-        fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
-        names = {"user-agent": "HTTP_USER_AGENT", "referer": "HTTP_REFERER"}
-        environ |= {names[name]: value for name, value in fields if name in names}
-        self._log.access(
-            SimpleNamespace(status=status, sent=size, headers=()),
-            SimpleNamespace(headers=fields),
-            environ,
-            dt.timedelta(seconds=time.monotonic() - started),
+    def note(self, begun: Begun, status: int, size: int, client: Client) -> None:
+        """Log an answer of the lane; ``size``: of its body, in bytes."""
+        if not self._log.takes(status, is_for_cache=True):
+            return
+        asked = read_target(begun.target)
+        # The lane takes only what it understands.
+        assert asked is not None
+        self._log.note(
+            Answered(
+                begun.request_id,
+                begun.method,
+                _SERVICE if asked.key is None else _ONE_KEY,
+                asked.service,
+                asked.key,
+                status,
+                size,
+                begun.started,
+                LANE,
+                _address(client),
+            )
         )
+
+    def note_refusal(self, status: int, client: Client) -> None:
+        """Log that a request was refused before it was read to its end."""
+        if self._log.takes(status, is_for_cache=False):
+            now = time.monotonic()
+            self._log.note(Answered("", "", "", "", None, status, 0, now, "", _address(client)))
+
+
+def _address(client: Client) -> str:
+    return "-" if client is None else client[0]

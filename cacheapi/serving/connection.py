@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import enum
 import math
-import time
 from collections import deque
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from cacheapi.errors import FRAGMENT
+from cacheapi.serving.access_log import Begun
 from cacheapi.serving.head import (
     FIELD_FRAME,
     MAX_FIELD,
@@ -76,7 +76,7 @@ class Connection(HttpToolsProtocol):
         # uvicorn's own would show the query, which may have an API key.
         self.access_log = False
         self._site = site
-        self._logged: deque[tuple[float, str, bytes, Fields]] = deque()
+        self._logged: deque[Begun] = deque()
         self._phase = Phase.IDLE
         self._deadline = math.inf
         self._write_deadline = math.inf
@@ -310,7 +310,7 @@ class Connection(HttpToolsProtocol):
     def _take(self, method: str, target: bytes, headers: Fields) -> None:
         self._taken += 1
         if self._site.access_log is not None:
-            self._logged.append((time.monotonic(), method, target, headers))
+            self._logged.append(self._site.access_log.begin(method, target, headers))
 
     def _take_store(self, body: bytes) -> None:
         """Give a request to the lane now that its body is there; else to the application."""
@@ -367,17 +367,18 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.server_state.total_requests += 1
+        access_log = self._site.access_log
+        if access_log is not None:
+            begun = self._logged.popleft()
+            fields += f"x-request-id: {begun.request_id}\r\n"
         head = self._site.status_line(status, self.server_state.default_headers) + fields
         if not keep_alive:
             head += "connection: close\r\n"
         self.transport.write((head + "\r\n").encode("latin-1") + (body or b""))
         if not keep_alive:
             self.transport.close()
-        if self._site.access_log is not None:
-            started, method, url, headers = self._logged.popleft()
-            self._site.access_log.note(
-                self.client, method, url, headers, status, len(body or b""), started
-            )
+        if access_log is not None:
+            access_log.note(begun, status, len(body or b""), self.client)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -400,6 +401,7 @@ class Connection(HttpToolsProtocol):
         """Refuse the request that is being read, once those before it are answered."""
         self._deaf = True
         self._answer_taken()
+        self._site.note_refusal(status, self.client)
         data = refusal(status, message)
         cycle = self.cycle
         if self._phase is Phase.BODY and self._body is None:

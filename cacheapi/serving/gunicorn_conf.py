@@ -15,6 +15,7 @@ from typing import Any
 
 from cacheapi import SettingsError, load, open_registry
 from cacheapi.auth import HEADER, key_file
+from cacheapi.metrics import place
 from cacheapi.readiness import READINESS
 from cacheapi.serving.lane import ACCESS
 from cacheapi.serving.refusals import install
@@ -67,8 +68,9 @@ forwarder_headers = ""
 # Nothing but HTTP listens.
 control_socket_disable = True
 
-# Without the query, which may have an API key.
-access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(b)s %(M)sms'
+# For gunicorn's own workers. Without the path, which has the key of an entry, and the query,
+# which may have an API key.
+access_log_format = '%(h)s "%(m)s" %(s)s %(b)s %(M)sms'
 
 
 def post_fork(_server: Any, worker: Any) -> None:
@@ -82,6 +84,24 @@ def post_worker_init(worker: Any) -> None:
     # One worker of each start says whether the caches can be used.
     if (worker.age - 1) % worker.cfg.workers == 0:
         worker.wsgi.extensions[READINESS].announce()
+
+
+def on_starting(_server: Any) -> None:
+    """Let the workers hand over to each other what they count."""
+    if _settings["CACHEAPI_METRICS"] != "off":
+        place.begin()
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Keep what a worker that is gone has counted."""
+    if _settings["CACHEAPI_METRICS"] != "off":
+        place.child_is_gone(worker.pid)
+
+
+def on_exit(_server: Any) -> None:
+    """Leave nothing behind."""
+    if _settings["CACHEAPI_METRICS"] != "off":
+        place.end()
 
 
 def when_ready(server: Any) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import functools
 import time
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from werkzeug.http import parse_etags
@@ -27,6 +27,7 @@ from cacheapi.batch import check_keys, entries_text, outcomes_text, read_pairs
 from cacheapi.codec import InvalidJson, Value, entry_text, error_text
 from cacheapi.conditions import Condition, NotModified
 from cacheapi.errors import CACHE_CONTROL, ApiError, absent, answer_to, internal, note
+from cacheapi.metrics.tally import Tally
 from cacheapi.services import CacheService, Pair
 from cacheapi.serving.health import SLOW_SECONDS, Health, Way
 from cacheapi.serving.recognition import Fields, Target, read_fields, read_target, service_of
@@ -96,6 +97,10 @@ class _Store(NamedTuple):
     keep_alive: bool
     service: CacheService
     pairs: list[Pair]
+    size: int
+
+
+_Answered = tuple[int, int]
 
 
 class Lane:
@@ -103,12 +108,16 @@ class Lane:
 
     :param access: the application's.
     :param loop: the worker's.
+    :param tally: where answers are counted, if anywhere.
     """
 
-    def __init__(self, access: Access, loop: AbstractEventLoop) -> None:
+    def __init__(self, access: Access, loop: AbstractEventLoop, tally: Tally | None) -> None:
         self._access = access
         self._loop = loop
+        self._tally = tally
         self._taken: list[_Read | _Store] = []
+        # When the first of those came.
+        self._since = 0.0
         # By a service's name, and whether it is about its stores.
         self._troubled: dict[tuple[str, bool], Health] = {}
 
@@ -199,7 +208,7 @@ class Lane:
             return False
         if self._way(asked.service, stores=True) is not Way.LANE:
             return False
-        self._gather(_Store(sink, keep_alive, service, pairs))
+        self._gather(_Store(sink, keep_alive, service, pairs, len(body)))
         return True
 
     def listener(self, target: bytes, *, stores: bool) -> Callable[[float, int], None] | None:
@@ -230,6 +239,7 @@ class Lane:
     def _gather(self, request: _Read | _Store) -> None:
         if not self._taken:
             self._loop.call_soon(self.answer)
+            self._since = time.monotonic()
         self._taken.append(request)
 
     # Answering
@@ -246,14 +256,58 @@ class Lane:
                 stores.setdefault(request.service, []).extend(request.pairs)
         stored = {service: iter(self._set(service, pairs)) for service, pairs in stores.items()}
         found = {service: self._get(service, keys) for service, keys in reads.items()}
+        answered = []
         for request in taken:
             try:
                 if isinstance(request, _Read):
-                    _answer_read(request, found[request.service])
+                    answered.append(_answer_read(request, found[request.service]))
                 else:
-                    _answer_store(request, stored[request.service])
+                    answered.append(_answer_store(request, stored[request.service]))
             except ApiError as error:
-                _answer_error(request, error)
+                answered.append(_answer_error(request, error))
+        if self._tally is not None:
+            self._count(self._tally, taken, answered, found)
+
+    def _count(
+        self,
+        tally: Tally,
+        taken: list[_Read | _Store],
+        answered: list[_Answered],
+        found: Mapping[CacheService, dict[str, Value] | ApiError],
+    ) -> None:
+        """Count what was answered in this turn; all of it took as long."""
+        numbers: dict[str, int] = {}
+        for request, (status, size) in zip(taken, answered, strict=True):
+            name = request.service.name
+            numbers[name] = numbers.get(name, 0) + 1
+            if isinstance(request, _Read) and request.one:
+                tally.read_one(name, status, size)
+                continue
+            if isinstance(request, _Store):
+                tally.answered(name, "POST", status, size)
+                tally.batch(name, "POST", len(request.pairs))
+                tally.received(name, request.size)
+                continue
+            tally.answered(name, "GET", status, size)
+            tally.batch(name, "GET", len(request.keys))
+            values = found[request.service]
+            if not isinstance(values, ApiError):
+                hits = sum(key in values for key in request.keys)
+                tally.read(name, hits, len(request.keys) - hits)
+        seconds = time.monotonic() - self._since
+        for name, number in numbers.items():
+            tally.took(name, seconds, number)
+        if self._troubled:
+            self._count_failures(tally, taken, answered)
+
+    def _count_failures(
+        self, tally: Tally, taken: list[_Read | _Store], answered: list[_Answered]
+    ) -> None:
+        for request, (status, _) in zip(taken, answered, strict=True):
+            name = request.service.name
+            health = self._troubled.get((name, isinstance(request, _Store)))
+            if status >= 500 and health is not None and health.failure is not None:
+                tally.failed(name, type(health.failure).__name__)
 
     def _get(self, service: CacheService, keys: list[str]) -> dict[str, Value] | ApiError:
         """Return the values of those keys that are there; or the answer that all shall get."""
@@ -298,12 +352,12 @@ class Lane:
             health.failed(ended, failure)
 
 
-def _answer_read(read: _Read, found: dict[str, Value] | ApiError) -> None:
+def _answer_read(read: _Read, found: dict[str, Value] | ApiError) -> _Answered:
+    """Answer a read; return the status and the size of the body."""
     if isinstance(found, ApiError):
         raise found
     if not read.one:
-        _answer_json(read, 200, entries_text(read.keys, found))
-        return
+        return _answer_json(read, 200, entries_text(read.keys, found))
     (key,) = read.keys
     value = found.get(key)
     if value is None:
@@ -314,24 +368,25 @@ def _answer_read(read: _Read, found: dict[str, Value] | ApiError) -> None:
             Condition(if_none_match=parse_etags(read.tags)).check(etag)
         except NotModified:
             read.sink.answer(304, f'{_FIELDS}etag: "{etag}"\r\n', None, read.keep_alive)
-            return
-    _answer_json(read, 200, entry_text(key, value), f'etag: "{etag}"\r\n')
+            return 304, 0
+    return _answer_json(read, 200, entry_text(key, value), f'etag: "{etag}"\r\n')
 
 
-def _answer_store(store: _Store, outcomes: Any) -> None:
+def _answer_store(store: _Store, outcomes: Any) -> _Answered:
     own = [next(outcomes) for _ in store.pairs]
     if own and isinstance(own[0], ApiError):
         raise own[0]
-    _answer_json(store, 201, outcomes_text([pair.key for pair in store.pairs], own))
+    return _answer_json(store, 201, outcomes_text([pair.key for pair in store.pairs], own))
 
 
-def _answer_error(request: _Read | _Store, error: ApiError) -> None:
+def _answer_error(request: _Read | _Store, error: ApiError) -> _Answered:
     fields = "".join(f"{name.lower()}: {text}\r\n" for name, text in error.headers.items())
     text = error_text(error.status, error.message, error.context)
-    _answer_json(request, error.status, text, fields)
+    return _answer_json(request, error.status, text, fields)
 
 
-def _answer_json(request: _Read | _Store, status: int, text: str, more: str = "") -> None:
+def _answer_json(request: _Read | _Store, status: int, text: str, more: str = "") -> _Answered:
     body = text.encode()
     fields = f"{_FIELDS}content-type: application/json\r\ncontent-length: {len(body)}\r\n{more}"
     request.sink.answer(status, fields, body, request.keep_alive)
+    return status, len(body)

@@ -7,6 +7,8 @@ from collections.abc import Collection
 from http import HTTPStatus
 from typing import Any, Final
 
+from cacheapi.metrics.families import MALFORMED, REASONS
+from cacheapi.metrics.tally import Tally
 from cacheapi.serving.access_log import AccessLog
 from cacheapi.serving.lane import Lane
 
@@ -18,13 +20,17 @@ class Site:
 
     :param lane: for what they have to answer themselves.
     :param max_body: the largest body that the application takes, in bytes.
-    :param access_log: where the lane's answers are logged, if anywhere.
+    :param access_log: where the lane's answers and refusals are logged, if anywhere.
+    :param tally: where refusals are counted, if anywhere.
     """
 
-    def __init__(self, lane: Lane, max_body: int, access_log: AccessLog | None) -> None:
+    def __init__(
+        self, lane: Lane, max_body: int, access_log: AccessLog | None, tally: Tally | None
+    ) -> None:
         self.lane = lane
         self.max_body = max_body
         self.access_log = access_log
+        self._tally = tally
         self._running = False
         self._default_headers: list[tuple[bytes, bytes]] | None = None
         self._status_lines: dict[int, str] = {}
@@ -43,6 +49,13 @@ class Site:
         self._running = bool(connections)
         if self._running:
             loop.call_later(SWEEP_SECONDS, self._sweep, connections)
+
+    def note_refusal(self, status: int, client: tuple[str, int] | None) -> None:
+        """Take note of a request that no application sees."""
+        if self._tally is not None:
+            self._tally.refused(REASONS.get(status, MALFORMED))
+        if self.access_log is not None:
+            self.access_log.note_refusal(status, client)
 
     def status_line(self, status: int, default_headers: list[tuple[bytes, bytes]]) -> str:
         """Return the first lines of a response: its status, and what uvicorn adds to all."""

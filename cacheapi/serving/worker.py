@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from uvicorn_worker import UvicornWorker
 
+from cacheapi.metrics.meter import METER, Meter
+from cacheapi.request_log import REQUEST_LOG, RequestLog
 from cacheapi.serving.access_log import AccessLog
 from cacheapi.serving.connection import Connection
 from cacheapi.serving.lane import ACCESS, Access, Lane
@@ -26,9 +28,7 @@ UVICORN: Final[dict[str, Any]] = {
 }
 
 
-def assemble(
-    wsgi: Any, threads: int, access_log: AccessLog | None
-) -> tuple[Application, Callable[..., Connection]]:
+def assemble(wsgi: Any, threads: int) -> tuple[Application, Callable[..., Connection]]:
     """Put the parts together for the running event loop.
 
     :param wsgi: the WSGI application, with an :data:`ACCESS` in its ``extensions``.
@@ -37,8 +37,13 @@ def assemble(
     """
     access: Access = wsgi.extensions[ACCESS]
     access.watch()
-    site = Site(Lane(access, asyncio.get_running_loop()), access.max_body, access_log)
-    application = Application(wsgi, threads, access.max_body, access_log)
+    requests: RequestLog = wsgi.extensions[REQUEST_LOG]
+    access_log = AccessLog(requests) if requests.is_on else None
+    meter: Meter | None = wsgi.extensions[METER]
+    tally = None if meter is None else meter.fast
+    lane = Lane(access, asyncio.get_running_loop(), tally)
+    site = Site(lane, access.max_body, access_log, tally)
+    application = Application(wsgi, threads, access.max_body)
     return application, functools.partial(Connection, site)
 
 
@@ -48,8 +53,10 @@ class Worker(UvicornWorker):  # type: ignore[misc]
     CONFIG_KWARGS = UVICORN
 
     async def _serve(self) -> None:
-        access_log = AccessLog(self.log) if self.log.access_log_enabled else None
         wsgi = self.wsgi  # type: ignore[has-type]
-        self.wsgi, self.config.http = assemble(wsgi, self.cfg.threads, access_log)
+        if self.log.access_log_enabled:
+            # By gunicorn's option --access-logfile: our lines, where that says.
+            wsgi.extensions[REQUEST_LOG].go_to(self.log.access_log.info)
+        self.wsgi, self.config.http = assemble(wsgi, self.cfg.threads)
         self.config.timeout_graceful_shutdown = self.cfg.graceful_timeout
         await super()._serve()

@@ -20,7 +20,7 @@ from a2wsgi.wsgi import build_environ
 
 from cacheapi.codec import error_text
 from cacheapi.errors import internal
-from cacheapi.serving.access_log import AccessLog
+from cacheapi.facts import STARTED
 from cacheapi.serving.lane import LISTENER
 
 if TYPE_CHECKING:
@@ -47,25 +47,18 @@ class Application:
     :param threads: how many requests it serves at a time.
     :param max_body: in bytes. Of a body that is longer the application gets one byte more,
         or nothing where the length was announced: enough to refuse it.
-    :param access_log: where answers are logged, if anywhere.
     """
 
-    def __init__(
-        self,
-        wsgi: WSGIApplication,
-        threads: int,
-        max_body: int,
-        access_log: AccessLog | None,
-    ) -> None:
+    def __init__(self, wsgi: WSGIApplication, threads: int, max_body: int) -> None:
         self._wsgi = wsgi
         self._max_body = max_body
-        self._access_log = access_log
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="wsgi")
         self._operating = ThreadPoolExecutor(OPERATING_THREADS, thread_name_prefix="operating")
 
-    def _run(self, scope: dict[str, Any], body: bytes) -> tuple[int, Fields, bytes]:
+    def _run(self, scope: dict[str, Any], body: bytes, began: float) -> tuple[int, Fields, bytes]:
         """Run the application, on a thread; return its status, header fields and content."""
         environ: Any = build_environ(scope, io.BytesIO(body))  # type: ignore[arg-type]
+        environ[STARTED] = began
         # The bytes that were sent: a2wsgi has the text, where all that is not UTF-8 is alike.
         environ["PATH_INFO"] = unquote_to_bytes(scope["raw_path"]).decode("latin-1")
         started: list[Any] = []
@@ -93,7 +86,6 @@ class Application:
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Answer a request."""
-        started = time.monotonic()
         body, complete = await self._read(scope, receive)
         if body is None:
             return
@@ -101,7 +93,7 @@ class Application:
         operating = scope["raw_path"].startswith(_OPERATING)
         try:
             status, fields, content = await asyncio.get_running_loop().run_in_executor(
-                self._operating if operating else self._threads, self._run, scope, body
+                self._operating if operating else self._threads, self._run, scope, body, began
             )
         except Exception as error:  # noqa: BLE001 (logged, and answered)
             refusal = internal(error)
@@ -121,16 +113,6 @@ class Application:
         if not complete:
             await self._drain(receive)
             await send({"type": "http.response.body", "body": b""})
-        if self._access_log is not None:
-            self._access_log.note(
-                scope["client"],
-                scope["method"],
-                scope["raw_path"],
-                scope["headers"],
-                status,
-                len(content),
-                started,
-            )
 
     async def _read(self, scope: dict[str, Any], receive: Any) -> tuple[bytes | None, bool]:
         """Return the body, ``None`` if it never came, and whether it is all of it."""

@@ -249,14 +249,14 @@ def test_a_malformed_request_gets_the_one_shape_of_an_error(
     assert stored_keys(live) == []
 
 
-def test_the_access_log_has_the_path_without_the_query(live: Service) -> None:
-    answer = exchange(
-        live, f"GET {CACHE}/logged?api_key={KEY} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
-    )
+def test_gunicorns_option_switches_the_access_log_on(live: Service) -> None:
+    lines = [f"GET {CACHE}/logged?api_key={KEY} HTTP/1.1", "Host: a", "X-Request-ID: one", "", ""]
+    answer = exchange(live, "\r\n".join(lines).encode())
     assert answer.status == 404
-    eventually(lambda: f'"GET {CACHE}/logged" 404' in live.log.read_text())
-    assert exchange(live, head(f"GET {CACHE}/by-the-lane")).status == 404
-    eventually(lambda: f'"GET {CACHE}/by-the-lane" 404' in live.log.read_text())
+    line = "request_id={} client=127.0.0.1 method=GET route=/api/v2/{{service}}/{{key}}"
+    eventually(lambda: line.format("one") in live.log.read_text())
+    assert exchange(live, head(f"GET {CACHE}/by-the-lane", "X-Request-ID: two")).status == 404
+    eventually(lambda: line.format("two") in live.log.read_text())
 
 
 @pytest.mark.parametrize(

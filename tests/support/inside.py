@@ -15,7 +15,6 @@ import uvloop
 from uvicorn.config import Config
 from uvicorn.server import Server
 
-from cacheapi.serving.access_log import AccessLog
 from cacheapi.serving.worker import UVICORN, assemble
 from tests.support.processes import Service, eventually
 
@@ -30,15 +29,12 @@ class Inside:
 
     api_key = Service.api_key
 
-    def __init__(
-        self, wsgi: Any, directory: Path, keep_alive: int = 15, access_log: AccessLog | None = None
-    ) -> None:
+    def __init__(self, wsgi: Any, directory: Path, keep_alive: int = 15) -> None:
         self.directory = directory
         self.log = directory / "log"
         self.log.touch()
         self._wsgi = wsgi
         self._keep_alive = keep_alive
-        self._access_log = access_log
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=2048)
         self.port = int(self._socket.getsockname()[1])
         self._server: Server | None = None
@@ -51,7 +47,7 @@ class Inside:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        application, connection = assemble(self._wsgi, THREADS, self._access_log)
+        application, connection = assemble(self._wsgi, THREADS)
         config = Config(
             application,
             http=connection,
