@@ -15,7 +15,7 @@ import math
 import re
 from collections.abc import Mapping
 from json.encoder import encode_basestring
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
@@ -40,7 +40,7 @@ class Text(str):
     __slots__ = ()
 
 
-class Value(NamedTuple):
+class Value(msgspec.Struct, frozen=True, gc=False):
     """A stored value as a client gets it.
 
     :ivar json: its JSON text.
@@ -80,8 +80,11 @@ def error_text(status: int, message: str, context: Mapping[str, Any] | None = No
 
     :param context: details for programs; JSON values.
     """
-    error = {"code": status, "context": context, "message": message, "status_code": status}
-    return encode({"error": error})
+    details = "null" if context is None else encode(context)
+    return (
+        f'{{"error":{{"code":{status},"context":{details},"message":{string_text(message)},'
+        f'"status_code":{status}}}}}'
+    )
 
 
 def entry_text(key: str, value: Value) -> str:
@@ -94,21 +97,14 @@ def read_stored(stored: bytes) -> Value:
     """Return what a cache holds as a client gets it, whoever stored it."""
     try:
         text = stored.decode()
+        # It steps over the text, and makes nothing of it; a lone surrogate is an error to it.
+        _step_over(stored)
     except UnicodeDecodeError:
         return Value(f'"{base64.b64encode(stored).decode()}"', "base64")
-    if not _is_json(stored) and not _is_lenient_json(text):
-        return Value(json.dumps(text, ensure_ascii=False))
-    return Value(text.strip(_WHITE_SPACE))
-
-
-def _is_json(stored: bytes) -> bool:
-    """Return whether bytes in UTF-8 are JSON; a lone surrogate in them is none here."""
-    try:
-        # It steps over the text, and makes nothing of it.
-        _RAW.decode(stored)
     except (msgspec.MsgspecError, RecursionError):
-        return False
-    return True
+        if not _is_lenient_json(text):
+            return Value(json.dumps(text, ensure_ascii=False))
+    return Value(text.strip(_WHITE_SPACE))
 
 
 def _is_lenient_json(text: str) -> bool:
@@ -262,4 +258,4 @@ _LENIENT: Final = json.JSONDecoder(
 _STRICT: Final = json.JSONDecoder(
     parse_float=_finite, parse_int=_integer, parse_constant=_refuse_constant
 )
-_RAW: Final = msgspec.json.Decoder(msgspec.Raw)
+_step_over: Final = msgspec.json.Decoder(msgspec.Raw).decode

@@ -32,7 +32,7 @@ from cacheapi.serving.head import (
 from cacheapi.serving.lane import LISTENER, Asker
 from cacheapi.serving.recognition import Fields
 from cacheapi.serving.refusals import refusal
-from cacheapi.serving.repeat import Repeat, remember
+from cacheapi.serving.repeat import GET, Repeat, remember
 from cacheapi.serving.site import Site
 
 # From the first byte of a request to the end of its head.
@@ -298,11 +298,12 @@ class Connection(HttpToolsProtocol):
             return data
         start = 0
         while self._taken < TAKEN_AT_ONCE:
-            target = repeat.target(data, start)
-            if target is None or not self._site.lane.take_again(self, target, repeat.asker):
+            match = repeat.find(data, start)
+            if match is None or not self._site.lane.take_again(self, match, repeat.asker):
                 break
-            self._take("GET", target, repeat.headers)
-            start += len(b"GET ") + len(target) + len(repeat.tail)
+            end = match.end()
+            self._take("GET", data[start + len(GET) : end], repeat.headers)
+            start = end + len(repeat.tail)
         if start:
             self._deadline = self.loop.time() + self.timeout_keep_alive
         return data[start:]

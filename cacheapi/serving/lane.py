@@ -14,11 +14,13 @@ of one connection's requests, those behind a store wait for its answer.
 from __future__ import annotations
 
 import functools
+import re
 import time
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
+import msgspec
 from werkzeug.http import parse_etags
 
 from backends.base import MISSING
@@ -30,12 +32,20 @@ from cacheapi.errors import CACHE_CONTROL, ApiError, absent, answer_to, internal
 from cacheapi.metrics.tally import Tally
 from cacheapi.services import CacheService, Pair
 from cacheapi.serving.health import SLOW_SECONDS, Health, Way
-from cacheapi.serving.recognition import Fields, Target, read_fields, read_target, service_of
+from cacheapi.serving.recognition import (
+    Fields,
+    Target,
+    asked_by,
+    read_fields,
+    read_target,
+    service_of,
+)
 
 # A larger store would hold up the others of its turn.
 MAX_STORE: Final = 256 * 1024
 
 _FIELDS: Final = f"cache-control: {CACHE_CONTROL}\r\n"
+_JSON_FIELDS: Final = f"{_FIELDS}content-type: application/json\r\n"
 
 # The name, in the state of an ASGI request, of what :meth:`Lane.listener` returned.
 LISTENER: Final = "cacheapi.listener"
@@ -72,7 +82,7 @@ class Sink(Protocol):
         """
 
 
-class Asker(NamedTuple):
+class Asker(msgspec.Struct):
     """What the header fields of a read say: who asks, and what they have already.
 
     :ivar digest: of their API key.
@@ -83,16 +93,17 @@ class Asker(NamedTuple):
     tags: str | None
 
 
-class _Read(NamedTuple):
+class _Read(msgspec.Struct):
     sink: Sink
     keep_alive: bool
     service: CacheService
     keys: list[str]
-    one: bool
+    # Where it is for this one alone.
+    key: str | None
     tags: str | None
 
 
-class _Store(NamedTuple):
+class _Store(msgspec.Struct):
     sink: Sink
     keep_alive: bool
     service: CacheService
@@ -139,24 +150,27 @@ class Lane:
         asker = Asker(self._access.digest(said.shown), said.tags)
         return asker if self._take_read(sink, asked, asker, keep_alive) else None
 
-    def take_again(self, sink: Sink, target: bytes, asker: Asker) -> bool:
-        """Take a read with the header fields of one that was taken; return whether it is."""
+    def take_again(self, sink: Sink, match: re.Match[bytes], asker: Asker) -> bool:
+        """Take a read with the header fields of one that was taken; return whether it is.
+
+        :param match: of its target.
+        """
         if self._troubled:
             # Where it goes is asked once a request, since one is let through to Flask.
             return False
-        asked = read_target(target)
+        asked = asked_by(match)
         return asked is not None and self._take_read(sink, asked, asker, keep_alive=True)
 
     def _take_read(self, sink: Sink, asked: Target, asker: Asker, keep_alive: bool) -> bool:
         service = self._access.find(asked.service)
         if service is None:
             return False
+        key, keys = asked.key, asked.keys
         try:
-            if asked.key is not None:
-                keys = [asked.key]
-                service.check_key(asked.key)
-            elif asked.keys is not None:
-                keys = asked.keys
+            if key is not None:
+                keys = [key]
+                service.check_key(key)
+            elif keys is not None:
                 check_keys(service, keys)
             else:
                 return False
@@ -164,9 +178,9 @@ class Lane:
             return False
         if not self._access.may(asker.digest, "GET", asked.service, keys):
             return False
-        if self._way(asked.service, stores=False) is Way.FLASK:
+        if self._troubled and self._way(asked.service, stores=False) is Way.FLASK:
             return False
-        self._gather(_Read(sink, keep_alive, service, keys, asked.key is not None, asker.tags))
+        self._gather(_Read(sink, keep_alive, service, keys, key, asker.tags))
         return True
 
     def wants_store(self, target: bytes, headers: Fields) -> bool:
@@ -280,7 +294,7 @@ class Lane:
         for request, (status, size) in zip(taken, answered, strict=True):
             name = request.service.name
             numbers[name] = numbers.get(name, 0) + 1
-            if isinstance(request, _Read) and request.one:
+            if isinstance(request, _Read) and request.key is not None:
                 tally.read_one(name, status, size)
                 continue
             if isinstance(request, _Store):
@@ -356,12 +370,12 @@ def _answer_read(read: _Read, found: dict[str, Value] | ApiError) -> _Answered:
     """Answer a read; return the status and the size of the body."""
     if isinstance(found, ApiError):
         raise found
-    if not read.one:
+    key = read.key
+    if key is None:
         return _answer_json(read, 200, entries_text(read.keys, found))
-    (key,) = read.keys
     value = found.get(key)
     if value is None:
-        raise absent(key)
+        return _answer_error(read, absent(key))
     etag = value.etag
     if read.tags is not None:
         try:
@@ -387,6 +401,6 @@ def _answer_error(request: _Read | _Store, error: ApiError) -> _Answered:
 
 def _answer_json(request: _Read | _Store, status: int, text: str, more: str = "") -> _Answered:
     body = text.encode()
-    fields = f"{_FIELDS}content-type: application/json\r\ncontent-length: {len(body)}\r\n{more}"
+    fields = f"{_JSON_FIELDS}content-length: {len(body)}\r\n{more}"
     request.sink.answer(status, fields, body, request.keep_alive)
     return status, len(body)

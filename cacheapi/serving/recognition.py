@@ -10,14 +10,17 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+import msgspec
+
 from cacheapi.auth import HEADER, bearer_token
 from cacheapi.errors import ApiError
 from cacheapi.query import Query
 
 Fields = Sequence[tuple[bytes, bytes]]
 
-# A fragment, a percent sign in the service's name: not sure.
-_TARGET = re.compile(rb"/api/v2/([a-z][a-z0-9_-]*)(?:/([^?#]+)|\?([^#]+))?")
+# Of all that is printable in ASCII, which is what httptools takes in a target, but for "#" and,
+# in a key, "?". A fragment, a percent sign in the service's name: not sure.
+TARGET: Final = re.compile(rb'/api/v2/([a-z][a-z0-9_-]*)(?:/([!"$->@-~]+)|\?([!"$-~]+))?')
 _SERVICE = re.compile(rb"/api/v2/([a-z][a-z0-9_-]*)")
 _HOST = re.compile(rb"[A-Za-z0-9.-]+(?::[0-9]+)?")
 _KEY_PARAMETERS: Final = frozenset({"keys", "key"})
@@ -49,7 +52,7 @@ _UNSURE: Final = frozenset(
 _JSON: Final = frozenset({b"application/json", b"application/json; charset=utf-8"})
 
 
-class Target(NamedTuple):
+class Target(msgspec.Struct):
     """What a request is for: one key, several keys, or a service as a whole."""
 
     service: str
@@ -68,9 +71,12 @@ class Said(NamedTuple):
 
 def read_target(target: bytes) -> Target | None:
     """Return what a request's target, as it was sent, is for."""
-    match = _TARGET.fullmatch(target)
-    if match is None:
-        return None
+    match = TARGET.fullmatch(target)
+    return None if match is None else asked_by(match)
+
+
+def asked_by(match: re.Match[bytes]) -> Target | None:
+    """Return what a target that is as :data:`TARGET` says is for."""
     service, key, query = match.groups()
     name = service.decode()
     try:

@@ -19,13 +19,13 @@ from typing import Final, NamedTuple
 
 from cacheapi.serving.head import MAX_TARGET
 from cacheapi.serving.lane import Asker
-from cacheapi.serving.recognition import Fields
+from cacheapi.serving.recognition import TARGET, Fields
 
 # A connection that waits should not hold much.
 MAX_TAIL: Final = 4096
 
-# All that is printable in ASCII, without the space that ends a target and the "#" of a fragment.
-_GET = re.compile(rb'GET (/[!"$-~]*)')
+GET: Final = b"GET "
+_READ = re.compile(GET + TARGET.pattern)
 _VERSION: Final = b" HTTP/1.1\r\n"
 _END: Final = b"\r\n\r\n"
 
@@ -42,13 +42,14 @@ class Repeat(NamedTuple):
     headers: Fields
     asker: Asker
 
-    def target(self, data: bytes, start: int) -> bytes | None:
-        """Return the target if the read comes again at ``start``."""
-        match = _GET.match(data, start)
-        if match is None or not data.startswith(self.tail, match.end()):
+    def find(self, data: bytes, start: int) -> re.Match[bytes] | None:
+        """Return where the target is, if the read comes again at ``start``."""
+        match = _READ.match(data, start)
+        if match is None:
             return None
-        target = match[1]
-        return target if len(target) <= MAX_TARGET else None
+        end = match.end()
+        is_again = data.startswith(self.tail, end) and end - start - len(GET) <= MAX_TARGET
+        return match if is_again else None
 
 
 def remember(data: bytes, target: bytes, headers: Fields, asker: Asker) -> Repeat | None:
@@ -57,10 +58,13 @@ def remember(data: bytes, target: bytes, headers: Fields, asker: Asker) -> Repea
     :param data: the bytes of it; that it is all of one request, and nothing else, httptools
         has found.
     """
-    match = _GET.match(data)
-    if match is None or match[1] != target:
-        return None
-    tail = data[match.end() :]
-    if len(tail) > MAX_TAIL or not tail.startswith(_VERSION) or tail.find(_END) != len(tail) - 4:
+    start = GET + target
+    tail = data[len(start) :]
+    if (
+        not data.startswith(start)
+        or len(tail) > MAX_TAIL
+        or not tail.startswith(_VERSION)
+        or tail.find(_END) != len(tail) - 4
+    ):
         return None
     return Repeat(tail, headers, asker)
