@@ -67,11 +67,11 @@ class Backend(ABC):
     :cvar label: its name in a sentence.
     :cvar service_name: the name that its system cache answers to, beside ``cache``.
     :cvar service_type: the type of a service on it, in the list of services.
-    :cvar sets_many_at_once: whether :meth:`set_many` is one round trip or one transaction,
-        however many the items.
     :cvar options: the settings that the constructor takes, by their ``name``.
     :cvar traits: what people choose it by.
     :cvar stats_sections: the sections that :meth:`stats` takes.
+    :ivar sets_many_at_once: whether :meth:`set_many` is one round trip or one transaction,
+        however many the items.
     :ivar capabilities: the flags that are on. A method whose flag is off raises
         :class:`~backends.errors.Unsupported`.
     :ivar limits: the numbers; checked by :meth:`check_key` before the backend is asked.
@@ -83,10 +83,10 @@ class Backend(ABC):
     label: ClassVar[str]
     service_name: ClassVar[str]
     service_type: ClassVar[str]
-    sets_many_at_once: ClassVar[bool] = False
     options: ClassVar[tuple[Option, ...]] = ()
     traits: ClassVar[Traits] = Traits()
     stats_sections: ClassVar[tuple[str, ...]] = ()
+    sets_many_at_once: bool = False
     capabilities: frozenset[Capability] = frozenset()
     limits: Limits = Limits()
 

@@ -1,5 +1,6 @@
-"""The memcached backend: one server or a weighted pool, through pylibmc.
+"""The memcached backend: one server or a weighted pool.
 
+Values are read and overwritten over connections of our own, all else is done by pylibmc.
 Every operation is one command of the protocol, atomic on the server. Two that memcached
 lacks are made of ``gets`` and ``cas``, which is as atomic: a conditional delete stores,
 with ``cas``, an entry that is already expired; reading and deleting is the same after a
@@ -8,19 +9,18 @@ with ``cas``, an entry that is already expired; reading and deleting is the same
 
 from __future__ import annotations
 
-import math
 import re
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from backends import memcached_statistics
-from backends.base import MISSING, Backend, Found, Missing, count_from
+from backends.base import MISSING, Backend, Found, Item, Missing, count_from
 from backends.capabilities import Capability, Limits, Traits
 from backends.endpoints import Endpoint, key_where
 from backends.errors import (
+    BackendError,
     DriverMissing,
     InvalidKey,
     InvalidOption,
@@ -29,22 +29,18 @@ from backends.errors import (
     Unsupported,
 )
 from backends.memcached_errors import CLIENT_ERROR, NOT_FOUND, CommandFailed, failure
+from backends.memcached_expiry import EXPIRED, expiry
 from backends.memcached_member import Member
 from backends.memcached_options import OPTIONS, Server
 from backends.memcached_pool import Members
 from backends.memcached_ring import Ring, as_libmemcached, even
 from backends.memcached_statistics import SECTIONS, Login
+from backends.memcached_stores import Store
 from backends.statistics import ServerStatistics
 
 if TYPE_CHECKING:
     from backends.memcached_client import Client
 
-# memcached's protocol.txt, "Expiration times"
-LONGEST_RELATIVE: Final = 60 * 60 * 24 * 30
-# Any absolute time before the server's start: the entry is expired when it is stored.
-EXPIRED: Final = LONGEST_RELATIVE + 1
-# The server keeps times in 32 bits with a sign; past that it would take one for the past.
-LATEST: Final = 2**31 - 1
 # How often a change is tried against others' changes of the same key.
 ATTEMPTS: Final = 32
 
@@ -124,6 +120,8 @@ class MemcachedBackend(Backend):
         self._binary = username is not None
         if self._binary:
             self.capabilities -= {Capability.REMAINING_TTL}
+        # With a login each store is a round trip of pylibmc's.
+        self.sets_many_at_once = not self._binary
         self._check_options(addresses, password)
 
         def connect(address: str) -> Client:
@@ -193,18 +191,30 @@ class MemcachedBackend(Backend):
     # Writing
 
     def set(self, key: str, value: bytes, ttl: float | None) -> None:
-        self._command("set", key, value, _expiry(ttl), repeatable=True)
+        if self._binary:
+            self._command("set", key, value, expiry(ttl), repeatable=True)
+            return
+        (outcome,) = self.set_many([Item(key, value, ttl)])
+        if outcome is not True:
+            raise outcome
+
+    def set_many(self, items: Sequence[Item]) -> list[Literal[True] | BackendError]:
+        if self._binary:
+            return super().set_many(items)
+        return self._members.store_many(
+            [Store(self._stored(key), value, expiry(ttl)) for key, value, ttl in items]
+        )
 
     def add(self, key: str, value: bytes, ttl: float | None) -> bool:
-        return self._command("add", key, value, _expiry(ttl))
+        return self._command("add", key, value, expiry(ttl))
 
     def replace(self, key: str, value: bytes, ttl: float | None) -> bool:
-        return self._command("replace", key, value, _expiry(ttl), repeatable=True)
+        return self._command("replace", key, value, expiry(ttl), repeatable=True)
 
     def compare_and_set(self, key: str, value: bytes, token: Any, ttl: float | None) -> bool:
         """Store if nothing was stored meanwhile; the same value keeps its flags."""
         flagged = value, token.flags_of(value)
-        return self._command("cas", key, flagged, token.cas, _expiry(ttl), only=token.member)
+        return self._command("cas", key, flagged, token.cas, expiry(ttl), only=token.member)
 
     def delete(self, key: str) -> bool:
         return self._command("delete", key)
@@ -217,7 +227,7 @@ class MemcachedBackend(Backend):
 
     def touch(self, key: str, ttl: float | None) -> bool:
         if not self._binary:
-            return self._command("touch", key, _expiry(ttl), repeatable=True)
+            return self._command("touch", key, expiry(ttl), repeatable=True)
         # Over the binary protocol libmemcached waits for a second reply that never comes.
         changed = self._change(
             key, lambda found: self.compare_and_set(key, found.value, found.token, ttl)
@@ -325,18 +335,3 @@ def _ring(servers: Sequence[Server], port: int, compatible: bool) -> Ring | None
     weights = [server.weight for server in servers]
     digests = as_libmemcached(weights) if compatible else even(weights)
     return Ring([server.name(port) for server in servers], digests)
-
-
-def _expiry(ttl: float | None) -> int:
-    """Return memcached's ``exptime`` for a lifetime in seconds."""
-    if ttl is None:
-        return 0
-    if ttl <= 0:
-        return EXPIRED
-    seconds = math.ceil(ttl)
-    if seconds <= LONGEST_RELATIVE:
-        return seconds
-    end = math.ceil(time.time() + ttl)
-    # Past what the server can count to, it stays until it is evicted: nearer to what was
-    # asked than an end in 2038.
-    return end if end <= LATEST else 0

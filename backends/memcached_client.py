@@ -1,12 +1,14 @@
 """pylibmc made trustworthy: exact reads, known failures, raw bytes.
 
-pylibmc reads a broken connection as a miss, and inflates what is flagged as compressed
-before anybody can look at it. So values are not read by it, but over a connection beside
-its own (:mod:`backends.memcached_reader`), which costs a fifth of the time a key too. A
-login needs the binary protocol; there they are read through libmemcached itself, the
-library that pylibmc carries, on pylibmc's own connection: its public calls tell whether a
-reply was whole (``memcached_last_error``) and give each value as it is stored, whatever
-its flags say. All other commands are pylibmc's own methods, which do report a failure.
+pylibmc reads a broken connection as a miss, inflates what is flagged as compressed before
+anybody can look at it, and stores many values in as many round trips. So values are read
+and overwritten not by it, but over a connection beside its own
+(:mod:`backends.memcached_link`). Each command waits for its reply, so what one connection
+has stored the other finds. A login needs the binary protocol; there values are read through
+libmemcached itself, the library that pylibmc carries, on pylibmc's own connection: its
+public calls tell whether a reply was whole (``memcached_last_error``) and give each value
+as it is stored, whatever its flags say. All other commands are pylibmc's own methods, which
+do report a failure.
 
 One case libmemcached cannot tell: a server at its connection limit greets a new
 connection with an error that reads like an empty reply. So a new connection, and one that
@@ -30,9 +32,12 @@ os.environ.setdefault("SASL_PATH", ":".join(glob.glob("/usr/lib/*/sasl2")))
 import _pylibmc
 import pylibmc
 
+from backends import memcached_reader
 from backends.memcached_errors import NOT_FOUND, SUCCESS, CommandFailed
+from backends.memcached_link import Link
 from backends.memcached_meta import remaining_ttl
-from backends.memcached_reader import Reader, Stored
+from backends.memcached_reader import Stored
+from backends.memcached_stores import Batch
 
 # A server closes a connection that was idle for a second or more, never sooner.
 IDLE_SECONDS: Final = 0.5
@@ -117,7 +122,7 @@ class Client:
 
         self._connect = connect
         self._logs_in = username is not None
-        self._reader = None if self._logs_in else Reader(server, timeout)
+        self._link = None if self._logs_in else Link(server, timeout)
         # When the server last answered on pylibmc's connection.
         self._proven_at = 0.0
         self.reset()
@@ -143,8 +148,8 @@ class Client:
 
     def reset(self) -> None:
         """Forget the connections, and that the server was down, so that its return is noticed."""
-        if self._reader is not None:
-            self._reader.close()
+        if self._link is not None:
+            self._link.close()
         # A new client: closing the old one's connection does not always clear what it knows.
         self._pylibmc = self._connect()
         self._handle = _handle(self._pylibmc)
@@ -155,14 +160,14 @@ class Client:
 
         :raises CommandFailed: the reply was not whole.
         """
-        if self._reader is not None:
-            return self._reader.read_many(keys)
+        if self._link is not None:
+            return memcached_reader.read_many(self._link, keys)
         return {key: stored.value for key, stored in self._read_logged_in(keys).items()}
 
     def read(self, key: bytes) -> Stored | None:
         """Return what the server has under a key, as :meth:`read_many` does."""
-        if self._reader is not None:
-            return self._reader.read(key)
+        if self._link is not None:
+            return memcached_reader.read(self._link, key)
         return self._read_logged_in([key]).get(key)
 
     def remaining_ttl(self, key: bytes) -> int | None:
@@ -171,8 +176,8 @@ class Client:
         :raises CommandFailed: the server has no such key, or does not know the command; or
             the reply was not whole.
         """
-        assert self._reader is not None
-        return self._reader.ask(lambda connection: remaining_ttl(connection, key))
+        assert self._link is not None
+        return remaining_ttl(self._link, key)
 
     def _read_logged_in(self, keys: Sequence[bytes]) -> dict[bytes, Stored]:
         self.probe()
@@ -194,6 +199,14 @@ class Client:
         self._proven_at = time.monotonic()
         return found
 
+    def store_many(self, batch: Batch) -> None:
+        """Do stores, without a login only.
+
+        :raises CommandFailed: not all replies came; the batch has those that did.
+        """
+        assert self._link is not None
+        batch.run(self._link)
+
     def command(self, name: str, *arguments: Any) -> Any:
         """Run one of pylibmc's commands and return its result.
 
@@ -212,8 +225,8 @@ class Client:
 
     def close(self) -> None:
         """Close the connections."""
-        if self._reader is not None:
-            self._reader.close()
+        if self._link is not None:
+            self._link.close()
         self._pylibmc.disconnect_all()
 
     def _code_of(self, error: pylibmc.Error) -> int:

@@ -25,7 +25,8 @@ TOO_BIG: Final = 37
 # No login was sent: its mechanism is missing here, or the server does not offer it.
 NO_MECHANISM: Final = 40
 AUTHENTICATION: Final = {39, NO_MECHANISM, 41, 42}
-OUT_OF_MEMORY: Final = {17, 48}
+OUT_OF_MEMORY_STORING: Final = 48
+OUT_OF_MEMORY: Final = {17, OUT_OF_MEMORY_STORING}
 # The command was not sent: the server was known to be down.
 NEVER_SENT: Final = {2, 35, 47}
 # The server answered in full; it will not do what it was asked.

@@ -10,36 +10,35 @@ import socket
 from typing import Final
 
 from backends.memcached_errors import CLIENT_ERROR, NOT_FOUND, CommandFailed
+from backends.memcached_link import LONGEST_LINE, Link, receive
 
-_LONGEST_LINE: Final = 512
+_ABSENT: Final = (b"EN", b"NF")
+_UNKNOWN: Final = b"ERROR"
 _FOUND = re.compile(rb"HD t(-1|[0-9]+)(?: [A-Za-z][^ ]*)*")
 
 
-def remaining_ttl(connection: socket.socket, key: bytes) -> int | None:
+def remaining_ttl(link: Link, key: bytes) -> int | None:
     """Return the seconds that a value has left; ``None`` for ever.
 
-    :raises CommandFailed: the server has no such key, or does not know the command.
-    :raises ValueError: it answered something else.
-    :raises OSError: it did not answer, or not in time.
+    :raises CommandFailed: the server has no such key, or does not know the command; or the
+        reply was not whole, and the connection is closed.
     """
-    connection.sendall(b"mg %s t\r\n" % key)
-    line = _line(connection)
-    if line in (b"EN", b"NF"):
+    line = link.exchange(b"mg %b t\r\n" % key, _take)
+    if line in _ABSENT:
         raise CommandFailed(NOT_FOUND)
-    if line == b"ERROR":
-        raise CommandFailed(CLIENT_ERROR)
     found = _FOUND.fullmatch(line)
     if found is None:
-        raise ValueError("no reply to a meta command")
+        raise CommandFailed(CLIENT_ERROR)
     seconds = int(found[1])
     return None if seconds < 0 else seconds
 
 
-def _line(connection: socket.socket) -> bytes:
-    data = b""
+def _take(connection: socket.socket, data: bytes) -> bytes:
     while not data.endswith(b"\r\n"):
-        part = connection.recv(_LONGEST_LINE)
-        data += part
-        if not part or len(data) > _LONGEST_LINE:
-            raise ValueError("a line without its end")
-    return data[:-2]
+        if len(data) > LONGEST_LINE:
+            raise ValueError("a line that never ends")
+        data += receive(connection)
+    line = data[:-2]
+    if line not in (*_ABSENT, _UNKNOWN) and _FOUND.fullmatch(line) is None:
+        raise ValueError("no reply to a meta command")
+    return line

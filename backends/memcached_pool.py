@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 from backends.base import MISSING, Found, Missing
-from backends.errors import Failed
+from backends.errors import BackendError, Failed
 from backends.memcached_errors import (
     AUTHENTICATION,
     CLIENT_ERROR,
@@ -22,6 +22,7 @@ from backends.memcached_errors import (
 )
 from backends.memcached_member import Member
 from backends.memcached_ring import Ring
+from backends.memcached_stores import Batch, Outcomes, Store
 
 if TYPE_CHECKING:
     from backends.memcached_client import Client
@@ -132,6 +133,33 @@ class Members:
             except CommandFailed as error:
                 failed = self._lost(member, error, sent=False)
 
+    def store_many(self, stores: Sequence[Store]) -> list[Literal[True] | BackendError]:
+        """Store in order, each where its key is; return an outcome each.
+
+        What a server did not answer goes to the next ones, as with :meth:`run`. Where none is
+        left, what was not sent to any of them was not tried.
+        """
+        outcomes = Outcomes(len(stores))
+        failed: Failed | None = None
+        while waiting := outcomes.waiting():
+            try:
+                groups = self._stores_by_member(stores, waiting, failed)
+            except Failed:
+                outcomes.give_up(waiting)
+                break
+            for member, indexes in groups.items():
+                batch = Batch([stores[index] for index in indexes])
+                try:
+                    member.run(_storing(batch), repeatable=True)
+                    outcomes.take(indexes, batch, member.place)
+                except CommandFailed as error:
+                    outcomes.take(indexes, batch, member.place, error)
+                    try:
+                        failed = self._lost(member, error, sent=error.sent)
+                    except Failed:
+                        outcomes.give_up(indexes)
+        return outcomes.known()
+
     def run_on_each(self, command: Callable[[Client], object]) -> list[Failed]:
         """Run a command, which may be run twice, on every server, also on those left out.
 
@@ -185,6 +213,21 @@ class Members:
             groups.setdefault(self._member(key, failed), []).append(key)
         return dict(groups)
 
+    def _stores_by_member(
+        self, stores: Sequence[Store], indexes: Sequence[int], failed: Failed | None
+    ) -> dict[Member, Sequence[int]]:
+        if self._ring is None:
+            return {self._members[0]: indexes}
+        # Equal keys go together: a server that one of them is to try takes them all.
+        members: dict[bytes, Member] = {}
+        groups: dict[Member, list[int]] = {}
+        for index in indexes:
+            key = stores[index].key
+            if key not in members:
+                members[key] = self._member(key, failed)
+            groups.setdefault(members[key], []).append(index)
+        return dict(groups)
+
     def _lost(self, member: Member, error: CommandFailed, *, sent: bool) -> Failed:
         """Leave a server out that gave no answer; return what to raise if no other takes over.
 
@@ -202,6 +245,10 @@ class Members:
         if not error.harmless:
             raise failed
         return failed
+
+
+def _storing(batch: Batch) -> Callable[[Client], None]:
+    return lambda client: client.store_many(batch)
 
 
 def _reading(keys: Sequence[bytes]) -> Callable[[Client], dict[bytes, bytes]]:

@@ -1,26 +1,20 @@
-"""Values read from one memcached over a connection of our own, by its text protocol.
+"""Values read from one memcached over a connection of our own.
 
-What is asked and answered is said in memcached's protocol.txt, "Retrieval command". A reply
-is taken whole or not at all: whatever is not exactly a reply to what was asked ends the
-connection and is a failure. So a key is absent only if the server said so, and bytes are
-what is stored, whatever their flags say. A server at its connection limit answers with an
-error, which is none of the replies either.
+What is asked and answered is said in memcached's protocol.txt, "Retrieval command". A key
+is absent only if the server said so, and bytes are what is stored, whatever their flags say.
 """
 
 from __future__ import annotations
 
 import socket
-import struct
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
-from backends.memcached_errors import CONNECTION_FAILURE, READ_FAILURE, TIMEOUT, CommandFailed
+from backends.memcached_link import LONGEST_LINE, Link, receive
 
-T = TypeVar("T")
-
-# More than a key of 250 bytes and three numbers.
-_LONGEST_LINE: Final = 512
-_READ_SIZE: Final = 64 * 1024
+_FIRST: Final = b"VALUE "
+_NEXT: Final = b"\r\nVALUE "
+_LAST: Final = b"\r\nEND\r\n"
 
 
 class Stored(NamedTuple):
@@ -35,103 +29,75 @@ class Stored(NamedTuple):
     cas: int
 
 
-class Reader:
-    """A connection of one thread to one server. It is opened by the first read.
+def read_many(link: Link, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Return the values of those different keys that the server has.
 
-    :param server: ``host:port``.
-    :param timeout: bound on connecting and on each wait for the server, in seconds.
+    :raises CommandFailed: the reply was not whole; the connection is closed.
     """
+    wanted = set(keys)
 
-    def __init__(self, server: str, timeout: float) -> None:
-        host, _, port = server.rpartition(":")
-        self._address = host.strip("[]"), int(port)
-        self._timeout = timeout
-        self._socket: socket.socket | None = None
+    def take(connection: socket.socket, data: bytes) -> dict[bytes, bytes]:
+        found = _usual(data, wanted)
+        if found is not None:
+            return found
+        return {header[1]: value for header, value in _reply(connection, data, wanted, 4)}
 
-    def read_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return the values of those different keys that the server has.
+    return link.exchange(b"get %b\r\n" % b" ".join(keys), take)
 
-        :raises CommandFailed: the reply was not whole; the connection is closed.
-        """
-        return {header[1]: value for header, value in self._ask(b"get", keys)}
 
-    def read(self, key: bytes) -> Stored | None:
-        """Return what the server has under a key.
+def read(link: Link, key: bytes) -> Stored | None:
+    """Return what the server has under a key, as :func:`read_many` does."""
 
-        :raises CommandFailed: the reply was not whole; the connection is closed.
-        """
-        for header, value in self._ask(b"gets", [key]):
+    def take(connection: socket.socket, data: bytes) -> Stored | None:
+        for header, value in _reply(connection, data, {key}, 5):
             return Stored(value, int(header[2]), int(header[4]))
         return None
 
-    def close(self) -> None:
-        """Close the connection; the next read opens another."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+    return link.exchange(b"gets %b\r\n" % key, take)
 
-    def _ask(self, command: bytes, keys: Sequence[bytes]) -> list[tuple[list[bytes], bytes]]:
-        """Return the header, in its parts, and the value of each key that is there."""
 
-        def exchange(connection: socket.socket) -> list[tuple[list[bytes], bytes]]:
-            connection.sendall(b"%s %s\r\n" % (command, b" ".join(keys)))
-            return _reply(connection, set(keys), 5 if command == b"gets" else 4)
+def _usual(data: bytes, wanted: set[bytes]) -> dict[bytes, bytes] | None:
+    """Return the values of a reply to ``get`` that came whole and at once, the quick way.
 
-        return self.ask(exchange)
+    It is cut where a value seems to begin. If all sizes are those announced, the cuts are right:
+    what a value itself contains would have made the one before it too short.
 
-    def ask(self, exchange: Callable[[socket.socket], T]) -> T:
-        """Return what an exchange over the connection returns.
-
-        :param exchange: it raises ``ValueError`` for what is no reply to what it asked.
-        :raises CommandFailed: the reply was not whole, and the connection is closed; or what
-            the exchange makes of it.
-        """
-        try:
-            connection = self._socket or self._connect()
-        except OSError as error:
-            raise _failed(error, CONNECTION_FAILURE) from error
-        try:
-            return exchange(connection)
-        except CommandFailed:
-            raise
-        except (OSError, ValueError) as error:
-            self.close()
-            raise _failed(error, READ_FAILURE) from error
-        except BaseException:
-            # A reply may be under way that the next read would take for its own.
-            self.close()
-            raise
-
-    def _connect(self) -> socket.socket:
-        connection = socket.create_connection(self._address, self._timeout)
-        # The system's own time limits cost no further call for each wait, as Python's do.
-        connection.settimeout(None)
-        limit = struct.pack("ll", int(self._timeout), round(self._timeout % 1 * 1_000_000))
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket = connection
-        return connection
+    :return: ``None`` for any other reply, good or bad.
+    """
+    if not (data.startswith(_FIRST) and data.endswith(_LAST)):
+        return None
+    found: dict[bytes, bytes] = {}
+    parts = data[len(_FIRST) : -len(_LAST)].split(_NEXT)
+    for part in parts:
+        header, _, value = part.partition(b"\r\n")
+        words = header.split(b" ")
+        if len(words) != 3:
+            return None
+        key, flags, size = words
+        if not (flags.isdigit() and size.isdigit() and int(size) == len(value)):
+            return None
+        found[key] = value
+    return found if len(found) == len(parts) and found.keys() <= wanted else None
 
 
 def _reply(
-    connection: socket.socket, wanted: set[bytes], parts: int
+    connection: socket.socket, data: bytes, wanted: set[bytes], parts: int
 ) -> list[tuple[list[bytes], bytes]]:
-    """Take one reply from the connection.
+    """Take one reply from the connection; return each header, in its parts, and its value.
 
+    :param data: what has come of it already.
     :param parts: how many a header has.
     :raises ValueError: it is not a reply to these keys.
     :raises OSError: it did not come, or not in time.
     """
     found: list[tuple[list[bytes], bytes]] = []
-    data, at = _receive(connection, 1), 0
+    at = 0
     while True:
         start = data.find(b"\r\n", at) + 2
         if start < 2:
-            if len(data) - at > _LONGEST_LINE:
+            if len(data) - at > LONGEST_LINE:
                 raise ValueError("a line that never ends")
-            data, at = data[at:] + _receive(connection, 1), 0
+            data, at = data[at:] + receive(connection), 0
             continue
         header = data[at : start - 2].split(b" ")
         if len(header) != parts:
@@ -145,26 +111,8 @@ def _reply(
         wanted.remove(header[1])
         at = start + int(header[3]) + 2
         if at > len(data):
-            data, at = data[start:] + _receive(connection, at - len(data)), at - start
+            data, at = data[start:] + receive(connection, at - len(data)), at - start
             start = 0
         if data[at - 2 : at] != b"\r\n":
             raise ValueError("no end of a value where it was announced")
         found.append((header, data[start : at - 2]))
-
-
-def _receive(connection: socket.socket, least: int) -> bytes:
-    """Wait for ``least`` bytes; return them and what came with them."""
-    parts = []
-    while least > 0:
-        part = connection.recv(_READ_SIZE)
-        if not part:
-            raise ConnectionError("closed by the server")
-        parts.append(part)
-        least -= len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def _failed(error: Exception, code: int) -> CommandFailed:
-    # A wait that was too long ends as BlockingIOError, connecting as TimeoutError.
-    late = isinstance(error, TimeoutError | BlockingIOError)
-    return CommandFailed(TIMEOUT if late else code, reading=True)

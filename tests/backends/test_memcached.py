@@ -29,7 +29,8 @@ from backends.errors import (
     Unavailable,
     ValueTooLarge,
 )
-from backends.memcached import LATEST, LONGEST_RELATIVE, MemcachedBackend, _expiry
+from backends.memcached import MemcachedBackend
+from backends.memcached_expiry import LATEST, LONGEST_RELATIVE, expiry
 from backends.memcached_options import Server, parse_servers
 from backends.memcached_pool import Token
 from tests.conftest import connect
@@ -489,14 +490,14 @@ def test_the_servers_own_hits_and_misses_are_those_of_the_callers() -> None:
 
 def test_lifetimes_become_what_memcached_understands() -> None:
     now = time.time()
-    assert _expiry(None) == 0
-    assert _expiry(0.2) == 1
-    assert _expiry(LONGEST_RELATIVE) == LONGEST_RELATIVE
-    assert abs(_expiry(LONGEST_RELATIVE + 60) - (now + LONGEST_RELATIVE + 60)) < 3
-    assert _expiry(LATEST - now - 60) == pytest.approx(LATEST - 60, abs=3)
-    assert _expiry(2**40) == 0
-    assert LONGEST_RELATIVE < _expiry(0) < now
-    assert LONGEST_RELATIVE < _expiry(-5) < now
+    assert expiry(None) == 0
+    assert expiry(0.2) == 1
+    assert expiry(LONGEST_RELATIVE) == LONGEST_RELATIVE
+    assert abs(expiry(LONGEST_RELATIVE + 60) - (now + LONGEST_RELATIVE + 60)) < 3
+    assert expiry(LATEST - now - 60) == pytest.approx(LATEST - 60, abs=3)
+    assert expiry(2**40) == 0
+    assert LONGEST_RELATIVE < expiry(0) < now
+    assert LONGEST_RELATIVE < expiry(-5) < now
 
 
 @pytest.mark.parametrize("ttl", [LONGEST_RELATIVE + 60, 2**31, 2**32, 2**32 + 5, 2.0**53])

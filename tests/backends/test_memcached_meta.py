@@ -8,9 +8,9 @@ from backends.capabilities import Capability
 from backends.errors import Unavailable, Unsupported
 from backends.memcached import MemcachedBackend
 from backends.memcached_errors import NOT_FOUND, READ_FAILURE, CommandFailed
+from backends.memcached_link import Link
 from backends.memcached_meta import remaining_ttl
 from backends.memcached_options import parse_servers
-from backends.memcached_reader import Reader
 from tests.backends.test_memcached_reader import answering
 from tests.conftest import connect
 from tests.support.processes import SASL_PASSWORD, SASL_USER, Memcached, free_port
@@ -20,8 +20,8 @@ def on_port(port: int) -> MemcachedBackend:
     return MemcachedBackend(servers=parse_servers("127.0.0.1"), port=port)
 
 
-def ask(reader: Reader) -> int | None:
-    return reader.ask(lambda connection: remaining_ttl(connection, b"a"))
+def ask(link: Link) -> int | None:
+    return remaining_ttl(link, b"a")
 
 
 @pytest.mark.parametrize(
@@ -31,14 +31,14 @@ def ask(reader: Reader) -> int | None:
 def test_seconds_are_taken_however_they_are_cut(reply: bytes, seconds: int | None) -> None:
     for size in (1, 3, len(reply)):
         parts = [reply[start : start + size] for start in range(0, len(reply), size)]
-        with answering(*parts) as reader:
-            assert ask(reader) == seconds
+        with answering(*parts) as link:
+            assert ask(link) == seconds
 
 
 @pytest.mark.parametrize("reply", [b"EN\r\n", b"NF\r\n"])
 def test_a_miss_is_what_the_server_says(reply: bytes) -> None:
-    with answering(reply) as reader, pytest.raises(CommandFailed) as refusal:
-        ask(reader)
+    with answering(reply) as link, pytest.raises(CommandFailed) as refusal:
+        ask(link)
     assert refusal.value.code == NOT_FOUND
     assert refusal.value.answered
 
@@ -51,15 +51,15 @@ def test_a_miss_is_what_the_server_says(reply: bytes) -> None:
     ],
 )
 def test_anything_else_is_a_failure(reply: bytes) -> None:
-    with answering(reply) as reader, pytest.raises(CommandFailed) as refusal:
-        ask(reader)
+    with answering(reply) as link, pytest.raises(CommandFailed) as refusal:
+        ask(link)
     assert refusal.value.code == READ_FAILURE
     assert not refusal.value.answered
 
 
 def test_a_server_without_these_commands_lacks_the_ability() -> None:
-    with answering(b"ERROR\r\n") as reader:
-        backend = on_port(reader._address[1])
+    with answering(b"ERROR\r\n") as link:
+        backend = on_port(link._address[1])
         with pytest.raises(Unsupported, match=r"older than 1\.6") as refusal:
             backend.remaining_ttl("a")
         backend.close()
