@@ -295,7 +295,7 @@ def test_a_missing_plugin_is_told_apart_from_a_wrong_password(
     sasl_server: Memcached, tmp_path: Path
 ) -> None:
     missing = first_read(sasl_server, SASL_PASSWORD, SASL_PATH=str(tmp_path))
-    assert missing.startswith("AuthenticationFailed Authentication failed: no login was sent to ")
+    assert missing.startswith("LoginNotSent Authentication failed: no login was sent to ")
     assert "libsasl2-modules" in missing
     refused = first_read(sasl_server, "wrong")
     assert refused.startswith("AuthenticationFailed Authentication failed: memcached at ")

@@ -13,6 +13,7 @@ from tests.support.processes import REPOSITORY
 FILE = "backends/test_file.py"
 MEMCACHED = "backends/test_memcached.py"
 REPLIES = "backends/test_memcached_replies.py"
+STORES = "backends/test_memcached_stores.py"
 POOL = "backends/test_memcached_pool.py"
 POOL_LIVE = "backends/test_memcached_pool_live.py"
 REDIS = "backends/test_redis_faults.py"
@@ -64,6 +65,11 @@ FAULTS = (
                 "a_count_fails_at_most_once_and_then_counts_elsewhere",
                 "under_load_a_server_that_is_killed_stopped_and_back_costs_no_call_and_no_wrong_value",
             ),
+            *named(
+                STORES,
+                "a_member_that_fails_in_the_middle_of_a_batch_fails_none_of_it",
+                "a_dead_members_values_go_to_the_others",
+            ),
             *named(POOL_LIVE, "one_of_three_servers_costs_misses_and_no_failed_request"),
         ),
     ),
@@ -93,6 +99,7 @@ FAULTS = (
         "500 with `Retry-After`, never 404; back within 3 s of the server",
         (
             *named(MEMCACHED, "a_dead_server_is_an_error_and_its_return_is_noticed_at_once"),
+            *named(STORES, "of_a_batch_to_a_dead_server_one_says_why_and_nothing_is_unknown"),
             *named(
                 HTTP,
                 "a_dead_server_is_an_error_for_every_operation",
@@ -113,6 +120,12 @@ FAULTS = (
                 "no_read_takes_a_broken_reply_for_an_answer",
             ),
             *named(
+                STORES,
+                "replies_that_end_early_tell_what_is_known",
+                "a_batch_whose_replies_are_lost_once_is_stored",
+                "a_store_is_said_to_be_done_only_if_its_own_line_said_so",
+            ),
+            *named(
                 REDIS,
                 "a_reply_that_ends_early_at_any_byte_is_an_error",
                 "a_batch_that_ends_early_is_an_error_and_never_a_part",
@@ -130,6 +143,7 @@ FAULTS = (
                 "a_reply_later_than_the_limit_is_a_timeout_and_not_the_answer_to_the_next",
             ),
             *named(REPLIES, "late_replies_reach_nobody"),
+            *named(STORES, "slow_replies_are_waited_for_and_late_ones_reach_nobody"),
             *named(REDIS, "late_replies_reach_nobody"),
         ),
     ),
@@ -140,6 +154,7 @@ FAULTS = (
         (
             *named(MEMCACHED, "a_server_at_its_connection_limit_is_an_error_and_no_miss"),
             *named(POOL, "a_server_at_its_connection_limit_is_left_out"),
+            *named(STORES, "at_the_connection_limit_a_batch_fails_and_was_not_made"),
         ),
     ),
     Fault(
@@ -151,6 +166,7 @@ FAULTS = (
                 MEMCACHED,
                 "a_value_over_the_item_limit_is_refused_and_says_what_became_of_the_old",
             ),
+            *named(STORES, "a_batch_of_many_megabytes_is_stored_each_its_own_outcome"),
             *named(HTTP, "a_value_over_the_item_limit_is_a_server_error_and_never_half_stored"),
         ),
     ),
@@ -160,6 +176,7 @@ FAULTS = (
         "writes are 500, reads go on",
         (
             *named(MEMCACHED, "a_full_server_refuses_stores_and_goes_on_reading"),
+            *named(STORES, "a_full_server_refuses_some_of_a_batch_and_goes_on_with_the_rest"),
             *named(HTTP, "a_full_server_refuses_writes_and_goes_on_reading"),
         ),
     ),
@@ -167,7 +184,10 @@ FAULTS = (
         "memcached closes idle connections",
         "`-o idle_timeout=1`",
         "not noticed",
-        named(MEMCACHED, "a_connection_that_the_server_closed_for_idleness_is_not_noticed"),
+        (
+            *named(MEMCACHED, "a_connection_that_the_server_closed_for_idleness_is_not_noticed"),
+            *named(STORES, "an_idle_connection_that_the_server_closed_fails_no_store"),
+        ),
     ),
     Fault(
         "a key has a line end or a space",

@@ -137,7 +137,15 @@ class Memcached(Server):
             with contextlib.suppress(OSError):
                 for _ in range(most + 40):
                     held.enter_context(self.connect())
-            eventually(lambda: not self._takes_clients())
+
+            def full() -> bool:
+                # Some that it took in at first it may have closed again.
+                if not any(self._takes_clients() for _ in range(3)):
+                    return True
+                held.enter_context(self.connect())
+                return False
+
+            eventually(full, 20)
             yield
         eventually(self._takes_clients)
 
