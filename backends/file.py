@@ -11,7 +11,6 @@ import base64
 import binascii
 import dataclasses
 import math
-import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -29,6 +28,7 @@ from backends.errors import (
 )
 from backends.file_database import PAGE_BYTES, Database
 from backends.file_entries import Entries, Pair
+from backends.file_seen import Connection
 from backends.options import DATA_DIR, Option, integer
 from backends.statistics import ServerStatistics
 
@@ -109,8 +109,9 @@ class FileBackend(Backend):
         return MISSING if value is None else value
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
-        names = {self._stored(key): key for key in keys}
-        found = self._database.read(lambda sqlite: self._entries.get_many(sqlite, list(names)))
+        prefix = self.prefix
+        names = {(prefix + key).encode(): key for key in keys}
+        found = self._database.read(lambda sqlite: self._entries.get_many(sqlite, names))
         return {names[stored]: value for stored, value in found.items()}
 
     def list_keys(
@@ -199,7 +200,7 @@ class FileBackend(Backend):
         """Count in one transaction, on 64 bits with a sign."""
         stored = self._stored(key)
 
-        def count(sqlite: sqlite3.Connection) -> int | Missing:
+        def count(sqlite: Connection) -> int | Missing:
             value = self._entries.get(sqlite, stored)
             if value is None:
                 return MISSING
@@ -228,7 +229,7 @@ class FileBackend(Backend):
     def get_and_delete(self, key: str) -> bytes | Missing:
         stored = self._stored(key)
 
-        def take(sqlite: sqlite3.Connection) -> bytes | Missing:
+        def take(sqlite: Connection) -> bytes | Missing:
             value = self._entries.get(sqlite, stored)
             if value is None:
                 return MISSING
@@ -250,8 +251,8 @@ class FileBackend(Backend):
     def close(self) -> None:
         self._database.close()
 
-    def _write(self, work: Callable[[sqlite3.Connection], T], stored: int = 1) -> T:
-        def transaction(sqlite: sqlite3.Connection) -> T:
+    def _write(self, work: Callable[[Connection], T], stored: int = 1) -> T:
+        def transaction(sqlite: Connection) -> T:
             self._entries.tidy(sqlite, stored)
             return work(sqlite)
 

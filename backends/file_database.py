@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from backends.errors import Failed, OutOfMemory, Timeout, Unavailable
+from backends.file_seen import Connection
 from backends.pool import Pool
 
 A = TypeVar("A")
@@ -40,6 +41,7 @@ REPAIRS = 5
 # Between two attempts to begin a write while another process writes, in seconds.
 SHORTEST_PAUSE = 0.00005
 LONGEST_PAUSE = 0.002
+# Of pages, in each connection: a write that finds what it changes here need not read it.
 CACHE_BYTES = 8 * 1024 * 1024
 # More than there are different statements, lists of keys by their length among them.
 STATEMENTS = 256
@@ -89,8 +91,8 @@ os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
 
 
 @dataclasses.dataclass(slots=True)
-class _Connection:
-    sqlite: sqlite3.Connection
+class _Open:
+    sqlite: Connection
     identity: tuple[int, int] | None
 
 
@@ -111,14 +113,14 @@ class Database:
         self._writing = threading.Lock()
         _databases.add(self)
 
-    def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def read(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` and return what it returns.
 
         :raises Failed: the file cannot be read.
         """
         return self._run(lambda sqlite: self._patiently(work, sqlite))
 
-    def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def write(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in one transaction, which is committed unless it raises.
 
         :raises Timeout: another program held the file for longer than the time limit.
@@ -126,7 +128,7 @@ class Database:
         :raises Failed: the file cannot be written.
         """
 
-        def transaction(sqlite: sqlite3.Connection) -> T:
+        def transaction(sqlite: Connection) -> T:
             self._patiently(sqlite.execute, "BEGIN IMMEDIATE")
             try:
                 result = work(sqlite)
@@ -135,6 +137,8 @@ class Database:
                 if sqlite.in_transaction:
                     sqlite.execute("ROLLBACK")
                 raise
+            finally:
+                sqlite.forget()
             return result
 
         if not self._writing.acquire(timeout=self._timeout):
@@ -152,7 +156,7 @@ class Database:
         """In a forked child: the threads that may have been writing are not here."""
         self._writing = threading.Lock()
 
-    def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _run(self, work: Callable[[Connection], T]) -> T:
         for attempts_left in reversed(range(REPAIRS)):
             try:
                 connection = self._borrow()
@@ -195,7 +199,7 @@ class Database:
             pause = min(max((now - began) / 8, SHORTEST_PAUSE), LONGEST_PAUSE)
             time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 (no secret)
 
-    def _borrow(self) -> _Connection:
+    def _borrow(self) -> _Open:
         """Borrow a connection to the file that now stands at the path."""
         while True:
             connection = self._pool.acquire()
@@ -211,7 +215,7 @@ class Database:
             return None
         return status.st_dev, status.st_ino
 
-    def _connect(self) -> _Connection:
+    def _connect(self) -> _Open:
         for attempts_left in reversed(range(REPAIRS)):
             # Whoever opens the file opens its log by name: not while another replaces it.
             with self._guard():
@@ -232,14 +236,15 @@ class Database:
                         raise
                     damage = error
                 else:
-                    return _Connection(sqlite, identity)
+                    return _Open(sqlite, identity)
             self._set_aside(identity, damage)
         raise AssertionError("unreachable")
 
-    def _open(self, path: Path, mode: str = "rw") -> sqlite3.Connection:
+    def _open(self, path: Path, mode: str = "rw") -> Connection:
         return sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}",
             uri=True,
+            factory=Connection,
             timeout=self._timeout,
             isolation_level=None,
             check_same_thread=False,
@@ -263,16 +268,16 @@ class Database:
             sqlite.close()
         os.rename(draft, self.path)
 
-    def _prepare(self, sqlite: sqlite3.Connection) -> None:
+    def _prepare(self, sqlite: Connection) -> None:
         (version,) = sqlite.execute("PRAGMA user_version").fetchone()
         if 0 < version < SCHEMA_VERSION:
             raise Outdated
         if version != SCHEMA_VERSION:
             raise Damaged(f"the file has schema version {version}, not {SCHEMA_VERSION}")
         sqlite.execute("PRAGMA synchronous = OFF")
+        sqlite.execute(f"PRAGMA cache_size = {-CACHE_BYTES // 1024}")
         # Debian's SQLite overwrites with zeros what is deleted.
         sqlite.execute("PRAGMA secure_delete = OFF")
-        sqlite.execute(f"PRAGMA cache_size = {-CACHE_BYTES // 1024}")
         sqlite.execute(f"PRAGMA max_page_count = {self._max_pages}")
         sqlite.execute("PRAGMA busy_timeout = 0")
         # Else the log file keeps the size of the largest write for ever.

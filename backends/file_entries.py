@@ -9,19 +9,19 @@ Every function that takes a connection runs within the caller's transaction.
 from __future__ import annotations
 
 import math
-import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 from zlib import crc32
 
 from backends.file_database import Damaged
 from backends.file_housekeeping import GRAIN, Housekeeping, pages_for
+from backends.file_seen import ABSENT, Connection, Row
 
 KEYS_A_QUERY: Final = 512
-# Queries for lists are made for so many keys, or a multiple: each is prepared once.
+# Queries for more keys are made for a multiple of so many: each is prepared once.
 KEYS_ROUNDED: Final = 8
 
-_FIND = "SELECT id, key, used, checksum, value FROM entries WHERE expires > ? AND key "
+_FIND = "SELECT key, checksum, expires, used, id, value FROM entries WHERE expires > ? AND key "
 _INSERT = "INSERT INTO entries (key, expires, used, checksum, value) VALUES (?, ?, ?, ?, ?) "
 _OVERWRITE = (
     "ON CONFLICT (key) DO UPDATE SET expires = excluded.expires, used = excluded.used, "
@@ -53,18 +53,29 @@ class Entries:
 
     # Reading
 
-    def get(self, sqlite: sqlite3.Connection, key: bytes) -> bytes | None:
+    def get(self, sqlite: Connection, key: bytes) -> bytes | None:
         """Return the value of a key, if it is there and not expired."""
-        return self._find(sqlite, "= ?", (key,)).get(key)
+        return self.get_many(sqlite, (key,)).get(key)
 
-    def get_many(self, sqlite: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return the values of those keys that are there."""
+    def get_many(self, sqlite: Connection, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        """Return the values of those keys that are there, and note that they were used."""
+        now = self._clock()
+        stale = now - GRAIN
         found: dict[bytes, bytes] = {}
-        for condition, part in _in_parts(keys):
-            found |= self._find(sqlite, condition, part)
+        seen = sqlite.seen()
+        unseen = [key for key in keys if key not in seen]
+        read = _read(sqlite, unseen, now) if unseen else {}
+        for key in keys:
+            _, _, expires, used, row, value = read[key] if key in read else seen[key]
+            if expires > now:
+                found[key] = value
+                if used <= stale:
+                    self._housekeeping.note(row)
+        if read:
+            sqlite.remember(read.items())
         return found
 
-    def remaining_ttl(self, sqlite: sqlite3.Connection, key: bytes) -> float | None:
+    def remaining_ttl(self, sqlite: Connection, key: bytes) -> float | None:
         """Return the seconds that a key has left, infinity for ever, if it is there."""
         now = self._clock()
         row = sqlite.execute(
@@ -72,9 +83,7 @@ class Entries:
         ).fetchone()
         return None if row is None else row[0] - now
 
-    def remaining_ttl_many(
-        self, sqlite: sqlite3.Connection, keys: Sequence[bytes]
-    ) -> dict[bytes, float]:
+    def remaining_ttl_many(self, sqlite: Connection, keys: Sequence[bytes]) -> dict[bytes, float]:
         """Return the seconds that each key has left that is there."""
         now = self._clock()
         left: dict[bytes, float] = {}
@@ -84,7 +93,7 @@ class Entries:
         return left
 
     def list_keys(
-        self, sqlite: sqlite3.Connection, prefix: bytes, limit: int, after: bytes | None
+        self, sqlite: Connection, prefix: bytes, limit: int, after: bytes | None
     ) -> list[bytes]:
         """Return keys that start with ``prefix`` and come after ``after``, in byte order."""
         rows = sqlite.execute(
@@ -97,7 +106,7 @@ class Entries:
 
     # Writing
 
-    def set_many(self, sqlite: sqlite3.Connection, pairs: Sequence[Pair]) -> None:
+    def set_many(self, sqlite: Connection, pairs: Sequence[Pair]) -> None:
         """Store in order, overwriting."""
         now = self._clock()
         rows = [_row(pair, now) for pair in pairs]
@@ -113,15 +122,13 @@ class Entries:
             sqlite.executemany(_SET, rows[start:end])
             start = end
 
-    def add(self, sqlite: sqlite3.Connection, pair: Pair) -> bool:
+    def add(self, sqlite: Connection, pair: Pair) -> bool:
         """Store if the key is absent or expired; return whether it was."""
         now = self._clock()
         self._make_room(sqlite, pair)
         return sqlite.execute(_ADD, (*_row(pair, now), now)).rowcount == 1
 
-    def update(
-        self, sqlite: sqlite3.Connection, pair: Pair, *, expected: bytes | None = None
-    ) -> bool:
+    def update(self, sqlite: Connection, pair: Pair, *, expected: bytes | None = None) -> bool:
         """Store if the key is there (with the value ``expected``, if given)."""
         now = self._clock()
         self._make_room(sqlite, pair)
@@ -133,7 +140,7 @@ class Entries:
         )
         return cursor.rowcount == 1
 
-    def touch(self, sqlite: sqlite3.Connection, key: bytes, ttl: float | None) -> bool:
+    def touch(self, sqlite: Connection, key: bytes, ttl: float | None) -> bool:
         """Give a new lifetime; return whether the key is there."""
         now = self._clock()
         cursor = sqlite.execute(
@@ -142,16 +149,14 @@ class Entries:
         )
         return cursor.rowcount == 1
 
-    def overwrite(self, sqlite: sqlite3.Connection, key: bytes, value: bytes) -> None:
+    def overwrite(self, sqlite: Connection, key: bytes, value: bytes) -> None:
         """Give a new value, of about the same size, and leave the lifetime."""
         sqlite.execute(
             "UPDATE entries SET used = ?, checksum = ?, value = ? WHERE key = ?",
             (int(self._clock()), _checksum(key, value), value, key),
         )
 
-    def delete(
-        self, sqlite: sqlite3.Connection, key: bytes, *, expected: bytes | None = None
-    ) -> bool:
+    def delete(self, sqlite: Connection, key: bytes, *, expected: bytes | None = None) -> bool:
         """Delete (if the value is ``expected``, if given); return whether it was there."""
         cursor = sqlite.execute(
             "DELETE FROM entries WHERE key = ? AND expires > ? AND (? IS NULL OR value = ?)",
@@ -159,7 +164,7 @@ class Entries:
         )
         return cursor.rowcount == 1
 
-    def flush(self, sqlite: sqlite3.Connection, prefix: bytes) -> None:
+    def flush(self, sqlite: Connection, prefix: bytes) -> None:
         """Delete all that starts with ``prefix``."""
         if prefix:
             sqlite.execute(
@@ -169,30 +174,29 @@ class Entries:
             # Without a condition SQLite drops all pages at once.
             sqlite.execute("DELETE FROM entries")
 
-    def _find(
-        self, sqlite: sqlite3.Connection, condition: str, keys: Sequence[bytes]
-    ) -> dict[bytes, bytes]:
-        """Return values, once each is proven whole, and note that they were used."""
-        now = self._clock()
-        found: dict[bytes, bytes] = {}
-        for row, key, used, checksum, value in sqlite.execute(_FIND + condition, (now, *keys)):
-            if crc32(value, crc32(key)) != checksum:
-                raise Damaged("the checksum of a value is wrong")
-            if used <= now - GRAIN:
-                self._housekeeping.note(row)
-            found[key] = value
-        return found
-
-    def _make_room(self, sqlite: sqlite3.Connection, pair: Pair) -> None:
+    def _make_room(self, sqlite: Connection, pair: Pair) -> None:
         self._housekeeping.make_room(sqlite, pages_for(len(pair.value)))
+
+
+def _read(sqlite: Connection, keys: Sequence[bytes], now: float) -> dict[bytes, Row]:
+    """Return what stands under each key, once it is proven whole."""
+    read = dict.fromkeys(keys, ABSENT)
+    for condition, part in _in_parts(keys):
+        for row in sqlite.execute(_FIND + condition, (now, *part)).fetchall():
+            key = row[0]
+            if crc32(row[5], crc32(key)) != row[1]:
+                raise Damaged("the checksum of a value is wrong")
+            read[key] = row
+    return read
 
 
 def _in_parts(keys: Sequence[bytes]) -> Iterator[tuple[str, list[bytes]]]:
     """Yield conditions and what to put into them, for keys that may be more than fit."""
     for start in range(0, len(keys), KEYS_A_QUERY):
         part = list(keys[start : start + KEYS_A_QUERY])
-        # The last key again changes nothing.
-        part += [part[-1]] * (-len(part) % KEYS_ROUNDED)
+        if len(part) > KEYS_ROUNDED:
+            # The last key again changes nothing.
+            part += [part[-1]] * (-len(part) % KEYS_ROUNDED)
         yield f"IN ({','.join('?' * len(part))})", part
 
 

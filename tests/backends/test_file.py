@@ -24,6 +24,7 @@ from backends.errors import InvalidOption, OutOfMemory, Timeout, Unavailable
 from backends.file import FileBackend
 from backends.file_database import PAGE_BYTES
 from backends.file_housekeeping import GRAIN, WALK, WRITES_A_WALK
+from backends.file_seen import MAX_BYTES, Connection
 from tests.conftest import Clock
 from tests.support import scripts
 
@@ -296,6 +297,64 @@ def test_counts_of_several_processes_are_exact(open_backend: Open, tmp_path: Pat
     assert backend.get_many(keys) == dict.fromkeys(keys, b"value")
     backend.close()
     assert_sound(tmp_path)
+
+
+def test_backends_on_one_file_see_what_each_other_did(open_backend: Open, clock: Clock):
+    """Random operations on three backends, which remember what they read, beside a model."""
+    backends = [open_backend(clock=clock) for _ in range(3)]
+    chance = random.Random(11)
+    keys = [f"key{number}" for number in range(12)]
+    model: dict[str, tuple[bytes, float]] = {}
+
+    def live() -> dict[str, bytes]:
+        return {key: value for key, (value, end) in model.items() if end > clock.now}
+
+    for turn in range(4000):
+        backend, key, value = chance.choice(backends), chance.choice(keys), b"%d" % turn
+        match chance.randrange(24):
+            case 0:
+                backend.set(key, value, 20)
+                model[key] = (value, clock.now + 20)
+            case 1:
+                assert backend.delete(key) is (key in live())
+                model.pop(key, None)
+            case 2:
+                assert backend.touch(key, 5) is (key in live())
+                if key in live():
+                    model[key] = (model[key][0], clock.now + 5)
+            case 3:
+                if backend.add(key, value, 50):
+                    assert key not in live()
+                    model[key] = (value, clock.now + 50)
+            case 4:
+                assert backend.get_and_delete(key) == live().get(key, MISSING)
+                model.pop(key, None)
+            case 5:
+                clock.advance(1)
+            case 6 if turn % 5 == 0:
+                backend.flush()
+                model.clear()
+            case choice if choice % 2:
+                assert backend.get(key) == live().get(key, MISSING)
+            case _:
+                assert backend.get_many([*keys, "never"]) == live()
+
+
+def test_what_is_remembered_is_bounded(open_backend: Open):
+    backend = open_backend()
+    backend.set_many([Item(f"{number}", b"v" * 10_000, None) for number in range(1500)])
+    backend.set("large", b"v" * 100_000, None)
+
+    def remembered(sqlite: Connection) -> set[bytes]:
+        return set(sqlite.seen())
+
+    for number in range(1500):
+        assert backend.get(f"{number}") == b"v" * 10_000
+        assert backend.get("large") == b"v" * 100_000
+        assert backend.get(f"{number}") == b"v" * 10_000
+        assert len(backend._database.read(remembered)) * 10_000 < MAX_BYTES
+    assert b"large" not in backend._database.read(remembered)
+    assert b"1499" in backend._database.read(remembered)
 
 
 def test_processes_that_start_together_lay_out_one_file(tmp_path: Path):
