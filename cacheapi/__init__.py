@@ -14,7 +14,7 @@ from werkzeug.routing import BaseConverter
 
 from backends import registry as backend_registry
 from backends.errors import DriverMissing, InvalidOption, PluginBroken
-from cacheapi import auth, rates, samples
+from cacheapi import auth, console, rates, samples
 from cacheapi.auth import HEADER, PARAMETER
 from cacheapi.blueprints import (
     EXTENSION,
@@ -106,6 +106,9 @@ def create_app(config: Settings | None = None) -> Flask:
             "CACHEAPI_DATABASE_URL is set without CACHEAPI_SECRET_KEY: another machine on that "
             "database cannot read the passwords of services that this one stores."
         )
+
+    if settings["CACHEAPI_CONSOLE"]:
+        console.register(app, registry.vault)
 
     @app.before_request
     def admit() -> None:

@@ -73,6 +73,33 @@ def absent(key: str) -> ApiError:
     return ApiError(404, f"Key '{key}' does not exist.")
 
 
+def answer(error: Exception) -> ApiError:
+    """Return the answer about any error; what is for the log goes there."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, HTTPException):
+        status = error.code or 500
+        kept = {name: value for name, value in error.get_headers() if name != "Content-Type"}
+        message = _MESSAGES.get(status) or error.description or error.name
+        return ApiError(status, message, headers=kept)
+    if isinstance(error, KeyExists):
+        return ApiError(400, f"Key '{error}' exists already; PUT changes it.")
+    if isinstance(error, PreconditionFailed):
+        return ApiError(412, "The stored value is not the one that the condition asks for.")
+    if isinstance(error, Invalid):
+        return invalid(
+            [
+                {"index": fault.item, "field": fault.field, "message": fault.message}
+                for fault in error.faults
+            ]
+        )
+    if isinstance(error, tuple(STATUSES)):
+        if isinstance(error, backend.Failed):
+            note(error)
+        return answer_to(error)
+    return internal(error)
+
+
 def answer_to(error: Exception) -> ApiError:
     """Return the answer about an error whose type is in :data:`STATUSES`, or below one."""
     status = next(status for kind, status in STATUSES.items() if isinstance(error, kind))
@@ -111,53 +138,17 @@ _MESSAGES = {
 
 def register_error_handlers(app: Flask) -> None:
     """Make every error of the application one of ours."""
-    app.register_error_handler(ApiError, _response)
-    app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(KeyExists, _key_exists)
-    app.register_error_handler(PreconditionFailed, _precondition_failed)
-    app.register_error_handler(Invalid, _invalid)
-    for error_type in STATUSES:
-        app.register_error_handler(error_type, _known_error)
-    app.register_error_handler(Exception, _unknown_error)
+    for error_type in (HTTPException, Exception):
+        app.register_error_handler(error_type, _handle)
+
+
+def _handle(error: Exception) -> Response:
+    if isinstance(error, HTTPException) and error.response is not None:
+        return error.response  # type: ignore[return-value]
+    return _response(answer(error))
 
 
 def _response(error: ApiError) -> Response:
     body = error_text(error.status, error.message, error.context)
     headers = {"Cache-Control": CACHE_CONTROL, **error.headers}
     return Response(body, error.status, headers, mimetype="application/json")
-
-
-def _known_error(error: Exception) -> Response:
-    if isinstance(error, backend.Failed):
-        note(error)
-    return _response(answer_to(error))
-
-
-def _key_exists(error: KeyExists) -> Response:
-    return _response(ApiError(400, f"Key '{error}' exists already; PUT changes it."))
-
-
-def _invalid(error: Invalid) -> Response:
-    details = [
-        {"index": fault.item, "field": fault.field, "message": fault.message}
-        for fault in error.faults
-    ]
-    return _response(invalid(details))
-
-
-def _precondition_failed(_error: PreconditionFailed) -> Response:
-    return _response(ApiError(412, "The stored value is not the one that the condition asks for."))
-
-
-def _http_error(error: HTTPException) -> Response:
-    """Keep the status and the headers of Werkzeug's errors; give them our body."""
-    if error.response is not None:
-        return error.response  # type: ignore[return-value]
-    status = error.code or 500
-    kept = {name: value for name, value in error.get_headers() if name != "Content-Type"}
-    message = _MESSAGES.get(status) or error.description or error.name
-    return _response(ApiError(status, message, headers=kept))
-
-
-def _unknown_error(error: Exception) -> Response:
-    return _response(internal(error))

@@ -39,6 +39,11 @@ class Standing(NamedTuple):
     reset: int
 
     @property
+    def is_over(self) -> bool:
+        """Whether this is one too many."""
+        return self.number > self.rate.requests
+
+    @property
     def headers(self) -> dict[str, str]:
         """The header fields that tell it."""
         return {
@@ -55,24 +60,31 @@ def count(caller: Caller, cache: CacheService | None) -> None:
     """
     if caller.rate is None or cache is None:
         return
-    now = time.time()
-    seconds = caller.rate.seconds
-    window = int(now // seconds)
-    reset = max(1, math.ceil((window + 1) * seconds - now))
-    try:
-        # It may be gone only after the window, whatever the clocks of other machines say.
-        number = cache.increment(f"{PREFIX}{caller.digest.hex()[:32]}:{window}", 1, 1, 2 * seconds)
-    except BackendError as error:
-        log.error("A rate limit could not be counted: %s", error)
+    standing = count_as(caller.digest.hex()[:32], caller.rate, cache)
+    if standing is None:
         return
-    assert number is not MISSING
-    g.standing = Standing(caller.rate, number, reset)
-    if number > caller.rate.requests:
+    g.standing = standing
+    if standing.is_over:
         raise ApiError(
             429,
-            f"This API key may make {caller.rate.requests} requests in {seconds} s.",
-            headers={"Retry-After": str(reset)},
+            f"This API key may make {caller.rate.requests} requests in {caller.rate.seconds} s.",
+            headers={"Retry-After": str(standing.reset)},
         )
+
+
+def count_as(name: str, rate: Rate, cache: CacheService) -> Standing | None:
+    """Count one more under a name in the present window; ``None`` where that cannot be done."""
+    now = time.time()
+    window = int(now // rate.seconds)
+    reset = max(1, math.ceil((window + 1) * rate.seconds - now))
+    try:
+        # It may be gone only after the window, whatever the clocks of other machines say.
+        number = cache.increment(f"{PREFIX}{name}:{window}", 1, 1, 2 * rate.seconds)
+    except BackendError as error:
+        log.error("A rate limit could not be counted: %s", error)
+        return None
+    assert number is not MISSING
+    return Standing(rate, number, reset)
 
 
 def tell(response: Response) -> Response:

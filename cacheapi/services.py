@@ -101,6 +101,10 @@ class CacheService:
         )
         return MISSING if found is MISSING else read_stored(found.value)
 
+    def remaining_ttl(self, key: str) -> float | Missing | None:
+        """Return the seconds that a key has left, about; ``None`` for ever."""
+        return self.backend.remaining_ttl(key)
+
     # Writing
 
     def set_many(self, pairs: Sequence[Pair]) -> list[Any]:

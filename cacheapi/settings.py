@@ -42,6 +42,12 @@ def _secret_key(text: str) -> str:
     return text
 
 
+def _on_or_off(text: str) -> bool:
+    if text.lower() not in {"on", "off"}:
+        raise ValueError(text)
+    return text.lower() == "on"
+
+
 def _database_url(text: str) -> str:
     if not text.startswith(("sqlite:///", "postgresql://")):
         raise ValueError
@@ -173,6 +179,12 @@ CORE: Final = (
         kind=_one_of("off", "hash"),
         default="off",
         help="What such a line says of the key: nothing, or the start of its SHA-256.",
+    ),
+    Option(
+        variable="CACHEAPI_CONSOLE",
+        kind=Kind("on or off", _on_or_off),
+        default="on",
+        help="The web console at `/console`, for administrators.",
     ),
     Option(
         variable="HOST",

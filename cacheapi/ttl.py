@@ -15,6 +15,7 @@ The source is the seed document, "TTL (Time-To-Live)", after memcached's protoco
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Final
 
@@ -58,6 +59,17 @@ def parse_ttl(text: str) -> int | None:
     sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
     digits = digits.lstrip("0") or "0"
     return check_ttl(int(f"{sign}{digits}") if len(digits) < 20 else LATEST if not sign else -2)
+
+
+def as_ttl(left: float | None, now: float) -> int:
+    """Return the ``ttl`` that gives a value the seconds that another has left.
+
+    :param left: ``None`` for ever.
+    """
+    if left is None:
+        return 0
+    seconds = max(1, math.ceil(left))
+    return seconds if seconds <= LONGEST_RELATIVE else math.ceil(now + left)
 
 
 def lifetime(ttl: int | None, default: float | None, now: float) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import json
 import secrets
 from collections.abc import Mapping
@@ -59,6 +60,13 @@ class Vault:
                 "secret-key in CACHEAPI_DATA_DIR); bring that back, or save the secrets again."
             ) from None
         return values
+
+    def derive(self, purpose: str) -> bytes:
+        """Return a key for another purpose; the same wherever the service's own key is.
+
+        :raises Sealed: there is no key, and none can be made.
+        """
+        return hmac.digest(self._text(), purpose.encode(), "sha256")
 
     def _open(self) -> Fernet:
         if self._fernet is None:

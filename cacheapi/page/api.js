@@ -43,4 +43,19 @@ if (given) {
   address.searchParams.delete("api_key");
   history.replaceState(null, "", address);
   show(given);
+} else {
+  const kept = handedOver();
+  if (kept) show(kept);
+}
+
+// The console leaves a key in this tab's sessionStorage: one to try, for this once, or the one
+// that somebody signed in with. No server, other tab or log sees it.
+function handedOver() {
+  try {
+    const toTry = sessionStorage.getItem("cacheapi.key-to-try");
+    sessionStorage.removeItem("cacheapi.key-to-try");
+    return toTry ?? sessionStorage.getItem("cacheapi.key");
+  } catch (error) {
+    return null;
+  }
 }

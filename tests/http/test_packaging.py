@@ -67,6 +67,11 @@ def test_the_distribution_works_on_its_own(installed: Environment, tmp_path: Pat
         "cacheapi/templates/api.html",
         "cacheapi/page/api.js",
         "cacheapi/page/api.css",
+        *(
+            str(path.relative_to(REPOSITORY))
+            for folder in ("assets", "templates/console")
+            for path in (REPOSITORY / "cacheapi/console" / folder).iterdir()
+        ),
     }
     modules = {
         str(path.relative_to(REPOSITORY))

@@ -1,0 +1,52 @@
+"""The web console, ``/console``: what a person would rather look at than read JSON.
+
+Pages for administrators over the same objects as the API: no rule stands here that does
+not stand there, and an error says what it says there. A page works without JavaScript;
+with it, forms and states are brought up to date in place. Nothing is loaded from elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Blueprint, Flask, redirect, request
+from werkzeug.wrappers import Response
+
+from cacheapi.auth import without_key
+from cacheapi.console import entries, frame, guard, keys, services, sign_in
+from cacheapi.console.session import NAME, PATH, ConsoleSessions
+from cacheapi.vault import Vault
+
+VIEWS: Final = (sign_in, services, entries, keys)
+
+
+def register(app: Flask, vault: Vault) -> None:
+    """Add the console to the application."""
+    blueprint = Blueprint("console", __name__, url_prefix=PATH, template_folder="templates")
+    frame.register(blueprint)
+    guard.register(blueprint)
+    for module in VIEWS:
+        module.register(blueprint)
+    app.config.update(
+        SESSION_COOKIE_NAME=NAME,
+        SESSION_COOKIE_PATH=PATH,
+        SESSION_COOKIE_HTTPONLY=True,
+        # Nobody has to come here from another site signed in.
+        SESSION_COOKIE_SAMESITE="Strict",
+    )
+    app.session_interface = ConsoleSessions(vault)
+    app.register_blueprint(blueprint)
+    for endpoint, view in app.view_functions.items():
+        if endpoint.startswith(f"{blueprint.name}."):
+            # Of an API key; the guard asks for a session.
+            without_key(view)
+    app.before_request(_welcome)
+
+
+def _welcome() -> Response | None:
+    """Send who opens the bare address in a browser to the console; programs get the API's JSON."""
+    if request.path == "/" and request.method == "GET":
+        wanted = request.accept_mimetypes
+        if wanted["text/html"] > wanted["application/json"]:
+            return redirect(f"{PATH}/")
+    return None

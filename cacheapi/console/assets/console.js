@@ -1,0 +1,25 @@
+// What makes the pages livelier; each of them works without.
+import { copyButtons } from "./copy.js";
+import { countDown } from "./countdown.js";
+import { hookForms } from "./live.js";
+import { handOver } from "./handover.js";
+import { askForStates } from "./states.js";
+
+function start(root) {
+  askForStates(root);
+  countDown(root);
+  copyButtons(root);
+  handOver(root);
+  for (const input of root.querySelectorAll("[data-secret]")) {
+    // What is typed takes the place of the mask; it is not put behind it.
+    input.addEventListener("focus", () => input.select());
+  }
+  for (const input of root.querySelectorAll("[data-picks]")) {
+    input.addEventListener("input", () => {
+      input.form.querySelector(`[type=radio][value=${input.dataset.picks}]`).checked = true;
+    });
+  }
+}
+
+start(document);
+hookForms(start);

@@ -1,0 +1,213 @@
+"""What a service holds: look up a key, change it, delete it; browse keys; flush."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from flask import Blueprint, flash, redirect, request, url_for
+from werkzeug.datastructures import ETags
+from werkzeug.wrappers import Response
+
+from backends.base import MISSING, Missing
+from backends.capabilities import Capability
+from backends.errors import BackendError
+from cacheapi.blueprints import find_service, permit, permit_all, registry
+from cacheapi.codec import InvalidJson, Text, Value, encode, parse_document
+from cacheapi.conditions import Condition, PreconditionFailed
+from cacheapi.console import frame, states, values
+from cacheapi.errors import ApiError, absent
+from cacheapi.registry import administration
+from cacheapi.registry.definition import Definition
+from cacheapi.registry.rights import FLUSH
+from cacheapi.services import CacheService, KeyExists
+from cacheapi.ttl import InvalidTtl, as_ttl, parse_ttl
+
+PAGE: Final = 50
+KEEP: Final = "keep"
+# What a form may get wrong, told beside it.
+_FAULTS: Final = (InvalidJson, InvalidTtl, KeyExists, PreconditionFailed, BackendError, ApiError)
+
+
+def register(blueprint: Blueprint) -> None:
+    """Add the views."""
+    blueprint.add_url_rule("/service/<name>", "service", service)
+    blueprint.add_url_rule("/service/<name>/key", "save", save, methods=["POST"])
+    blueprint.add_url_rule("/service/<name>/delete-key", "delete_key", delete, methods=["POST"])
+    blueprint.add_url_rule("/service/<name>/flush", "flush", flush, methods=["POST"])
+
+
+def service(name: str) -> Response:
+    """Show a service, and of what it holds a key or a page of keys, if asked for."""
+    definition = administration.find(registry(), name)
+    if registry().find(name) is None:
+        return _page(definition)
+    cache = find_service(name)
+    key = request.args.get("key", "")
+    more: dict[str, Any] = {}
+    try:
+        if key:
+            more = _looked_up(cache, key)
+        elif "prefix" in request.args:
+            more = _listed(cache, request.args["prefix"], request.args.get("cursor"))
+    except BackendError as error:
+        told = frame.faults_of(error)[""]
+        return _page(definition, 400, key=key, look_fault=told)
+    return _page(definition, key=key, **more)
+
+
+def save(name: str) -> Response:
+    """Store what the form of a key says, if the key is still as the form showed it."""
+    definition, cache, key = _asked(name)
+    sent = request.form
+    etag = sent.get("etag", "")
+    try:
+        text = _text(sent.get("as", "json"), sent.get("value", ""))
+        keeps = sent.get("lifetime") == KEEP
+        ttl = _left_as_ttl(cache, key) if keeps else _ttl(sent)
+        if etag:
+            _change(cache, key, text, ttl, etag, keeps=keeps)
+        elif text is not None:
+            cache.add(key, text, ttl)
+    except _FAULTS as error:
+        faults = frame.faults_of(error)
+        field = {InvalidJson: "value", InvalidTtl: "ttl"}.get(type(error), "")
+        more = {"key": key, "faults": {field: faults.get("", "") or next(iter(faults.values()))}}
+        return _page(definition, 400, **_looked_up(cache, key, sent), **more)
+    flash("The key is stored.")
+    return _back(name, key)
+
+
+def delete(name: str) -> Response:
+    """Delete a key."""
+    _, cache, key = _asked(name)
+    permit("DELETE", name, [key])
+    if not cache.delete(key):
+        raise absent(key)
+    flash("The key is deleted.")
+    return _back(name, key)
+
+
+def flush(name: str) -> Response:
+    """Delete all keys of a service whose name was typed."""
+    definition = administration.find(registry(), name)
+    cache = find_service(name)
+    permit_all(FLUSH, name)
+    if request.form.get("confirm", "").strip() != name:
+        return _page(definition, 400, flush_fault=f"Type {name} to delete all that it holds.")
+    try:
+        cache.flush()
+    except BackendError as error:
+        return _page(definition, 400, flush_fault=frame.faults_of(error)[""])
+    flash(f"The service {name} is empty now.")
+    return redirect(url_for("console.service", name=name), 303)
+
+
+def _asked(name: str) -> tuple[Definition, CacheService, str]:
+    definition = administration.find(registry(), name)
+    cache = find_service(name)
+    key = request.args.get("key", "")
+    permit(request.method, name, [key])
+    cache.check_key(key)
+    return definition, cache, key
+
+
+def _back(name: str, key: str) -> Response:
+    return redirect(url_for("console.service", name=name, key=key), 303)
+
+
+def _page(definition: Definition, status: int = 200, **more: Any) -> Response:
+    cache = registry().find(definition.name)
+    can = {flag.name for flag in cache.backend.capabilities} if cache is not None else set()
+    card = states.card(registry().snapshot, definition)
+    shown = {"key": "", "faults": {}, **more}
+    return frame.page(
+        "service", status, card=card, definition=definition, cache=cache, can=can, **shown
+    )
+
+
+def _looked_up(cache: CacheService, key: str, sent: Any = None) -> dict[str, Any]:
+    """Return what a page shows of a key.
+
+    :param sent: the form that was sent, to be shown again.
+    """
+    cache.check_key(key)
+    value = cache.get(key)
+    found: dict[str, Any] = {"looked_up": True, "value": None, "sent": sent}
+    if value is MISSING:
+        return found
+    left = _left(cache, key)
+    shown = values.show(value)
+    # A text area would make other line ends of these.
+    as_text = shown.kind == "text" and "\r" not in shown.text and "\0" not in shown.text
+    return {
+        **found,
+        "value": shown,
+        "etag": value.etag,
+        "left": left,
+        "knows_left": left is not MISSING,
+        "as_text": as_text,
+        "edited": shown.text if as_text else value.json,
+    }
+
+
+def _listed(cache: CacheService, prefix: str, cursor: str | None) -> dict[str, Any]:
+    found, following = cache.list_keys(prefix, PAGE, cursor)
+    return {"listed": found, "following": following, "prefix": prefix, "cursor": cursor}
+
+
+def _left(cache: CacheService, key: str) -> float | Missing | None:
+    """Return the seconds that a key has left, if the backend can tell."""
+    if Capability.REMAINING_TTL not in cache.backend.capabilities:
+        return MISSING
+    return cache.remaining_ttl(key)
+
+
+def _text(kind: str, sent: str) -> str | None:
+    """Return the JSON text of what was typed; ``None``: only the lifetime is to change.
+
+    :raises InvalidJson: it is none.
+    """
+    if kind == "same":
+        return None
+    if kind == "text":
+        return encode(sent.replace("\r\n", "\n"))
+    parse_document(sent.encode())
+    return Text(sent.strip())
+
+
+def _ttl(sent: Any) -> int | None:
+    """Return the lifetime that was chosen.
+
+    :raises InvalidTtl: what was typed is none.
+    """
+    chosen = sent.get("lifetime", "default")
+    if chosen == "default":
+        return None
+    return 0 if chosen == "forever" else parse_ttl(sent.get("ttl", "").strip())
+
+
+def _left_as_ttl(cache: CacheService, key: str) -> int | None:
+    left = _left(cache, key)
+    return None if left is MISSING else as_ttl(left, time.time())
+
+
+def _change(
+    cache: CacheService, key: str, text: str | None, ttl: int | None, etag: str, *, keeps: bool
+) -> None:
+    """Store a value; or only its lifetime, where the value is the one that was shown.
+
+    :param keeps: the lifetime is what it was.
+    :raises PreconditionFailed: somebody else stored meanwhile.
+    """
+    condition = None
+    if Capability.COMPARE_AND_SET in cache.backend.capabilities:
+        condition = Condition(if_match=ETags([etag]))
+    if text is not None and Value(text).etag != etag:
+        done = cache.replace(key, text, ttl, condition)
+    elif keeps:
+        done = True
+    else:
+        done = cache.touch(key, ttl, condition)
+    if not done:
+        raise absent(key)

@@ -1,0 +1,106 @@
+"""What every request to the console goes through: origin, token, session; and the headers back."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlencode
+
+from flask import Blueprint, Response, g, redirect, request, session, url_for
+from flask_wtf.csrf import generate_csrf, validate_csrf
+from werkzeug.wrappers import Response as AnyResponse
+from wtforms import ValidationError
+
+from cacheapi import rates
+from cacheapi.blueprints import registry
+from cacheapi.console import session as sessions
+from cacheapi.errors import ApiError, not_read_yet
+
+# For these nobody need be signed in.
+OPEN: Final = frozenset({"console.bare", "console.sign_in", "console.enter", "console.asset"})
+SYSTEM_CACHE: Final = "cache"
+# A request of our own script: it swaps parts of the page, and goes where it is sent itself.
+LIVE: Final = "X-Console-Live"
+LOCATION: Final = "X-Console-Location"
+
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS: Final = {
+    "Content-Security-Policy": POLICY,
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def register(blueprint: Blueprint) -> None:
+    """Put the guard before the blueprint's views."""
+    blueprint.before_request(_guard)
+    blueprint.after_request(_seal)
+    blueprint.app_context_processor(lambda: {"csrf_token": generate_csrf})
+
+
+def _guard() -> AnyResponse | None:
+    if request.endpoint == "console.asset":
+        return None
+    fault = sessions.fault()
+    if fault is not None:
+        raise ApiError(500, f"Nobody can sign in: {fault}")
+    if request.method not in ("GET", "HEAD"):
+        _check_origin()
+    registry().refresh()
+    caller = sessions.signed_in(registry().snapshot)
+    if caller is not None:
+        g.caller = caller
+        rates.count(caller, registry().find(SYSTEM_CACHE))
+        return None
+    if request.endpoint in OPEN:
+        return None
+    if not registry().snapshot.is_complete and "mark" in session:
+        raise not_read_yet()
+    sessions.end()
+    return redirect(url_for("console.sign_in", next=_way_back()), 303)
+
+
+def _check_origin() -> None:
+    """Refuse a form that is not from a page of the console.
+
+    :raises ApiError: 403, 400.
+    """
+    if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+        raise ApiError(403, "This was sent by a page of another site.")
+    try:
+        # As long as the session.
+        validate_csrf(request.form.get("csrf_token"), time_limit=int(_LIFETIME))
+    except ValidationError as error:
+        raise ApiError(
+            400, "This page was opened before you signed in or out. Load it again."
+        ) from error
+
+
+_LIFETIME: Final = sessions.LIFETIME.total_seconds()
+
+
+def _way_back() -> str | None:
+    """Return where to go after signing in, if it is not the first page."""
+    if request.method != "GET" or LIVE in request.headers:
+        return None
+    if request.path.rstrip("/") == sessions.PATH:
+        return None
+    query = urlencode(list(request.args.items(multi=True)))
+    return f"{request.path}?{query}" if query else request.path
+
+
+def _seal(response: Response) -> Response:
+    for name, text in HEADERS.items():
+        response.headers[name] = text
+    if request.endpoint != "console.asset":
+        response.headers["Cache-Control"] = "no-store"
+    if LIVE in request.headers and response.status_code in (302, 303):
+        response.headers[LOCATION] = response.headers.pop("Location")
+        response.status_code = 200
+        response.set_data(b"")
+    return response

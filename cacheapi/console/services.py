@@ -1,0 +1,157 @@
+"""Services: cards with their state, the form of one, the trial, and the end of one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, flash, redirect, request, url_for
+from werkzeug.wrappers import Response
+
+from cacheapi.blueprints import caller, registry
+from cacheapi.console import frame, service_form, states
+from cacheapi.console.service_form import Form
+from cacheapi.errors import ApiError
+from cacheapi.registry import administration, trial
+from cacheapi.registry.definition import Definition, Source
+from cacheapi.registry.errors import Invalid
+
+
+def register(blueprint: Blueprint) -> None:
+    """Add the views."""
+    blueprint.add_url_rule("/", "index", index)
+    blueprint.add_url_rule("", "bare", bare)
+    blueprint.add_url_rule("/new-service", "new_service", new_service)
+    blueprint.add_url_rule("/new-service", "make_service", make_service, methods=["POST"])
+    blueprint.add_url_rule("/service/<name>/state", "state", state)
+    blueprint.add_url_rule("/service/<name>/edit", "edit_service", edit_service)
+    blueprint.add_url_rule("/service/<name>/edit", "change_service", change, methods=["POST"])
+    blueprint.add_url_rule("/service/<name>/switch", "switch", switch, methods=["POST"])
+    blueprint.add_url_rule("/service/<name>/delete", "delete_service", delete, methods=["POST"])
+
+
+def bare() -> Response:
+    """Lead on who left out the slash."""
+    return redirect(url_for("console.index"))
+
+
+def index() -> Response:
+    """Show all services."""
+    return frame.page("services", cards=states.cards(registry().snapshot))
+
+
+def state(name: str) -> Response:
+    """Show the state of one, which may take as long as its backend takes not to answer."""
+    definition = administration.find(registry(), name)
+    service = registry().find(name)
+    found = None if service is None else states.read(service)
+    return frame.page("state", definition=definition, state=found)
+
+
+def new_service() -> Response:
+    """Ask for the type of a new service; then show its form."""
+    wanted = request.args.get("type")
+    if wanted is None:
+        return frame.page("service_types", types=service_form.types().values())
+    described = _type(wanted)
+    return _form(service_form.make(described, {}, {}), None)
+
+
+def make_service() -> Response:
+    """Try or save a new service."""
+    described = _type(request.args.get("type", ""))
+    fields = service_form.read(described, request.form)
+    try:
+        if request.form.get("action") == "test":
+            # Of a service that is there already, a mask would stand for its secrets.
+            unnamed = {name: value for name, value in fields.items() if name != "name"}
+            return _tried(described, fields, unnamed, None)
+        (made,) = administration.create(registry(), caller(), [fields])
+    except Invalid as error:
+        return _form(service_form.make(described, fields, frame.faults_of(error)), None, 400)
+    flash(f"The service {made.name} is saved and answers at /api/v2/{made.name}.")
+    return redirect(url_for("console.service", name=made.name), 303)
+
+
+def edit_service(name: str) -> Response:
+    """Show the form of a service."""
+    definition = administration.find(registry(), name)
+    if definition.source is not Source.DATABASE:
+        return frame.page("read_only", definition=definition, shown=_described(definition))
+    described = _type(definition.type)
+    form = service_form.make(described, administration.shown(definition), {})
+    return _form(form, definition)
+
+
+def change(name: str) -> Response:
+    """Try or save a change of a service."""
+    definition = administration.find(registry(), name)
+    described = _type(definition.type)
+    fields = service_form.read(described, request.form)
+    try:
+        if request.form.get("action") == "test":
+            return _tried(described, fields, {**fields, "name": definition.name}, definition)
+        changed = administration.update(registry(), caller(), name, fields, replace=True)
+    except Invalid as error:
+        faults = frame.faults_of(error)
+        return _form(service_form.make(described, fields, faults), definition, 400)
+    flash(f"The service {changed.name} is saved.")
+    return redirect(url_for("console.service", name=changed.name), 303)
+
+
+def switch(name: str) -> Response:
+    """Switch a service on or off."""
+    on = request.form.get("to") == "on"
+    changed = administration.update(registry(), caller(), name, {"is_active": on}, replace=False)
+    flash(f"The service {changed.name} is {'on' if on else 'off: it answers 404'}.")
+    return redirect(url_for("console.service", name=changed.name), 303)
+
+
+def delete(name: str) -> Response:
+    """Delete a service whose name was typed."""
+    definition = administration.find(registry(), name)
+    if request.form.get("confirm", "").strip() != definition.name:
+        return _form_to_edit(definition, {"confirm": f"Type {definition.name} to delete it."})
+    administration.delete(registry(), caller(), name)
+    flash(f"The service {definition.name} is deleted.")
+    return redirect(url_for("console.index"), 303)
+
+
+def _form_to_edit(definition: Definition, faults: dict[str, str]) -> Response:
+    described = _type(definition.type)
+    form = service_form.make(described, administration.shown(definition), {})
+    return _form(form, definition, 400, confirm_fault=faults["confirm"])
+
+
+def _tried(
+    described: dict[str, Any],
+    fields: dict[str, Any],
+    tried: dict[str, Any],
+    definition: Definition | None,
+) -> Response:
+    """Try what a form says, and show it again with the outcome.
+
+    :raises Invalid: something is wrong with a field.
+    """
+    draft = administration.draft(registry(), tried)
+    outcome = trial.run(registry(), draft, saved=False)
+    return _form(service_form.make(described, fields, {}), definition, outcome=outcome)
+
+
+def _form(form: Form, definition: Definition | None, status: int = 200, **more: Any) -> Response:
+    return frame.page("service_form", status, form=form, definition=definition, **more)
+
+
+def _type(name: str) -> dict[str, Any]:
+    found = service_form.types().get(name)
+    if found is None:
+        raise ApiError(404, f"There is no type of service '{name}'.")
+    return found
+
+
+def _described(definition: Definition) -> dict[str, Any]:
+    shown = administration.shown(definition)
+    return {
+        field["label"]: shown["config"].get(field["name"])
+        for field in service_form.types().get(definition.type, {}).get("config_schema", [])
+        if field["name"] in shown["config"]
+    }

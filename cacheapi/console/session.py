@@ -1,0 +1,91 @@
+"""Who is signed in: a signed cookie that only the console reads.
+
+It says whose key was shown and when, and that only to this service: instead of the key or
+its digest it has an HMAC of the digest, which nobody can try guesses on. Whether the key is
+still valid and an administrator's is asked anew with each request. The signing key is made
+of the service's secret key, so a session holds on all machines that share that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from datetime import timedelta
+from typing import Any, Final
+
+from flask import Flask, Request, current_app, request, session
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+
+from cacheapi.registry.rights import Caller
+from cacheapi.registry.snapshot import Snapshot
+from cacheapi.vault import Sealed, Vault
+
+PATH: Final = "/console"
+NAME: Final = "cacheapi_console"
+LIFETIME: Final = timedelta(hours=8)
+
+
+class ConsoleSessions(SecureCookieSessionInterface):
+    """Sessions under :data:`PATH`. Elsewhere there are none: a cookie is nothing to the API."""
+
+    digest_method = staticmethod(hashlib.sha256)
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        if request.path != PATH and not request.path.startswith(f"{PATH}/"):
+            return None
+        if app.secret_key is None:
+            try:
+                app.secret_key = self._vault.derive("console")
+            except Sealed as error:
+                request.environ[Sealed.__name__] = str(error)
+                return None
+        return super().open_session(app, request)
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        # What a proxy in front says can only make it stricter.
+        return request.is_secure or request.headers.get("X-Forwarded-Proto") == "https"
+
+
+def fault() -> str | None:
+    """Return why there can be no sessions, if there can be none."""
+    found: str | None = request.environ.get(Sealed.__name__)
+    return found
+
+
+def begin(caller: Caller) -> None:
+    """Sign somebody in; nothing stays of the session before."""
+    session.clear()
+    session.update(number=caller.number, mark=_mark(caller), since=int(time.time()))
+
+
+def end() -> None:
+    """Sign out."""
+    session.clear()
+
+
+def signed_in(snapshot: Snapshot) -> Caller | None:
+    """Return the administrator who is signed in, if the key is still one's."""
+    mark, since = session.get("mark"), session.get("since")
+    if not isinstance(mark, str) or not isinstance(since, int):
+        return None
+    if not 0 <= time.time() - since < LIFETIME.total_seconds():
+        return None
+    for caller in snapshot.callers.values():
+        if (
+            caller.number == session.get("number")
+            and hmac.compare_digest(_mark(caller), mark)
+            and caller.administrator
+            and not caller.is_expired()
+        ):
+            caller.used = True
+            return caller
+    return None
+
+
+def _mark(caller: Caller) -> str:
+    key: Any = current_app.secret_key
+    return hmac.digest(key, b"signed in:" + caller.digest, "sha256").hex()

@@ -1,0 +1,97 @@
+"""Signing in with the key of an administrator, and out.
+
+An address may try :data:`ATTEMPTS` times; the count is in the system cache, so that it
+holds for all workers and machines. That is for keys of the environment that somebody chose
+badly: those that the service makes have 256 random bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from flask import Blueprint, g, redirect, request, url_for
+from werkzeug.wrappers import Response
+
+from cacheapi import rates
+from cacheapi.blueprints import registry
+from cacheapi.console import frame, session
+from cacheapi.console.guard import SYSTEM_CACHE
+from cacheapi.errors import ApiError, not_read_yet
+from cacheapi.registry.rights import Caller, Rate
+
+ATTEMPTS: Final = Rate(20, 60)
+
+
+def register(blueprint: Blueprint) -> None:
+    """Add the views."""
+    blueprint.add_url_rule("/sign-in", "sign_in", sign_in)
+    blueprint.add_url_rule("/sign-in", "enter", enter, methods=["POST"])
+    blueprint.add_url_rule("/sign-out", "sign_out", sign_out, methods=["POST"])
+
+
+def sign_in() -> Response:
+    """Ask for the key."""
+    if g.get("caller") is not None:
+        return redirect(_target(), 303)
+    return frame.page("sign_in", next=request.args.get("next", ""))
+
+
+def enter() -> Response:
+    """Take the key."""
+    try:
+        caller = _check(request.form.get("key", "").strip())
+    except ApiError as error:
+        made = frame.page(
+            "sign_in", error.status, next=request.args.get("next", ""), fault=error.message
+        )
+        made.headers.update(error.headers)
+        return made
+    session.begin(caller)
+    return redirect(_target(), 303)
+
+
+def sign_out() -> Response:
+    """End the session."""
+    session.end()
+    return redirect(url_for("console.sign_in"), 303)
+
+
+def _check(shown: str) -> Caller:
+    """Return the administrator whose key was shown.
+
+    :raises ApiError: 403; it is no key of one. 429; there were too many attempts.
+    """
+    _count_attempt()
+    snapshot = registry().snapshot
+    caller = snapshot.who(shown)
+    if caller is None and not snapshot.is_complete:
+        raise not_read_yet()
+    if caller is None:
+        raise ApiError(403, "The API key is not valid.")
+    if not caller.administrator:
+        raise ApiError(403, "This is for API keys of administrators.")
+    return caller
+
+
+def _count_attempt() -> None:
+    cache = registry().find(SYSTEM_CACHE)
+    if cache is None:
+        return
+    # Addresses stay out of what others can read in the cache.
+    address = hashlib.sha256((request.remote_addr or "").encode()).hexdigest()[:32]
+    standing = rates.count_as(f"sign-in:{address}", ATTEMPTS, cache)
+    if standing is not None and standing.is_over:
+        raise ApiError(
+            429,
+            f"Too many attempts to sign in from your address; try again in {standing.reset} s.",
+            headers={"Retry-After": str(standing.reset)},
+        )
+
+
+def _target() -> str:
+    """Return where to go now: a page of the console, whatever the parameter says."""
+    wanted = request.args.get("next", "")
+    if wanted.startswith(f"{session.PATH}/") and "\\" not in wanted and "//" not in wanted:
+        return wanted
+    return url_for("console.index")

@@ -1,0 +1,59 @@
+"""Numbers and times in words, as a page shows them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Final
+
+from cacheapi.schemas.api_key import LATEST
+
+NOT_KNOWN: Final = "\N{EN DASH}"
+_UNITS: Final = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+def size(count: int | None) -> str:
+    """Return a number of bytes: ``1.5 MiB``."""
+    if count is None:
+        return NOT_KNOWN
+    if count < 1024:
+        return f"{count} B"
+    amount = float(count)
+    for unit in ("KiB", "MiB", "GiB"):
+        amount /= 1024
+        if amount < 1024:
+            return f"{amount:.1f} {unit}"
+    return f"{amount / 1024:.1f} TiB"
+
+
+def count(number: int | None) -> str:
+    """Return a whole number in groups of three digits."""
+    return NOT_KNOWN if number is None else f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def percent(ratio: float | None) -> str:
+    """Return a share of one: ``97.3 %``."""
+    return NOT_KNOWN if ratio is None else f"{100 * ratio:.1f}\N{NO-BREAK SPACE}%"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time span by its two largest units: ``4 min 59 s``; ``None`` is for ever."""
+    if seconds is None:
+        return "for ever"
+    left = max(0, int(seconds))
+    parts = []
+    for unit, length in _UNITS:
+        if left >= length:
+            parts.append(f"{left // length} {unit}")
+            left %= length
+        elif parts:
+            break
+        if len(parts) == 2:
+            break
+    return " ".join(parts) or "0 s"
+
+
+def moment(seconds: float | None) -> str:
+    """Return a Unix time in UTC, to the minute."""
+    if seconds is None:
+        return "never"
+    return dt.datetime.fromtimestamp(min(seconds, LATEST), dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
