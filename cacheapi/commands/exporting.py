@@ -22,6 +22,7 @@ from cacheapi.commands.output import emit, note
 from cacheapi.commands.progress import bar
 from cacheapi.commands.session import as_json, of_service, service
 from cacheapi.services import MAX_PAGE, CacheService
+from cacheapi.statistics import figures_of
 
 # What is read at once; of large values it is fewer, so that they fit into memory.
 MOST_KEYS: Final = 500
@@ -143,7 +144,7 @@ class _Export:
         if not self._offset:
             self._write(dump.header(self._cache.name, self._cache.type, self._prefix))
             self._keep()
-        with bar("Exporting", None) as move:
+        with bar("Exporting", self._about()) as move:
             last = False
             while not last:
                 last = self._page()
@@ -151,6 +152,14 @@ class _Export:
         self._write(dump.end(self.entries))
         self._file.flush()
         self._checkpoint.remove()
+
+    def _about(self) -> int | None:
+        """Return how many entries there may be: servers count those of others too."""
+        if self._prefix or self._cache.backend.prefix:
+            return None
+        if Capability.STATS not in self._cache.backend.capabilities:
+            return None
+        return figures_of(self._cache.backend).curr_items
 
     def _page(self) -> bool:
         """Write a page of entries; return whether it was the last."""

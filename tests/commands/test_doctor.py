@@ -91,7 +91,7 @@ def test_a_file_that_is_well_leaves_nothing_to_do(doctor: Program) -> None:
     assert service["names"] == ["cache", "local"]
     (server,) = service["servers"]
     assert server["latency_ms"]["round_trips"] == 100
-    assert 0 < server["latency_ms"]["p50"] <= server["latency_ms"]["p99"]
+    assert 0 <= server["latency_ms"]["p50"] <= server["latency_ms"]["p99"]
     assert seen["data_directory"]["writable"] is True
     assert seen["database"] == {
         "place": "cacheapi.sqlite3",
@@ -404,7 +404,7 @@ def test_a_clock_that_is_wrong(
     doctor.settings |= on_memcached(memcached_server)
     seen = doctor.json("doctor", code=1)
     (offset,) = (server["clock_offset"] for server in seen["services"][0]["servers"])
-    assert -101 < offset < -97
+    assert -101 < offset < -70
     assert any("s apart" in each["message"] for each in seen["findings"])
 
 

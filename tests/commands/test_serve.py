@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import http.client
 import json
+import logging
 import os
 import re
+import runpy
 import signal
 import ssl
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
 
 from tests.support.certificates import Certificates
 from tests.support.live import CACHE, call
 from tests.support.processes import REPOSITORY, Service, eventually
-from tests.support.program import run, serving
+from tests.support.program import environ, run, serving
 
 
 def test_it_serves_from_an_empty_directory(tmp_path: Path) -> None:
@@ -85,3 +91,47 @@ def test_what_it_cannot_start_with_is_one_line(tmp_path: Path) -> None:
     ended = run(tmp_path, "serve", "--json")
     assert (ended.returncode, ended.stdout) == (2, b"")
     assert ended.stderr.count(b"\n") == 1
+
+
+@pytest.fixture
+def configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What gunicorn reads, run in this process, but for what it does to the log."""
+    for name, value in environ(tmp_path, HOST="::1", PORT="9000", WEB_CONCURRENCY="3").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("CACHEAPI_API_KEY")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
+    monkeypatch.setattr(logging.Logger, "setLevel", lambda *_: None)
+    return runpy.run_module("cacheapi.serving.gunicorn_conf")
+
+
+def test_the_configuration_is_what_the_settings_say(configuration: dict[str, Any]) -> None:
+    assert configuration["bind"] == "[::1]:9000"
+    assert configuration["workers"] == 3
+    assert configuration["worker_class"] == "cacheapi.serving.worker.Worker"
+
+
+def test_the_start_says_where_the_key_is(
+    configuration: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for listener, url in (
+        ("https://10.0.0.1:443", "https://10.0.0.1:443"),
+        ("unix:/run/a socket", "http://localhost"),
+    ):
+        configuration["when_ready"](SimpleNamespace(LISTENERS=[listener]))
+        said = capsys.readouterr().out
+        assert f"cacheapi is at {url}, its API page at {url}/api/v2/docs" in said
+        assert f"The API key is in {tmp_path}/data/api-key" in said
+        assert f"$(cat {tmp_path}/data/api-key)" in said
+    assert "curl --unix-socket '/run/a socket' " in said
+
+
+def test_settings_that_stop_the_start_stop_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORT", "0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
+    monkeypatch.setattr(logging.Logger, "setLevel", lambda *_: None)
+    with pytest.raises(SystemExit, match=r"cacheapi cannot start\. PORT: '0' is not allowed"):
+        runpy.run_module("cacheapi.serving.gunicorn_conf")
