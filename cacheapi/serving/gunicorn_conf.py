@@ -86,8 +86,20 @@ def post_worker_init(worker: Any) -> None:
         worker.wsgi.extensions[READINESS].announce()
 
 
-def on_starting(_server: Any) -> None:
-    """Let the workers hand over to each other what they count."""
+def on_starting(server: Any) -> None:
+    """Refuse a reload that could not start; let the workers hand over what they count."""
+    reload = server.handle_hup
+
+    def handle_hup() -> None:
+        try:
+            open_registry(load()).close()
+        except SettingsError as error:
+            # gunicorn would end, and leave its workers to themselves.
+            server.log.error("Not reloaded, all stays as it was. %s", error)
+        else:
+            reload()
+
+    server.handle_hup = handle_hup
     if _settings["CACHEAPI_METRICS"] != "off":
         place.begin()
 

@@ -71,6 +71,19 @@ def test_settings_are_read_again_on_hup(tmp_path: Path) -> None:
         eventually(lambda: len(children.read_text().split()) == 3, 30)
 
 
+def test_a_reload_that_could_not_start_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("WEB_CONCURRENCY=1\n")
+    with serving(tmp_path) as live:
+        children = Path(f"/proc/{live.pid}/task/{live.pid}/children")
+        workers = eventually(lambda: children.read_text().split(), 30)
+        (tmp_path / ".env").write_text("WEB_CONCURRENCY=x\n")
+        os.kill(live.pid, signal.SIGHUP)
+        eventually(lambda: "Not reloaded, all stays as it was." in live.log.read_text(), 30)
+        assert "WEB_CONCURRENCY: 'x' is not allowed" in live.log.read_text()
+        assert call(live.port, "GET", f"{CACHE}/k").status == 404
+        assert children.read_text().split() == workers
+
+
 def test_a_dry_run_shows_the_command(tmp_path: Path) -> None:
     ended = run(tmp_path, "serve", "--dry-run", "--json", "--", "--reload")
     command = json.loads(ended.stdout)["command"]
