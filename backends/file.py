@@ -99,7 +99,7 @@ class FileBackend(Backend):
             ) from error
         self._database = Database(directory / "cache.sqlite3", max_bytes // PAGE_BYTES, timeout)
         self._entries = Entries(max_bytes // PAGE_BYTES, clock)
-        self._read_statistics = lambda sqlite: file_statistics.read(sqlite, clock(), max_bytes)
+        self._read_statistics = lambda sqlite: file_statistics.read(sqlite, max_bytes)
 
     # Reading
 

@@ -1,0 +1,417 @@
+"""What the servers say of themselves: exact, server by server, and bounded in time."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from backends.base import Backend, Item
+from backends.file import FileBackend
+from backends.memcached import MemcachedBackend
+from backends.memcached_options import parse_servers
+from backends.statistics import Figures, ServerStatistics, number_or_text
+from tests.conftest import connect, connect_redis
+from tests.support.processes import (
+    SASL_PASSWORD,
+    SASL_USER,
+    Memcached,
+    eventually,
+    free_port,
+    memcached,
+    sasl_memcached,
+)
+from tests.support.redis import PASSWORD, Redis, acl_redis, locked_redis, redis_server
+from tests.support.redis_groups import Cluster, SentinelGroup, redis_cluster
+from tests.support.timing import Stopwatch
+
+PATIENT = 5000
+
+
+def only(backend: Backend, section: str | None = None) -> ServerStatistics:
+    (found,) = backend.stats(section)
+    return found
+
+
+def figures(found: ServerStatistics) -> Figures:
+    assert found.error is None
+    assert found.figures is not None
+    return found.figures
+
+
+def traffic(backend: Backend) -> None:
+    for number in range(100):
+        backend.set(f"key{number}", b"value", 60 if number % 2 else None)
+    for number in range(80):
+        assert backend.get(f"key{number}") == b"value"
+    for number in range(20):
+        assert not backend.get(f"absent{number}")
+
+
+def test_a_memcached_of_known_traffic() -> None:
+    with memcached("-m", "32", "-c", "100") as server:
+        backend = connect(server, timeout_ms=PATIENT)
+        traffic(backend)
+        found = only(backend)
+        assert found.server == f"127.0.0.1:{server.port}"
+        told = figures(found)
+        assert told.hit_ratio == 0.8
+        assert told._replace(
+            bytes=0, bytes_read=0, bytes_written=0, curr_connections=0, uptime=0
+        ) == Figures(
+            curr_items=100,
+            get_hits=80,
+            get_misses=20,
+            evictions=0,
+            bytes=0,
+            limit_bytes=32 * 2**20,
+            bytes_read=0,
+            bytes_written=0,
+            curr_connections=0,
+            max_connections=100,
+            uptime=0,
+        )
+        assert min(filter(None, (told.bytes, told.bytes_read, told.bytes_written))) > 500
+        assert 0 < (told.curr_connections or 0) < 20
+        assert told.uptime is not None
+        assert found.raw["get_hits"] == 80
+        assert found.raw["pid"] > 0
+        assert isinstance(found.raw["version"], str)
+        backend.close()
+
+
+def test_the_sections_of_memcached(memcached_server: Memcached) -> None:
+    backend = connect(memcached_server, timeout_ms=PATIENT)
+    backend.set("key", b"value", None)
+    assert only(backend, "settings").raw["item_size_max"] == 2**20
+    assert only(backend, "settings").raw["growth_factor"] == 1.25
+    assert "total_malloced" in only(backend, "slabs").raw
+    assert any(name.endswith(":number") for name in only(backend, "items").raw)
+    assert figures(only(backend, "items")).limit_bytes == 64 * 2**20
+    backend.close()
+
+
+def test_a_memcached_with_a_login_tells_the_same(sasl_server: Memcached) -> None:
+    backend = connect(sasl_server, username=SASL_USER, password=SASL_PASSWORD, timeout_ms=PATIENT)
+    backend.flush()
+    before = figures(only(backend))
+    traffic(backend)
+    after = figures(only(backend))
+    assert after.curr_items == 100
+    assert (after.get_hits or 0) - (before.get_hits or 0) == 80
+    assert (after.get_misses or 0) - (before.get_misses or 0) == 20
+    assert only(backend, "settings").raw["auth_enabled_sasl"] == "yes"
+    assert only(backend, "slabs").raw.keys() > {"active_slabs"}
+    assert only(backend).raw["version"] == sasl_server.statistics()["version"]
+    backend.close()
+
+
+def test_a_memcached_that_refuses_the_login() -> None:
+    with sasl_memcached() as locked, memcached() as free:
+        for server, login, words in (
+            (locked, {"username": SASL_USER, "password": "wrong"}, "refused the configured"),
+            (locked, {}, "cannot be reached"),
+            (free, {"username": SASL_USER, "password": SASL_PASSWORD}, "no login was sent"),
+        ):
+            backend = connect(server, timeout_ms=PATIENT, **login)
+            found = only(backend)
+            assert found.figures is None
+            assert found.raw == {}
+            assert words in str(found.error)
+            assert SASL_PASSWORD not in str(found.error)
+            backend.close()
+
+
+def test_of_a_pool_the_dead_and_the_hung_have_an_error() -> None:
+    with memcached() as well, memcached() as dead, memcached() as hung:
+        servers = [well, dead, hung]
+        hosts = ",".join(f"127.0.0.1:{server.port}" for server in servers)
+        backend = MemcachedBackend(servers=parse_servers(hosts), timeout_ms=1000)
+        traffic(backend)
+        found = {each.server: each for each in backend.stats()}
+        assert sum(figures(each).curr_items or 0 for each in found.values()) == 100
+        assert sum(figures(each).get_hits or 0 for each in found.values()) == 80
+        assert sum(figures(each).get_misses or 0 for each in found.values()) == 20
+        dead.kill()
+        hung.pause()
+        watch = Stopwatch()
+        found = {each.server: each for each in backend.stats()}
+        assert watch() < 8
+        assert figures(found[f"127.0.0.1:{well.port}"]).curr_items
+        assert "cannot be reached" in str(found[f"127.0.0.1:{dead.port}"].error)
+        assert "did not answer in time" in str(found[f"127.0.0.1:{hung.port}"].error)
+        hung.resume()
+        dead.start()
+        eventually(lambda: all(each.error is None for each in backend.stats()), 30)
+        backend.close()
+
+
+def test_many_servers_that_hang_cost_one_time_limit() -> None:
+    with contextlib.ExitStack() as held:
+        listening = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(20)]
+        hosts = ",".join(f"127.0.0.1:{each.getsockname()[1]}" for each in listening)
+        backend = MemcachedBackend(servers=parse_servers(hosts), timeout_ms=1000)
+        watch = Stopwatch()
+        found = backend.stats()
+        took = watch()
+        assert all("did not answer in time" in str(each.error) for each in found)
+        # One after the other, they would take 20.
+        assert took < 10
+        backend.close()
+
+
+def test_a_memcached_with_its_most_clients() -> None:
+    with memcached("-c", "30") as server:
+        backend = connect(server, timeout_ms=PATIENT)
+        with server.full_of_clients(30):
+            assert "Connection refused" in str(only(backend).error)
+        eventually(lambda: only(backend).error is None, 30)
+        backend.close()
+
+
+@contextlib.contextmanager
+def answering(reply: bytes, *, slowly: bool = False) -> Iterator[int]:
+    """Listen on a port, and answer every connection with the same bytes, or a few for ever."""
+    stop = threading.Event()
+
+    def serve(listening: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listening.accept()
+                with connection:
+                    connection.recv(1000)
+                    connection.sendall(reply)
+                    while slowly and not stop.wait(0.1):
+                        connection.sendall(b"STAT a 1\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve, args=(listening,), daemon=True)
+        thread.start()
+        yield listening.getsockname()[1]
+        stop.set()
+        listening.shutdown(socket.SHUT_RDWR)
+    thread.join(10)
+
+
+@pytest.mark.parametrize(
+    "reply", [b"", b"STAT a 1\r\n", b"ERROR\r\n", b"END\r\nHTTP/1.1 400 no\r\n", b"\x80" * 24]
+)
+@pytest.mark.parametrize("login", [{}, {"username": "user", "password": "secret"}])
+def test_what_is_no_memcached_is_an_error(reply: bytes, login: dict[str, str]) -> None:
+    with answering(reply) as port:
+        backend = MemcachedBackend(
+            servers=parse_servers(f"127.0.0.1:{port}"), timeout_ms=PATIENT, **login
+        )
+        assert "cannot be reached" in str(only(backend).error)
+        backend.close()
+
+
+def test_a_reply_that_never_ends_is_bounded() -> None:
+    with answering(b"", slowly=True) as port:
+        backend = MemcachedBackend(servers=parse_servers(f"127.0.0.1:{port}"), timeout_ms=500)
+        assert "did not answer in time" in str(only(backend).error)
+        backend.close()
+
+
+def test_a_redis_of_known_traffic(redis_one: Redis) -> None:
+    with redis_server("--maxmemory", "64mb", "--maxclients", "100") as server:
+        backend = connect_redis(server, REDIS_TIMEOUT_MS=str(PATIENT))
+        traffic(backend)
+        server.call("SET", "of another program", "1")
+        found = only(backend)
+        assert found.server == f"127.0.0.1:{server.port}"
+        told = figures(found)
+        assert (told.get_hits, told.get_misses, told.hit_ratio) == (80, 20, 0.8)
+        # The server's, not this service's alone.
+        assert told.curr_items == 101
+        assert (told.evictions, told.limit_bytes, told.max_connections) == (0, 64 * 2**20, 100)
+        assert min(filter(None, (told.bytes, told.bytes_read, told.bytes_written))) > 500
+        assert 0 < (told.curr_connections or 0) < 20
+        assert told.uptime is not None
+        assert found.signs.keys_without_ttl == 51
+        assert found.raw["redis_mode"] == "standalone"
+        backend.close()
+    other = connect_redis(redis_one, REDIS_TIMEOUT_MS=str(PATIENT))
+    assert figures(only(other)).limit_bytes is None
+    other.close()
+
+
+def test_the_sections_of_redis(redis_one: Redis) -> None:
+    redis_one.empty()
+    backend = connect_redis(redis_one, REDIS_DATABASE="5", REDIS_TIMEOUT_MS=str(PATIENT))
+    assert figures(only(backend)).curr_items == 0
+    backend.set("key", b"value", 60)
+    assert figures(only(backend)).curr_items == 1
+    assert only(backend, "keyspace").raw["db5"] == {"keys": 1, "expires": 1, "avg_ttl": 60000} | {
+        "avg_ttl": only(backend, "keyspace").raw["db5"]["avg_ttl"]
+    }
+    assert "used_memory" in only(backend, "memory").raw
+    assert "used_memory" not in only(backend, "clients").raw
+    assert only(backend, "commandstats").raw["cmdstat_set"]["calls"] > 0
+    backend.close()
+
+
+def test_a_redis_that_is_dead_hung_or_locked() -> None:
+    with locked_redis() as server:
+        backend = connect_redis(server, REDIS_TIMEOUT_MS="1000")
+        assert only(backend).error is None
+        server.pause()
+        assert "did not answer in time" in str(only(backend).error)
+        server.kill()
+        assert "cannot be reached" in str(only(backend).error)
+        server.start()
+        eventually(lambda: only(backend).error is None, 30)
+        backend.close()
+        wrong = connect_redis(server, REDIS_PASSWORD="wrong", REDIS_TIMEOUT_MS=str(PATIENT))
+        assert "refused the configured" in str(only(wrong).error)
+        assert PASSWORD not in str(only(wrong).error)
+        wrong.close()
+
+
+@pytest.mark.parametrize("missing", ["info", "dbsize"])
+def test_a_user_of_redis_without_the_right(missing: str) -> None:
+    with acl_redis(f"-{missing}") as server:
+        backend = connect_redis(server, REDIS_TIMEOUT_MS=str(PATIENT))
+        found = only(backend)
+        assert "NOPERM" in str(found.error)
+        backend.set("key", b"value", None)
+        backend.close()
+
+
+def test_redis_at_a_socket_is_not_named_by_its_path(redis_one: Redis) -> None:
+    backend = connect_redis(
+        redis_one, REDIS_URL=f"unix://{redis_one.socket}", REDIS_TIMEOUT_MS=str(PATIENT)
+    )
+    assert only(backend).server == "Unix socket"
+    backend.close()
+    nowhere = connect_redis(redis_one, REDIS_URL="unix:///nowhere/at/all")
+    assert only(nowhere).error == (
+        "Connection refused: Redis at its Unix socket cannot be reached."
+    )
+    nowhere.close()
+
+
+def test_the_sentinels_master_is_asked(redis_sentinels: SentinelGroup) -> None:
+    redis_sentinels.empty()
+    backend = connect_redis(redis_sentinels, REDIS_TIMEOUT_MS=str(PATIENT))
+    backend.set("key", b"value", None)
+    assert figures(only(backend)).curr_items == 1
+    assert only(backend, "replication").raw["role"] == "master"
+    backend.close()
+
+
+def test_where_no_sentinel_answers_it_is_said(redis_one: Redis) -> None:
+    backend = connect_redis(
+        redis_one,
+        REDIS_SENTINEL_HOST=f"127.0.0.1:{free_port()}",
+        REDIS_TIMEOUT_MS=str(PATIENT),
+    )
+    found = only(backend)
+    assert found.server == "Redis, the master 'mymaster' of the sentinels"
+    assert "cannot be reached" in str(found.error)
+    backend.close()
+
+
+def test_all_masters_of_a_cluster_are_asked(redis_nodes: Cluster) -> None:
+    redis_nodes.empty()
+    backend = connect_redis(redis_nodes, REDIS_TIMEOUT_MS=str(PATIENT))
+    before = [figures(each) for each in backend.stats()]
+    traffic(backend)
+    found = backend.stats()
+    after = [figures(each) for each in found]
+    assert len({each.server for each in found}) == len(found) >= 3
+    assert sum(each.curr_items or 0 for each in after) == 100
+    assert sum(each.get_hits or 0 for each in after) == 80 + sum(
+        each.get_hits or 0 for each in before
+    )
+    assert sum(each.get_misses or 0 for each in after) == 20 + sum(
+        each.get_misses or 0 for each in before
+    )
+    backend.close()
+
+
+def test_of_a_cluster_the_hung_has_an_error() -> None:
+    with redis_cluster() as nodes:
+        backend = connect_redis(nodes, REDIS_TIMEOUT_MS="1000")
+        before = backend.stats()
+        victim = next(node for node in nodes.nodes if f"127.0.0.1:{node.port}" == before[0].server)
+        victim.pause()
+        after = {each.server: each for each in backend.stats()}
+        assert after[before[0].server].error is not None
+        assert all(after[each.server].figures for each in before[1:])
+        victim.resume()
+        backend.close()
+
+
+def test_a_file_says_what_it_holds(tmp_path) -> None:
+    backend = FileBackend(data_dir=str(tmp_path), max_mb=4)
+    assert figures(only(backend)).curr_items == 0
+    traffic(backend)
+    backend.set("large", bytes(100_000), 60)
+    found = only(backend)
+    told = figures(found)
+    assert told.curr_items == 101
+    assert told.limit_bytes == 4 * 2**20
+    assert 100_000 < (told.bytes or 0) < 300_000
+    assert (told.curr_connections, told.uptime) == (None, None)
+    assert found.signs.keys_without_ttl == 50
+    assert found.signs.largest_value == 100_000
+    assert found.signs.max_value == 2**19
+    assert found.raw["entries_looked_at"] == 101
+    backend.close()
+
+
+def test_a_large_file_is_judged_by_a_sample(tmp_path) -> None:
+    backend = FileBackend(data_dir=str(tmp_path))
+    items = [Item(f"key{number}", b"value", 60 if number % 4 else None) for number in range(9000)]
+    assert set(backend.set_many(items)) == {True}
+    found = only(backend)
+    assert figures(found).curr_items == 9000
+    assert found.raw["entries_looked_at"] < 3000
+    assert 1500 < (found.signs.keys_without_ttl or 0) < 3000
+    backend.close()
+
+
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path) -> None:
+    backend = FileBackend(data_dir=str(tmp_path / "data"))
+    backend.set("key", b"value", None)
+    backend.close()
+    for file in (tmp_path / "data").iterdir():
+        file.unlink()
+    (tmp_path / "data").rmdir()
+    (tmp_path / "data").write_text("no directory")
+    found = only(backend)
+    assert found.figures is None
+    assert "cannot be made" in str(found.error)
+    assert str(tmp_path) not in str(found.error)
+    backend.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0", 0),
+        ("-12", -12),
+        ("18446744073709551615", 2**64 - 1),
+        ("0.25", 0.25),
+        ("007", "007"),
+        ("1e5", "1e5"),
+        ("nan", "nan"),
+        ("1_0", "1_0"),
+        ("\u0661", "\u0661"),
+        ("", ""),
+        ("2.0.1", "2.0.1"),
+    ],
+)
+def test_a_number_is_what_is_written_as_one(text: str, value: object) -> None:
+    assert number_or_text(text) == value
+    assert type(number_or_text(text)) is type(value)
+
+
+def test_a_hit_ratio_needs_reads() -> None:
+    assert Figures().hit_ratio is None
+    assert Figures(get_hits=0, get_misses=0).hit_ratio is None
+    assert Figures(get_hits=3, get_misses=1).hit_ratio == 0.75
