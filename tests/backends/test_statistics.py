@@ -25,7 +25,7 @@ from tests.support.processes import (
     sasl_memcached,
 )
 from tests.support.redis import PASSWORD, Redis, acl_redis, locked_redis, redis_server
-from tests.support.redis_groups import Cluster, SentinelGroup, redis_cluster
+from tests.support.redis_groups import SentinelGroup, redis_cluster
 from tests.support.timing import Stopwatch
 
 PATIENT = 5000
@@ -94,19 +94,16 @@ def test_the_sections_of_memcached(memcached_server: Memcached) -> None:
     backend.close()
 
 
-def test_a_memcached_with_a_login_tells_the_same(sasl_server: Memcached) -> None:
-    backend = connect(sasl_server, username=SASL_USER, password=SASL_PASSWORD, timeout_ms=PATIENT)
-    backend.flush()
-    before = figures(only(backend))
-    traffic(backend)
-    after = figures(only(backend))
-    assert after.curr_items == 100
-    assert (after.get_hits or 0) - (before.get_hits or 0) == 80
-    assert (after.get_misses or 0) - (before.get_misses or 0) == 20
-    assert only(backend, "settings").raw["auth_enabled_sasl"] == "yes"
-    assert only(backend, "slabs").raw.keys() > {"active_slabs"}
-    assert only(backend).raw["version"] == sasl_server.statistics()["version"]
-    backend.close()
+def test_a_memcached_with_a_login_tells_the_same() -> None:
+    with sasl_memcached() as server:
+        backend = connect(server, username=SASL_USER, password=SASL_PASSWORD, timeout_ms=PATIENT)
+        traffic(backend)
+        told = figures(only(backend))
+        assert (told.curr_items, told.get_hits, told.get_misses) == (100, 80, 20)
+        assert only(backend, "settings").raw["auth_enabled_sasl"] == "yes"
+        assert only(backend, "slabs").raw.keys() > {"active_slabs"}
+        assert only(backend).raw["version"] == server.statistics()["version"]
+        backend.close()
 
 
 def test_a_memcached_that_refuses_the_login() -> None:
@@ -295,10 +292,9 @@ def test_redis_at_a_socket_is_not_named_by_its_path(redis_one: Redis) -> None:
 
 
 def test_the_sentinels_master_is_asked(redis_sentinels: SentinelGroup) -> None:
-    redis_sentinels.empty()
     backend = connect_redis(redis_sentinels, REDIS_TIMEOUT_MS=str(PATIENT))
     backend.set("key", b"value", None)
-    assert figures(only(backend)).curr_items == 1
+    assert (figures(only(backend)).curr_items or 0) >= 1
     assert only(backend, "replication").raw["role"] == "master"
     backend.close()
 
@@ -315,33 +311,21 @@ def test_where_no_sentinel_answers_it_is_said(redis_one: Redis) -> None:
     backend.close()
 
 
-def test_all_masters_of_a_cluster_are_asked(redis_nodes: Cluster) -> None:
-    redis_nodes.empty()
-    backend = connect_redis(redis_nodes, REDIS_TIMEOUT_MS=str(PATIENT))
-    before = [figures(each) for each in backend.stats()]
-    traffic(backend)
-    found = backend.stats()
-    after = [figures(each) for each in found]
-    assert len({each.server for each in found}) == len(found) >= 3
-    assert sum(each.curr_items or 0 for each in after) == 100
-    assert sum(each.get_hits or 0 for each in after) == 80 + sum(
-        each.get_hits or 0 for each in before
-    )
-    assert sum(each.get_misses or 0 for each in after) == 20 + sum(
-        each.get_misses or 0 for each in before
-    )
-    backend.close()
-
-
-def test_of_a_cluster_the_hung_has_an_error() -> None:
+def test_all_masters_of_a_cluster_are_asked_and_one_that_hangs_has_an_error() -> None:
     with redis_cluster() as nodes:
-        backend = connect_redis(nodes, REDIS_TIMEOUT_MS="1000")
-        before = backend.stats()
-        victim = next(node for node in nodes.nodes if f"127.0.0.1:{node.port}" == before[0].server)
+        backend = connect_redis(nodes, REDIS_TIMEOUT_MS="2000")
+        traffic(backend)
+        found = backend.stats()
+        told = [figures(each) for each in found]
+        assert len({each.server for each in found}) == len(found) == 3
+        assert sum(each.curr_items or 0 for each in told) == 100
+        assert sum(each.get_hits or 0 for each in told) == 80
+        assert sum(each.get_misses or 0 for each in told) == 20
+        victim = next(node for node in nodes.nodes if f"127.0.0.1:{node.port}" == found[0].server)
         victim.pause()
         after = {each.server: each for each in backend.stats()}
-        assert after[before[0].server].error is not None
-        assert all(after[each.server].figures for each in before[1:])
+        assert after[found[0].server].error is not None
+        assert all(after[each.server].figures for each in found[1:])
         victim.resume()
         backend.close()
 
