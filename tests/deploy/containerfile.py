@@ -71,7 +71,7 @@ def debootstrap(root: Path) -> None:
     """
     (base,) = set(re.findall(r"^FROM (\S+)", CONTAINERFILE.read_text(), re.MULTILINE))
     suite = re.fullmatch(r"debian:([a-z]+)-slim", base)[1]
-    made = run(tool("debootstrap"), "--variant=minbase", suite, root, timeout=400)
+    made = run(tool("debootstrap"), "--variant=minbase", suite, root, timeout=1000)
     if made.returncode:
         raise Failed(made.stdout[-2000:] + made.stderr[-2000:])
     shutil.copy("/etc/resolv.conf", root / "etc" / "resolv.conf")
@@ -130,7 +130,7 @@ def run_in(stage: Stage, command: str) -> None:
         *(tool("unshare"), "--mount", "--pid", "--fork", f"--mount-proc={stage.root}/proc"),
         *("chroot", stage.root, "/bin/sh", "-euc", f"cd {stage.directory}\n{command}"),
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **given, **stage.environ},
-        timeout=400,
+        timeout=1000,
     )
     if done.returncode:
         raise Failed(f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}")

@@ -17,7 +17,7 @@ from tests.support.live import CACHE, call
 from tests.support.processes import REPOSITORY, eventually, free_port, wait_for_port
 from tests.support.tools import run, tool
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(2400)
 
 KEY = "the-key-of-the-tests"
 
@@ -86,6 +86,8 @@ def test_it_serves_without_root_in_a_root_that_cannot_be_written(
     with container(image, tmp_path) as running:
         assert call(running.port, "POST", CACHE, {"key": "k", "value": 1}, key=KEY).status == 201
         assert call(running.port, "GET", f"{CACHE}/k", key=KEY).json["value"] == 1
+        metrics = call(running.port, "GET", "/metrics", key=KEY)
+        assert (metrics.status, b"cacheapi_requests_total{" in metrics.body) == (200, True)
         status = Path(f"/proc/{running.process.pid}/status").read_text()
         assert re.search(rf"^Uid:\s+{image.user}\s+{image.user}\s", status, re.MULTILINE)
         assert re.search(r"^CapEff:\s+0+$", status, re.MULTILINE)

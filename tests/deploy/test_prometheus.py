@@ -132,7 +132,6 @@ def exported(
     tmp_path_factory: pytest.TempPathFactory, memcached_server: Memcached
 ) -> dict[str, set[str]]:
     """The families that a live service has at /metrics, each with its labels."""
-    pytest.importorskip("cacheapi.metrics")
     driver = {"CACHE_DRIVER": "memcached", "MEMCACHED_HOST": f"127.0.0.1:{memcached_server.port}"}
     with service(tmp_path_factory.mktemp("live"), WEB_CONCURRENCY="1", **PATIENT, **driver) as live:
         call(live.port, "POST", CACHE, {"resource": [{"key": "a", "value": 1, "ttl": 60}]})

@@ -18,7 +18,7 @@ from tests.deploy.containerfile import Failed, Stage, run_in
 from tests.support.processes import REPOSITORY, eventually
 from tests.support.tools import run, tool
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(2400)
 
 UNITS = REPOSITORY / "deploy" / "systemd"
 
@@ -29,7 +29,8 @@ key = open("/var/lib/private/cacheapi/api-key").read().strip()
 request = urllib.request.Request(
     f"http://127.0.0.1:8000{path}", method=method, data=body[0].encode() if body else None,
     headers={"X-DreamFactory-API-Key": key, "Content-Type": "application/json"})
-print(urllib.request.urlopen(request, timeout=30).read().decode())
+said = urllib.request.urlopen(request, timeout=30).read().decode()
+print(said if said.startswith("{") else json.dumps(said))
 """
 
 
@@ -131,6 +132,7 @@ def test_it_runs_as_a_user_of_its_own_without_any_right(machine: Machine) -> Non
 def test_it_serves_and_keeps_what_it_has_through_a_reload_and_a_restart(machine: Machine) -> None:
     stored = machine.ask("POST", "/api/v2/cache", '{"key": "k", "value": 1}')
     assert stored == {"resource": [{"key": "k", "success": True}]}
+    assert "cacheapi_requests_total{" in str(machine.ask("GET", "/metrics"))
     main = machine.property("MainPID")
     machine.do("systemctl", "reload", "cacheapi")
     assert machine.property("MainPID") == main
