@@ -109,13 +109,14 @@ class Backend(ABC):
         if not key:
             raise InvalidKey("A key may not be empty.")
         try:
-            size = len(key.encode())
+            size = len(self._stored(key))
         except UnicodeEncodeError as error:
             raise InvalidKey("A key must be valid Unicode text.") from error
-        most = self.max_key_bytes
-        if most is not None and size > most:
-            raise InvalidKey(f"The key is {size} bytes long; {self.label} takes at most {most}.")
         limits = self.limits
+        if limits.max_key_bytes is not None and size > limits.max_key_bytes:
+            own = len(key.encode())
+            most = self.max_key_bytes
+            raise InvalidKey(f"The key is {own} bytes long; {self.label} takes at most {most}.")
         if limits.forbidden_in_key is not None and limits.forbidden_in_key.search(key):
             raise InvalidKey(f"A key for {self.label} may not contain {limits.forbidden_name}.")
 

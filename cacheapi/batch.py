@@ -9,7 +9,7 @@ from marshmallow import ValidationError
 
 from backends.base import MISSING, Missing
 from backends.errors import BackendError, Failed, InvalidKey
-from cacheapi.codec import Value, encode, entry_text, parse_document, string_text
+from cacheapi.codec import Value, entry_text, parse_document, string_text
 from cacheapi.errors import ApiError, answer_to, invalid, note
 from cacheapi.plain import plain_pairs
 from cacheapi.schemas.cache import PairSchema, validation_details
@@ -23,23 +23,30 @@ def check_keys(cache: CacheService, keys: Sequence[str]) -> None:
     """
     if not keys:
         raise ApiError(400, "The list of keys is empty.")
+    check_key = cache.check_key
+    try:
+        for key in keys:
+            check_key(key)
+    except InvalidKey:
+        raise _bad_keys(cache, keys) from None
+
+
+def _bad_keys(cache: CacheService, keys: Sequence[str]) -> ApiError:
     details = []
     for index, key in enumerate(keys):
         try:
             cache.check_key(key)
         except InvalidKey as error:
             details.append({"index": index, "field": "key", "message": str(error)})
-    if details:
-        raise ApiError(
-            400, f"Key {details[0]['index']}: {details[0]['message']}", context={"errors": details}
-        )
+    first = details[0]
+    return ApiError(400, f"Key {first['index']}: {first['message']}", context={"errors": details})
 
 
 def entries_text(keys: Sequence[str], found: Mapping[str, Value]) -> str:
     """Return the JSON text about the keys asked for: entries, and which are missing."""
-    entries = ",".join(entry_text(key, found[key]) for key in keys if key in found)
-    missing = encode([key for key in keys if key not in found])
-    return f'{{"resource":[{entries}],"meta":{{"missing":{missing}}}}}'
+    entries = ",".join([entry_text(key, found[key]) for key in keys if key in found])
+    missing = ",".join([string_text(key) for key in keys if key not in found])
+    return f'{{"resource":[{entries}],"meta":{{"missing":[{missing}]}}}}'
 
 
 @functools.lru_cache(maxsize=64)

@@ -13,7 +13,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from json.encoder import encode_basestring
 from typing import Any, Final
 
@@ -28,6 +28,10 @@ _WHITE_SPACE: Final = " \t\n\r"
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _SPACES = re.compile(r"[ \t\n\r]*")
+
+
+# Returns the JSON text of a string that has no lone surrogate.
+string_text: Callable[[str], str] = encode_basestring
 
 
 class InvalidJson(ValueError):
@@ -68,11 +72,6 @@ def encode(value: Any) -> str:
     except (ValueError, TypeError, RecursionError) as error:
         raise InvalidJson("The value has no JSON text.") from error
     return text
-
-
-def string_text(text: str) -> str:
-    """Return the JSON text of a string that has no lone surrogate."""
-    return encode_basestring(text)
 
 
 def error_text(status: int, message: str, context: Mapping[str, Any] | None = None) -> str:

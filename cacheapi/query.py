@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from backends.base import MISSING, Missing
@@ -82,11 +81,10 @@ class Query:
         """Return the keys asked for: ``keys=a,b`` and ``key=``; ``None`` where neither is."""
         if "keys" not in self and "key" not in self:
             return None
-        return list(self._split())
-
-    def _split(self) -> Iterator[str]:
+        keys: list[str] = []
         for name, value in self._pairs:
             if name == "keys":
-                yield from value.split(",")
+                keys += value.split(",")
             elif name == "key":
-                yield value
+                keys.append(value)
+        return keys

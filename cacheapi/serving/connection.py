@@ -88,13 +88,15 @@ class Connection(HttpToolsProtocol):
         # Whether the request that is being read is the lane's, and how many of its wait.
         self._ours = False
         self._taken = 0
+        # Whether one of those is a store; and the body of one that the lane may take.
+        self._stores = False
+        self._body: bytearray | None = None
         # What was told the lane of the read that it took last in this piece; and that read,
         # known by its bytes, for the next piece.
         self._asker: Asker | None = None
         self._repeat: Repeat | None = None
-        # Whether one of those is a store; and the body of one that the lane may take.
-        self._stores = False
-        self._body: bytearray | None = None
+        # Answers that wait for the others of this turn, to be sent with them.
+        self._held: list[bytes] = []
         # No request is read after this one; nothing is read at all.
         self._last = False
         self._deaf = False
@@ -375,7 +377,14 @@ class Connection(HttpToolsProtocol):
         head = self._site.status_line(status, self.server_state.default_headers) + fields
         if not keep_alive:
             head += "connection: close\r\n"
-        self.transport.write((head + "\r\n").encode("latin-1") + (body or b""))
+        data = (head + "\r\n").encode("latin-1") + (body or b"")
+        if self._taken and keep_alive:
+            self._held.append(data)
+        elif self._held:
+            self.transport.writelines([*self._held, data])
+            self._held.clear()
+        else:
+            self.transport.write(data)
         if not keep_alive:
             self.transport.close()
         if access_log is not None:

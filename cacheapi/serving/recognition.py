@@ -18,9 +18,11 @@ from cacheapi.query import Query
 
 Fields = Sequence[tuple[bytes, bytes]]
 
-# Of all that is printable in ASCII, which is what httptools takes in a target, but for "#" and,
-# in a key, "?". A fragment, a percent sign in the service's name: not sure.
-TARGET: Final = re.compile(rb'/api/v2/([a-z][a-z0-9_-]*)(?:/([!"$->@-~]+)|\?([!"$-~]+))?')
+# All that is printable in ASCII, which is what httptools takes in a target, but for "#".
+PLAIN: Final = bytes(range(ord("!"), ord("~") + 1)).replace(b"#", b"")
+# A fragment, a percent sign in the service's name: not sure. A key is of plain characters; of a
+# query, which may be long, only its end is looked for.
+TARGET: Final = re.compile(rb'/api/v2/([a-z][a-z0-9_-]*)(?:/([!"$->@-~]+)|\?([^ ]+))?')
 _SERVICE = re.compile(rb"/api/v2/([a-z][a-z0-9_-]*)")
 _HOST = re.compile(rb"[A-Za-z0-9.-]+(?::[0-9]+)?")
 _KEY_PARAMETERS: Final = frozenset({"keys", "key"})
@@ -84,6 +86,8 @@ def asked_by(match: re.Match[bytes]) -> Target | None:
             return Target(name, (unquote_to_bytes(key) if b"%" in key else key).decode())
         if query is None:
             return Target(name)
+        if b"#" in query:
+            return None
         parameters = Query(query)
         if parameters.names() <= _KEY_PARAMETERS:
             return Target(name, keys=parameters.keys())

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 from cacheapi.serving.head import MAX_TARGET
 from cacheapi.serving.lane import Asker
-from cacheapi.serving.recognition import TARGET, Fields
+from cacheapi.serving.recognition import PLAIN, TARGET, Fields
 
 # A connection that waits should not hold much.
 MAX_TAIL: Final = 4096
@@ -48,8 +48,10 @@ class Repeat(NamedTuple):
         if match is None:
             return None
         end = match.end()
-        is_again = data.startswith(self.tail, end) and end - start - len(GET) <= MAX_TARGET
-        return match if is_again else None
+        if not data.startswith(self.tail, end) or end - start - len(GET) > MAX_TARGET:
+            return None
+        query = match[3]
+        return match if query is None or not query.translate(None, PLAIN) else None
 
 
 def remember(data: bytes, target: bytes, headers: Fields, asker: Asker) -> Repeat | None:
