@@ -14,7 +14,7 @@ from werkzeug.routing import BaseConverter
 
 from backends import registry as backend_registry
 from backends.errors import DriverMissing, InvalidOption, PluginBroken
-from cacheapi import auth, console, rates, samples
+from cacheapi import auth, console, rates, samples, tracing
 from cacheapi.auth import HEADER, PARAMETER
 from cacheapi.blueprints import (
     EXTENSION,
@@ -175,8 +175,14 @@ def _observe(app: Flask, settings: Settings, registry: Registry, sampler: Sample
         add_metrics(app, meter, is_open=settings["CACHEAPI_METRICS"] == "open")
     app.extensions[REQUEST_LOG] = requests
     app.extensions[METER] = meter
+    traces = tracing.start(os.environ, __version__)
+    if traces is not None:
+        registry.accompany(traces)
+        # The lane makes no spans.
+        access: Access = app.extensions[ACCESS]
+        app.extensions[ACCESS] = access._replace(left=frozenset({tracing.PARENT}))
     app.wsgi_app = Observed(  # type: ignore[method-assign]
-        MethodTunnel(app.wsgi_app), meter, requests
+        MethodTunnel(app.wsgi_app), meter, requests, traces
     )
 
 

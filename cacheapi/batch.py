@@ -78,7 +78,7 @@ def _read_any_pairs(cache: CacheService, body: bytes, ttl: int | None) -> list[P
     if not items:
         raise ApiError(400, "resource is empty: there is nothing to store.")
     try:
-        loaded = _schema(cache.check_key).load(items)
+        loaded = _schema(cache.backend.check_key).load(items)
     except ValidationError as error:
         raise invalid_body(error) from error
     return [Pair(item["key"], item["value"], item.get("ttl", ttl)) for item in loaded]

@@ -6,7 +6,9 @@ it, and neither knows who reads it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Final
 
 from flask import has_request_context, request
 
@@ -27,9 +29,11 @@ class Facts:
     :ivar hits: keys that were read and there.
     :ivar batch: how many keys a request for several is about.
     :ivar error: the class of the cache server's failure.
+    :ivar around: what is done around each call of a cache, if anybody wants to know of it; see
+        :mod:`~cacheapi.watching`.
     """
 
-    __slots__ = ("batch", "error", "hits", "key", "misses", "route", "service")
+    __slots__ = ("around", "batch", "error", "hits", "key", "misses", "route", "service")
 
     def __init__(self) -> None:
         self.service = ""
@@ -39,6 +43,7 @@ class Facts:
         self.misses = 0
         self.batch: int | None = None
         self.error: str | None = None
+        self.around: Callable[[str, Any], AbstractContextManager[None]] | None = None
 
     def read(self, hits: int, asked: int) -> None:
         """Note how many of the keys that were read are there."""

@@ -12,23 +12,38 @@ from cacheapi.metrics.families import METHODS, OTHER_METHOD, REASONS
 from cacheapi.metrics.meter import Meter
 from cacheapi.metrics.tally import Tally
 from cacheapi.request_log import Answered, RequestLog
+from cacheapi.watching import Stopwatch
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from cacheapi.tracing.spans import Tracing
+
 REQUEST_ID: Final = "X-Request-ID"
+TIMING: Final = "Server-Timing"
 LANE: Final = "flask"
+_TIMING_WANTED: Final = "HTTP_X_SERVER_TIMING"
+# Probes come every few seconds, and are no part of any trace.
+_OPERATING: Final = ("/health/", "/metrics")
 _NO_BODY: Final = frozenset({204, 304})
 
 
 class Observed:
     """WSGI middleware.
 
+    :ivar tracing: what makes a span for each request, if anything.
     :param meter: what counts, if anything.
     :param log: where lines go. While it is on, each answer has the request's id.
     """
 
-    def __init__(self, app: WSGIApplication, meter: Meter | None, log: RequestLog) -> None:
+    def __init__(
+        self,
+        app: WSGIApplication,
+        meter: Meter | None,
+        log: RequestLog,
+        tracing: Tracing | None = None,
+    ) -> None:
+        self.tracing = tracing
         self._app = app
         self._meter = meter
         self._log = log
@@ -36,14 +51,37 @@ class Observed:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         started: float = environ.get(STARTED) or time.monotonic()
         facts = attach(environ)
+        tracing = self.tracing
+        if tracing is None or environ["PATH_INFO"].startswith(_OPERATING):
+            return self._serve(environ, start_response, started, facts)[0]
+        facts.around = tracing.call
+        with tracing.request(environ) as span:
+            chunks, method, status = self._serve(environ, start_response, started, facts)
+            tracing.tell(span, method, facts, status)
+        return chunks
+
+    def _serve(
+        self,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+        started: float,
+        facts: Facts,
+    ) -> tuple[Iterable[bytes], str, int]:
+        """Return the answer's content, and the method and status."""
         request_id = ""
         if self._log.is_on:
             request_id = self._log.request_id(environ.get("HTTP_X_REQUEST_ID"))
+        watch = None
+        if environ.get(_TIMING_WANTED) == "1":
+            watch = Stopwatch()
+            facts.around = watch.beside(facts.around)
         said: list[Any] = []
 
         def start(
             status: str, fields: list[tuple[str, str]], *error: Any
         ) -> Callable[[bytes], object]:
+            if watch is not None:
+                fields = [*fields, (TIMING, _timing(time.monotonic() - started, watch))]
             if request_id:
                 fields = [*fields, (REQUEST_ID, request_id)]
             said[:] = [status, fields]
@@ -74,7 +112,15 @@ class Observed:
                     environ.get("REMOTE_ADDR") or "-",
                 )
             )
-        return chunks
+        return chunks, method, status
+
+
+def _timing(seconds: float, watch: Stopwatch) -> str:
+    calls = "call" if watch.calls == 1 else "calls"
+    return (
+        f"total;dur={seconds * 1000:.3f}, "
+        f'cache;dur={watch.seconds * 1000:.3f};desc="{watch.calls} {calls}"'
+    )
 
 
 def _answer(

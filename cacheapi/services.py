@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
@@ -61,6 +62,12 @@ class CacheService:
         self.type = backend.service_type
         self._default = default_ttl * 60.0 if default_ttl else None
         self._clock = clock
+
+    def over(self, backend: Backend) -> CacheService:
+        """Return the same service over another backend."""
+        made = copy.copy(self)
+        made.backend = backend
+        return made
 
     def check_key(self, key: str) -> None:
         """Raise :class:`~backends.errors.InvalidKey` for a key that the backend cannot carry."""

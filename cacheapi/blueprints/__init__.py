@@ -10,9 +10,11 @@ from collections.abc import Iterable
 from flask import current_app, g, request
 
 from cacheapi.errors import ApiError, not_read_yet
+from cacheapi.facts import facts
 from cacheapi.registry.live import Registry
 from cacheapi.registry.rights import FLUSH, Caller
 from cacheapi.services import CacheService
+from cacheapi.watching import watched
 
 EXTENSION = "cacheapi"
 
@@ -38,7 +40,8 @@ def find_service(name: str) -> CacheService:
     snapshot = registry().snapshot
     service = snapshot.services.get(name)
     if service is not None:
-        return service
+        around = facts().around
+        return service if around is None else watched(service, around)
     definition = snapshot.definitions.get(name)
     if definition is None and not snapshot.is_complete:
         raise not_read_yet()

@@ -33,6 +33,7 @@ from cacheapi.metrics.tally import Tally
 from cacheapi.services import CacheService, Pair
 from cacheapi.serving.health import SLOW_SECONDS, Health, Way
 from cacheapi.serving.recognition import (
+    UNSURE,
     Fields,
     Target,
     asked_by,
@@ -62,6 +63,7 @@ class Access(NamedTuple):
         service; with no keys, whether there is anything that they may do there.
     :ivar watch: makes ``find`` and ``may`` follow changes, in a process that serves.
     :ivar max_body: the largest request body, in bytes.
+    :ivar left: header fields, in lower case, with which a request is left to Flask.
     """
 
     find: Callable[[str], CacheService | None]
@@ -69,6 +71,7 @@ class Access(NamedTuple):
     may: Callable[[bytes, str, str, Sequence[str]], bool]
     watch: Callable[[], None]
     max_body: int
+    left: frozenset[bytes] = frozenset()
 
 
 class Sink(Protocol):
@@ -124,6 +127,7 @@ class Lane:
 
     def __init__(self, access: Access, loop: AbstractEventLoop, tally: Tally | None) -> None:
         self._access = access
+        self._unsure = UNSURE | access.left
         self._loop = loop
         self._tally = tally
         self._taken: list[_Read | _Store] = []
@@ -144,7 +148,7 @@ class Lane:
         :return: what they say, for :meth:`take_again`; ``None``: it is not taken.
         """
         asked = read_target(target)
-        said = None if asked is None else read_fields(headers)
+        said = None if asked is None else read_fields(headers, self._unsure)
         if asked is None or said is None or said.length is not None or not said.shown:
             return None
         asker = Asker(self._access.digest(said.shown), said.tags)
@@ -189,7 +193,7 @@ class Lane:
         if asked is None or asked.key is not None or asked.keys is not None:
             return False
         service = self._access.find(asked.service)
-        said = read_fields(headers)
+        said = read_fields(headers, self._unsure)
         return (
             service is not None
             and service.sets_many_at_once
@@ -203,7 +207,7 @@ class Lane:
         self, sink: Sink, target: bytes, headers: Fields, keep_alive: bool, body: bytes
     ) -> bool:
         """Take a POST request that :meth:`wants_store`; as :meth:`take_read`."""
-        asked, said = read_target(target), read_fields(headers)
+        asked, said = read_target(target), read_fields(headers, self._unsure)
         assert asked is not None
         assert said is not None
         service = self._access.find(asked.service)

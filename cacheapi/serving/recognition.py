@@ -6,7 +6,7 @@ Everything here answers ``None`` for "not sure", and then the request is Flask's
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -37,7 +37,7 @@ _ONCE: Final = frozenset(
     {_API_KEY, _AUTHORIZATION, _IF_NONE_MATCH, _CONTENT_TYPE, _CONTENT_LENGTH, _HOST_NAME}
 )
 # Header fields that Flask, or HTTP itself, has something to say about.
-_UNSURE: Final = frozenset(
+UNSURE: Final = frozenset(
     {
         b"content-encoding",
         b"expect",
@@ -49,6 +49,7 @@ _UNSURE: Final = frozenset(
         b"transfer-encoding",
         b"upgrade",
         b"x-http-method",
+        b"x-server-timing",
     }
 )
 _JSON: Final = frozenset({b"application/json", b"application/json; charset=utf-8"})
@@ -102,7 +103,7 @@ def service_of(target: bytes) -> str | None:
     return None if match is None else match[1].decode()
 
 
-def read_fields(headers: Fields) -> Said | None:
+def read_fields(headers: Fields, unsure: Collection[bytes] = UNSURE) -> Said | None:
     """Return what header fields, with names in lower case, say."""
     seen: dict[bytes, bytes] = {}
     for name, value in headers:
@@ -110,7 +111,7 @@ def read_fields(headers: Fields) -> Said | None:
             if name in seen:
                 return None
             seen[name] = value
-        elif name in _UNSURE:
+        elif name in unsure:
             return None
     host = seen.get(_HOST_NAME)
     if host is None or not _HOST.fullmatch(host):

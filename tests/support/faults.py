@@ -24,6 +24,7 @@ BODIES = "http/test_live_bodies.py"
 LOAD = "http/test_live_load.py"
 LANE = "http/test_lane_faults.py"
 SLOW = "http/test_live_http.py"
+HEALTH = "http/test_health.py"
 REDIS_HTTP = "http/test_live_redis.py"
 
 HEAD = """\
@@ -370,6 +371,22 @@ FAULTS = (
             "a_truncated_chunked_body_is_refused_and_not_stored",
             "a_badly_framed_chunk_is_refused_and_not_stored",
             "a_chunked_body_over_the_limit_is_413",
+        ),
+    ),
+    Fault(
+        "a cache is away, hung, full, at its most clients, or refuses the password",
+        "kill -9, SIGSTOP, `-M`, maxmemory, `-c`, maxclients, wrong settings",
+        "`/health/ready` is 503 and says which and why, `/health/live` 200; 200 once it is well",
+        named(
+            HEALTH,
+            "a_server_that_is_away_makes_it_unready_until_it_is_back",
+            "a_full_memcached_that_may_not_evict_is_unready",
+            "a_full_redis_that_may_not_evict_is_unready",
+            "a_memcached_at_its_most_connections_is_unready",
+            "a_redis_at_its_most_clients_is_unready",
+            "a_wrong_password_of_memcached_is_unready",
+            "a_wrong_password_of_redis_is_unready_until_it_is_right",
+            "probes_are_answered_while_a_cache_that_hangs_holds_all_threads",
         ),
     ),
     Fault(
