@@ -156,11 +156,13 @@ class RedisBackend(Backend):
 
     def set_many(self, items: Sequence[Item]) -> list[Literal[True] | BackendError]:
         outcomes: list[Literal[True] | BackendError] = [
-            _too_large(item.value) or True for item in items
+            True if len(item.value) <= LONGEST else _too_large() for item in items
         ]
         sent = [index for index, outcome in enumerate(outcomes) if outcome is True]
-        commands = [self._storing(*items[index]) for index in sent]
-        replies = self._client.run_many(commands, repeatable=True)
+        stores = [items[index] for index in sent] if len(sent) < len(items) else items
+        replies = self._client.store_many(
+            [(self._stored(key), value, _milliseconds(ttl)) for key, value, ttl in stores]
+        )
         for index, reply in zip(sent, replies, strict=True):
             if isinstance(reply, BackendError):
                 outcomes[index] = reply
@@ -180,15 +182,15 @@ class RedisBackend(Backend):
         return bool(self._client.run("UNLINK", self._stored(key)))
 
     def delete_many(self, keys: Sequence[str]) -> list[bool | BackendError]:
-        commands = [("UNLINK", self._stored(key)) for key in keys]
-        replies = self._client.run_many(commands, repeatable=False)
+        stored = [self._stored(key) for key in keys]
+        replies = self._client.delete_many(stored, repeatable=False)
         return [reply if isinstance(reply, BackendError) else bool(reply) for reply in replies]
 
     def compare_and_set(self, key: str, value: bytes, token: Any, ttl: float | None) -> bool:
         if ttl is not None and ttl <= 0:
             return self.compare_and_delete(key, token)
         _refuse_too_large(value)
-        arguments = (token, value, _milliseconds(ttl))
+        arguments = (token, value, _or_empty(_milliseconds(ttl)))
         return self._run_script(self._redis.COMPARE_AND_SET, key, *arguments)
 
     def compare_and_delete(self, key: str, token: Any) -> bool:
@@ -199,7 +201,9 @@ class RedisBackend(Backend):
         return MISSING if value is None else value
 
     def touch(self, key: str, ttl: float | None) -> bool:
-        return self._run_script(self._redis.TOUCH, key, _milliseconds(ttl), repeatable=True)
+        return self._run_script(
+            self._redis.TOUCH, key, _or_empty(_milliseconds(ttl)), repeatable=True
+        )
 
     def increment(self, key: str, delta: int) -> int | Missing:
         number = self._client.run_script(
@@ -242,19 +246,12 @@ class RedisBackend(Backend):
 
     # Commands
 
-    def _storing(self, key: str, value: bytes, ttl: float | None) -> tuple[Any, ...]:
-        stored = self._stored(key)
-        if ttl is None:
-            return ("SET", stored, value)
-        if ttl <= 0:
-            return ("UNLINK", stored)
-        return ("SET", stored, value, "PX", _milliseconds(ttl))
-
     def _store_if(
         self, condition: str, key: str, value: bytes, ttl: float | None, *, repeatable: bool
     ) -> bool:
         _refuse_too_large(value)
-        lifetime = () if ttl is None else ("PX", _milliseconds(ttl))
+        milliseconds = _milliseconds(ttl)
+        lifetime = () if milliseconds is None else ("PX", milliseconds)
         reply = self._client.run(
             "SET", self._stored(key), value, condition, *lifetime, repeatable=repeatable
         )
@@ -267,9 +264,14 @@ class RedisBackend(Backend):
         return bool(self._client.run_script(script, stored, *arguments, repeatable=repeatable))
 
 
-def _milliseconds(ttl: float | None) -> int | str:
-    """Return a lifetime as the scripts and ``PX`` take it; empty for ever."""
-    return "" if ttl is None else min(math.ceil(ttl * 1000), LONGEST_LIFETIME)
+def _milliseconds(ttl: float | None) -> int | None:
+    """Return a lifetime as ``PX`` takes it; ``None`` for ever."""
+    return None if ttl is None else min(math.ceil(ttl * 1000), LONGEST_LIFETIME)
+
+
+def _or_empty(milliseconds: int | None) -> int | str:
+    """Return a lifetime as the scripts take it."""
+    return "" if milliseconds is None else milliseconds
 
 
 def _text(key: bytes) -> str:
@@ -279,12 +281,10 @@ def _text(key: bytes) -> str:
         return ""
 
 
-def _too_large(value: bytes) -> ValueTooLarge | None:
-    if len(value) <= LONGEST:
-        return None
+def _too_large() -> ValueTooLarge:
     return ValueTooLarge("SERVER_ERROR object too large: Redis takes at most 512 MB.")
 
 
 def _refuse_too_large(value: bytes) -> None:
-    if refusal := _too_large(value):
-        raise refusal
+    if len(value) > LONGEST:
+        raise _too_large()

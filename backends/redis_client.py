@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha1
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import redis
 
@@ -18,13 +18,13 @@ from backends.base import not_tried
 from backends.endpoints import Endpoint
 from backends.errors import BackendError, Unavailable
 from backends.redis_cluster import ClusterRoute
-from backends.redis_connections import Reply
 from backends.redis_endpoints import endpoints
 from backends.redis_errors import Broken, failure
 from backends.redis_listing import keys_of, page
 from backends.redis_options import Target
 from backends.redis_routes import Command, Route, SentinelRoute, SingleRoute
 from backends.redis_statistics import read
+from backends.redis_wire import Reply, pack, pack_set
 from backends.statistics import ServerStatistics
 
 # Bounds the memory that the replies of one batch take, here and on the server.
@@ -68,9 +68,11 @@ class Client:
         """Return the values of keys in order, ``None`` for one that is absent or no string."""
         if self._route.across_keys:
             starts = range(0, len(keys), KEYS_AT_ONCE)
-            commands = [("MGET", *keys[start : start + KEYS_AT_ONCE]) for start in starts]
+            commands = [
+                (keys[start], pack("MGET", *keys[start : start + KEYS_AT_ONCE])) for start in starts
+            ]
         else:
-            commands = [("MGET", key) for key in keys]
+            commands = [(key, pack("MGET", key)) for key in keys]
         values: list[bytes | None] = []
         for reply in self._run_many(commands, repeatable=True, reading=True):
             part = _checked(reply)
@@ -81,12 +83,12 @@ class Client:
 
     def exists(self, key: bytes) -> bool:
         """Return whether a key is there, whatever its type."""
-        (reply,) = self._run_many([("EXISTS", key)], repeatable=True, reading=True)
+        (reply,) = self._run_many([(key, pack("EXISTS", key))], repeatable=True, reading=True)
         return bool(_checked(reply))
 
     def remaining_ms(self, keys: Sequence[bytes]) -> list[int]:
         """Return what ``PTTL`` says of each key."""
-        commands = [("PTTL", key) for key in keys]
+        commands = [(key, pack("PTTL", key)) for key in keys]
         return [
             int(_checked(reply))
             for reply in self._run_many(commands, repeatable=True, reading=True)
@@ -97,34 +99,50 @@ class Client:
 
         :param repeatable: to run it twice means the same as to run it once.
         """
-        (reply,) = self.run_many([(name, key, *arguments)], repeatable=repeatable)
+        command = (key, pack(name, key, *arguments))
+        (reply,) = self._run_many([command], repeatable=repeatable, reading=False)
         return _checked(reply)
 
-    def run_many(
-        self, commands: Iterable[tuple[Any, ...]], *, repeatable: bool
+    def store_many(
+        self, stores: Iterable[tuple[bytes, bytes, int | None]]
     ) -> list[Reply | BackendError]:
-        """Run commands that change keys, in order; return a reply or an error for each.
+        """Store, overwriting, in order; return a reply or an error for each.
 
-        :param commands: the name, the key, and other arguments of each.
+        :param stores: key, value, and lifetime in milliseconds; ``None`` for ever, and with one
+            that is not positive the key is deleted.
         """
+        commands = [
+            (
+                key,
+                pack_set(key, value, milliseconds)
+                if milliseconds is None or milliseconds > 0
+                else pack("UNLINK", key),
+            )
+            for key, value, milliseconds in stores
+        ]
+        return self._run_many(commands, repeatable=True, reading=False)
+
+    def delete_many(self, keys: Iterable[bytes], *, repeatable: bool) -> list[Reply | BackendError]:
+        """Delete in order; return for each how many there were, or an error."""
+        commands = [(key, pack("UNLINK", key)) for key in keys]
         return self._run_many(commands, repeatable=repeatable, reading=False)
 
     def _run_many(
-        self, commands: Iterable[tuple[Any, ...]], *, repeatable: bool, reading: bool
+        self, commands: Sequence[Command], *, repeatable: bool, reading: bool
     ) -> list[Reply | BackendError]:
-        routed = [Command(command[1], command) for command in commands]
         replies: list[Reply | BackendError] = []
-        for start in range(0, len(routed), COMMANDS_AT_ONCE):
-            some = self._route.run(routed[start : start + COMMANDS_AT_ONCE], repeatable=repeatable)
+        for start in range(0, len(commands), COMMANDS_AT_ONCE):
+            part = commands[start : start + COMMANDS_AT_ONCE]
+            some = self._route.run(part, repeatable=repeatable)
             replies += [
                 failure(reply, self._place, reading=reading)
                 if isinstance(reply, Exception)
                 else reply
                 for reply in some
             ]
-            if any(isinstance(reply, Broken) for reply in some):
+            if Broken in map(type, some):
                 # Each further part could take the whole time limit.
-                replies += [not_tried() for _ in routed[start + COMMANDS_AT_ONCE :]]
+                replies += [not_tried() for _ in commands[start + COMMANDS_AT_ONCE :]]
                 break
         return replies
 
@@ -133,10 +151,10 @@ class Client:
     ) -> Reply:
         """Run a script on a key; the server has it from the first time on."""
         rest = (1, key, *arguments)
-        command = Command(key, ("EVALSHA", script.digest, *rest))
+        command = (key, pack("EVALSHA", script.digest, *rest))
         (reply,) = self._route.run([command], repeatable=repeatable)
         if isinstance(reply, redis.exceptions.NoScriptError):
-            command = Command(key, ("EVAL", script.text, *rest))
+            command = (key, pack("EVAL", script.text, *rest))
             (reply,) = self._route.run([command], repeatable=repeatable)
         if isinstance(reply, Exception):
             raise failure(reply, self._place, reading=False)
@@ -154,8 +172,7 @@ class Client:
         with self._failures():
             for shard in self._route.shards():
                 for keys in keys_of(shard, prefix):
-                    commands = [("UNLINK", key) for key in keys]
-                    for outcome in self.run_many(commands, repeatable=True):
+                    for outcome in self.delete_many(keys, repeatable=True):
                         _checked(outcome)
 
     def flush_database(self) -> None:

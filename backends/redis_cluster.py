@@ -14,10 +14,11 @@ from typing import Final, NamedTuple
 import redis
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
-from backends.redis_connections import Reply, Server
+from backends.redis_connections import Server
 from backends.redis_errors import Broken
 from backends.redis_options import Address, Target
 from backends.redis_routes import Command, Route, Shard
+from backends.redis_wire import Reply, pack
 
 # A key moves once while a slot migrates; more is a cluster at odds with itself.
 REDIRECTIONS: Final = 5
@@ -65,8 +66,7 @@ class ClusterRoute(Route):
             return [error] * len(commands)
         replies: list[Reply] = [None] * len(commands)
         places = {
-            index: Place(self._slots[key_slot(command.key)])
-            for index, command in enumerate(commands)
+            index: Place(self._slots[key_slot(key)]) for index, (key, _) in enumerate(commands)
         }
         for _ in range(REDIRECTIONS):
             places = self._send(commands, places, replies)
@@ -83,7 +83,7 @@ class ClusterRoute(Route):
             groups[place].append(index)
         elsewhere: dict[int, Place] = {}
         for place, indexes in groups.items():
-            answers = self._exchange(place, [commands[index].arguments for index in indexes])
+            answers = self._exchange(place, [commands[index][1] for index in indexes])
             for index, reply in zip(indexes, answers, strict=True):
                 replies[index] = reply
                 # MovedError is an AskError too.
@@ -95,17 +95,15 @@ class ClusterRoute(Route):
                     elsewhere[index] = Place(there, asking=not moved)
         return elsewhere
 
-    def _exchange(
-        self, place: Place, wanted: Sequence[tuple[bytes | str | int, ...]]
-    ) -> list[Reply]:
+    def _exchange(self, place: Place, wanted: Sequence[bytes]) -> list[Reply]:
         server = self._server(place.address)
         if place.asking:
             # It holds for the next command only.
-            both = [part for arguments in wanted for part in (("ASKING",), arguments)]
+            both = [part for command in wanted for part in (pack("ASKING"), command)]
             replies = server.exchange(both)[1::2]
         else:
             replies = server.exchange(wanted)
-        if any(isinstance(reply, Broken) for reply in replies):
+        if Broken in map(type, replies):
             self._suspects.add(place.address)
         else:
             self._suspects.discard(place.address)
@@ -146,7 +144,7 @@ class ClusterRoute(Route):
         nodes.sort(key=lambda address: address in self._suspects)
         failed: Exception = redis.ConnectionError("no node knows the slots")
         for address in nodes:
-            (reply,) = self._server(address).exchange([("CLUSTER", "SLOTS")])
+            (reply,) = self._server(address).exchange([pack("CLUSTER", "SLOTS")])
             if isinstance(reply, list) and reply:
                 self._slots = _slots(reply, address)
                 return

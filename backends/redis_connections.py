@@ -1,9 +1,9 @@
 """One Redis server's connections, and the one way to talk to it: send commands, read replies.
 
 redis-py's clients send a command again when they think that it failed; INCR then counts
-twice. So its connections are used here without its clients. They bring TLS, the login, the
-protocol and the names of the errors; what may be sent again is decided in
-:mod:`backends.redis_routes`, which knows what was answered and what was not.
+twice. So its connections are used here without its clients. They bring TLS, the login and
+the names of the errors; what may be sent again is decided in :mod:`backends.redis_routes`,
+which knows what was answered and what was not.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import redis
 from redis.backoff import NoBackoff
 from redis.connection import (
     AbstractConnection,
@@ -22,11 +21,8 @@ from redis.connection import (
 from redis.retry import Retry
 
 from backends.pool import Pool
-from backends.redis_errors import Broken, is_refusal
 from backends.redis_options import Address, Target
-
-# What a command is answered with: bytes, a number, a list, None, or an exception.
-Reply = Any
+from backends.redis_wire import Reply, Wire
 
 
 class Server:
@@ -38,69 +34,25 @@ class Server:
 
     def __init__(self, target: Target, address: Address | None, *, sentinel: bool = False) -> None:
         kind, arguments = _arguments(target, address, sentinel)
-        self._pool: Pool[AbstractConnection] = Pool(
-            lambda: kind(**arguments), lambda connection: connection.disconnect()
+        self._pool: Pool[Wire] = Pool(
+            lambda: Wire(kind(**arguments), target.timeout), lambda wire: wire.close()
         )
 
-    def exchange(self, commands: Sequence[Sequence[bytes | str | int]]) -> list[Reply]:
-        """Send all commands in one go; return one reply each.
-
-        A reply is an exception where the server refused (redis-py's ``ResponseError`` and
-        others) or where no whole reply came (:class:`~backends.redis_errors.Broken`).
-        """
-        connection = self._pool.acquire()
+    def exchange(self, commands: Sequence[bytes]) -> list[Reply]:
+        """Send all commands in one go; return one reply each, as :class:`Wire` does."""
+        wire = self._pool.acquire()
         try:
-            return _exchange(connection, commands)
+            return wire.exchange(commands)
         except BaseException:
             # A reply may be under way that the next borrower would take for its own.
-            connection.disconnect()
+            wire.close()
             raise
         finally:
-            self._pool.release(connection)
+            self._pool.release(wire)
 
     def close(self) -> None:
         """Close the connections that are not lent."""
         self._pool.clear()
-
-
-def _exchange(
-    connection: AbstractConnection, commands: Sequence[Sequence[bytes | str | int]]
-) -> list[Reply]:
-    try:
-        _connect(connection)
-    except (redis.RedisError, OSError) as error:
-        connection.disconnect()
-        return [Broken(error, sent=False)] * len(commands)
-    replies: list[Reply] = []
-    try:
-        connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-        for _ in commands:
-            replies.append(_read(connection))  # noqa: PERF401 (those before a failure count)
-    except (redis.RedisError, OSError) as error:
-        connection.disconnect()
-        replies += [Broken(error, sent=True)] * (len(commands) - len(replies))
-    return replies
-
-
-def _connect(connection: AbstractConnection) -> None:
-    connection.connect()
-    try:
-        # A server that closed an idle connection, or sent what nobody asked for.
-        stale = connection.can_read()
-    except (redis.RedisError, OSError):
-        stale = True
-    if stale:
-        connection.disconnect()
-        connection.connect()
-
-
-def _read(connection: AbstractConnection) -> Reply:
-    try:
-        return connection.read_response(disconnect_on_error=False)
-    except redis.RedisError as error:
-        if not is_refusal(error):
-            raise
-        return error
 
 
 def _arguments(

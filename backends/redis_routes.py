@@ -15,9 +15,10 @@ from typing import Final, NamedTuple
 
 import redis
 
-from backends.redis_connections import Reply, Server
+from backends.redis_connections import Server
 from backends.redis_errors import Broken
 from backends.redis_options import Address, Target
+from backends.redis_wire import Reply, pack
 
 # How long what the sentinels said is taken for true, in seconds. A master that was cut off
 # and comes back is not written to for longer than this after they have chosen another.
@@ -26,11 +27,8 @@ SENTINEL_SECONDS: Final = 1.0
 SILENCE_SECONDS: Final = 10.0
 
 
-class Command(NamedTuple):
-    """A command on one key."""
-
-    key: bytes
-    arguments: tuple[bytes | str | int, ...]
+# A key, and a command on it as it is sent.
+Command = tuple[bytes, bytes]
 
 
 class Shard(NamedTuple):
@@ -46,7 +44,7 @@ class Shard(NamedTuple):
         :raises Broken: no whole reply came.
         :raises redis.RedisError: the server refused.
         """
-        (reply,) = self.server.exchange([arguments])
+        (reply,) = self.server.exchange([pack(*arguments)])
         if isinstance(reply, Exception):
             raise reply
         return reply
@@ -70,6 +68,9 @@ class Route(ABC):
         """
         started = time.monotonic()
         replies = self._attempt(commands)
+        if Broken not in map(type, replies):
+            return replies
+        self.learn()
         again = [
             index
             for index, reply in enumerate(replies)
@@ -77,8 +78,6 @@ class Route(ABC):
             and not reply.refuses_login
             and (repeatable or not reply.sent)
         ]
-        if any(isinstance(reply, Broken) for reply in replies):
-            self.learn()
         # A server that hangs took the whole time limit; once is enough.
         if again and time.monotonic() - started < self._target.timeout / 2:
             second = self._attempt([commands[index] for index in again])
@@ -128,7 +127,7 @@ class SingleRoute(Route):
         self._shard.server.close()
 
     def _attempt(self, commands: Sequence[Command]) -> list[Reply]:
-        return self._shard.server.exchange([command.arguments for command in commands])
+        return self._shard.server.exchange([data for _, data in commands])
 
 
 class SentinelRoute(Route):
@@ -159,7 +158,7 @@ class SentinelRoute(Route):
         master = self._find()
         if isinstance(master, Broken):
             return [master] * len(commands)
-        replies = master.server.exchange([command.arguments for command in commands])
+        replies = master.server.exchange([data for _, data in commands])
         # A master that became a replica has done nothing.
         return [
             Broken(reply, sent=False) if isinstance(reply, redis.ReadOnlyError) else reply
@@ -205,7 +204,7 @@ class SentinelRoute(Route):
         name = self._target.sentinel_master
         failed: Exception = redis.ConnectionError(f"no sentinel knows the master {name!r}")
         for sentinel in list(self._sentinels):
-            (reply,) = sentinel.exchange([("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)])
+            (reply,) = sentinel.exchange([pack("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)])
             if isinstance(reply, list) and len(reply) == 2:
                 self._sentinels.remove(sentinel)
                 self._sentinels.insert(0, sentinel)

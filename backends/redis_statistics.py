@@ -10,6 +10,7 @@ import redis
 from backends.parallel import at_once
 from backends.redis_errors import Broken, failure
 from backends.redis_routes import Route, Shard
+from backends.redis_wire import pack
 from backends.statistics import Figures, ServerStatistics, Signs, number_or_text
 
 _FIGURES: Final = {
@@ -48,7 +49,7 @@ def read(route: Route, place: str, database: int, section: str | None) -> list[S
 
 def _read_one(shard: Shard, database: int, section: str | None) -> ServerStatistics:
     server = "Unix socket" if shard.address is None else str(shard.address)
-    commands = [("INFO",), ("DBSIZE",), *([("INFO", section)] if section else [])]
+    commands = [pack("INFO"), pack("DBSIZE"), *([pack("INFO", section)] if section else [])]
     replies = shard.server.exchange(commands)
     for reply in replies:
         if isinstance(reply, Exception):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import socket
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -23,6 +21,7 @@ from backends.memcached_stores import STORES_AT_ONCE, Batch, Store
 from tests.conftest import connect
 from tests.support.processes import SASL_PASSWORD, SASL_USER, Memcached, eventually, memcached
 from tests.support.proxy import Proxy, proxy
+from tests.support.speaker import Speaker, speaking
 
 UNKNOWN = "Whether the change was made is unknown"
 NOT_TRIED = "Not tried"
@@ -30,42 +29,19 @@ TOO_LARGE = b"SERVER_ERROR object too large for cache\r\n"
 STORED = b"STORED\r\n"
 
 
-class Speaker:
-    """A server that says what it is told to, whatever it is sent, and then nothing.
+class Line:
+    """A connection to a server that says what it is told to."""
 
-    Where a part is empty it waits for ``go_on``.
-    """
-
-    def __init__(self) -> None:
-        self.go_on = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._parts: Sequence[bytes] = ()
-        self.link = Link(f"127.0.0.1:{self._listener.getsockname()[1]}", 2.0)
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            with connection, suppress(OSError):
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                while connection.recv(65536):
-                    for part in self._parts:
-                        if part == b"":
-                            self.go_on.wait(5)
-                        connection.sendall(part)
+    def __init__(self, speaker: Speaker) -> None:
+        self.speaker = speaker
+        self.link = Link(f"127.0.0.1:{speaker.port}", 2.0)
 
     def hears(self, count: int, *parts: bytes) -> Batch:
         """Send stores, which are answered with these bytes; return what is known of them."""
-        self._parts = parts
-        batch = Batch([Store(b"k", b"v", 0)] * count)
-        try:
-            batch.run(self.link)
-        finally:
-            self.last = batch
-        return batch
+        self.speaker.parts = parts
+        self.last = Batch([Store(b"k", b"v", 0)] * count)
+        self.last.run(self.link)
+        return self.last
 
     def limit(self, seconds: float) -> None:
         """Wait for so long, from the next connection on."""
@@ -77,35 +53,23 @@ class Speaker:
             self.hears(count, *parts)
         return caught.value
 
-    def close(self) -> None:
-        self.link.close()
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-
-@contextmanager
-def speaking() -> Iterator[Speaker]:
-    speaker = Speaker()
-    try:
-        yield speaker
-    finally:
-        speaker.close()
-
 
 @pytest.fixture(scope="module")
-def speaker() -> Iterator[Speaker]:
-    with speaking() as made:
+def line() -> Iterator[Line]:
+    with speaking() as speaker:
+        made = Line(speaker)
         yield made
+        made.link.close()
 
 
 # Replies
 
 
-def test_replies_are_the_same_however_they_are_cut_into_packets(speaker: Speaker) -> None:
+def test_replies_are_the_same_however_they_are_cut_into_packets(line: Line) -> None:
     whole = STORED + TOO_LARGE + STORED
     for size in (1, 3, 8, 9, 40, len(whole)):
         parts = [whole[start : start + size] for start in range(0, len(whole), size)]
-        assert speaker.hears(3, *parts).codes == [SUCCESS, TOO_BIG, SUCCESS]
+        assert line.hears(3, *parts).codes == [SUCCESS, TOO_BIG, SUCCESS]
 
 
 @pytest.mark.parametrize(
@@ -132,49 +96,47 @@ def test_replies_are_the_same_however_they_are_cut_into_packets(speaker: Speaker
     ],
 )
 def test_what_is_no_reply_leaves_all_unknown_and_ends_the_connection(
-    speaker: Speaker, reply: bytes
+    line: Line, reply: bytes
 ) -> None:
     if reply == b"STORED\n":
         # It may still be ended as it should be.
         reply += b"\r\n"
-    failed = speaker.fails(2, reply)
+    failed = line.fails(2, reply)
     assert (failed.code, failed.sent, failed.answered) == (READ_FAILURE, True, False)
-    assert (speaker.last.codes, speaker.last.sent) == ([], 2)
-    assert speaker.hears(2, STORED * 2).codes == [SUCCESS, SUCCESS]
+    assert (line.last.codes, line.last.sent) == ([], 2)
+    assert line.hears(2, STORED * 2).codes == [SUCCESS, SUCCESS]
 
 
 @pytest.mark.parametrize("reply", [b"S", b"STORED\r", STORED + b"STORED", STORED + b"SERVER_"])
-def test_what_stays_out_is_a_timeout_and_what_came_before_counts(
-    speaker: Speaker, reply: bytes
-) -> None:
-    speaker.limit(0.2)
-    failed = speaker.fails(2, reply)
-    speaker.limit(2.0)
+def test_what_stays_out_is_a_timeout_and_what_came_before_counts(line: Line, reply: bytes) -> None:
+    line.limit(0.2)
+    failed = line.fails(2, reply)
+    line.limit(2.0)
     assert (failed.code, failed.sent) == (TIMEOUT, True)
-    assert speaker.last.codes == [SUCCESS] * reply.count(STORED)
+    assert line.last.codes == [SUCCESS] * reply.count(STORED)
 
 
-def test_a_server_that_has_its_most_clients_was_told_nothing(speaker: Speaker) -> None:
-    failed = speaker.fails(2, b"ERROR Too many open connections\r\n")
-    assert (failed.code, failed.sent, speaker.last.sent) == (READ_FAILURE, False, 0)
+def test_a_server_that_has_its_most_clients_was_told_nothing(line: Line) -> None:
+    failed = line.fails(2, b"ERROR Too many open connections\r\n")
+    assert (failed.code, failed.sent, line.last.sent) == (READ_FAILURE, False, 0)
 
 
-def test_what_nobody_asked_for_is_taken_for_no_reply(speaker: Speaker) -> None:
-    speaker.hears(1, STORED)
+def test_what_nobody_asked_for_is_taken_for_no_reply(line: Line) -> None:
+    line.hears(1, STORED)
     # It comes after the whole reply, so that only the next store can find it.
-    speaker.hears(1, STORED, b"", STORED)
-    speaker.go_on.set()
-    eventually(speaker.link._is_stale)
-    assert speaker.hears(1, TOO_LARGE).codes == [TOO_BIG]
+    line.hears(1, STORED, b"", STORED)
+    line.speaker.go_on.set()
+    eventually(line.link._is_stale)
+    assert line.hears(1, TOO_LARGE).codes == [TOO_BIG]
 
 
-def test_a_batch_that_is_run_again_goes_on_where_it_was_broken_off(speaker: Speaker) -> None:
-    speaker.limit(0.2)
-    speaker.fails(3, STORED + STORED)
-    speaker.limit(2.0)
-    batch = speaker.last
-    speaker._parts = [TOO_LARGE]
-    batch.run(speaker.link)
+def test_a_batch_that_is_run_again_goes_on_where_it_was_broken_off(line: Line) -> None:
+    line.limit(0.2)
+    line.fails(3, STORED + STORED)
+    line.limit(2.0)
+    batch = line.last
+    line.speaker.parts = [TOO_LARGE]
+    batch.run(line.link)
     assert batch.codes == [SUCCESS, SUCCESS, TOO_BIG]
 
 
@@ -186,7 +148,7 @@ LINES = st.sampled_from([STORED, TOO_LARGE, b"ERROR\r\n", b"END\r\n", b"STORED\r
 )
 @given(count=st.integers(1, 4), lines=st.lists(LINES, max_size=6), data=st.data())
 def test_a_store_is_said_to_be_done_only_if_its_own_line_said_so(
-    count: int, lines: list[bytes], data: st.DataObject, speaker: Speaker
+    count: int, lines: list[bytes], data: st.DataObject, line: Line
 ) -> None:
     text = b"".join(lines)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=3)))
@@ -195,18 +157,18 @@ def test_a_store_is_said_to_be_done_only_if_its_own_line_said_so(
     # Nothing that is waited for stays out, so that no example takes the whole time limit.
     good = {STORED[:-2]: SUCCESS, TOO_LARGE[:-2]: TOO_BIG}
     told = text.split(b"\r\n")[:-1]
-    speaker.limit(0.03)
+    line.limit(0.03)
     try:
-        batch = speaker.hears(count, *parts)
+        batch = line.hears(count, *parts)
     except CommandFailed:
-        codes = speaker.last.codes
-        assert codes == [good[line] for line in told[: len(codes)]]
+        codes = line.last.codes
+        assert codes == [good[said] for said in told[: len(codes)]]
         assert len(codes) < count
     else:
-        assert batch.codes == [good[line] for line in told[:count]]
+        assert batch.codes == [good[said] for said in told[:count]]
         assert len(batch.codes) == count
     finally:
-        speaker.limit(2.0)
+        line.limit(2.0)
 
 
 # Batches

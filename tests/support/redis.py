@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.support.certificates import Certificates
-from tests.support.processes import Server
+from tests.support.processes import Server, eventually
 
 PASSWORD = "s3cr-3t-of-the-test"
 USER = "cacheapi"
@@ -59,6 +60,12 @@ class Redis(Server):
 
     def start(self) -> None:
         self._run(["redis-server", *self._ports(), *self._settings(), *self._arguments])
+        # It listens on its port first.
+        eventually(self._listens_on_its_socket, 20)
+
+    def _listens_on_its_socket(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as connection:
+            return connection.connect_ex(str(self.socket)) == 0
 
     def _ports(self) -> list[str]:
         tls = self._certificates
