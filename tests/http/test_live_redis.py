@@ -77,6 +77,8 @@ def test_a_wrong_password_is_an_error_that_does_not_repeat_it_and_one_line_at_mo
 ) -> None:
     password = "not-the-right-one-7391"
     with service_on(tmp_path, redis_locked, REDIS_PASSWORD=password) as (live, client):
+        # What the start says of it comes when it has tried.
+        eventually(lambda: "could not connect" in live.log.read_text(), 20)
         for method, path, body in OPERATIONS:
             before = live.log.read_text().count("Authentication failed")
             answer = client.call(method, path, body)
