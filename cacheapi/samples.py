@@ -60,6 +60,11 @@ class Sampler:
         self._is_lost = False
         self._reading: dict[int, threading.Thread] = {}
 
+    @property
+    def seconds(self) -> float:
+        """From one sample to the next; 0: none are taken."""
+        return self._seconds
+
     def history(self, name: str) -> list[Sample]:
         """Return the samples of a service in the last hour, the oldest first."""
         return self._files.read(name)

@@ -5,21 +5,23 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from flask import Blueprint, flash, redirect, request, url_for
+from flask import Blueprint, current_app, flash, redirect, request, url_for
 from werkzeug.datastructures import ETags
 from werkzeug.wrappers import Response
 
 from backends.base import MISSING, Missing
 from backends.capabilities import Capability
 from backends.errors import BackendError
+from cacheapi import samples
 from cacheapi.blueprints import find_service, permit, permit_all, registry
 from cacheapi.codec import InvalidJson, Text, Value, encode, parse_document
 from cacheapi.conditions import Condition, PreconditionFailed
-from cacheapi.console import frame, states, values
+from cacheapi.console import charts, frame, states, values
 from cacheapi.errors import ApiError, absent
 from cacheapi.registry import administration
 from cacheapi.registry.definition import Definition
 from cacheapi.registry.rights import FLUSH
+from cacheapi.samples import Sampler
 from cacheapi.services import CacheService, KeyExists
 from cacheapi.ttl import InvalidTtl, as_ttl, parse_ttl
 
@@ -120,10 +122,21 @@ def _page(definition: Definition, status: int = 200, **more: Any) -> Response:
     cache = registry().find(definition.name)
     can = {flag.name for flag in cache.backend.capabilities} if cache is not None else set()
     card = states.card(registry().snapshot, definition)
-    shown = {"key": "", "faults": {}, **more}
+    shown = {"key": "", "faults": {}, **_last_hour(definition.name), **more}
     return frame.page(
         "service", status, card=card, definition=definition, cache=cache, can=can, **shown
     )
+
+
+def _last_hour(name: str) -> dict[str, Any]:
+    sampler: Sampler = current_app.extensions[samples.EXTENSION]
+    now = time.time()
+    found = sampler.history(name)
+    return {
+        "charts": charts.charts(found, now),
+        "rows": charts.table(found, now),
+        "sample_seconds": sampler.seconds,
+    }
 
 
 def _looked_up(cache: CacheService, key: str, sent: Any = None) -> dict[str, Any]:

@@ -111,4 +111,5 @@ FILTERS: Final = {
     "duration": words.duration,
     "moment": words.moment,
     "percent": words.percent,
+    "rate": words.rate,
 }

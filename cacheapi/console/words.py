@@ -35,6 +35,13 @@ def percent(ratio: float | None) -> str:
     return NOT_KNOWN if ratio is None else f"{100 * ratio:.1f}\N{NO-BREAK SPACE}%"
 
 
+def rate(number: float | None) -> str:
+    """Return how often something happens."""
+    if number is None:
+        return NOT_KNOWN
+    return count(round(number)) if number >= 100 or number == int(number) else f"{number:.1f}"
+
+
 def duration(seconds: float | None) -> str:
     """Return a time span by its two largest units: ``4 min 59 s``; ``None`` is for ever."""
     if seconds is None:
