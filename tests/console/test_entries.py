@@ -76,7 +76,7 @@ def test_every_value_is_shown(person: Person, value: object) -> None:
 def test_any_key_is_found_changed_and_deleted(person: Person, key: str) -> None:
     store(person, key, 1)
     listed = person.page(CACHE, prefix="")
-    links = re.findall(r'href="/console(/service/cache\?key=[^"]+)"', listed)
+    links = re.findall(r'href="/console(/service/cache\?key=[^"#]+)#', listed)
     # The other one is the count of those who signed in.
     (link,) = [link for link in links if "sign-in" not in link]
     page = person.page(link)
@@ -211,7 +211,7 @@ def test_keys_are_browsed_by_prefix_and_page(person: Person) -> None:
     page = person.page(CACHE, prefix="user:")
     while True:
         seen += re.findall(r"<bdi>(user:\d+)</bdi>", page)
-        following = re.search(r'href="/console([^"]+)">Next page', page)
+        following = re.search(r'href="/console([^"#]+)#keys-title">Next page', page)
         if following is None:
             break
         page = person.page(following[1].replace("&amp;", "&"))

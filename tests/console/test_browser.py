@@ -1,0 +1,224 @@
+"""The console in a browser: from signing in to a key that is refused; and for everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.support.browser import PATIENCE_MS, chromium, window
+from tests.support.live import call
+from tests.support.processes import Memcached, Service, free_port, service
+
+pytestmark = pytest.mark.timeout(600)
+
+PHONE = {"width": 360, "height": 740}
+expect.set_options(timeout=PATIENCE_MS)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    directory = tmp_path_factory.mktemp("console")
+    with service(directory, WEB_CONCURRENCY="2", CACHEAPI_SAMPLE_SECONDS="1") as running:
+        yield running
+
+
+def open_page(context, live: Service) -> tuple[Page, list[str]]:
+    """Return a signed-in page, and what it complains of."""
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "console",
+        lambda line: (
+            complaints.append(line.text) if "Content Security Policy" in line.text else None
+        ),
+    )
+    page.goto(f"{live.url}/console/")
+    page.get_by_label("API key").fill(live.api_key)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Services")).to_be_visible()
+    return page, complaints
+
+
+def operation(page: Page, name: str) -> Locator:
+    """Return an operation of the API page, open and ready to be tried."""
+    found = page.locator(f"[id$=-{name}]")
+    found.locator(".opblock-summary-control").click()
+    found.get_by_role("button", name="Try it out").click()
+    return found
+
+
+def execute(found: Locator, status: str) -> str:
+    """Send the request of an operation; return the answer."""
+    found.get_by_role("button", name="Execute").click()
+    table = found.locator(".live-responses-table")
+    expect(table.locator("tbody .response-col_status").first).to_contain_text(status)
+    return table.inner_text()
+
+
+def test_from_signing_in_to_a_key_that_is_refused(
+    browser: Browser, live: Service, memcached_server: Memcached
+) -> None:
+    with window(browser, viewport={"width": 1280, "height": 800}) as context:
+        page, complaints = open_page(context, live)
+
+        # A service is described, tried on the wrong port, then on the right one, and saved.
+        page.get_by_role("link", name="New service").first.click()
+        page.get_by_role("link", name="Memcached").click()
+        page.locator("#f-name").fill("Sessions")
+        page.get_by_label("Description").fill("Who is signed in.")
+        page.get_by_label("Port").fill(str(free_port()))
+        page.get_by_label("Prefix").fill("console:")
+        page.get_by_role("button", name="Save").click()
+        expect(page.locator("#e-f-name")).to_contain_text("A name starts with a letter")
+        expect(page.locator("#f-name")).to_be_focused()
+        page.locator("#f-name").fill("sessions")
+        page.get_by_role("button", name="Test connection").click()
+        expect(page.get_by_text("Likely cause:")).to_be_visible()
+        page.get_by_label("Port").fill(str(memcached_server.port))
+        page.get_by_role("button", name="Test connection").click()
+        expect(page.get_by_role("heading", name="The connection works")).to_be_visible()
+        expect(page.locator("#outcome")).to_contain_text("delete")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_role("heading", name="sessions")).to_be_visible()
+        expect(page.locator("[data-state]")).to_contain_text("Up")
+
+        # An application gets a key for its part of it.
+        page.get_by_role("link", name="API keys").click()
+        page.get_by_role("link", name="New API key").click()
+        page.locator("#f-name").fill("web shop")
+        page.get_by_label("Service").select_option("sessions")
+        page.get_by_label("Keys that start with").fill("user:")
+        page.get_by_label("POST").check()
+        page.get_by_role("button", name="Add a rule").click()
+        expect(page.get_by_label("Service")).to_have_count(2)
+        page.get_by_role("button", name="Move rule 2 up").click()
+        expect(page.get_by_label("Service").nth(1)).to_have_value("sessions")
+        page.get_by_role("button", name="Remove rule 1").click()
+        expect(page.get_by_label("Service")).to_have_count(1)
+        page.get_by_role("button", name="Make the key").click()
+        expect(page.get_by_text("Note the key now.")).to_be_visible()
+        key = page.get_by_label("API key").input_value()
+        assert key.startswith("ca_")
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page.get_by_role("button", name="Copy").click()
+        expect(page.locator("#copied")).to_have_text("Copied.")
+        assert page.evaluate("navigator.clipboard.readText()") == key
+
+        # It is tried on the API page, which has it already, and nowhere in its address.
+        page.get_by_role("link", name="Try it on the API page").click()
+        store = operation(page, "store")
+        assert key not in page.url
+        store.get_by_placeholder("service").fill("sessions")
+        store.locator("textarea").fill(
+            '{"resource": [{"key": "user:1", "value": {"name": "John"}, "ttl": 3600}]}'
+        )
+        assert '"success": true' in execute(store, "201")
+        docs = page
+
+        # Another page of the console shows the value; its time goes by.
+        page = context.new_page()
+        page.goto(f"{live.url}/console/service/sessions")
+        page.get_by_label("Look up a key").fill("user:1")
+        page.get_by_role("button", name="Look up").click()
+        expect(page.locator(".tree")).to_contain_text('"John"')
+        left = page.locator("[data-left]")
+        first = left.inner_text()
+        assert first.startswith("59 min") or first == "1 h"
+        expect(left).not_to_have_text(first)
+        page.get_by_label("Change the value").fill('{"name": "Jane"}')
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_text("The key is stored.")).to_be_visible()
+        expect(page.locator(".tree")).to_contain_text('"Jane"')
+        assert memcached_server.say(b"get console:user:1\r\n").find(b'{"name": "Jane"}') > 0
+
+        # The key is revoked, and refused.
+        page.get_by_role("link", name="API keys").click()
+        page.get_by_role("link", name="web shop").click()
+        page.get_by_text("Revoke this key").click()
+        page.get_by_role("button", name="Revoke web shop").click()
+        expect(page.get_by_text("The API key web shop is revoked.")).to_be_visible()
+        assert "The API key is not valid." in execute(store, "401")
+        docs.close()
+
+        # Out: the key that was typed is forgotten with the session.
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+        page.goto(f"{live.url}/api/v2/docs")
+        expect(page.get_by_label("API key")).to_be_visible()
+        assert complaints == []
+
+
+def test_the_api_page_opens_with_the_key_of_who_signed_in(browser: Browser, live: Service) -> None:
+    with window(browser) as context:
+        page, complaints = open_page(context, live)
+        page.get_by_role("link", name="API docs").click()
+        expect(page.get_by_text("A cache over HTTP: JSON values under keys.")).to_be_visible()
+        assert "api_key" not in page.url
+        other = context.new_page()
+        other.goto(f"{live.url}/api/v2/docs")
+        expect(other.get_by_label("API key")).to_be_visible()
+        assert complaints == []
+
+
+def test_every_page_is_for_everybody(
+    browser: Browser, live: Service, memcached_server: Memcached
+) -> None:
+    """No fault that axe finds, in both color schemes, and nothing wider than a phone."""
+    make = lambda path, body: call(live.port, "POST", f"/api/v2/system/{path}", body)  # noqa: E731
+    config = {"port": memcached_server.port, "prefix": "axe:"}
+    make("service", {"name": "up", "type": "cache_memcached", "config": config})
+    make("service", {"name": "down", "type": "cache_memcached", "config": {"port": free_port()}})
+    make("service", {"name": "off", "type": "cache_local", "is_active": False})
+    rules = [{"service": "up", "verbs": ["GET"], "keys": f"{'a-long-prefix:' * 20}*"}]
+    made = make("api_key", {"name": "a key", "rules": rules, "expires": "2020-01-01T00:00:00Z"})
+    number = made.json["resource"][0]["id"]
+    text = "a-long-text-" * 40
+    entries = [
+        {"key": "tree", "value": {"a": [1, None, text], text: {"b": True}}},
+        *({"key": f"text {text}", "value": text}, {"key": "gone", "value": 1}),
+    ]
+    assert call(live.port, "POST", "/api/v2/cache", {"resource": entries}).status == 201
+    paths = [
+        *("/", "/new-service", "/new-service?type=cache_redis", "/service/up/edit"),
+        *("/service/cache/edit", "/service/up", "/service/cache?key=tree", "/service/cache?key=no"),
+        *("/service/cache?prefix=", "/service/off", "/keys", "/new-key", f"/key/{number}"),
+        *("/nowhere", "/service/cache?prefix=none"),
+    ]
+    for scheme in ("light", "dark"):
+        with window(browser, viewport=PHONE, color_scheme=scheme) as context:
+            page = context.new_page()
+            page.goto(f"{live.url}/console/")
+            check(page, f"sign-in, {scheme}")
+            page.get_by_label("API key").fill(live.api_key)
+            page.get_by_role("button", name="Sign in").click()
+            expect(page.get_by_role("heading", name="Services")).to_be_visible()
+            for path in paths:
+                page.goto(f"{live.url}/console{path}")
+                expect(page.locator("[data-waiting]")).to_have_count(0)
+                check(page, f"{path}, {scheme}")
+            page.goto(f"{live.url}/console/service/down/edit")
+            page.locator("#f-config-port").fill("0")
+            page.get_by_role("button", name="Save").click()
+            expect(page.locator("#e-f-config-port")).to_contain_text("65535")
+            check(page, f"faults, {scheme}")
+            page.locator("#f-config-port").fill(str(free_port()))
+            page.get_by_role("button", name="Test connection").click()
+            expect(page.locator(".outcome")).to_contain_text("Likely cause")
+            check(page, f"outcome, {scheme}")
+
+
+def check(page: Page, where: str) -> None:
+    found = Axe().run(page)
+    assert found.violations_count == 0, f"{where}: {found.generate_report()}"
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= PHONE["width"], f"{where} is {width} wide"
