@@ -111,6 +111,8 @@ def test_each_flag_with_calls_of_its_own_has_its_methods_checked() -> None:
         Capability.FLUSH_PREFIX,
         Capability.PERSISTENT,
     }
-    assert {flag: len(names) for flag, names in plugins.METHODS.items()} == {
-        flag: len(calls) for flag, calls in CALLS.items()
-    }
+    # remaining_ttl_many is made of remaining_ttl where a backend has no better way.
+    inherited = {Capability.REMAINING_TTL: 1}
+    assert {
+        flag: len(names) + inherited.get(flag, 0) for flag, names in plugins.METHODS.items()
+    } == {flag: len(calls) for flag, calls in CALLS.items()}
