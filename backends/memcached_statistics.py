@@ -20,12 +20,13 @@ from backends.memcached_errors import (
     TIMEOUT,
     failure,
 )
+from backends.memcached_slabs import Raw, signs
 from backends.parallel import at_once
-from backends.statistics import Figures, ServerStatistics, Signs, number_or_text
+from backends.statistics import Figures, ServerStatistics, number_or_text
 
 SECTIONS: Final = ("items", "slabs", "settings")
 
-# The binary protocol: https://docs.memcached.org/protocols/binary/
+# As in its protocol-binary.txt.
 _HEADER: Final = struct.Struct(">BBHBxHIIQ")
 _REQUEST, _REPLY = 0x80, 0x81
 _LOGIN, _STAT = 0x21, 0x10
@@ -45,13 +46,6 @@ _FIGURES: Final = {
     "max_connections": "max_connections",
     "uptime": "uptime",
 }
-
-# What a slab class gets and gives; a little less, for chunks that do not fill it.
-PAGE: Final = 1_000_000
-# The part of its chunks that a class has free when it is called full.
-FULL: Final = 0.05
-
-Raw = dict[str, int | float | str]
 
 
 class Login(NamedTuple):
@@ -91,7 +85,7 @@ def _read_one(
         return ServerStatistics(address, None, {}, str(reason))
     general = sections[""]
     figures = Figures(**{ours: _number(general.get(name)) for ours, name in _FIGURES.items()})
-    return ServerStatistics(address, figures, sections[section or ""], signs=_signs(sections))
+    return ServerStatistics(address, figures, sections[section or ""], signs=signs(sections))
 
 
 class _Connection:
@@ -198,46 +192,3 @@ def _packet(opcode: int, key: bytes, value: bytes = b"") -> bytes:
 
 def _number(value: float | str | None) -> int | None:
     return value if isinstance(value, int) else None
-
-
-def _signs(sections: dict[str, Raw]) -> Signs:
-    slabs, items = _by_class(sections["slabs"]), _by_class(sections["items"])
-    return Signs(
-        starved_slabs=tuple(_starved(slabs, items)),
-        largest_value=_average_of_the_largest(slabs, items),
-        max_value=_number(sections["settings"].get("item_size_max")),
-    )
-
-
-def _by_class(raw: Raw) -> dict[int, dict[str, int]]:
-    """Return the figures of each slab class: ``1:chunk_size``, ``items:1:evicted``."""
-    classes: dict[int, dict[str, int]] = {}
-    for name, value in raw.items():
-        number, _, figure = name.removeprefix("items:").partition(":")
-        if number.isdigit() and isinstance(value, int):
-            classes.setdefault(int(number), {})[figure] = value
-    return classes
-
-
-def _starved(slabs: dict[int, dict[str, int]], items: dict[int, dict[str, int]]) -> Iterator[int]:
-    """Yield the classes that evicted and are full, while another one has a page to spare."""
-    spare = {
-        number: slab.get("free_chunks", 0) * slab.get("chunk_size", 0)
-        for number, slab in slabs.items()
-    }
-    for number, slab in sorted(slabs.items()):
-        is_full = slab.get("free_chunks", 0) <= slab.get("total_chunks", 0) * FULL
-        others = (bytes_ for other, bytes_ in spare.items() if other != number)
-        if items.get(number, {}).get("evicted") and is_full and max(others, default=0) >= PAGE:
-            yield number
-
-
-def _average_of_the_largest(
-    slabs: dict[int, dict[str, int]], items: dict[int, dict[str, int]]
-) -> int | None:
-    """Return the average size in the class with the largest chunks; the server tells no more."""
-    held = [number for number in items if number in slabs and items[number].get("number")]
-    if not held:
-        return None
-    largest = items[max(held)]
-    return largest.get("mem_requested", 0) // largest["number"]
