@@ -42,8 +42,9 @@ def on_redis(target: Redis | SentinelGroup | Cluster, **settings: str) -> dict[s
 
 
 @pytest.fixture
-def doctor(program: Program) -> Program:
-    """The program after a first start."""
+def doctor(program: Program, monkeypatch: pytest.MonkeyPatch) -> Program:
+    """The program after a first start; that this machine is busy is nothing to tell."""
+    monkeypatch.setattr("cacheapi.commands.diagnosis.services.SLOW_MS", 60_000.0)
     program("services")
     return program
 
@@ -165,6 +166,16 @@ def test_a_unix_socket_is_looked_at(doctor: Program, redis_one: Redis) -> None:
     (server,) = well(doctor, CACHE_DRIVER="redis", **WAITING, **settings)
     assert server["server"] == "Unix socket"
     assert [step["name"] for step in server["steps"]] == STEPS[1:]
+
+
+def test_advice_is_given_and_is_no_warning(doctor: Program) -> None:
+    with memcached() as server:
+        doctor.settings |= on_memcached(server)
+        doctor.run("get", *(f"absent-{number}" for number in range(2000)))
+        seen = doctor.json("doctor")
+        assert {each["level"] for each in seen["findings"]} == {"advice"}
+        assert any("hit ratio" in each["message"].lower() for each in seen["findings"])
+        assert "ADVICE" in doctor("doctor")
 
 
 # Not well
