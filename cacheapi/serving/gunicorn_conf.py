@@ -95,7 +95,11 @@ def on_starting(server: Any) -> None:
             open_registry(load()).close()
         except SettingsError as error:
             # gunicorn would end, and leave its workers to themselves.
-            server.log.error("Not reloaded, all stays as it was. %s", error)
+            server.log.error(
+                "Not reloaded, all stays as it was until a worker is replaced: that reads them "
+                "too. %s",
+                error,
+            )
         else:
             reload()
 
