@@ -32,7 +32,7 @@ from cacheapi.database.engine import DatabaseUnusable, make_engine
 from cacheapi.errors import register_error_handlers
 from cacheapi.facts import facts
 from cacheapi.http import MethodTunnel, check_request
-from cacheapi.metrics.meter import DIRECTORY, METER, Meter
+from cacheapi.metrics.meter import METER, Meter
 from cacheapi.metrics.servers import Servers
 from cacheapi.observing import Observed
 from cacheapi.readiness import READINESS, Readiness
@@ -168,9 +168,8 @@ def _observe(app: Flask, settings: Settings, registry: Registry, sampler: Sample
     )
     meter = None
     if settings["CACHEAPI_METRICS"] != "off":
-        directory = os.environ.get(DIRECTORY)
         servers = Servers(lambda: registry.snapshot.services, sampler)
-        meter = Meter(None if directory is None else Path(directory), servers, __version__)
+        meter = Meter(servers, __version__)
         registry.accompany(meter)
         add_metrics(app, meter, is_open=settings["CACHEAPI_METRICS"] == "open")
     app.extensions[REQUEST_LOG] = requests

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
+import os
 import platform
 import tempfile
 import threading
@@ -34,19 +35,19 @@ HAND_OVER_SECONDS: Final = 0.2
 
 
 class Meter:
-    """What is counted in this process, and in those that share the directory.
+    """What is counted in this process, and in those that share the directory of the environment.
 
     :ivar fast: of the fast lane; for its thread alone.
-    :param directory: what the processes share; ``None``: there is one.
     :param more: what is found out only when somebody asks.
     :param version: of this program.
     """
 
-    def __init__(self, directory: Path | None, more: Collector, version: str) -> None:
+    def __init__(self, more: Collector, version: str) -> None:
         self.fast = Tally("fast")
         self._flask = Tally("flask")
         self._lock = threading.Lock()
-        self._directory = directory
+        # None: there is one process.
+        self._directory: Path | None = None
         self._files: ProcessFiles | None = None
         self._writing = threading.Lock()
         self._is_lost = False
@@ -64,8 +65,11 @@ class Meter:
 
     def watch(self) -> None:
         """Hand the numbers of this process over to the others from now on."""
-        if self._directory is None:
+        # Only now: the application may be made before gunicorn's master sets it.
+        directory = os.environ.get(DIRECTORY)
+        if directory is None:
             return
+        self._directory = Path(directory)
         self._files = ProcessFiles(self._directory)
         threading.Thread(
             target=_hand_over, args=(weakref.ref(self), self._stop), name="metrics", daemon=True
