@@ -26,6 +26,7 @@ from backends.errors import (
     InvalidOption,
     ValueTooLarge,
 )
+from backends.file_counters import Counters
 from backends.file_database import PAGE_BYTES, Database
 from backends.file_entries import Entries, Pair
 from backends.file_seen import Connection
@@ -99,19 +100,24 @@ class FileBackend(Backend):
             ) from error
         self._database = Database(directory / "cache.sqlite3", max_bytes // PAGE_BYTES, timeout)
         self._entries = Entries(max_bytes // PAGE_BYTES, clock)
-        self._read_statistics = lambda sqlite: file_statistics.read(sqlite, max_bytes)
+        self._counters = Counters(directory / "cache.sqlite3.counters")
+        self._read_statistics = lambda sqlite: file_statistics.read(
+            sqlite, self._counters.totals(), max_bytes
+        )
 
     # Reading
 
     def get(self, key: str) -> bytes | Missing:
         stored = self._stored(key)
-        value = self._database.read(lambda sqlite: self._entries.get(sqlite, stored))
-        return MISSING if value is None else value
+        return self._counted(self._database.read(lambda sqlite: self._entries.get(sqlite, stored)))
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         prefix = self.prefix
         names = {(prefix + key).encode(): key for key in keys}
         found = self._database.read(lambda sqlite: self._entries.get_many(sqlite, names))
+        hits = len(found)
+        size = sum(map(len, found.values()))
+        self._counters.add(hits=hits, misses=len(names) - hits, read=size)
         return {names[stored]: value for stored, value in found.items()}
 
     def list_keys(
@@ -150,7 +156,7 @@ class FileBackend(Backend):
 
     def set(self, key: str, value: bytes, ttl: float | None) -> None:
         pair = self._pair(Item(key, value, ttl))
-        self._write(lambda sqlite: self._entries.set_many(sqlite, [pair]))
+        self._write(lambda sqlite: self._entries.set_many(sqlite, [pair]), pair)
 
     def set_many(self, items: Sequence[Item]) -> list[Literal[True] | BackendError]:
         """Store so many in one transaction that other writers need not wait for all.
@@ -178,19 +184,19 @@ class FileBackend(Backend):
                 outcomes.append(error)
             else:
                 outcomes.append(True)
-        self._write(lambda sqlite: self._entries.set_many(sqlite, pairs), len(pairs))
+        self._write(lambda sqlite: self._entries.set_many(sqlite, pairs), *pairs)
         return outcomes
 
     def add(self, key: str, value: bytes, ttl: float | None) -> bool:
         pair = self._pair(Item(key, value, ttl))
-        return self._write(lambda sqlite: self._entries.add(sqlite, pair))
+        return self._write(lambda sqlite: self._entries.add(sqlite, pair), pair)
 
     def replace(self, key: str, value: bytes, ttl: float | None) -> bool:
         return self.compare_and_set(key, value, None, ttl)
 
     def compare_and_set(self, key: str, value: bytes, token: Any, ttl: float | None) -> bool:
         pair = self._pair(Item(key, value, ttl))
-        return self._write(lambda sqlite: self._entries.update(sqlite, pair, expected=token))
+        return self._write(lambda sqlite: self._entries.update(sqlite, pair, expected=token), pair)
 
     def touch(self, key: str, ttl: float | None) -> bool:
         stored = self._stored(key)
@@ -229,14 +235,13 @@ class FileBackend(Backend):
     def get_and_delete(self, key: str) -> bytes | Missing:
         stored = self._stored(key)
 
-        def take(sqlite: Connection) -> bytes | Missing:
+        def take(sqlite: Connection) -> bytes | None:
             value = self._entries.get(sqlite, stored)
-            if value is None:
-                return MISSING
-            self._entries.delete(sqlite, stored)
+            if value is not None:
+                self._entries.delete(sqlite, stored)
             return value
 
-        return self._write(take)
+        return self._counted(self._write(take))
 
     def flush(self) -> None:
         prefix = self.prefix.encode()
@@ -250,13 +255,27 @@ class FileBackend(Backend):
 
     def close(self) -> None:
         self._database.close()
+        self._counters.close()
 
-    def _write(self, work: Callable[[Connection], T], stored: int = 1) -> T:
-        def transaction(sqlite: Connection) -> T:
-            self._entries.tidy(sqlite, stored)
-            return work(sqlite)
+    def _counted(self, value: bytes | None) -> bytes | Missing:
+        """Return what a read found."""
+        if value is None:
+            self._counters.add(misses=1)
+            return MISSING
+        self._counters.add(hits=1, read=len(value))
+        return value
 
-        return self._database.write(transaction)
+    def _write(self, work: Callable[[Connection], T], *pairs: Pair) -> T:
+        """Do ``work``, which stores ``pairs`` if any, in one transaction."""
+
+        def transaction(sqlite: Connection) -> tuple[T, int]:
+            self._entries.tidy(sqlite, len(pairs))
+            return work(sqlite), self._entries.evicted
+
+        result, evicted = self._database.write(transaction)
+        if pairs:
+            self._counters.add(stored=sum([len(pair.value) for pair in pairs]), evictions=evicted)
+        return result
 
     def _pair(self, item: Item) -> Pair:
         """Return what is stored, unless it is too large."""

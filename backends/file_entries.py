@@ -51,6 +51,11 @@ class Entries:
         self._housekeeping = Housekeeping(max_pages, clock)
         self.tidy = self._housekeeping.tidy
 
+    @property
+    def evicted(self) -> int:
+        """How many entries the write under way has evicted, which had not expired."""
+        return self._housekeeping.evicted
+
     # Reading
 
     def get(self, sqlite: Connection, key: bytes) -> bytes | None:

@@ -64,6 +64,8 @@ class Housekeeping:
         self._clock = clock
         self._notes: set[int] = set()
         self._due = 0
+        # By the write under way.
+        self.evicted = 0
         # The last entry that a walk of this process looked at.
         self._reached = 0
 
@@ -73,7 +75,8 @@ class Housekeeping:
             self._notes.add(row)
 
     def tidy(self, sqlite: sqlite3.Connection, stored: int) -> None:
-        """Do the share of a write that stores so many entries."""
+        """Begin a write that stores so many entries, and do its share."""
+        self.evicted = 0
         if self._notes:
             self._write_notes(sqlite)
         self._due += stored
@@ -122,6 +125,7 @@ class Housekeeping:
             # Of those used in the same second, neighbours: only empty pages make room.
             oldest = sorted((used, row) for row, (_, used) in sample.items())
             victims = [row for _, row in oldest[:EVICTED_AT_ONCE]]
+            self.evicted += len(victims)
         sqlite.executemany("DELETE FROM entries WHERE id = ?", [(row,) for row in victims])
         return len(victims)
 

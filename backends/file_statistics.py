@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 import random
 import sqlite3
+import time
 from typing import Final
 
+from backends.file_counters import Totals
 from backends.file_database import PAGE_BYTES
 from backends.statistics import Figures, ServerStatistics, Signs
 
@@ -23,8 +25,11 @@ NEIGHBOURS: Final = 64
 _SAMPLE: Final = "SELECT expires, length(value) FROM entries WHERE id >= ? ORDER BY id LIMIT ?"
 
 
-def read(sqlite: sqlite3.Connection, max_bytes: int) -> ServerStatistics:
-    """Return the statistics."""
+def read(sqlite: sqlite3.Connection, totals: Totals | None, max_bytes: int) -> ServerStatistics:
+    """Return the statistics.
+
+    :param totals: what was counted, if it is known.
+    """
 
     def number(query: str) -> int:
         (found,) = sqlite.execute(query).fetchone()
@@ -44,6 +49,15 @@ def read(sqlite: sqlite3.Connection, max_bytes: int) -> ServerStatistics:
     without_ttl = round(items * forever / len(sample)) if sample else 0
     largest = max((size for _, size in sample), default=0)
     figures = Figures(curr_items=items, bytes=(pages - unused) * PAGE_BYTES, limit_bytes=max_bytes)
+    if totals is not None:
+        figures = figures._replace(
+            get_hits=totals.hits,
+            get_misses=totals.misses,
+            evictions=totals.evictions,
+            bytes_read=totals.stored,
+            bytes_written=totals.read,
+            uptime=max(0, int(time.time()) - totals.since),
+        )
     raw = {
         "entries": items,
         "entries_looked_at": len(sample),

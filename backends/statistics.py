@@ -23,8 +23,8 @@ class Figures(NamedTuple):
     :ivar evictions: entries that went before their time, to make room.
     :ivar bytes: memory or disk that the entries take.
     :ivar limit_bytes: the most that they may take; ``None``: no limit of its own.
-    :ivar bytes_read: what came in over the network.
-    :ivar bytes_written: what went out.
+    :ivar bytes_read: what came in over the network; to a file, the values stored.
+    :ivar bytes_written: what went out; of a file, the values read.
     :ivar curr_connections: clients that are connected, this service among them.
     :ivar max_connections: the most that may be.
     :ivar uptime: seconds since it started.

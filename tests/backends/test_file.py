@@ -924,6 +924,7 @@ def test_nobody_else_may_read_the_files(tmp_path: Path):
         "cache.sqlite3 0o600",
         "cache.sqlite3-shm 0o600",
         "cache.sqlite3-wal 0o600",
+        "cache.sqlite3.counters 0o600",
         "cache.sqlite3.lock 0o600",
     ]
 
