@@ -212,6 +212,12 @@ def test_one_of_a_pool_that_is_away(doctor: Program) -> None:
         two.kill()
         found = failure(doctor, **on_memcached(one, two, three))
         assert found["where"].endswith(f"server 127.0.0.1:{two.port}")
+        timed = {
+            server["server"]: server["latency_ms"] is not None
+            for server in doctor.json("doctor", code=3)["services"][0]["servers"]
+        }
+        assert timed.pop(f"127.0.0.1:{two.port}") is False
+        assert set(timed.values()) == {True}
         three.pause()
         found, other = failures(doctor, MEMCACHED_TIMEOUT_MS="250")
         assert {each["where"].rpartition(":")[2] for each in (found, other)} == {

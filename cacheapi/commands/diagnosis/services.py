@@ -189,18 +189,20 @@ class _Look:
     def _try(self, key: str, server: ServerReport) -> Outcome:
         outcome = trial.run_on(self._backend, key)
         failed = not all(step.success for step in server.steps)
-        if not failed:
-            server.steps += map(_named, outcome.steps[1:])
+        # A step before has found the reason already, and said it better; and on a pool,
+        # another server has answered.
+        if failed:
+            return outcome
+        server.steps += map(_named, outcome.steps[1:])
         if outcome.success:
             server.latency_ms = _latency(self._backend, key)
             self._judge_latency(server)
-        # A step before has found the reason already, and said it better.
-        elif not failed:
-            said = outcome.steps[-1]
-            action = outcome.cause or ""
-            if action == trial.cause_of(Timeout("")) and len(server.steps) > 1:
-                action = _HANGS
-            self._fail(server.server, Fault(f"{said.name}: {said.message}", action))
+            return outcome
+        said = outcome.steps[-1]
+        action = outcome.cause or ""
+        if action == trial.cause_of(Timeout("")) and len(server.steps) > 1:
+            action = _HANGS
+        self._fail(server.server, Fault(f"{said.name}: {said.message}", action))
         return outcome
 
     def _judge_latency(self, server: ServerReport) -> None:
