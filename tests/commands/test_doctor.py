@@ -338,6 +338,14 @@ def test_a_server_that_speaks_no_tls(doctor: Program, redis_one: Redis) -> None:
     assert found["message"].startswith("TLS failed: ")
 
 
+def test_a_cache_file_that_cannot_be_used(doctor: Program) -> None:
+    file = doctor.directory / "data" / "cache.sqlite3"
+    for name in ("", "-wal", "-shm"):
+        file.with_name(f"{file.name}{name}").unlink(missing_ok=True)
+    file.mkdir()
+    assert "the cache file cannot be used" in failures(doctor)[0]["message"]
+
+
 def test_something_else_listens_there(doctor: Program) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])

@@ -148,6 +148,8 @@ class _Look:
     def _without_place(self, told: ServerStatistics) -> ServerReport:
         report = ServerReport(told.server)
         self._take(report, told)
+        if told.error is not None:
+            self._fail(told.server, _fault_of(told.error))
         return report
 
     def _take(self, report: ServerReport, told: ServerStatistics) -> None:
