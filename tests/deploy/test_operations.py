@@ -31,6 +31,8 @@ from tests.support.redis import PASSWORD as REDIS_PASSWORD
 from tests.support.redis import Redis, locked_redis, redis_server
 from tests.support.tools import tool
 
+pytestmark = pytest.mark.timeout(600)
+
 PAGE = (REPOSITORY / "docs" / "operations.md").read_text()
 
 
@@ -60,7 +62,7 @@ def bash(script: str, directory: Path, **environ: str) -> str:
         env={**kept, "PATH": f"{programs}:{os.environ['PATH']}", **environ},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=400,
     )
     assert ended.returncode == 0, (ended.stdout, ended.stderr)
     return ended.stdout

@@ -18,6 +18,8 @@ from tests.support.live import CACHE, call
 from tests.support.processes import REPOSITORY, Memcached, Service, free_port, service
 from tests.support.tools import tool
 
+pytestmark = pytest.mark.timeout(600)
+
 PAGE = (REPOSITORY / "docs" / "response-caching.md").read_text()
 CLIENTS = 12
 
@@ -87,7 +89,7 @@ def answers(command: list[str], directory: Path, count: int, **more) -> list[obj
         subprocess.Popen(command, cwd=directory, stdout=subprocess.PIPE, **more)
         for _ in range(count)
     ]
-    outputs = [process.communicate(timeout=100)[0] for process in started]
+    outputs = [process.communicate(timeout=300)[0] for process in started]
     assert {process.returncode for process in started} == {0}
     return [json.loads(output) for output in outputs]
 
@@ -141,12 +143,12 @@ def test_a_lease_whose_owner_died_ends_by_itself(
 
 def shell(script: str, directory: Path, live: Service) -> str:
     ended = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
+        ["bash", "-euo", "pipefail", "-c", script.replace("-m 2 ", "-m 60 ")],
         cwd=directory,
         env=environ(live),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout

@@ -21,6 +21,8 @@ from tests.support.live import CACHE, call
 from tests.support.processes import REPOSITORY, Service, eventually
 from tests.support.tools import run, tool
 
+pytestmark = pytest.mark.timeout(600)
+
 UNITS = REPOSITORY / "deploy" / "systemd"
 SERVICE = (UNITS / "cacheapi.service").read_text()
 # It is 1.2 with systemd 252; others weigh a little otherwise.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.http.client import Answer
+from tests.http.conftest import PATIENT
 from tests.support.live import CACHE, Connection, call
 from tests.support.processes import (
     SASL_USER,
@@ -26,7 +27,7 @@ LARGE = "v" * 1_100_000
 
 
 def on(directory: Path, driver: str, **settings: str) -> contextlib.AbstractContextManager[Service]:
-    given = {"CACHE_DRIVER": driver, "WEB_CONCURRENCY": "1", **settings}
+    given = {"CACHE_DRIVER": driver, "WEB_CONCURRENCY": "1", **PATIENT, **settings}
     return service(directory, **given)
 
 
