@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 
@@ -255,6 +255,26 @@ def test_a_client_cannot_say_what_only_a_proxy_may(
     # And what nginx lets through, the service believes no more.
     page = client.call("GET", "/api/v2/", **FORGED)
     assert (page.status, "evil" in page.body.decode()) == (200, False)
+
+
+def test_the_console_is_signed_into_with_a_cookie_for_https_alone(client: Client) -> None:
+    page = client.call("GET", "/console/sign-in")
+    assert page.status == 200
+    (token,) = re.findall(r'name="csrf_token"[^>]*value="([^"]+)"', page.body.decode())
+    cookie = page.headers["Set-Cookie"]
+    assert "; Secure" in cookie
+    # A browser's form says where it comes from.
+    form = urlencode({"csrf_token": token, "key": Service.api_key}).encode()
+    signed_in = client.call(
+        *("POST", "/console/sign-in", form),
+        Cookie=cookie.partition(";")[0],
+        Content_Type="application/x-www-form-urlencoded",
+        Referer=f"https://127.0.0.1:{client.http.port}/console/sign-in",
+        Origin=f"https://127.0.0.1:{client.http.port}",
+    )
+    assert signed_in.status in (302, 303), signed_in
+    assert signed_in.headers["Location"].startswith("/console")
+    assert "; Secure" in signed_in.headers["Set-Cookie"]
 
 
 LIMIT = {"rate=1000r/s": "rate=1r/m", "burst=2000": "burst=3"}
