@@ -340,7 +340,9 @@ def test_a_file_says_what_it_holds(tmp_path) -> None:
     assert told.curr_items == 101
     assert told.limit_bytes == 4 * 2**20
     assert 100_000 < (told.bytes or 0) < 300_000
-    assert (told.curr_connections, told.uptime) == (None, None)
+    assert (told.get_hits, told.get_misses, told.evictions) == (80, 20, 0)
+    assert told.curr_connections is None
+    assert told.uptime is not None
     assert found.signs.keys_without_ttl == 50
     assert found.signs.largest_value == 100_000
     assert found.signs.max_value == 2**19
