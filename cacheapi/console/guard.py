@@ -22,6 +22,9 @@ SYSTEM_CACHE: Final = "cache"
 LIVE: Final = "X-Console-Live"
 LOCATION: Final = "X-Console-Location"
 
+# More than a key of 1000 rules, each with all verbs, has.
+MOST_PARTS: Final = 10_000
+
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -50,6 +53,9 @@ def _guard() -> AnyResponse | None:
     if fault is not None:
         raise ApiError(500, f"Nobody can sign in: {fault}")
     if request.method not in ("GET", "HEAD"):
+        # A form may be as large as any body: a value, or many rules.
+        request.max_form_memory_size = request.max_content_length
+        request.max_form_parts = MOST_PARTS
         _check_origin()
     registry().refresh()
     caller = sessions.signed_in(registry().snapshot)

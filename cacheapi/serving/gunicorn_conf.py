@@ -133,9 +133,10 @@ def when_ready(server: Any) -> None:
     else:
         path = key_file(_settings).resolve()
         key, place = f"$(cat {shlex.quote(str(path))})", f"is in {path}"
+    console = f", its console at {url}/console" if _settings["CACHEAPI_CONSOLE"] else ""
     print(
         f"""
-cacheapi is at {url}, its API page at {url}/api/v2/docs
+cacheapi is at {url}, its API page at {url}/api/v2/docs{console}
 The API key {place}
 
 Store a value:

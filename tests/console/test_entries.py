@@ -242,6 +242,13 @@ def test_a_key_that_is_none_is_told(person: Person) -> None:
     assert answer.status_code == 404
 
 
+def test_a_long_text_goes_through_the_form(person: Person) -> None:
+    text = "\N{CJK UNIFIED IDEOGRAPH-503C}" * (values.MOST_TEXT - 1)
+    store(person, "long", text)
+    assert save(person, "long", f"{text}x", **{"as": "text"}).status_code == 303
+    assert stored(person, "long") == f"{text}x"
+
+
 @pytest.fixture
 def on_memcached(memcached_server: Memcached, tmp_path: Path) -> Iterator[Person]:
     person = Person(

@@ -171,6 +171,22 @@ def test_a_key_is_changed(person: Person) -> None:
     assert "No rules: it may do nothing." in text_of(person.page("/key/1"))
 
 
+def test_hundreds_of_rules_are_saved(person: Person) -> None:
+    # A script sends the parts one by one.
+    form = {
+        f"rules-{number}-{field}": value
+        for number in range(300)
+        for field, value in (("service", "*"), ("prefix", f"{number}:"))
+    }
+    verbs = {f"rules-{number}-verbs": ["GET", "POST", "PUT", "DELETE"] for number in range(300)}
+    fields = {"csrf_token": person.token("/new-key"), "name": "n", "action": "save"}
+    answer = person.browser.post(
+        "/console/new-key", data={**fields, **form, **verbs}, content_type="multipart/form-data"
+    )
+    assert answer.status_code == 200
+    assert len(person.call("GET", "/system/api_key/1").json["rules"]) == 300
+
+
 def test_a_rule_for_a_service_that_is_gone_stays(person: Person) -> None:
     make(person, **{**RULE, "rules-0-service": "gone"})
     assert rules_of(person.page("/key/1")) == ["gone"]
