@@ -195,8 +195,11 @@ def _read(sqlite: Connection, keys: Sequence[bytes], now: float) -> dict[bytes, 
     return read
 
 
-def _in_parts(keys: Sequence[bytes]) -> Iterator[tuple[str, list[bytes]]]:
+def _in_parts(keys: Sequence[bytes]) -> Iterator[tuple[str, Sequence[bytes]]]:
     """Yield conditions and what to put into them, for keys that may be more than fit."""
+    if len(keys) == 1:
+        yield "= ?", keys
+        return
     for start in range(0, len(keys), KEYS_A_QUERY):
         part = list(keys[start : start + KEYS_A_QUERY])
         if len(part) > KEYS_ROUNDED:
