@@ -73,6 +73,23 @@ def test_both_lanes_write_the_same_line_and_give_the_id_back(tmp_path: Path) -> 
         assert (found[6]["service"], found[7]["route"]) == ("", "")
 
 
+def test_reads_that_come_again_have_lines_of_their_own(tmp_path: Path) -> None:
+    settings = {"CACHEAPI_ACCESS_LOG": "all", "CACHEAPI_LOG_FORMAT": "json"}
+    settings |= {"CACHEAPI_LOG_KEYS": "hash", "WEB_CONCURRENCY": "1"}
+    turns = [["a"], ["b"], ["c", "d"], ["e"], ["f"] * 3]
+    keys = [key for turn in turns for key in turn]
+    with service(tmp_path, **settings) as live, Wire(live.port) as wire:
+        ids = []
+        for turn in turns:
+            wire.send(b"".join(head(f"GET {CACHE}/{key}") for key in turn))
+            ids += [wire.answer().headers["X-Request-ID"] for _ in turn]
+        found = eventually(lambda: len(lines(live)) == len(keys) and lines(live), 20)
+        hashes = [line["key"] for line in found]
+        assert [hashes.index(text) for text in hashes] == [keys.index(key) for key in keys]
+        assert [line["request_id"] for line in found] == ids
+        assert {line["lane"] for line in found} == {"fast"}
+
+
 def test_while_no_line_is_written_no_id_is_given(tmp_path: Path) -> None:
     with service(tmp_path, WEB_CONCURRENCY="1") as live, Connection(live.port) as connection:
         for path in (f"{CACHE}/k", f"{CACHE}/k?check_exist=true"):
