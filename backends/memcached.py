@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from backends import memcached_statistics
+from backends import memcached_statistics, memcached_stores
 from backends.base import MISSING, Backend, Found, Item, Missing, count_from
 from backends.capabilities import Capability, Limits, Traits
 from backends.endpoints import Endpoint, key_where
@@ -35,7 +35,6 @@ from backends.memcached_options import OPTIONS, Server
 from backends.memcached_pool import Members
 from backends.memcached_ring import Ring, as_libmemcached, even
 from backends.memcached_statistics import SECTIONS, Login
-from backends.memcached_stores import Store
 from backends.statistics import ServerStatistics
 
 if TYPE_CHECKING:
@@ -201,9 +200,7 @@ class MemcachedBackend(Backend):
     def set_many(self, items: Sequence[Item]) -> list[Literal[True] | BackendError]:
         if self._binary:
             return super().set_many(items)
-        return self._members.store_many(
-            [Store(self._stored(key), value, expiry(ttl)) for key, value, ttl in items]
-        )
+        return self._members.store_many(memcached_stores.pack(self.prefix, items))
 
     def add(self, key: str, value: bytes, ttl: float | None) -> bool:
         return self._command("add", key, value, expiry(ttl))

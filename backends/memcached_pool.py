@@ -148,7 +148,7 @@ class Members:
                 outcomes.give_up(waiting)
                 break
             for member, indexes in groups.items():
-                batch = Batch([stores[index] for index in indexes])
+                batch = Batch([stores[index][1] for index in indexes])
                 try:
                     member.run(_storing(batch), repeatable=True)
                     outcomes.take(indexes, batch, member.place)
@@ -222,7 +222,7 @@ class Members:
         members: dict[bytes, Member] = {}
         groups: dict[Member, list[int]] = {}
         for index in indexes:
-            key = stores[index].key
+            key, _ = stores[index]
             if key not in members:
                 members[key] = self._member(key, failed)
             groups.setdefault(members[key], []).append(index)

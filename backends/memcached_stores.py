@@ -10,10 +10,10 @@ import bisect
 import functools
 import itertools
 import socket
-from collections.abc import Iterable, Sequence
-from typing import Final, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Final, Literal
 
-from backends.base import not_tried
+from backends.base import Item, not_tried
 from backends.errors import BackendError
 from backends.memcached_errors import (
     OUT_OF_MEMORY_STORING,
@@ -22,6 +22,7 @@ from backends.memcached_errors import (
     CommandFailed,
     failure,
 )
+from backends.memcached_expiry import expiry
 from backends.memcached_link import LONGEST_LINE, Link, receive
 
 # The replies to this many stores fit into the buffers of both sides, so the server takes in
@@ -40,29 +41,36 @@ _CODES: Final = {
 }
 
 
-class Store(NamedTuple):
-    """A value to store, without flags, overwriting.
+# A key, and the command that stores its value as it is sent.
+Store = tuple[bytes, bytes]
 
-    :ivar expiry: memcached's ``exptime``.
+
+def pack(prefix: str, items: Sequence[Item]) -> list[Store]:
+    """Return stores, without flags, that overwrite.
+
+    :param prefix: text before every key.
     """
-
-    key: bytes
-    value: bytes
-    expiry: int
+    # Mostly all have the same.
+    expiries = {ttl: expiry(ttl) for ttl in {item.ttl for item in items}}
+    return [
+        (
+            stored := (prefix + key).encode(),
+            b"set %b 0 %d %d\r\n%b\r\n" % (stored, expiries[ttl], len(value), value),
+        )
+        for key, value, ttl in items
+    ]
 
 
 class Batch:
     """Stores on one server, in order. To run it again goes on where it was broken off.
 
+    :param commands: as they are sent.
     :ivar codes: libmemcached's codes of the replies, as many as have come.
     :ivar sent: how many of the stores may have been done.
     """
 
-    def __init__(self, stores: Iterable[Store]) -> None:
-        self._commands = [
-            b"set %b 0 %d %d\r\n%b\r\n" % (key, expiry, len(value), value)
-            for key, value, expiry in stores
-        ]
+    def __init__(self, commands: Sequence[bytes]) -> None:
+        self._commands = commands
         self.codes: list[int] = []
         self.sent = 0
 

@@ -160,9 +160,9 @@ class RedisBackend(Backend):
         ]
         sent = [index for index, outcome in enumerate(outcomes) if outcome is True]
         stores = [items[index] for index in sent] if len(sent) < len(items) else items
-        replies = self._client.store_many(
-            [(self._stored(key), value, _milliseconds(ttl)) for key, value, ttl in stores]
-        )
+        # Mostly all have the same.
+        lifetimes = {ttl: _milliseconds(ttl) for ttl in {item.ttl for item in stores}}
+        replies = self._client.store_many(self.prefix, stores, lifetimes)
         for index, reply in zip(sent, replies, strict=True):
             if isinstance(reply, BackendError):
                 outcomes[index] = reply

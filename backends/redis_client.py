@@ -6,7 +6,7 @@ module of redis-py's rooms that the backend itself imports, when it is made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha1
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Final
 
 import redis
 
-from backends.base import not_tried
+from backends.base import Item, not_tried
 from backends.endpoints import Endpoint
 from backends.errors import BackendError, Unavailable
 from backends.redis_cluster import ClusterRoute
@@ -22,9 +22,9 @@ from backends.redis_endpoints import endpoints
 from backends.redis_errors import Broken, failure
 from backends.redis_listing import keys_of, page
 from backends.redis_options import Target
-from backends.redis_routes import Command, Route, SentinelRoute, SingleRoute
+from backends.redis_routes import Route, SentinelRoute, SingleRoute
 from backends.redis_statistics import read
-from backends.redis_wire import Reply, pack, pack_set
+from backends.redis_wire import Command, Reply, pack, pack_stores
 from backends.statistics import ServerStatistics
 
 # Bounds the memory that the replies of one batch take, here and on the server.
@@ -104,22 +104,13 @@ class Client:
         return _checked(reply)
 
     def store_many(
-        self, stores: Iterable[tuple[bytes, bytes, int | None]]
+        self, prefix: str, items: Sequence[Item], lifetimes: Mapping[float | None, int | None]
     ) -> list[Reply | BackendError]:
-        """Store, overwriting, in order; return a reply or an error for each.
+        """Store in order; return a reply or an error for each.
 
-        :param stores: key, value, and lifetime in milliseconds; ``None`` for ever, and with one
-            that is not positive the key is deleted.
+        The arguments are those of :func:`~backends.redis_wire.pack_stores`.
         """
-        commands = [
-            (
-                key,
-                pack_set(key, value, milliseconds)
-                if milliseconds is None or milliseconds > 0
-                else pack("UNLINK", key),
-            )
-            for key, value, milliseconds in stores
-        ]
+        commands = pack_stores(prefix, items, lifetimes)
         return self._run_many(commands, repeatable=True, reading=False)
 
     def delete_many(self, keys: Iterable[bytes], *, repeatable: bool) -> list[Reply | BackendError]:

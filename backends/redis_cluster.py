@@ -17,8 +17,8 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from backends.redis_connections import Server
 from backends.redis_errors import Broken
 from backends.redis_options import Address, Target
-from backends.redis_routes import Command, Route, Shard
-from backends.redis_wire import Reply, pack
+from backends.redis_routes import Route, Shard
+from backends.redis_wire import Command, Reply, pack
 
 # A key moves once while a slot migrates; more is a cluster at odds with itself.
 REDIRECTIONS: Final = 5

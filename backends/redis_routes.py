@@ -18,17 +18,13 @@ import redis
 from backends.redis_connections import Server
 from backends.redis_errors import Broken
 from backends.redis_options import Address, Target
-from backends.redis_wire import Reply, pack
+from backends.redis_wire import Command, Reply, pack
 
 # How long what the sentinels said is taken for true, in seconds. A master that was cut off
 # and comes back is not written to for longer than this after they have chosen another.
 SENTINEL_SECONDS: Final = 1.0
 # How long they are let alone when none answered: each that hangs costs the whole time limit.
 SILENCE_SECONDS: Final = 10.0
-
-
-# A key, and a command on it as it is sent.
-Command = tuple[bytes, bytes]
 
 
 class Shard(NamedTuple):

@@ -11,15 +11,18 @@ from __future__ import annotations
 import select
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import hiredis
 import redis
 from redis.connection import AbstractConnection, DefaultParser, SSLConnection
 
+from backends.base import Item
 from backends.redis_errors import Broken, is_refusal
 
+# A key, and a command on it as it is sent.
+Command = tuple[bytes, bytes]
 # What a command is answered with: bytes, a number, a list, None, or an exception.
 Reply = Any
 
@@ -35,18 +38,36 @@ def pack(*arguments: bytes | str | int) -> bytes:
     return packed
 
 
-def pack_set(key: bytes, value: bytes, milliseconds: int | None) -> bytes:
-    """Return ``SET``, in less than half the time of :func:`pack`.
+def pack_stores(
+    prefix: str, items: Sequence[Item], lifetimes: Mapping[float | None, int | None]
+) -> list[Command]:
+    """Return commands that store, overwriting, in a third of the time of :func:`pack`.
 
-    :param milliseconds: the lifetime; ``None`` for ever.
+    :param prefix: text before every key.
+    :param lifetimes: of each ``ttl``, in milliseconds; ``None`` for ever, and one that is not
+        positive deletes.
     """
+    frames = {ttl: _frame(milliseconds) for ttl, milliseconds in lifetimes.items()}
+    return [
+        (
+            stored := (prefix + key).encode(),
+            b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n%b"
+            % (frame[0], len(stored), stored, len(value), value, frame[1])
+            if (frame := frames[ttl])
+            else pack("UNLINK", stored),
+        )
+        for key, value, ttl in items
+    ]
+
+
+def _frame(milliseconds: int | None) -> tuple[bytes, bytes] | None:
+    """Return what stands before and after key and value; ``None`` where nothing is stored."""
     if milliseconds is None:
-        return b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(key), key, len(value), value)
-    lifetime = b"%d" % milliseconds
-    return b"*5\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$2\r\nPX\r\n$%d\r\n%b\r\n" % (
-        *(len(key), key, len(value), value),
-        *(len(lifetime), lifetime),
-    )
+        return b"*3\r\n$3\r\nSET\r\n", b""
+    if milliseconds <= 0:
+        return None
+    number = b"%d" % milliseconds
+    return b"*5\r\n$3\r\nSET\r\n", b"$2\r\nPX\r\n$%d\r\n%b\r\n" % (len(number), number)
 
 
 class Wire:

@@ -17,7 +17,7 @@ from backends.memcached import MemcachedBackend
 from backends.memcached_errors import READ_FAILURE, SUCCESS, TIMEOUT, TOO_BIG, CommandFailed
 from backends.memcached_link import Link
 from backends.memcached_options import parse_servers
-from backends.memcached_stores import STORES_AT_ONCE, Batch, Store
+from backends.memcached_stores import STORES_AT_ONCE, Batch
 from tests.conftest import connect
 from tests.support.processes import SASL_PASSWORD, SASL_USER, Memcached, eventually, memcached
 from tests.support.proxy import Proxy, proxy
@@ -39,7 +39,7 @@ class Line:
     def hears(self, count: int, *parts: bytes) -> Batch:
         """Send stores, which are answered with these bytes; return what is known of them."""
         self.speaker.parts = parts
-        self.last = Batch([Store(b"k", b"v", 0)] * count)
+        self.last = Batch([b"set k 0 0 1\r\nv\r\n"] * count)
         self.last.run(self.link)
         return self.last
 

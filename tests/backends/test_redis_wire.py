@@ -16,7 +16,7 @@ from backends.base import Item
 from backends.errors import OutOfMemory, Timeout, Unavailable
 from backends.redis_client import COMMANDS_AT_ONCE
 from backends.redis_errors import Broken
-from backends.redis_wire import Reply, Wire, pack, pack_set
+from backends.redis_wire import Reply, Wire, pack, pack_stores
 from tests.conftest import connect_redis
 from tests.support.processes import eventually
 from tests.support.redis import Redis, redis_server
@@ -60,18 +60,27 @@ def line() -> Iterator[Line]:
 
 @settings(deadline=None)
 @given(
-    key=st.binary(min_size=1, max_size=30),
+    key=st.text(st.characters(exclude_categories=["Cs"]), max_size=30),
     value=st.binary(max_size=300),
-    lifetime=st.none() | st.integers(1, 2**62),
+    lifetime=st.none() | st.integers(-3, 2**62),
 )
 def test_a_store_is_packed_as_redis_py_packs_it(
-    key: bytes, value: bytes, lifetime: int | None
+    key: str, value: bytes, lifetime: int | None
 ) -> None:
-    more = () if lifetime is None else ("PX", lifetime)
+    stored = b"p:" + key.encode()
+    if lifetime is None:
+        arguments: tuple[bytes | str | int, ...] = ("SET", stored, value)
+    elif lifetime > 0:
+        arguments = ("SET", stored, value, "PX", lifetime)
+    else:
+        arguments = ("UNLINK", stored)
     encoder = redis.connection.Encoder("utf-8", "strict", False)
-    arguments = ("SET", key, value, *more)
     expected = b"".join(PythonRespSerializer(6000, encoder.encode).pack(*arguments))
-    assert pack_set(key, value, lifetime) == pack(*arguments) == expected
+    assert pack(*arguments) == expected
+    packed = pack_stores(
+        "p:", [Item(key, value, 1.5), Item("k", b"v", None)], {1.5: lifetime, None: None}
+    )
+    assert packed == [(stored, expected), (b"p:k", pack("SET", b"p:k", b"v"))]
 
 
 # Replies
