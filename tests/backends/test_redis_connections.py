@@ -7,12 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from backends.base import MISSING
+from backends.base import MISSING, Item
 from backends.errors import BackendError, Unavailable
 from tests.conftest import connect_redis
 from tests.support.certificates import Certificates, make_certificates
+from tests.support.processes import eventually, free_port
 from tests.support.redis import LEAST_RIGHTS, PASSWORD, USER, Redis, redis_server, tls_redis
-from tests.support.redis_groups import Cluster
+from tests.support.redis_groups import SLOTS, Cluster, tls_sentinel
 
 NOTHING = SimpleNamespace(settings={})
 
@@ -64,6 +65,30 @@ def test_a_server_by_another_name_is_refused(tmp_path: Path) -> None:
 def test_tls_against_plain_and_plain_against_tls(redis_tls: Redis, redis_one: Redis) -> None:
     refused(redis_tls, "^Connection|^TLS", REDIS_TLS="false")
     refused(redis_one, "^Connection|^TLS", REDIS_TLS="true")
+
+
+def test_a_cluster_that_speaks_tls(redis_tls: Redis) -> None:
+    certificates = redis_tls.certificates
+    assert certificates is not None
+    options = ("--cluster-enabled", "yes", "--tls-cluster", "yes", "--cluster-announce-ip")
+    bus = ("--cluster-port", str(free_port()))
+    with redis_server(*options, "127.0.0.1", *bus, certificates=certificates) as node:
+        node.call("CLUSTER", "ADDSLOTSRANGE", 0, SLOTS - 1)
+        eventually(lambda: b"cluster_state:ok" in node.call("CLUSTER", "INFO"), 10)
+        works(node, REDIS_CLUSTER="true")
+        backend = connect_redis(node, REDIS_CLUSTER="true")
+        values = {f"key{number}": b"%d" % number for number in range(50)}
+        assert set(backend.set_many([Item(key, values[key], 60) for key in values])) == {True}
+        assert backend.get_many([*values, "absent"]) == values
+        backend.close()
+        refused(node, "^Connection|^TLS", REDIS_CLUSTER="true", REDIS_TLS="false")
+
+
+def test_sentinels_that_speak_tls(redis_tls: Redis) -> None:
+    with tls_sentinel(redis_tls) as sentinel:
+        settings = {"REDIS_SENTINEL_HOST": f"127.0.0.1:{sentinel.port}"}
+        works(redis_tls, **settings)
+        refused(redis_tls, "^Connection|^TLS", REDIS_TLS="false", **settings)
 
 
 def test_urls(redis_one: Redis, redis_locked: Redis) -> None:

@@ -129,6 +129,26 @@ def test_a_dead_service_is_answered_at_once(
         assert client.call("GET", f"{SECOND}/k").json["value"] == "again"
 
 
+def test_stores_on_memcached_are_seen_and_fail_for_themselves_alone(tmp_path: Path) -> None:
+    with two_services_here(tmp_path) as (second, live), Connection(live.port) as client:
+        for number in range(50):
+            pair = {"key": f"k{number % 7}", "value": number}
+            assert client.call("POST", SECOND, pair).status == 201
+            assert client.call("GET", f"{SECOND}/k{number % 7}").json["value"] == number
+        many = [{"key": f"many{number}", "value": "v" * 100} for number in range(500)]
+        many[7]["value"] = "x" * 100_000
+        answer = client.call("POST", SECOND, {"resource": many})
+        assert answer.json == {"resource": [{"key": pair["key"], "success": True} for pair in many]}
+        second.pause()
+        lost = client.call("POST", SECOND, {"key": "k", "value": "lost"})
+        assert lost.status == 500
+        assert lost.message.endswith("Whether the change was made is unknown.")
+        assert client.call("POST", CACHE, {"key": "k", "value": "other"}).status == 201
+        second.resume()
+        eventually(lambda: client.call("POST", SECOND, {"key": "k", "value": 1}).status == 201, 5)
+        assert client.call("GET", f"{SECOND}/k").json["value"] == 1
+
+
 def test_a_write_that_succeeds_ends_the_pause(tmp_path: Path) -> None:
     with two_services_here(tmp_path) as (second, live), Connection(live.port) as client:
         second.kill()

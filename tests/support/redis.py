@@ -50,7 +50,7 @@ class Redis(Server):
         port: int | None = None,
     ) -> None:
         self._arguments = arguments
-        self._certificates = certificates
+        self.certificates = certificates
         self._login = {"password": password} if password else {}
         self._user = user
         self._home = tempfile.TemporaryDirectory()
@@ -68,7 +68,7 @@ class Redis(Server):
             return connection.connect_ex(str(self.socket)) == 0
 
     def _ports(self) -> list[str]:
-        tls = self._certificates
+        tls = self.certificates
         if tls is None:
             return ["--port", str(self.port)]
         return [
@@ -92,13 +92,13 @@ class Redis(Server):
             found |= {"REDIS_USERNAME": self._user, "REDIS_PASSWORD": PASSWORD}
         elif self._login:
             found["REDIS_PASSWORD"] = PASSWORD
-        if self._certificates is not None:
-            found |= self._certificates.settings()
+        if self.certificates is not None:
+            found |= self.certificates.settings()
         return found
 
     def client(self, **options: Any) -> redis.Redis:
         """Return a client that says everything once, for the tests' own looks at the server."""
-        tls = self._certificates
+        tls = self.certificates
         if tls is not None:
             options = {**tls.options(), **options}
         return redis.Redis(

@@ -112,6 +112,26 @@ def _start_sentinels(
     return sentinels
 
 
+@contextlib.contextmanager
+def tls_sentinel(master: Redis) -> Iterator[Sentinel]:
+    """Run one Sentinel that speaks TLS only, as the master does that it watches."""
+    certificates = master.certificates
+    assert certificates is not None
+    port = free_port()
+    lines = [
+        *("port 0", f"tls-port {port}", "tls-replication yes"),
+        f"tls-ca-cert-file {certificates.authority}",
+        f"tls-cert-file {certificates.server}",
+        f"tls-key-file {certificates.server_key}",
+        f"sentinel monitor {MASTER_NAME} 127.0.0.1 {master.port} 1",
+    ]
+    sentinel = Sentinel(port, lines)
+    try:
+        yield sentinel
+    finally:
+        sentinel.stop()
+
+
 def has_followers(master: Redis, number: int) -> bool:
     """Return whether so many replicas get all that a master does."""
     with master.client() as client:
