@@ -579,17 +579,13 @@ class Caller:
             self.wrong.append(f"{key}: {value!r} instead of {expected!r}")
 
 
-def test_under_load_a_server_that_is_killed_stopped_and_back_costs_no_call_and_no_wrong_value(
-    servers: list[Memcached], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(memcached_member, "OUT_SECONDS", 1.0)
-    backend = connect(servers)
+def under_load(servers: list[Memcached], backend: MemcachedBackend) -> list[Caller]:
+    """Let callers work for six seconds: two outages, and time after each."""
     outages: list[tuple[float, float]] = []
     groups = [[f"{thread}:{number}" for number in range(30)] for thread in range(8)]
     unsafe = {key for group in groups for key in group if home(backend, servers, key) is servers[0]}
     assert 40 < len(unsafe) < 120
     callers = [Caller(backend, group, unsafe, outages) for group in groups]
-    # Six seconds: two outages, and time after each in which all must be right again.
     end = time.monotonic() + 6
     threads = [threading.Thread(target=caller.work, args=(end,)) for caller in callers]
     for thread in threads:
@@ -604,9 +600,28 @@ def test_under_load_a_server_that_is_killed_stopped_and_back_costs_no_call_and_n
         time.sleep(1.5)
     for thread in threads:
         thread.join()
+    return callers
+
+
+def test_under_load_a_server_that_is_killed_stopped_and_back_costs_no_call_and_no_wrong_value(
+    servers: list[Memcached], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(memcached_member, "OUT_SECONDS", 1.0)
+    well = [f"127.0.0.1:{server.port} " for server in servers[1:]]
+    for _ in range(4):
+        caplog.clear()
+        backend = connect(servers)
+        callers = under_load(servers, backend)
+        # On a machine too busy to let a well server answer in time, that one was out as well.
+        if not any(place in message for message in caplog.messages for place in well):
+            break
+        backend.flush()
+        backend.close()
     assert [wrong for caller in callers for wrong in caller.wrong] == []
     assert [failed for caller in callers for failed in caller.failed] == []
-    (key, *_) = unsafe
+    key = next(
+        f"home:{n}" for n in range(1000) if home(backend, servers, f"home:{n}") is servers[0]
+    )
     backend.set(key, b"home again", None)
     assert holds(servers[0], key)
     backend.close()
