@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from typing import Final
 
 # Of one connection; a process has one for each thread that reads at the same time.
-MAX_BYTES: Final = 4 * 1024 * 1024
+MAX_BYTES: Final = 8 * 1024 * 1024
 LARGEST_VALUE: Final = 16 * 1024
 # What Python needs for an entry beside the bytes of its key and value.
-OVERHEAD: Final = 300
+OVERHEAD: Final = 400
 
 
 # A row: key, checksum, when it expires, when it was last used, its number, value.
@@ -51,13 +51,13 @@ class Connection(sqlite3.Connection):
             return
         for key, row in rows:
             size = len(row[-1])
-            if size > LARGEST_VALUE:
-                continue
-            self._bytes += size + len(key) + OVERHEAD
-            if self._bytes > MAX_BYTES:
-                self.forget()
-                return
-            self._seen[key] = row
+            if size <= LARGEST_VALUE:
+                self._seen[key] = row
+                self._bytes += size + len(key) + OVERHEAD
+        while self._bytes > MAX_BYTES:
+            # The first in goes first.
+            key = next(iter(self._seen))
+            self._bytes -= len(self._seen.pop(key)[-1]) + len(key) + OVERHEAD
 
     def forget(self) -> None:
         """Forget all."""
