@@ -78,6 +78,9 @@ def test_from_signing_in_to_a_key_that_is_refused(
         page.get_by_label("Description").fill("Who is signed in.")
         page.get_by_label("Port").fill(str(free_port()))
         page.get_by_label("Prefix").fill("console:")
+        page.get_by_text("More settings").click()
+        # A time limit that a busy machine does not exceed.
+        page.get_by_label("Timeout (ms)").fill("5000")
         page.get_by_role("button", name="Save").click()
         expect(page.locator("#e-f-name")).to_contain_text("A name starts with a letter")
         expect(page.locator("#f-name")).to_be_focused()
@@ -175,7 +178,7 @@ def test_every_page_is_for_everybody(
 ) -> None:
     """No fault that axe finds, in both color schemes, and nothing wider than a phone."""
     make = lambda path, body: call(live.port, "POST", f"/api/v2/system/{path}", body)  # noqa: E731
-    config = {"port": memcached_server.port, "prefix": "axe:"}
+    config = {"port": memcached_server.port, "prefix": "axe:", "timeout_ms": 5000}
     make("service", {"name": "up", "type": "cache_memcached", "config": config})
     make("service", {"name": "down", "type": "cache_memcached", "config": {"port": free_port()}})
     make("service", {"name": "off", "type": "cache_local", "is_active": False})
@@ -215,6 +218,14 @@ def test_every_page_is_for_everybody(
             page.get_by_role("button", name="Test connection").click()
             expect(page.locator(".outcome")).to_contain_text("Likely cause")
             check(page, f"outcome, {scheme}")
+
+
+def test_a_fault_would_be_found(browser: Browser) -> None:
+    with window(browser) as context:
+        page = context.new_page()
+        page.set_content('<html lang="en"><title>x</title><main><h1>x</h1><input></main></html>')
+        found = Axe().run(page)
+        assert [fault["id"] for fault in found.response["violations"]] == ["label"]
 
 
 def check(page: Page, where: str) -> None:

@@ -21,8 +21,10 @@ NASTY = "<script>alert(1)</script>\"'&"
 
 def fields(server: Memcached | None = None, **more: str) -> dict[str, str]:
     given = {"name": "sessions", "label": "Sessions", "is_active": "on"}
+    # A time limit that a busy machine does not exceed.
+    patient = {} if server is None else {"config.timeout_ms": "3000"}
     port = {} if server is None else {"config.port": str(server.port)}
-    return {**given, **port, **more}
+    return {**given, **patient, **port, **more}
 
 
 def make(person: Person, kind: str = "cache_memcached", **form: str) -> str:
