@@ -11,6 +11,7 @@ from flask import current_app, g, request
 
 from cacheapi.errors import ApiError, not_read_yet
 from cacheapi.facts import facts
+from cacheapi.registry import audit
 from cacheapi.registry.live import Registry
 from cacheapi.registry.rights import FLUSH, Caller
 from cacheapi.services import CacheService
@@ -84,6 +85,17 @@ def permit_all(what: str, service: str, prefix: str = "") -> None:
         f"This API key may not list all keys of service '{service}'"
         + (f" that start with '{prefix}'." if prefix else "; give a prefix that it may."),
     )
+
+
+def flush(service: str) -> None:
+    """Delete every key of a service, if the caller may, and note in the audit log who did.
+
+    :raises ApiError: 403; or as :func:`find_service`.
+    """
+    permit_all(FLUSH, service)
+    find_service(service).flush()
+    number = registry().snapshot.definitions[service].number
+    audit.note(caller(), "flushed", "service", number, service)
 
 
 def permit_some(service: str) -> None:

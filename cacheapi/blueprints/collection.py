@@ -14,13 +14,12 @@ from backends.errors import Unsupported
 from cacheapi.auth import PARAMETER
 from cacheapi.batch import check_keys, entries_text, outcomes_text, read_pairs
 from cacheapi.blueprints import documentation as doc
-from cacheapi.blueprints import find_service, permit, permit_all, permit_some, verb
+from cacheapi.blueprints import find_service, flush, permit, permit_all, permit_some, verb
 from cacheapi.codec import encode
 from cacheapi.errors import ApiError
 from cacheapi.facts import facts
 from cacheapi.http import TUNNELLED, json_response, read_document, read_json
 from cacheapi.query import Query
-from cacheapi.registry.rights import FLUSH
 from cacheapi.schemas.cache import (
     EntriesSchema,
     OutcomesSchema,
@@ -135,8 +134,7 @@ class Collection(MethodView):
         if keys is None:
             # A misspelt "keys" would flush all too.
             _refuse_parameters(query.names() - {PARAMETER})
-            permit_all(FLUSH, service)
-            cache.flush()
+            flush(service)
             return json_response('{"success":true}')
         check_keys(cache, keys)
         permit(verb(), service, keys)

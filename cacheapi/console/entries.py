@@ -12,15 +12,14 @@ from werkzeug.wrappers import Response
 from backends.base import MISSING, Missing
 from backends.capabilities import Capability
 from backends.errors import BackendError
-from cacheapi import samples
-from cacheapi.blueprints import find_service, permit, permit_all, registry
+from cacheapi import blueprints, samples
+from cacheapi.blueprints import find_service, permit, registry
 from cacheapi.codec import InvalidJson, Text, Value, encode, parse_document
 from cacheapi.conditions import Condition, PreconditionFailed
 from cacheapi.console import charts, frame, states, values
 from cacheapi.errors import ApiError, absent
 from cacheapi.registry import administration
 from cacheapi.registry.definition import Definition
-from cacheapi.registry.rights import FLUSH
 from cacheapi.samples import Sampler
 from cacheapi.services import CacheService, KeyExists
 from cacheapi.ttl import InvalidTtl, as_ttl, parse_ttl
@@ -93,12 +92,10 @@ def delete(name: str) -> Response:
 def flush(name: str) -> Response:
     """Delete all keys of a service whose name was typed."""
     definition = administration.find(registry(), name)
-    cache = find_service(name)
-    permit_all(FLUSH, name)
     if request.form.get("confirm", "").strip() != name:
         return _page(definition, 400, flush_fault=f"Type {name} to delete all that it holds.")
     try:
-        cache.flush()
+        blueprints.flush(name)
     except BackendError as error:
         return _page(definition, 400, flush_fault=frame.faults_of(error)[""])
     flash(f"The service {name} is empty now.")

@@ -144,6 +144,7 @@ def test_services_are_listed_by_type(api: AppApi) -> None:
 
 def test_the_default_lifetime_is_in_minutes(api: AppApi, memcached_server: Memcached) -> None:
     config = {"port": memcached_server.port, "prefix": "ttl:", "default_ttl": 2}
+    config["timeout_ms"] = 3000
     make(api, name="s", type="cache_memcached", config=config)
     api.call("POST", "/api/v2/s", body={"key": "k", "value": 1})
     (_, mark) = memcached_server.say(b"mg ttl:k t\r\n").split()
@@ -551,8 +552,18 @@ def test_changes_are_in_the_audit_log(api: AppApi, caplog: pytest.LogCaptureFixt
     api.call("PATCH", f"{SERVICES}/s", body={"config": {"password": "hush-2"}})
     api.call("PATCH", f"{SERVICES}/s", body={"config": {"password": ""}})
     api.call("DELETE", f"{SERVICES}/s")
+    make(api, name="t", type="cache_local")
+    assert api.call("DELETE", "/api/v2/t").status == 200
+    assert api.call("DELETE", "/api/v2/cache").status == 200
     lines = [record.getMessage() for record in caplog.records]
     assert lines == [
-        f'key of the environment "environment 1" {what} service 1 "s"'
-        for what in ("created", "changed", "deleted")
+        f'key of the environment "environment 1" {what}'
+        for what in (
+            'created service 1 "s"',
+            'changed service 1 "s"',
+            'deleted service 1 "s"',
+            'created service 2 "t"',
+            'flushed service 2 "t"',
+            'flushed service "cache"',
+        )
     ]
