@@ -56,7 +56,7 @@ class Line:
 def line(memcached_server: Memcached) -> Iterator[Line]:
     assert memcached_server.say(b"flush_all\r\n") == b"OK\r\n"
     with proxy(memcached_server.port) as spoiler:
-        backend = connect(spoiler, timeout_ms=300)
+        backend = connect(spoiler, timeout_ms=500)
         backend.set("proof", b"proof", None)
         yield Line(backend, spoiler, memcached_server)
         backend.close()
@@ -189,7 +189,7 @@ def test_late_replies_reach_nobody(line: Line) -> None:
     values = {f"key{number}": b"value %d" % number for number in range(10)}
     line.backend.set_many([Item(key, value, None) for key, value in values.items()])
     for key in values:
-        with line.spoiled("delay", seconds=0.5), pytest.raises(Timeout):
+        with line.spoiled("delay", seconds=0.9), pytest.raises(Timeout):
             line.backend.get(key)
         assert {other: line.backend.get(other) for other in values} == values
 

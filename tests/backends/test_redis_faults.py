@@ -138,7 +138,7 @@ class Line:
 
     def __init__(self, server: Redis, spoiler: Proxy) -> None:
         self.server = server
-        self.backend = connect_redis(Port(spoiler.port), REDIS_TIMEOUT_MS="200")
+        self.backend = connect_redis(Port(spoiler.port), REDIS_TIMEOUT_MS="400")
         self.proxy = spoiler
 
     @contextlib.contextmanager
@@ -280,7 +280,7 @@ def test_late_replies_reach_nobody(line: Line) -> None:
     some = dict(list(VALUES.items())[:8])
     line.backend.set_many([Item(key, value, None) for key, value in some.items()])
     for key in some:
-        with line.spoiled("delay", seconds=0.3), pytest.raises(Timeout):
+        with line.spoiled("delay", seconds=0.8), pytest.raises(Timeout):
             line.backend.get(key)
         assert {other: line.backend.get(other) for other in some} == some
 
