@@ -79,8 +79,26 @@ def test_live_says_that_the_process_answers(tmp_path: Path) -> None:
         assert answer.json == {"status": "live"}
         assert answer.headers["Cache-Control"] == "no-store"
         assert api.call("HEAD", "/health/live", NO_KEY).status == 200
-        assert api.call("POST", "/health/live", NO_KEY).status == 401
-        assert api.call("GET", "/health/other", NO_KEY).status == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/health/live", 405),
+        ("GET", "/health/other", 404),
+        ("GET", "/health/", 404),
+        ("GET", "/health/ready/", 404),
+        ("GET", "/healthy", 401),
+        ("GET", "/other", 401),
+    ],
+)
+def test_what_is_not_there_is_told_without_a_key(
+    tmp_path: Path, method: str, path: str, status: int
+) -> None:
+    with application(tmp_path) as api:
+        answer = api.call(method, path, NO_KEY)
+        assert answer.status == status
+        assert answer.json["error"]["code"] == status
 
 
 def test_ready_says_how_long_each_service_took(tmp_path: Path) -> None:
