@@ -64,6 +64,10 @@ class ProcessFiles:
 
         :raises OSError: they cannot be.
         """
+        if not self._directory.is_dir():
+            # The system cleans up where it was, such as at the end of a user's last session.
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._samples, self._written = [], {}
         if samples == self._samples:
             return
         numbers = keys_of(samples)
