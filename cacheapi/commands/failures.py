@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import errno
 from typing import Final
 
 import click
@@ -48,6 +49,15 @@ _CODES: Final[tuple[tuple[type[Exception], Exit], ...]] = (
 )
 
 
+# Where output goes has no room, or breaks; such an error names no file.
+_OF_OUTPUT: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+
+
+def is_of_output(error: Exception) -> bool:
+    """Return whether what was written could not be, for want of room or a broken disk."""
+    return isinstance(error, OSError) and error.filename is None and error.errno in _OF_OUTPUT
+
+
 def code_of(error: Exception) -> Exit | None:
     """Return the exit code for an error; ``None``: nobody expected it."""
     if isinstance(error, Failure):
@@ -57,6 +67,8 @@ def code_of(error: Exception) -> Exit | None:
     if isinstance(error, click.ClickException):
         return Exit.FAILED
     if isinstance(error, OSError) and error.filename is not None:
+        return Exit.FAILED
+    if is_of_output(error):
         return Exit.FAILED
     return next((code for kind, code in _CODES if isinstance(error, kind)), None)
 
@@ -68,6 +80,9 @@ def line_of(error: Exception) -> str:
         return f"{error.format_message()} See '{path} --help'."
     if isinstance(error, click.ClickException):
         return error.format_message()
+    if is_of_output(error):
+        assert isinstance(error, OSError)
+        return f"The output cannot be written: {error.strerror}."
     if isinstance(error, OSError):
         return f"{str(error.filename)!r}: {error.strerror}."
     return " ".join(str(error).split())

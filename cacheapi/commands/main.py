@@ -22,7 +22,7 @@ from cacheapi.commands import (
     services,
     stats,
 )
-from cacheapi.commands.failures import Exit, code_of, line_of
+from cacheapi.commands.failures import Exit, code_of, is_of_output, line_of
 from cacheapi.commands.output import log_lines
 
 
@@ -48,17 +48,24 @@ class Commands(click.Group):
             click.echo("cacheapi: Interrupted.", err=True)
             return Exit.INTERRUPTED
         except BrokenPipeError:
-            # Who read the output has seen enough, as "head" does; nor is there more to flush.
-            with contextlib.suppress(OSError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            # Who read the output has seen enough, as "head" does.
+            _drop_output()
             return 128 + signal.SIGPIPE
         except Exception as error:
             expected = code_of(error)
             if expected is None:
                 raise
             click.echo(f"cacheapi: {line_of(error)}", err=True)
+            if is_of_output(error):
+                _drop_output()
             return expected
         return code if isinstance(code, int) else Exit.DONE
+
+
+def _drop_output() -> None:
+    """Let what is still to be flushed go nowhere; else the interpreter complains at its end."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(

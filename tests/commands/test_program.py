@@ -175,6 +175,22 @@ def test_who_reads_may_stop_reading(tmp_path: Path) -> None:
     assert ended.stderr == b""
 
 
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    assert run(tmp_path, "set", "k", "1").returncode == 0
+    for arguments in (["get", "k"], ["export", "-"], ["keys", "--json"], ["services"]):
+        with Path("/dev/full").open("wb") as full:
+            ended = subprocess.run(
+                [*COMMAND, *arguments],
+                cwd=tmp_path,
+                env=environ(tmp_path),
+                stdout=full,
+                stderr=subprocess.PIPE,
+                timeout=60,
+            )
+        message = b"cacheapi: The output cannot be written: No space left on device.\n"
+        assert (ended.returncode, ended.stderr) == (3, message), arguments
+
+
 def test_ctrl_c_ends_it_in_one_line(tmp_path: Path, memcached_server: Memcached) -> None:
     # It waits for its stdin.
     process = subprocess.Popen(
