@@ -2,12 +2,14 @@
 
 An address may try :data:`ATTEMPTS` times; the count is in the system cache, so that it
 holds for all workers and machines. That is for keys of the environment that somebody chose
-badly: those that the service makes have 256 random bits.
+badly: those that the service makes have 256 random bits. Behind a proxy on this machine it is
+the address that the proxy tells: else anybody could use up the attempts of all.
 """
 
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 from typing import Final
 
 from flask import Blueprint, g, redirect, request, url_for
@@ -79,7 +81,7 @@ def _count_attempt() -> None:
     if cache is None:
         return
     # Addresses stay out of what others can read in the cache.
-    address = hashlib.sha256((request.remote_addr or "").encode()).hexdigest()[:32]
+    address = hashlib.sha256(_address().encode()).hexdigest()[:32]
     standing = rates.count_as(f"sign-in:{address}", ATTEMPTS, cache)
     if standing is not None and standing.is_over:
         raise ApiError(
@@ -87,6 +89,23 @@ def _count_attempt() -> None:
             f"Too many attempts to sign in from your address; try again in {standing.reset} s.",
             headers={"Retry-After": str(standing.reset)},
         )
+
+
+def _address() -> str:
+    """Return who tries; of a proxy only one on this machine is believed."""
+    connected = request.remote_addr or ""
+    if connected and not _is_loopback(connected):
+        return connected
+    # The last one is what the proxy itself has seen; the others may be made up.
+    return request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip() or connected
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        # Of a socket of the file system.
+        return True
 
 
 def _target() -> str:

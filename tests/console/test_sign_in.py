@@ -203,6 +203,35 @@ def test_attempts_are_bounded(stranger: Person, monkeypatch: pytest.MonkeyPatch)
     assert "Too many attempts" in answer.text
 
 
+def attempt(person: Person, connected: str, told: str) -> int:
+    """Try to sign in from an address, with what a proxy there tells."""
+    return person.browser.post(
+        "/console/sign-in",
+        data={"csrf_token": person.token(), "key": "wrong"},
+        headers={"X-Forwarded-For": told},
+        environ_overrides={"REMOTE_ADDR": connected},
+    ).status_code
+
+
+@pytest.mark.parametrize("proxy", ["127.0.0.1", "::1", ""])
+def test_behind_a_proxy_nobody_uses_up_the_attempts_of_others(
+    stranger: Person, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setattr(sign_in, "ATTEMPTS", Rate(1, 86400))
+    assert attempt(stranger, proxy, "192.0.2.1") == 403
+    # What the client made up stands before what the proxy has seen.
+    assert attempt(stranger, proxy, "192.0.2.9, 192.0.2.1") == 429
+    assert attempt(stranger, proxy, "192.0.2.2") == 403
+
+
+def test_who_is_no_proxy_here_cannot_make_up_addresses(
+    stranger: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sign_in, "ATTEMPTS", Rate(1, 86400))
+    assert attempt(stranger, "192.0.2.3", "192.0.2.4") == 403
+    assert attempt(stranger, "192.0.2.3", "192.0.2.5") == 429
+
+
 @pytest.mark.parametrize(
     ("wanted", "target"),
     [
