@@ -73,7 +73,10 @@ def save(name: str) -> Response:
     except _FAULTS as error:
         faults = frame.faults_of(error)
         field = {InvalidJson: "value", InvalidTtl: "ttl"}.get(type(error), "")
-        more = {"key": key, "faults": {field: faults.get("", "") or next(iter(faults.values()))}}
+        told = faults.get("", "") or next(iter(faults.values()))
+        if field == "value":
+            told = told.replace("The body", "The value")
+        more = {"key": key, "faults": {field: told}}
         return _page(definition, 400, **_looked_up(cache, key, sent), **more)
     flash("The key is stored.")
     return _back(name, key)

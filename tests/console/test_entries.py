@@ -147,9 +147,9 @@ def test_a_text_stays_a_text(person: Person) -> None:
 @pytest.mark.parametrize(
     ("value", "more", "field", "message"),
     [
-        ("{", {}, "f-value", "not valid JSON"),
-        ("", {}, "f-value", "not valid JSON"),
-        ("1, 2", {}, "f-value", "not valid JSON"),
+        ("{", {}, "f-value", "The value is not valid JSON"),
+        ("", {}, "f-value", "The value is not valid JSON"),
+        ("1, 2", {}, "f-value", "The value is not valid JSON"),
         ("NaN", {}, "f-value", "NaN"),
         ('"\\ud800"', {}, "f-value", "lone surrogate"),
         ("1", {"lifetime": "seconds", "ttl": ""}, "f-ttl", "lifetime must be"),
