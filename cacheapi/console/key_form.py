@@ -100,11 +100,11 @@ def of(key: ApiKey) -> Form:
 def rearrange(form: Form, action: str) -> bool:
     """Add, move or remove a rule, if that is what a button says; return whether it is."""
     what, _, where = action.partition(":")
-    index = int(where) if where.isascii() and where.isdigit() else -1
+    index = _number(where)
     rules = form.rules
     if what == "add":
         rules.append(Rule())
-    elif not 0 <= index < len(rules):
+    elif not isinstance(index, int) or index >= len(rules):
         return False
     elif what == "remove":
         del rules[index]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
@@ -193,11 +193,21 @@ def validation_details(messages: Any, index: int | None = None) -> list[dict[str
             details.extend(validation_details(found, name))
         else:
             details.extend(
-                {"index": index, "field": None if name == "_schema" else name, "message": text}
-                for text in _texts(found)
+                {"index": index, "field": field, "message": text}
+                for field, text in _texts(None if name == "_schema" else name, found)
             )
     return details
 
 
-def _texts(found: Mapping[Any, Any] | list[str]) -> list[str]:
-    return [str(text) for text in found] if isinstance(found, list) else [str(found)]
+def _texts(
+    field: str | None, found: Mapping[Any, Any] | list[Any] | str
+) -> Iterator[tuple[str | None, str]]:
+    """Yield each message with its field: of a member of a member, such as ``rules.0.verbs``."""
+    if isinstance(found, Mapping):
+        for name, inner in found.items():
+            yield from _texts(field if name == "_schema" else f"{field}.{name}", inner)
+    elif isinstance(found, list):
+        for inner in found:
+            yield from _texts(field, inner)
+    else:
+        yield field, str(found)

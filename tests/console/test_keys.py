@@ -148,7 +148,7 @@ def test_rules_are_added_moved_and_removed(person: Person) -> None:
     assert person.call("GET", "/system/api_key").json == {"resource": []}
 
 
-@pytest.mark.parametrize("action", ["remove:9", "up:x", "down:-1", "explode:0"])
+@pytest.mark.parametrize("action", ["remove:9", "up:x", "down:-1", "explode:0", f"up:{'9' * 5000}"])
 def test_a_button_that_there_is_not_saves_what_is_right(person: Person, action: str) -> None:
     answer = person.post("/new-key", "/new-key", action=action, name="n", **RULE)
     assert "Note the key now" in answer.text
