@@ -44,6 +44,9 @@ from cacheapi.serving.recognition import (
 
 # A larger store would hold up the others of its turn.
 MAX_STORE: Final = 256 * 1024
+# A turn that has so many keys and pairs, or so many KiB of pairs, takes no further list: where
+# many clients send long ones, their sum would stop the worker for longer than it may be silent.
+MOST_AT_ONCE: Final = 5_000
 
 _FIELDS: Final = f"cache-control: {CACHE_CONTROL}\r\n"
 _JSON_FIELDS: Final = f"{_FIELDS}content-type: application/json\r\n"
@@ -131,8 +134,9 @@ class Lane:
         self._loop = loop
         self._tally = tally
         self._taken: list[_Read | _Store] = []
-        # When the first of those came.
+        # When the first of those came, and what they have of MOST_AT_ONCE.
         self._since = 0.0
+        self._load = 0
         # By a service's name, and whether it is about its stores.
         self._troubled: dict[tuple[str, bool], Health] = {}
 
@@ -175,6 +179,8 @@ class Lane:
                 keys = [key]
                 service.check_key(key)
             elif keys is not None:
+                if self._load >= MOST_AT_ONCE:
+                    return False
                 check_keys(service, keys)
             else:
                 return False
@@ -184,7 +190,7 @@ class Lane:
             return False
         if self._troubled and self._way(asked.service, stores=False) is Way.FLASK:
             return False
-        self._gather(_Read(sink, keep_alive, service, keys, key, asker.tags))
+        self._gather(_Read(sink, keep_alive, service, keys, key, asker.tags), len(keys))
         return True
 
     def wants_store(self, target: bytes, headers: Fields) -> bool:
@@ -211,7 +217,7 @@ class Lane:
         assert asked is not None
         assert said is not None
         service = self._access.find(asked.service)
-        if service is None or not said.shown:
+        if service is None or not said.shown or self._load >= MOST_AT_ONCE:
             return False
         digest = self._access.digest(said.shown)
         # Before the body is parsed: who may nothing shall cost nothing.
@@ -226,7 +232,8 @@ class Lane:
             return False
         if self._way(asked.service, stores=True) is not Way.LANE:
             return False
-        self._gather(_Store(sink, keep_alive, service, pairs, len(body)))
+        load = max(len(pairs), len(body) // 1024)
+        self._gather(_Store(sink, keep_alive, service, pairs, len(body)), load)
         return True
 
     def listener(self, target: bytes, *, stores: bool) -> Callable[[float, int], None] | None:
@@ -254,17 +261,19 @@ class Lane:
             del self._troubled[name, stores]
         return way
 
-    def _gather(self, request: _Read | _Store) -> None:
+    def _gather(self, request: _Read | _Store, load: int) -> None:
         if not self._taken:
             self._loop.call_soon(self.answer)
             self._since = time.monotonic()
         self._taken.append(request)
+        self._load += load
 
     # Answering
 
     def answer(self) -> None:
         """Answer what was taken, in the order of arrival."""
         taken, self._taken = self._taken, []
+        self._load = 0
         stores: dict[CacheService, list[Pair]] = {}
         reads: dict[CacheService, list[str]] = {}
         for request in taken:

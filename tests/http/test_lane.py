@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from cacheapi import load
+from cacheapi import create_app, load
+from cacheapi.auth import HEADER
+from cacheapi.serving.lane import ACCESS, MOST_AT_ONCE, Lane
 from tests.http.client import FileStore, close_app
 from tests.support.apps import lane_alone as lane_alone_app
 from tests.support.inside import Inside, inside
@@ -184,6 +188,44 @@ def test_all_else_is_left_to_flask(lane_alone: Inside, sent: bytes) -> None:
     with Wire(lane_alone.port) as wire:
         wire.send(sent)
         assert wire.answer().status == 418
+
+
+class Taker:
+    """A connection that keeps the statuses of its answers."""
+
+    def __init__(self) -> None:
+        self.statuses: list[int] = []
+
+    def answer(self, status: int, fields: str, body: bytes | None, keep_alive: bool) -> None:
+        self.statuses.append(status)
+
+
+@pytest.mark.parametrize("stores", [False, True])
+def test_one_turn_takes_no_more_lists_than_it_can_answer_soon(tmp_path: Path, stores: bool) -> None:
+    app = create_app(load({"CACHEAPI_API_KEY": KEY, "CACHEAPI_DATA_DIR": str(tmp_path)}, None))
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        turn, taker = Lane(app.extensions[ACCESS], loop, None), Taker()
+        target, fields = CACHE.encode(), [(b"host", b"h"), (HEADER.lower().encode(), KEY.encode())]
+        names = [f"{number}" for number in range(1000)]
+        listed = target + b"?keys=" + ",".join(names).encode()
+        pairs = json.dumps({"resource": [{"key": name, "value": 1} for name in names]}).encode()
+
+        def takes_list() -> bool:
+            if stores:
+                return turn.take_store(taker, target, fields, True, pairs)
+            return turn.take_read(taker, listed, fields, True) is not None
+
+        for _ in range(2):
+            taken = 0
+            while takes_list():
+                taken += 1
+            assert taken == MOST_AT_ONCE // 1000
+            # One key costs next to nothing.
+            assert turn.take_read(taker, target + b"/7", fields, True) is not None
+            turn.answer()
+            assert len(taker.statuses) == taken + 1
+            taker.statuses.clear()
+    close_app(app)
 
 
 def test_a_write_is_seen_by_the_next_read(lane: Service) -> None:
