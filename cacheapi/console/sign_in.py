@@ -111,6 +111,12 @@ def _is_loopback(address: str) -> bool:
 def _target() -> str:
     """Return where to go now: a page of the console, whatever the parameter says."""
     wanted = request.args.get("next", "")
-    if wanted.startswith(f"{session.PATH}/") and "\\" not in wanted and "//" not in wanted:
+    if (
+        wanted.startswith(f"{session.PATH}/")
+        # No end of a line, above all; an address has these as %0A and the like.
+        and wanted.isprintable()
+        and "\\" not in wanted
+        and "//" not in wanted
+    ):
         return wanted
     return url_for("console.index")
