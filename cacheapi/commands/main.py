@@ -47,6 +47,9 @@ class Commands(click.Group):
         except (KeyboardInterrupt, click.Abort):
             click.echo("cacheapi: Interrupted.", err=True)
             return Exit.INTERRUPTED
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message(), err=True)
+            return Exit.USAGE
         except BrokenPipeError:
             # Who read the output has seen enough, as "head" does.
             _drop_output()
@@ -97,3 +100,14 @@ for command in (
     *(services.services, api_keys.api_key),
 ):
     cacheapi.add_command(command)
+
+
+def _keep_lines(command: click.Command) -> None:
+    """Let click see its marks of paragraphs that stay as they are: raw docstrings spell them."""
+    command.help = (command.help or "").replace("\\b\n", "\b\n")
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            _keep_lines(inner)
+
+
+_keep_lines(cacheapi)

@@ -37,7 +37,9 @@ def test_every_command_has_help(program: Program, path: tuple[str, ...]) -> None
     # Read by a stranger: what it does, an example, each option with its words.
     assert len(shown.split("\n\n")[1].strip()) > 20
     if path not in {("api-key", "list"), ("api-key", "revoke")}:
-        assert "Examples:" in shown
+        # Each on a line of its own, to be copied.
+        assert "\n  Examples:\n    cacheapi " in shown
+        assert "\\b" not in shown
         assert f"cacheapi {path[0]}" in shown if path else "cacheapi serve" in shown
 
 
@@ -81,6 +83,13 @@ def test_every_command_is_tested_for_its_json() -> None:
     (arguments,) = (mark.args[1] for mark in marks)
     tested = {words[: len(path)] for words in arguments for path in commands()}
     assert {path for path in commands() if path and path != ("api-key",)} <= tested
+
+
+@pytest.mark.parametrize("path", [(), ("api-key",)], ids=" ".join)
+def test_a_group_alone_shows_its_help(program: Program, path: tuple[str, ...]) -> None:
+    ended = program.run(*path)
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert ended.stderr == program(*path, "--help")
 
 
 def test_wrong_use_is_one_line_that_says_where_to_look(program: Program) -> None:
