@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from backends import registry
 from backends.base import Backend
@@ -19,6 +20,10 @@ from tests.support.postgresql import PostgreSQL, postgresql
 from tests.support.processes import SASL_PASSWORD, SASL_USER, Memcached, memcached, sasl_memcached
 from tests.support.redis import Redis, acl_redis, locked_redis, redis_server, tls_redis
 from tests.support.redis_groups import Cluster, SentinelGroup, redis_cluster, sentinel_group
+
+# How long an example takes says more of the machine than of the product.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 class Clock:

@@ -17,7 +17,11 @@ from cacheapi.plain import plain_pairs
 
 
 class Cache:
-    """What reading a body asks of a service."""
+    """What reading a body asks of a service, and the service of its backend."""
+
+    @property
+    def backend(self) -> Cache:
+        return self
 
     def check_key(self, key: str) -> None:
         if not key or " " in key:
