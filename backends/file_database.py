@@ -43,6 +43,11 @@ SHORTEST_PAUSE = 0.00005
 LONGEST_PAUSE = 0.002
 # Of pages, in each connection: a write that finds what it changes here need not read it.
 CACHE_BYTES = 8 * 1024 * 1024
+# Of the log file: so large it is not, unless reads overlap without an end. After so many writes
+# its size is looked at; so long, in milliseconds, a write then waits for the reads under way.
+LOG_BYTES = 16 * 1024 * 1024
+WRITES_A_LOOK = 16
+LOG_PATIENCE = 100
 # More than there are different statements, lists of keys by their length among them.
 STATEMENTS = 256
 SCHEMA_VERSION = 2
@@ -111,6 +116,8 @@ class Database:
         self._pool = Pool(self._connect, lambda connection: connection.sqlite.close())
         # Threads of one process queue here rather than in SQLite's sleeping back-off.
         self._writing = threading.Lock()
+        self._writes = 0
+        self._log_bound = LOG_BYTES
         _databases.add(self)
 
     def read(self, work: Callable[[Connection], T]) -> T:
@@ -144,7 +151,11 @@ class Database:
         if not self._writing.acquire(timeout=self._timeout):
             raise Timeout("The cache file is busy: it stayed locked for too long.")
         try:
-            return self._run(transaction)
+            result = self._run(transaction)
+            self._writes += 1
+            if self._writes % WRITES_A_LOOK == 0:
+                self._shorten_log()
+            return result
         finally:
             self._writing.release()
 
@@ -198,6 +209,25 @@ class Database:
                     raise
             pause = min(max((now - began) / 8, SHORTEST_PAUSE), LONGEST_PAUSE)
             time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 (no secret)
+
+    def _shorten_log(self) -> None:
+        """Let the next write begin the log anew if it has grown large.
+
+        SQLite does so by itself once a write finds no reader that needs the log, which
+        need never happen where many lists are read at the same time. What was written is
+        stored, whatever becomes of this.
+        """
+        try:
+            size = os.stat(f"{self.path}-wal").st_size
+        except OSError:
+            return
+        if size < LOG_BYTES:
+            self._log_bound = LOG_BYTES
+        elif size >= self._log_bound:
+            # A reader that hangs shall not be waited for with every look.
+            self._log_bound = size + LOG_BYTES
+            with contextlib.suppress(Failed):
+                self._run(_restart_log)
 
     def _borrow(self) -> _Open:
         """Borrow a connection to the file that now stands at the path."""
@@ -308,6 +338,12 @@ class Database:
                 "Connection refused: the cache file is damaged and stays in the way."
             ) from reason
         log.error("The cache file was damaged (%s); moved to %s, starting empty.", error, aside)
+
+
+def _restart_log(sqlite: Connection) -> None:
+    sqlite.execute(f"PRAGMA busy_timeout = {LOG_PATIENCE}")
+    sqlite.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+    sqlite.execute("PRAGMA busy_timeout = 0")
 
 
 def _remove(path: str) -> None:

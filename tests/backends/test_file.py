@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from backends import file_database
 from backends.base import MISSING, Item
 from backends.errors import InvalidOption, OutOfMemory, Timeout, Unavailable
 from backends.file import FileBackend
@@ -786,6 +787,39 @@ def test_a_large_batch_lets_others_write_in_between(open_backend: Open):
         assert batch.result() == [True] * len(items)
     # All in one transaction, only the first or the last could have come in between.
     assert written > 5
+
+
+def test_reads_that_overlap_without_an_end_let_the_log_begin_anew(
+    open_backend: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(file_database, "LOG_BYTES", 5 * 1024 * 1024)
+    backend = open_backend(max_mb=4)
+    backend.set("k", b"1", None)
+    stop = threading.Event()
+
+    def read() -> None:
+        with (
+            contextlib.closing(sqlite3.connect(cache_file(tmp_path))) as first,
+            contextlib.closing(sqlite3.connect(cache_file(tmp_path))) as second,
+        ):
+            for reader in itertools.cycle((first, second)):
+                reader.rollback()
+                reader.execute("BEGIN")
+                reader.execute("SELECT count(*) FROM entries").fetchone()
+                if stop.wait(0.002):
+                    return
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    sizes = [0]
+    # Not each attempt succeeds, where readers are slow to go on.
+    while sizes[-1] >= max(sizes) and len(sizes) < 2000:
+        backend.set(f"{len(sizes) % 10}", os.urandom(100_000), None)
+        sizes.append((tmp_path / "cache.sqlite3-wal").stat().st_size)
+    stop.set()
+    thread.join()
+    assert max(sizes) >= file_database.LOG_BYTES
+    assert sizes[-1] < file_database.LOG_BYTES
 
 
 def test_threads_that_wait_for_one_lock_all_time_out(open_backend: Open, tmp_path: Path):
