@@ -44,7 +44,8 @@ class FileBackend(Backend):
 
     :param data_dir: the directory; made if missing, readable by its owner only.
     :param max_mb: bound on the file's size in MiB. SQLite's log beside it is usually under
-        4 MiB. A value may take an eighth of the bound at most.
+        4 MiB, and some 16 MiB where reads never pause. A value may take an eighth of the
+        bound at most.
     :param timeout: how long a write waits for other writers, in seconds.
     :param clock: Unix time in seconds; for tests.
     """
