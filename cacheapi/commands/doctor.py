@@ -107,18 +107,7 @@ _HEADINGS: Final = (
 def _print_service(report: ServiceReport) -> None:
     _heading(f"Service {' = '.join(report.names)} ({report.type})")
     table(
-        (
-            "SERVER",
-            "VERSION",
-            "STEPS",
-            "p50 ms",
-            "p99 ms",
-            "ITEMS",
-            "MEMORY",
-            "EVICTED",
-            "HITS",
-            "CLOCK",
-        ),
+        _HEADINGS,
         [_row(server) for server in report.servers]
         or [("-", None, _steps(report.steps), *[None] * 7)],
     )

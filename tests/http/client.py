@@ -9,7 +9,7 @@ import json
 import math
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
@@ -18,6 +18,7 @@ from flask import Flask
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from backends.file import FileBackend
+from cacheapi import create_app, load
 from tests.support.processes import Memcached
 from tests.support.redis import Redis
 from tests.support.redis_groups import Cluster, SentinelGroup
@@ -251,3 +252,15 @@ class LiveApi(Api):
                 connection.endheaders(body)
             response = connection.getresponse()
             return Answer(response.status, response.headers, response.read())
+
+
+@contextlib.contextmanager
+def application(directory: Path, **settings: str) -> Iterator[AppApi]:
+    """The application with settings of its own, on a file unless they say otherwise."""
+    given = {"CACHEAPI_API_KEY": API_KEY, "CACHEAPI_DATA_DIR": str(directory), **settings}
+    app = create_app(load(given, None))
+    api = AppApi(settings.get("CACHE_DRIVER", "file"), FileStore(directory), app)
+    try:
+        yield api
+    finally:
+        api.close()

@@ -9,18 +9,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from cacheapi import create_app, load
 from cacheapi.metrics import place
 from cacheapi.metrics.files import GONE, ProcessFiles, fold
 from cacheapi.metrics.meter import DIRECTORY, METER
 from cacheapi.metrics.tally import Tally
-from tests.http.client import API_KEY, AppApi, FileStore
+from tests.http.client import API_KEY, AppApi, application
 from tests.support.live import CACHE, Connection, Wire, call, head
 from tests.support.metrics import Metrics, metrics
 from tests.support.processes import Service, eventually, free_port, memcached, service
@@ -48,17 +46,6 @@ NAMES = {
     "cacheapi_backend_max_connections": "gauge",
     "cacheapi_backend_uptime_seconds": "gauge",
 }
-
-
-@contextlib.contextmanager
-def application(directory: Path, **settings: str) -> Iterator[AppApi]:
-    given = {"CACHEAPI_API_KEY": API_KEY, "CACHEAPI_DATA_DIR": str(directory), **settings}
-    app = create_app(load(given, None))
-    api = AppApi(settings.get("CACHE_DRIVER", "file"), FileStore(directory), app)
-    try:
-        yield api
-    finally:
-        api.close()
 
 
 def read(api: AppApi) -> Metrics:

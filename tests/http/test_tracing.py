@@ -19,9 +19,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from cacheapi import create_app, load, tracing
+from cacheapi import tracing
 from cacheapi.tracing.spans import Tracing
-from tests.http.client import API_KEY, AppApi, FileStore
+from tests.http.client import API_KEY, AppApi, application
 from tests.support.live import CACHE, Connection
 from tests.support.processes import REPOSITORY, eventually, free_port, service
 
@@ -29,17 +29,6 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
 TIMED = {"X-Server-Timing": "1"}
 TIMING = re.compile(r'total;dur=(\d+\.\d{3}), cache;dur=(\d+\.\d{3});desc="(\d+) calls?"')
-
-
-@contextlib.contextmanager
-def application(directory: Path, **settings: str) -> Iterator[AppApi]:
-    given = {"CACHEAPI_API_KEY": API_KEY, "CACHEAPI_DATA_DIR": str(directory), **settings}
-    app = create_app(load(given, None))
-    api = AppApi(settings.get("CACHE_DRIVER", "file"), FileStore(directory), app)
-    try:
-        yield api
-    finally:
-        api.close()
 
 
 @contextlib.contextmanager

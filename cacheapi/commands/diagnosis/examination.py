@@ -118,9 +118,3 @@ class Examination:
     def _cannot_start(self, error: SettingsError) -> None:
         action = "The service does not start until this is right."
         self.findings.append(Finding(Level.FAILURE, "settings", str(error), action))
-
-
-def _without_findings(report: ServiceReport) -> dict[str, Any]:
-    shown = dataclasses.asdict(report)
-    del shown["findings"]
-    return shown
