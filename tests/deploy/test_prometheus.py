@@ -151,7 +151,9 @@ def exported(
             for family in text_string_to_metric_families(text):
                 have = found.setdefault(family.name, set())
                 have.update(label for sample in family.samples for label in sample.labels)
-            return "cacheapi_backend_items" in found
+            # The worker hands its counts over several times a second.
+            late = {"backend_errors", "backend_items", "batch_size", "hits", "refused", "requests"}
+            return {f"cacheapi_{name}" for name in late} <= found.keys()
 
         eventually(has_all, 60)
     return found
