@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -306,16 +307,23 @@ def test_a_directory_that_was_set_is_emptied_and_kept(
     assert directory.is_dir()
 
 
-def test_a_directory_that_was_cleaned_up_is_made_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    directory = tmp_path / "shared"
+@contextlib.contextmanager
+def sharing(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[AppApi, Path]]:
+    """An application that has answered one miss, and the directory where it shares its counts."""
+    directory = place / "shared"
     directory.mkdir()
     monkeypatch.setenv(DIRECTORY, str(directory))
-    with application(tmp_path / "data") as api:
+    with application(place / "data") as api:
         api.app.extensions["cacheapi"].watch()
         assert api.call("GET", f"{CACHE}/key").status == 404
         eventually(lambda: list(directory.glob("*.db")))
+        yield api, directory
+
+
+def test_a_directory_that_was_cleaned_up_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with sharing(tmp_path, monkeypatch) as (api, directory):
         shutil.rmtree(directory, ignore_errors=True)
         answer = api.call("GET", "/metrics")
         assert answer.status == 200
@@ -326,14 +334,8 @@ def test_a_directory_that_was_cleaned_up_is_made_anew(
 def test_a_directory_that_cannot_be_costs_metrics_and_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    directory = tmp_path / "shared"
-    directory.mkdir()
-    monkeypatch.setenv(DIRECTORY, str(directory))
-    with application(tmp_path / "data") as api:
-        api.app.extensions["cacheapi"].watch()
-        assert api.call("GET", f"{CACHE}/key").status == 404
+    with sharing(tmp_path, monkeypatch) as (api, directory):
         meter = api.app.extensions[METER]
-        eventually(lambda: list(directory.glob("*.db")))
         eventually(lambda: put_in_the_way(directory))
         assert api.call("GET", f"{CACHE}/key").status == 404
         meter.hand_over()
