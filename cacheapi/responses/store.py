@@ -1,0 +1,370 @@
+"""Stored responses in a backend, and the purges that hold for all of them.
+
+A purge writes one *generation*, however many entries it is about: an entry counts only under
+the generations that it was stored under. So it is in force at once, in every worker and on
+every machine that shares the backend. Where a cache has evicted a generation, what was stored
+under it is gone: it is never there again. A fetch takes the generations before it begins, so
+what was under way during a purge is not stored.
+
+All methods block as the backend does, and raise its
+:class:`~backends.errors.BackendError`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from backends.base import MISSING, Backend, Found, Item
+from backends.capabilities import Capability
+from backends.errors import BackendError
+from cacheapi.responses import entries
+from cacheapi.responses.entries import Generation, Place, Record, Variant
+from cacheapi.responses.messages import Stored
+from cacheapi.responses.vary import MOST_VARIANTS, add_variant
+
+# Of all bodies in one record: a read of any variant brings them all.
+INLINE_BYTES: Final = 64 * 1024
+# memcached takes 1 MiB with its own bytes, as it comes.
+PART_BYTES: Final = 500_000
+RECORD_BYTES: Final = 900_000
+# A purge is remembered for longer than any fetch takes.
+REMEMBERED_SECONDS: Final = 3600.0
+ATTEMPTS: Final = 16
+MOST_TAGS: Final = 128
+
+Change = Callable[[Record], Record | None]
+
+
+class Looked(NamedTuple):
+    """What is stored of a URL.
+
+    :ivar variants: those that count; one that was purged softly is stale.
+    """
+
+    record: Record | None
+    service: Generation | None
+    variants: tuple[Variant, ...]
+
+
+class Ticket(NamedTuple):
+    """What a fetch takes before it begins, and what it fetches is stored by."""
+
+    target: str
+    service: Generation
+    url: Generation
+    tags: bytes
+
+
+class Store:
+    """The stored responses of one service.
+
+    :param name: the service's.
+    :param backend: of the service that stores.
+    :param clock: Unix time; for tests.
+    """
+
+    def __init__(
+        self, name: str, backend: Backend, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.backend = backend
+        self._name = name
+        self._clock = clock
+        self._service_key = entries.service_key(name)
+        self._tags_key = entries.tags_key(name)
+        most = backend.limits.max_value_bytes
+        self._record_bytes = RECORD_BYTES if most is None else min(RECORD_BYTES, most)
+        self._part_bytes = PART_BYTES if most is None else min(PART_BYTES, most)
+        self._can_compare = Capability.COMPARE_AND_SET in backend.capabilities
+
+    # Reading
+
+    def look(self, target: str) -> Looked:
+        """Return what is stored of a URL: one round trip, or two if something has tags."""
+        key = entries.record_key(self._name, target)
+        found = self.backend.get_many([key, self._service_key])
+        raw = found.get(key)
+        record = None if raw is None else entries.read_record(raw, target)
+        service = _generation(found.get(self._service_key))
+        if record is None or service is None or not record.variants:
+            return Looked(record, service, ())
+        tags = {tag for variant in record.variants for tag in variant.tags}
+        generations: dict[str, Generation | None] = {}
+        if tags:
+            keys = {tag: entries.tag_key(self._name, tag) for tag in tags}
+            values = self.backend.get_many(keys.values())
+            generations = {tag: _generation(values.get(key)) for tag, key in keys.items()}
+        counting = []
+        for variant in record.variants:
+            groups = (service, record.generation, *(generations[tag] for tag in variant.tags))
+            kept = _under(variant, groups)
+            if kept is not None:
+                counting.append(kept)
+        return Looked(record, service, tuple(counting))
+
+    def body(self, variant: Variant) -> bytes | None:
+        """Return the body of a variant; ``None`` if not all of it is there."""
+        place = variant.place
+        if place.inline is not None:
+            return place.inline
+        keys = [entries.part_key(place.name, number) for number in range(place.parts)]
+        found = self.backend.get_many(keys)
+        body = b"".join(found.get(key, b"") for key in keys)
+        return body if len(body) == variant.stored.length else None
+
+    # Fetching
+
+    def begin(self, target: str, looked: Looked) -> Ticket:
+        """Return what the answer to a fetch that begins now is stored by."""
+        service = looked.service or self._ensured(self._service_key)
+        tags = self._ensured(self._tags_key)
+        record = looked.record
+        if record is None:
+            record = Record(entries.FORM, target, entries.new_generation())
+            key = entries.record_key(self._name, target)
+            if not self.backend.add(key, entries.encode(record), REMEMBERED_SECONDS):
+                raw = self.backend.get(key)
+                there = None if raw is MISSING else entries.read_record(raw, target)
+                if there is None:
+                    # Not one of ours, or gone again.
+                    self.backend.set(key, entries.encode(record), REMEMBERED_SECONDS)
+                record = there or record
+        return Ticket(target, service, record.generation, tags.hard)
+
+    def save(
+        self, ticket: Ticket, stored: Stored, body: bytes, tags: Sequence[str], seconds: float
+    ) -> bool:
+        """Store an answer; return whether it is, and was not purged meanwhile.
+
+        :param tags: the first :data:`MOST_TAGS` count.
+        :param seconds: how long there is any use for it.
+        """
+        tags = tuple(dict.fromkeys(tags))
+        if len(tags) > MOST_TAGS:
+            # One whose purge would leave it may not be there.
+            return False
+        groups = [ticket.service, ticket.url]
+        if tags:
+            groups += [self._ensured(entries.tag_key(self._name, tag)) for tag in tags]
+            # Read after the tags' own, and written before: see purge_tags.
+            if self._ensured(self._tags_key).hard != ticket.tags:
+                return False
+        place = self._put(body, seconds)
+        variant = Variant(stored, place, tags, tuple((one.hard, one.soft) for one in groups))
+        try:
+            is_stored = self._add(ticket, variant, seconds)
+        except BackendError:
+            self._drop([variant])
+            raise
+        if not is_stored:
+            self._drop([variant])
+        return is_stored
+
+    def renew(self, ticket: Ticket, old: Variant, stored: Stored, seconds: float) -> bool:
+        """Store what a 304 has made of a variant; return whether it is.
+
+        :param old: as it was read.
+        """
+        place = old.place
+        for number in range(place.parts):
+            if Capability.TOUCH not in self.backend.capabilities:
+                break
+            if not self.backend.touch(entries.part_key(place.name, number), seconds):
+                return False
+        groups = (ticket.service, ticket.url)
+        variant = Variant(
+            stored,
+            place,
+            old.tags,
+            (*((one.hard, one.soft) for one in groups), *old.generations[2:]),
+        )
+        if old.tags and self._ensured(self._tags_key).hard != ticket.tags:
+            return False
+        if old.tags:
+            fresh = [self._ensured(entries.tag_key(self._name, tag)) for tag in old.tags]
+            known = [hard for hard, _ in old.generations[2:]]
+            if [one.hard for one in fresh] != known:
+                return False
+            variant = msgspec.structs.replace(
+                variant,
+                generations=(*variant.generations[:2], *((one.hard, one.soft) for one in fresh)),
+            )
+        return self._add(ticket, variant, seconds)
+
+    def leave_alone(self, ticket: Ticket, seconds: float) -> None:
+        """Note that fetches of a URL are not worth waiting for, for so long."""
+        until = self._clock() + seconds
+
+        def note(record: Record) -> Record | None:
+            if record.generation.hard != ticket.url.hard:
+                return None
+            return msgspec.structs.replace(record, alone_until=until)
+
+        self._change(ticket.target, note, seconds)
+
+    # Purging
+
+    def purge_url(self, target: str, *, soft: bool = False) -> None:
+        """Make all variants of a URL gone, or stale."""
+        key = entries.record_key(self._name, target)
+        if soft and self._can_compare:
+            now = self._clock()
+
+            def renew(record: Record) -> Record:
+                renewed = record.generation.renewed(soft=True, now=now)
+                return msgspec.structs.replace(record, generation=renewed)
+
+            self._change(target, renew, REMEMBERED_SECONDS)
+            return
+        record = Record(entries.FORM, target, entries.new_generation())
+        self.backend.set(key, entries.encode(record), REMEMBERED_SECONDS)
+
+    def purge_tags(self, tags: Iterable[str], *, soft: bool = False) -> None:
+        """Make gone, or stale, everything that carries one of some tags."""
+        # Before the tags' own: a fetch that began before sees this one, or theirs.
+        self.backend.set(self._tags_key, entries.encode(entries.new_generation()), None)
+        for tag in tags:
+            self._renew(entries.tag_key(self._name, tag), soft=soft)
+
+    def purge_all(self, *, soft: bool = False) -> None:
+        """Make gone, or stale, everything of the service."""
+        self._renew(self._service_key, soft=soft)
+
+    # Generations
+
+    def _ensured(self, key: str) -> Generation:
+        """Return a generation, made if there is none."""
+        for _ in range(ATTEMPTS):
+            raw = self.backend.get(key)
+            found = None if raw is MISSING else _generation(raw)
+            if found is not None:
+                return found
+            made = entries.new_generation()
+            if raw is not MISSING:
+                self.backend.set(key, entries.encode(made), None)
+                return made
+            if self.backend.add(key, entries.encode(made), None):
+                return made
+        return entries.new_generation()
+
+    def _renew(self, key: str, *, soft: bool) -> None:
+        now = self._clock()
+        for _ in range(ATTEMPTS if soft and self._can_compare else 0):
+            found = self.backend.get_with_token(key)
+            old = None if found is MISSING else _generation(found.value)
+            if found is MISSING or old is None:
+                break
+            value = entries.encode(old.renewed(soft=True, now=now))
+            if self.backend.compare_and_set(key, value, found.token, None):
+                return
+        self.backend.set(key, entries.encode(entries.new_generation()), None)
+
+    # Records
+
+    def _add(self, ticket: Ticket, variant: Variant, seconds: float) -> bool:
+        dropped: list[Variant] = []
+
+        def add(record: Record) -> Record | None:
+            dropped.clear()
+            if record.generation.hard != ticket.url.hard:
+                return None
+            places = {id(one.stored): one for one in (*record.variants, variant)}
+            heads = add_variant([one.stored for one in record.variants], variant.stored)
+            kept = [places[id(head)] for head in heads[:MOST_VARIANTS]]
+            made = msgspec.structs.replace(record, variants=tuple(kept), alone_until=0.0)
+            while len(kept) > 1 and len(entries.encode(made)) > self._record_bytes:
+                kept.pop()
+                made = msgspec.structs.replace(made, variants=tuple(kept))
+            names = {one.place.name for one in kept}
+            dropped.extend(one for one in record.variants if one.place.name not in names)
+            return made
+
+        is_stored = self._change(ticket.target, add, max(seconds, REMEMBERED_SECONDS))
+        if is_stored:
+            self._drop(dropped)
+        return is_stored
+
+    def _change(self, target: str, change: Change, seconds: float) -> bool:
+        """Change a record in one step; return whether there is one, and the change was made.
+
+        :param change: gives the next record; ``None`` leaves it.
+        """
+        key = entries.record_key(self._name, target)
+        for _ in range(ATTEMPTS):
+            if self._can_compare:
+                found = self.backend.get_with_token(key)
+            else:
+                raw = self.backend.get(key)
+                found = MISSING if raw is MISSING else Found(raw, None)
+            old = None if found is MISSING else entries.read_record(found.value, target)
+            made = None if old is None else change(old)
+            if found is MISSING or old is None or made is None:
+                return False
+            value = entries.encode(made)
+            # Others of the record may be of use for longer.
+            ttl = max(seconds, *(_left(one.stored, self._clock()) for one in made.variants), 0.0)
+            if not self._can_compare:
+                self.backend.set(key, value, ttl)
+                return True
+            if self.backend.compare_and_set(key, value, found.token, ttl):
+                return True
+        return False
+
+    # Bodies
+
+    def _put(self, body: bytes, seconds: float) -> Place:
+        if len(body) <= min(INLINE_BYTES, self._record_bytes // 4):
+            return Place(inline=body)
+        name = entries.new_token().hex() + entries.new_token().hex()
+        size = self._part_bytes
+        pieces = [body[start : start + size] for start in range(0, len(body), size)]
+        # It may be read until a moment after its head was.
+        items = [
+            Item(entries.part_key(name, number), piece, seconds + 60.0)
+            for number, piece in enumerate(pieces)
+        ]
+        outcomes = self.backend.set_many(items)
+        for outcome in outcomes:
+            if outcome is not True:
+                self._drop_parts(name, len(pieces))
+                raise outcome
+        return Place(name=name, parts=len(pieces))
+
+    def _drop(self, variants: Iterable[Variant]) -> None:
+        for variant in variants:
+            if variant.place.parts:
+                self._drop_parts(variant.place.name, variant.place.parts)
+
+    def _drop_parts(self, name: str, parts: int) -> None:
+        self.backend.delete_many([entries.part_key(name, number) for number in range(parts)])
+
+
+def _generation(raw: bytes | None) -> Generation | None:
+    return None if raw is None else entries.read_generation(raw)
+
+
+def _under(variant: Variant, groups: Sequence[Generation | None]) -> Variant | None:
+    """Return a variant as its generations leave it: as it is, stale, or ``None``."""
+    since = None
+    if len(groups) != len(variant.generations):
+        return None
+    for group, (hard, soft) in zip(groups, variant.generations, strict=True):
+        if group is None or group.hard != hard:
+            return None
+        if group.soft != soft:
+            since = group.since if since is None else min(since, group.since)
+    if since is None:
+        return variant
+    stored = variant.stored
+    age = max(0.0, stored.initial_age + since - stored.response_time)
+    stale = msgspec.structs.replace(stored, lifetime=min(stored.lifetime, age))
+    return msgspec.structs.replace(variant, stored=stale)
+
+
+def _left(stored: Stored, now: float) -> float:
+    """Return for how long a variant may still be of use, about."""
+    windows = max(stored.while_revalidate, stored.if_error, 0.0)
+    return stored.response_time + stored.lifetime - stored.initial_age + windows - now
