@@ -14,7 +14,7 @@ from backends.errors import InvalidOption, PluginBroken
 log = logging.getLogger(__name__)
 
 BUILT_IN = {
-    "file": "backends.file:FileBackend",
+    "file": "backends.file.backend:FileBackend",
     "memcached": "backends.memcached:MemcachedBackend",
     "redis": "backends.redis:RedisBackend",
 }

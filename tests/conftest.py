@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 
 from backends import registry
 from backends.base import Backend
-from backends.file import FileBackend
+from backends.file.backend import FileBackend
 from backends.memcached import MemcachedBackend
 from backends.memcached_options import parse_servers
 from backends.redis import RedisBackend

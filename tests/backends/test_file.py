@@ -19,13 +19,13 @@ from pathlib import Path
 
 import pytest
 
-from backends import file_database
 from backends.base import MISSING, Item
 from backends.errors import InvalidOption, OutOfMemory, Timeout, Unavailable
-from backends.file import FileBackend
-from backends.file_database import PAGE_BYTES
-from backends.file_housekeeping import GRAIN, WALK, WRITES_A_WALK
-from backends.file_seen import MAX_BYTES, Connection
+from backends.file.backend import FileBackend
+from backends.file.backend import database as file_database
+from backends.file.database import PAGE_BYTES
+from backends.file.housekeeping import GRAIN, WALK, WRITES_A_WALK
+from backends.file.seen import MAX_BYTES, Connection
 from tests.conftest import Clock
 from tests.support import scripts
 
@@ -284,7 +284,7 @@ def test_counts_of_several_processes_are_exact(open_backend: Open, tmp_path: Pat
     backend.set("count", b"0", None)
     script = """
         import sys
-        from backends.file import FileBackend
+        from backends.file.backend import FileBackend
         backend = FileBackend(data_dir=sys.argv[1], timeout=20)
         for number in range(150):
             backend.increment("count", 1)
@@ -361,7 +361,7 @@ def test_what_is_remembered_is_bounded(open_backend: Open):
 def test_processes_that_start_together_lay_out_one_file(tmp_path: Path):
     script = """
         import sys
-        from backends.file import FileBackend
+        from backends.file.backend import FileBackend
         backend = FileBackend(data_dir=sys.argv[1], timeout=20)
         sys.stdin.readline()
         print(backend.add("key", sys.argv[2].encode(), None))
@@ -376,7 +376,7 @@ def test_a_forked_child_works_beside_its_parent(tmp_path: Path):
     output = scripts.run(
         """
         import os, sys
-        from backends.file import FileBackend
+        from backends.file.backend import FileBackend
         backend = FileBackend(data_dir=sys.argv[1], timeout=5)
         backend.set("key", b"parent", None)
         assert backend.get("key") == b"parent"
@@ -407,7 +407,7 @@ def test_a_forked_child_works_beside_its_parent(tmp_path: Path):
 def test_nothing_acknowledged_is_lost_when_a_writer_is_killed(open_backend: Open, tmp_path: Path):
     script = """
         import sys
-        from backends.file import FileBackend
+        from backends.file.backend import FileBackend
         backend = FileBackend(data_dir=sys.argv[1])
         for number in range(1_000_000):
             backend.set(f"{sys.argv[2]}-{number}", b"%d" % number * 500, None)
@@ -432,7 +432,7 @@ def test_nothing_acknowledged_is_lost_when_a_writer_is_killed(open_backend: Open
 
 ANOTHER_PROCESS = """
     import sys
-    from backends.file import FileBackend
+    from backends.file.backend import FileBackend
     backend = FileBackend(data_dir=sys.argv[1])
     print(backend.get(sys.argv[2]))
     backend.close()
@@ -463,7 +463,7 @@ def test_a_forked_child_keeps_its_writes_when_its_parent_closes(tmp_path: Path):
     scripts.run(
         """
         import os, sys, time
-        from backends.file import FileBackend
+        from backends.file.backend import FileBackend
         backend = FileBackend(data_dir=sys.argv[1])
         backend.set("key", b"parent", None)
         opened, closed = os.pipe(), os.pipe()
@@ -489,7 +489,7 @@ def test_values_outlive_the_process(open_backend: Open, tmp_path: Path):
     scripts.run(
         """
         import sys
-        from backends.file import FileBackend
+        from backends.file.backend import FileBackend
         FileBackend(data_dir=sys.argv[1]).set("key", b"value", None)
         """,
         tmp_path,
@@ -727,7 +727,7 @@ def test_processes_on_a_damaged_file_go_on_with_the_same_new_one(
     spoil_pages(cache_file(tmp_path))
     script = """
         import sys
-        from backends.file import FileBackend
+        from backends.file.backend import FileBackend
         backend = FileBackend(data_dir=sys.argv[1], timeout=20)
         for number in range(50):
             backend.set(f"{sys.argv[2]}-{number}", b"value", None)
@@ -943,7 +943,7 @@ def test_nobody_else_may_read_the_files(tmp_path: Path):
         """
         import os, sys
         from pathlib import Path
-        from backends.file import FileBackend
+        from backends.file.backend import FileBackend
         os.umask(0)
         directory = Path(sys.argv[1])
         backend = FileBackend(data_dir=str(directory))

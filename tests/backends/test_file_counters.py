@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from backends import file_counters
 from backends.base import Item
-from backends.file import FileBackend
-from backends.file_counters import Counters, Totals
+from backends.file.backend import FileBackend
+from backends.file.backend import counters as file_counters
+from backends.file.counters import Counters, Totals
 from tests.conftest import Clock
 from tests.support import scripts
 
@@ -66,7 +66,7 @@ def test_threads_lose_no_count(counters: Counters):
 COUNT = """
     import os, sys
     from pathlib import Path
-    from backends.file_counters import Counters
+    from backends.file.counters import Counters
     counters = Counters(Path(sys.argv[1]))
     for number in range(int(sys.argv[2])):
         counters.add(hits=1)
@@ -100,7 +100,7 @@ def test_a_forked_child_has_a_slot_of_its_own(path: Path):
         """
         import os, sys
         from pathlib import Path
-        from backends.file_counters import Counters
+        from backends.file.counters import Counters
         counters = Counters(Path(sys.argv[1]))
         counters.add(hits=1)
         children = []

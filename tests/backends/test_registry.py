@@ -11,7 +11,7 @@ import pytest
 from backends import registry
 from backends.base import Backend
 from backends.errors import DriverMissing, InvalidOption
-from backends.file import FileBackend
+from backends.file.backend import FileBackend
 from backends.memcached import MemcachedBackend
 from backends.memcached_options import SERVERS
 from backends.options import DIRECTORY, TEXT, integer
@@ -19,7 +19,7 @@ from tests.support import scripts
 from tests.support.processes import free_port
 
 PLUGIN = """
-from backends.file import FileBackend
+from backends.file.backend import FileBackend
 
 class Plugin(FileBackend):
     driver = "plugin"
@@ -51,7 +51,7 @@ def test_a_built_in_driver_is_found(driver: str, expected: type[Backend]) -> Non
     assert driver in registry.drivers()
 
 
-@pytest.mark.parametrize("driver", ["", "File", "nothing", "backends.file:FileBackend"])
+@pytest.mark.parametrize("driver", ["", "File", "nothing", "backends.file.backend:FileBackend"])
 def test_another_name_is_no_driver(driver: str) -> None:
     with pytest.raises(KeyError):
         registry.backend_class(driver)

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 
 from backends.base import MISSING, Backend, Found, Item
 from backends.errors import NotAnInteger
-from backends.file import FileBackend
+from backends.file.backend import FileBackend
 from backends.memcached import MemcachedBackend
 from backends.memcached_options import parse_servers
 from tests.conftest import Clock, connect, connect_redis

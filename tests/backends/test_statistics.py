@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from backends.base import Backend, Item
-from backends.file import FileBackend
+from backends.file.backend import FileBackend
 from backends.memcached import MemcachedBackend
 from backends.memcached_options import parse_servers
 from backends.statistics import Figures, ServerStatistics, number_or_text

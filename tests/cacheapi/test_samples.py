@@ -13,7 +13,7 @@ import pytest
 
 from backends.base import Backend
 from backends.capabilities import Capability
-from backends.file import FileBackend
+from backends.file.backend import FileBackend
 from backends.statistics import Figures, ServerStatistics
 from cacheapi.sample_files import KEPT_SECONDS, Sample, SampleFiles
 from cacheapi.samples import MOST_SERVICES, Sampler

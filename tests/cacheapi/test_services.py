@@ -10,7 +10,7 @@ from werkzeug.http import parse_etags
 
 from backends.base import MISSING, Found, Missing
 from backends.errors import NotAnInteger, Unavailable
-from backends.file import FileBackend
+from backends.file.backend import FileBackend
 from cacheapi.codec import Value
 from cacheapi.conditions import Condition, PreconditionFailed
 from cacheapi.services import CacheService, KeyExists, Pair

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 from backends.base import MISSING
-from backends.file import FileBackend
+from backends.file.backend import FileBackend
 
 OPEN_AND_CLOSE = """
 import sqlite3, sys

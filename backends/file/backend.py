@@ -1,8 +1,8 @@
 """The embedded backend: one SQLite file, no server.
 
 Shared by all processes of the machine. A read is one query, a write one transaction. How
-entries expire and are evicted is said in :mod:`backends.file_housekeeping`, what happens to
-a damaged file in :mod:`backends.file_database`.
+entries expire and are evicted is said in :mod:`backends.file.housekeeping`, what happens to
+a damaged file in :mod:`backends.file.database`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, TypeVar
 
-from backends import file_statistics
 from backends.base import MISSING, Backend, Found, Item, Missing, count_from
 from backends.capabilities import Capability, Limits, Traits
 from backends.errors import (
@@ -26,10 +25,11 @@ from backends.errors import (
     InvalidOption,
     ValueTooLarge,
 )
-from backends.file_counters import Counters
-from backends.file_database import PAGE_BYTES, Database
-from backends.file_entries import Entries, Pair
-from backends.file_seen import Connection
+from backends.file.backend import statistics as file_statistics
+from backends.file.counters import Counters
+from backends.file.database import PAGE_BYTES, Database
+from backends.file.entries import Entries, Pair
+from backends.file.seen import Connection
 from backends.options import DATA_DIR, Option, integer
 from backends.statistics import ServerStatistics
 

@@ -13,8 +13,8 @@ import sqlite3
 import time
 from typing import Final
 
-from backends.file_counters import Totals
-from backends.file_database import PAGE_BYTES
+from backends.file.counters import Totals
+from backends.file.database import PAGE_BYTES
 from backends.statistics import Figures, ServerStatistics, Signs
 
 SERVER: Final = "cache file"

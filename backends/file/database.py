@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from backends.errors import Failed, OutOfMemory, Timeout, Unavailable
-from backends.file_seen import Connection
+from backends.file.seen import Connection
 from backends.pool import Pool
 
 A = TypeVar("A")

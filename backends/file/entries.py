@@ -1,7 +1,7 @@
 """The rows of the cache file: what is stored, and what of it is read.
 
 An expired entry is never read. When it is removed, and what is evicted, is said in
-:mod:`backends.file_housekeeping`.
+:mod:`backends.file.housekeeping`.
 
 Every function that takes a connection runs within the caller's transaction.
 """
@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 from zlib import crc32
 
-from backends.file_database import Damaged
-from backends.file_housekeeping import GRAIN, Housekeeping, pages_for
-from backends.file_seen import ABSENT, Connection, Row
+from backends.file.database import Damaged
+from backends.file.housekeeping import GRAIN, Housekeeping, pages_for
+from backends.file.seen import ABSENT, Connection, Row
 
 KEYS_A_QUERY: Final = 512
 # Queries for more keys are made for a multiple of so many: each is prepared once.
