@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 BUILT_IN = {
     "file": "backends.file.backend:FileBackend",
-    "memcached": "backends.memcached:MemcachedBackend",
+    "memcached": "backends.memcached.backend:MemcachedBackend",
     "redis": "backends.redis:RedisBackend",
 }
 

@@ -29,10 +29,10 @@ from backends.errors import (
     Unavailable,
     ValueTooLarge,
 )
-from backends.memcached import MemcachedBackend
-from backends.memcached_expiry import LATEST, LONGEST_RELATIVE, expiry
-from backends.memcached_options import Server, parse_servers
-from backends.memcached_pool import Token
+from backends.memcached.backend import MemcachedBackend
+from backends.memcached.expiry import LATEST, LONGEST_RELATIVE, expiry
+from backends.memcached.options import Server, parse_servers
+from backends.memcached.pool import Token
 from tests.conftest import connect
 from tests.support import scripts
 from tests.support.processes import (
@@ -266,8 +266,8 @@ def test_a_wrong_password_is_an_error_and_no_miss(sasl_server: Memcached) -> Non
 FIRST_READ = """
 import sys
 from backends.errors import BackendError
-from backends.memcached import MemcachedBackend
-from backends.memcached_options import parse_servers
+from backends.memcached.backend import MemcachedBackend
+from backends.memcached.options import parse_servers
 port, username, password = sys.argv[1:]
 backend = MemcachedBackend(
     servers=parse_servers("127.0.0.1"), port=int(port), username=username, password=password
@@ -304,7 +304,7 @@ def test_a_missing_plugin_is_told_apart_from_a_wrong_password(
 
 FIRST_PROBES = """
 import sys
-from backends.memcached_client import Client
+from backends.memcached.client import Client
 for _ in range(3):
     Client(*sys.argv[1:2], 1.0, *sys.argv[2:]).probe()
 """
@@ -398,8 +398,8 @@ def test_a_new_lifetime_leaves_the_flags_of_another_program_and_a_new_value_does
 
 BOMB_READER = """
 import resource, sys
-from backends.memcached import MemcachedBackend
-from backends.memcached_options import parse_servers
+from backends.memcached.backend import MemcachedBackend
+from backends.memcached.options import parse_servers
 backend = MemcachedBackend(servers=parse_servers("127.0.0.1"), port=int(sys.argv[1]))
 backend.get("absent")
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

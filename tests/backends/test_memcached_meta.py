@@ -6,11 +6,11 @@ import pytest
 
 from backends.capabilities import Capability
 from backends.errors import Unavailable, Unsupported
-from backends.memcached import MemcachedBackend
-from backends.memcached_errors import NOT_FOUND, READ_FAILURE, CommandFailed
-from backends.memcached_link import Link
-from backends.memcached_meta import remaining_ttl
-from backends.memcached_options import parse_servers
+from backends.memcached.backend import MemcachedBackend
+from backends.memcached.errors import NOT_FOUND, READ_FAILURE, CommandFailed
+from backends.memcached.link import Link
+from backends.memcached.meta import remaining_ttl
+from backends.memcached.options import parse_servers
 from tests.backends.test_memcached_reader import answering
 from tests.conftest import connect
 from tests.support.processes import SASL_PASSWORD, SASL_USER, Memcached, free_port

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from backends import memcached_member, memcached_pool
 from backends.base import MISSING, Item
 from backends.errors import (
     AuthenticationFailed,
@@ -22,10 +21,12 @@ from backends.errors import (
     Unsupported,
     ValueTooLarge,
 )
-from backends.memcached import MemcachedBackend
-from backends.memcached_client import pylibmc
-from backends.memcached_member import OUT_SECONDS
-from backends.memcached_options import parse_servers
+from backends.memcached.backend import MemcachedBackend
+from backends.memcached.backend import member as memcached_member
+from backends.memcached.backend import pool as memcached_pool
+from backends.memcached.client import pylibmc
+from backends.memcached.member import OUT_SECONDS
+from backends.memcached.options import parse_servers
 from cacheapi.settings import SettingsError, load
 from tests.conftest import Clock
 from tests.support.processes import (
@@ -88,7 +89,7 @@ def pool_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     made = memcached_pool.Members
     monkeypatch.setattr(
-        "backends.memcached.Members", lambda *arguments: made(*arguments, clock=clock)
+        "backends.memcached.backend.Members", lambda *arguments: made(*arguments, clock=clock)
     )
     return clock
 

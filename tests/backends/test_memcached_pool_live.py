@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.memcached_member import OUT_SECONDS
+from backends.memcached.member import OUT_SECONDS
 from tests.support.live import CACHE, Connection
 from tests.support.processes import Memcached, Service, eventually, memcached, service
 from tests.support.timing import Stopwatch

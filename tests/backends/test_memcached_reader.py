@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from backends.memcached_errors import READ_FAILURE, TIMEOUT, CommandFailed
-from backends.memcached_link import Link
-from backends.memcached_reader import Stored, read, read_many
+from backends.memcached.errors import READ_FAILURE, TIMEOUT, CommandFailed
+from backends.memcached.link import Link
+from backends.memcached.reader import Stored, read, read_many
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import pytest
 
 from backends.base import MISSING, Item
 from backends.errors import NotAnInteger, OutOfMemory, Timeout, Unavailable, ValueTooLarge
-from backends.memcached import MemcachedBackend
+from backends.memcached.backend import MemcachedBackend
 from tests.conftest import connect
 from tests.support import scripts
 from tests.support.processes import SASL_PASSWORD, SASL_USER, Memcached, memcached
@@ -266,8 +266,8 @@ def test_children_forked_after_use_read_beside_their_parent(memcached_server: Me
     output = scripts.run(
         """
         import os, random, sys
-        from backends.memcached import MemcachedBackend
-        from backends.memcached_options import parse_servers
+        from backends.memcached.backend import MemcachedBackend
+        from backends.memcached.options import parse_servers
         backend = MemcachedBackend(servers=parse_servers("127.0.0.1"), port=int(sys.argv[1]))
         keys = [f"fork{number}" for number in range(100)]
         for key in keys:

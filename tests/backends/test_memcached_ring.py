@@ -9,11 +9,11 @@ import random
 
 import pytest
 
-from backends import memcached_client
-from backends.memcached import _ring
-from backends.memcached_client import pylibmc
-from backends.memcached_options import Server, parse_servers
-from backends.memcached_ring import Ring
+from backends.memcached.backend import _ring
+from backends.memcached.backend import client as memcached_client
+from backends.memcached.client import pylibmc
+from backends.memcached.options import Server, parse_servers
+from backends.memcached.ring import Ring
 
 KEYS = [b"key:%d" % number for number in range(30_000)]
 SOME = KEYS[:3000]

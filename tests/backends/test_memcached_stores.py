@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from backends.base import MISSING, Item
 from backends.errors import OutOfMemory, Timeout, Unavailable, ValueTooLarge
-from backends.memcached import MemcachedBackend
-from backends.memcached_errors import READ_FAILURE, SUCCESS, TIMEOUT, TOO_BIG, CommandFailed
-from backends.memcached_link import Link
-from backends.memcached_options import parse_servers
-from backends.memcached_stores import STORES_AT_ONCE, Batch
+from backends.memcached.backend import MemcachedBackend
+from backends.memcached.errors import READ_FAILURE, SUCCESS, TIMEOUT, TOO_BIG, CommandFailed
+from backends.memcached.link import Link
+from backends.memcached.options import parse_servers
+from backends.memcached.stores import STORES_AT_ONCE, Batch
 from tests.conftest import connect
 from tests.support.processes import SASL_PASSWORD, SASL_USER, Memcached, eventually, memcached
 from tests.support.proxy import Proxy, proxy

@@ -12,8 +12,8 @@ from backends import registry
 from backends.base import Backend
 from backends.errors import DriverMissing, InvalidOption
 from backends.file.backend import FileBackend
-from backends.memcached import MemcachedBackend
-from backends.memcached_options import SERVERS
+from backends.memcached.backend import MemcachedBackend
+from backends.memcached.options import SERVERS
 from backends.options import DIRECTORY, TEXT, integer
 from tests.support import scripts
 from tests.support.processes import free_port
@@ -87,7 +87,7 @@ def test_making_a_backend_opens_no_connection() -> None:
 
 
 def test_a_driver_without_its_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "backends.memcached_client", raising=False)
+    monkeypatch.delitem(sys.modules, "backends.memcached.client", raising=False)
     monkeypatch.setitem(sys.modules, "pylibmc", None)
     with pytest.raises(DriverMissing, match=r"pip install 'cacheapi\[memcached\]'"):
         MemcachedBackend(servers=SERVERS.parse("127.0.0.1"))
@@ -99,7 +99,7 @@ def test_the_file_backend_needs_no_driver_of_another() -> None:
         import sys
         from backends import registry
         registry.backend_class("file")
-        print(sorted({"pylibmc", "backends.memcached", "flask", "cacheapi"} & set(sys.modules)))
+        print(sorted({"pylibmc", "backends.memcached.backend", "flask", "cacheapi"} & set(sys.modules)))
         """
     )
     assert output == "[]\n"

@@ -11,8 +11,8 @@ import pytest
 
 from backends.base import Backend, Item
 from backends.file.backend import FileBackend
-from backends.memcached import MemcachedBackend
-from backends.memcached_options import parse_servers
+from backends.memcached.backend import MemcachedBackend
+from backends.memcached.options import parse_servers
 from backends.statistics import Figures, ServerStatistics, number_or_text
 from tests.conftest import connect, connect_redis
 from tests.support.processes import (

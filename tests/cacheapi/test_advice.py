@@ -11,8 +11,8 @@ import pytest
 
 from backends.base import Backend, Item
 from backends.file.backend import FileBackend
-from backends.memcached import MemcachedBackend
-from backends.memcached_options import parse_servers
+from backends.memcached.backend import MemcachedBackend
+from backends.memcached.options import parse_servers
 from backends.statistics import Figures, ServerStatistics, Signs
 from cacheapi import advice
 from cacheapi.advice import advise

@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from backends.memcached_errors import CommandFailed
+from backends.memcached.errors import CommandFailed
 from backends.pool import Pool
 
 if TYPE_CHECKING:
-    from backends.memcached_client import Client
+    from backends.memcached.client import Client
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from backends.memcached_errors import CONNECTION_FAILURE, READ_FAILURE, TIMEOUT, CommandFailed
+from backends.memcached.errors import CONNECTION_FAILURE, READ_FAILURE, TIMEOUT, CommandFailed
 
 T = TypeVar("T")
 

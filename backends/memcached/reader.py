@@ -10,7 +10,7 @@ import socket
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from backends.memcached_link import LONGEST_LINE, Link, receive
+from backends.memcached.link import LONGEST_LINE, Link, receive
 
 _FIRST: Final = b"VALUE "
 _NEXT: Final = b"\r\nVALUE "

@@ -3,7 +3,7 @@
 pylibmc reads a broken connection as a miss, inflates what is flagged as compressed before
 anybody can look at it, and stores many values in as many round trips. So values are read
 and overwritten not by it, but over a connection beside its own
-(:mod:`backends.memcached_link`). Each command waits for its reply, so what one connection
+(:mod:`backends.memcached.link`). Each command waits for its reply, so what one connection
 has stored the other finds. A login needs the binary protocol; there values are read through
 libmemcached itself, the library that pylibmc carries, on pylibmc's own connection: its
 public calls tell whether a reply was whole (``memcached_last_error``) and give each value
@@ -32,12 +32,12 @@ os.environ.setdefault("SASL_PATH", ":".join(glob.glob("/usr/lib/*/sasl2")))
 import _pylibmc
 import pylibmc
 
-from backends import memcached_reader
-from backends.memcached_errors import NOT_FOUND, SUCCESS, CommandFailed
-from backends.memcached_link import Link
-from backends.memcached_meta import remaining_ttl
-from backends.memcached_reader import Stored
-from backends.memcached_stores import Batch
+from backends.memcached.backend import reader as memcached_reader
+from backends.memcached.errors import NOT_FOUND, SUCCESS, CommandFailed
+from backends.memcached.link import Link
+from backends.memcached.meta import remaining_ttl
+from backends.memcached.reader import Stored
+from backends.memcached.stores import Batch
 
 # A server closes a connection that was idle for a second or more, never sooner.
 IDLE_SECONDS: Final = 0.5

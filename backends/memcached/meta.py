@@ -9,8 +9,8 @@ import re
 import socket
 from typing import Final
 
-from backends.memcached_errors import CLIENT_ERROR, NOT_FOUND, CommandFailed
-from backends.memcached_link import LONGEST_LINE, Link, receive
+from backends.memcached.errors import CLIENT_ERROR, NOT_FOUND, CommandFailed
+from backends.memcached.link import LONGEST_LINE, Link, receive
 
 _ABSENT: Final = (b"EN", b"NF")
 _UNKNOWN: Final = b"ERROR"

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from backends import memcached_statistics, memcached_stores
 from backends.base import MISSING, Backend, Found, Item, Missing, count_from
 from backends.capabilities import Capability, Limits, Traits
 from backends.endpoints import Endpoint, key_where
@@ -28,17 +27,19 @@ from backends.errors import (
     Unavailable,
     Unsupported,
 )
-from backends.memcached_errors import CLIENT_ERROR, NOT_FOUND, CommandFailed, failure
-from backends.memcached_expiry import EXPIRED, expiry
-from backends.memcached_member import Member
-from backends.memcached_options import OPTIONS, Server
-from backends.memcached_pool import Members
-from backends.memcached_ring import Ring, as_libmemcached, even
-from backends.memcached_statistics import SECTIONS, Login
+from backends.memcached.backend import statistics as memcached_statistics
+from backends.memcached.backend import stores as memcached_stores
+from backends.memcached.errors import CLIENT_ERROR, NOT_FOUND, CommandFailed, failure
+from backends.memcached.expiry import EXPIRED, expiry
+from backends.memcached.member import Member
+from backends.memcached.options import OPTIONS, Server
+from backends.memcached.pool import Members
+from backends.memcached.ring import Ring, as_libmemcached, even
+from backends.memcached.statistics import SECTIONS, Login
 from backends.statistics import ServerStatistics
 
 if TYPE_CHECKING:
-    from backends.memcached_client import Client
+    from backends.memcached.client import Client
 
 # How often a change is tried against others' changes of the same key.
 ATTEMPTS: Final = 32
@@ -108,7 +109,7 @@ class MemcachedBackend(Backend):
     ) -> None:
         super().__init__(prefix=prefix)
         try:
-            from backends.memcached_client import Client
+            from backends.memcached.client import Client
         except ImportError as error:
             raise DriverMissing(
                 "CACHE_DRIVER=memcached needs pylibmc: pip install 'cacheapi[memcached]'"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 from backends.base import MISSING, Found, Missing
 from backends.errors import BackendError, Failed
-from backends.memcached_errors import (
+from backends.memcached.errors import (
     AUTHENTICATION,
     CLIENT_ERROR,
     NOT_FOUND,
@@ -20,12 +20,12 @@ from backends.memcached_errors import (
     CommandFailed,
     failure,
 )
-from backends.memcached_member import Member
-from backends.memcached_ring import Ring
-from backends.memcached_stores import Batch, Outcomes, Store
+from backends.memcached.member import Member
+from backends.memcached.ring import Ring
+from backends.memcached.stores import Batch, Outcomes, Store
 
 if TYPE_CHECKING:
-    from backends.memcached_client import Client
+    from backends.memcached.client import Client
 
 T = TypeVar("T")
 

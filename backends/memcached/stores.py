@@ -15,15 +15,15 @@ from typing import Final, Literal
 
 from backends.base import Item, not_tried
 from backends.errors import BackendError
-from backends.memcached_errors import (
+from backends.memcached.errors import (
     OUT_OF_MEMORY_STORING,
     SUCCESS,
     TOO_BIG,
     CommandFailed,
     failure,
 )
-from backends.memcached_expiry import expiry
-from backends.memcached_link import LONGEST_LINE, Link, receive
+from backends.memcached.expiry import expiry
+from backends.memcached.link import LONGEST_LINE, Link, receive
 
 # The replies to this many stores fit into the buffers of both sides, so the server takes in
 # all that is sent before one of them is read.

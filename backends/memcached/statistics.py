@@ -13,14 +13,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Final, NamedTuple
 
-from backends.memcached_errors import (
+from backends.memcached.errors import (
     CONNECTION_FAILURE,
     NO_MECHANISM,
     READ_FAILURE,
     TIMEOUT,
     failure,
 )
-from backends.memcached_slabs import Raw, signs
+from backends.memcached.slabs import Raw, signs
 from backends.parallel import at_once
 from backends.statistics import Figures, ServerStatistics, number_or_text
 
