@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 BUILT_IN = {
     "file": "backends.file.backend:FileBackend",
     "memcached": "backends.memcached.backend:MemcachedBackend",
-    "redis": "backends.redis:RedisBackend",
+    "redis": "backends.redis.backend:RedisBackend",
 }
 
 

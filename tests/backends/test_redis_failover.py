@@ -13,7 +13,7 @@ import pytest
 
 from backends.base import Item
 from backends.errors import AuthenticationFailed, Unavailable
-from backends.redis import RedisBackend
+from backends.redis.backend import RedisBackend
 from tests.conftest import connect_redis
 from tests.support.load import Load
 from tests.support.processes import eventually, free_port

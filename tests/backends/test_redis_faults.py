@@ -11,7 +11,7 @@ import pytest
 
 from backends.base import MISSING, Item
 from backends.errors import BackendError, Timeout, Unavailable
-from backends.redis import RedisBackend
+from backends.redis.backend import RedisBackend
 from tests.conftest import connect_redis
 from tests.support.processes import Memcached
 from tests.support.proxy import Proxy, proxy

@@ -9,7 +9,7 @@ import pytest
 
 from backends.base import MISSING, Item
 from backends.errors import InvalidOption
-from backends.redis import RedisBackend
+from backends.redis.backend import RedisBackend
 from tests.conftest import connect_redis
 from tests.support.redis import Redis, redis_server
 from tests.support.redis_groups import Cluster

@@ -20,7 +20,7 @@ from backends.errors import (
     OutOfMemory,
     Unavailable,
 )
-from backends.redis import RedisBackend
+from backends.redis.backend import RedisBackend
 from tests.backends.test_redis_faults import OPERATIONS, each_operation
 from tests.conftest import connect_redis
 from tests.support.processes import eventually, free_port

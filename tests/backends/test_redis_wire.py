@@ -14,9 +14,9 @@ from redis.connection import Connection, PythonRespSerializer
 
 from backends.base import Item
 from backends.errors import OutOfMemory, Timeout, Unavailable
-from backends.redis_client import COMMANDS_AT_ONCE
-from backends.redis_errors import Broken
-from backends.redis_wire import Reply, Wire, pack, pack_stores
+from backends.redis.client import COMMANDS_AT_ONCE
+from backends.redis.errors import Broken
+from backends.redis.wire import Reply, Wire, pack, pack_stores
 from tests.conftest import connect_redis
 from tests.support.processes import eventually
 from tests.support.redis import Redis, redis_server

@@ -19,7 +19,7 @@ import redis
 from redis.connection import AbstractConnection, DefaultParser, SSLConnection
 
 from backends.base import Item
-from backends.redis_errors import Broken, is_refusal
+from backends.redis.errors import Broken, is_refusal
 
 # A key, and a command on it as it is sent.
 Command = tuple[bytes, bytes]
@@ -93,7 +93,7 @@ class Wire:
         """Send all commands in one go; return one reply each.
 
         A reply is an exception where the server refused (redis-py's ``ResponseError`` and
-        others) or where no whole reply came (:class:`~backends.redis_errors.Broken`).
+        others) or where no whole reply came (:class:`~backends.redis.errors.Broken`).
         """
         try:
             if self._socket is None or self._is_stale():

@@ -15,11 +15,11 @@ from backends.base import MISSING, Backend, Found, Item, Missing
 from backends.capabilities import Capability, Limits, Traits
 from backends.endpoints import Endpoint
 from backends.errors import BackendError, DriverMissing, InvalidOption, ValueTooLarge
-from backends.redis_options import OPTIONS, Address, Url, target
+from backends.redis.options import OPTIONS, Address, Url, target
 from backends.statistics import ServerStatistics
 
 if TYPE_CHECKING:
-    from backends.redis_client import Script
+    from backends.redis.client import Script
 
 # Redis's "Strings": the longest key and, unless the server says less, the longest value.
 LONGEST: Final = 512 * 1024 * 1024
@@ -89,7 +89,7 @@ class RedisBackend(Backend):
     ) -> None:
         super().__init__(prefix=prefix)
         try:
-            from backends import redis_client
+            from backends.redis.backend import client as redis_client
         except ImportError as error:
             raise DriverMissing(
                 "CACHE_DRIVER=redis needs redis-py: pip install 'cacheapi[redis]'"

@@ -2,7 +2,7 @@
 
 redis-py's clients send a command again when they think that it failed; INCR then counts
 twice. So its connections are used here without its clients. They bring TLS, the login and
-the names of the errors; what may be sent again is decided in :mod:`backends.redis_routes`,
+the names of the errors; what may be sent again is decided in :mod:`backends.redis.routes`,
 which knows what was answered and what was not.
 """
 
@@ -21,8 +21,8 @@ from redis.connection import (
 from redis.retry import Retry
 
 from backends.pool import Pool
-from backends.redis_options import Address, Target
-from backends.redis_wire import Reply, Wire
+from backends.redis.options import Address, Target
+from backends.redis.wire import Reply, Wire
 
 
 class Server:

@@ -15,10 +15,10 @@ from typing import Final, NamedTuple
 
 import redis
 
-from backends.redis_connections import Server
-from backends.redis_errors import Broken
-from backends.redis_options import Address, Target
-from backends.redis_wire import Command, Reply, pack
+from backends.redis.connections import Server
+from backends.redis.errors import Broken
+from backends.redis.options import Address, Target
+from backends.redis.wire import Command, Reply, pack
 
 # How long what the sentinels said is taken for true, in seconds. A master that was cut off
 # and comes back is not written to for longer than this after they have chosen another.

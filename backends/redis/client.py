@@ -17,14 +17,14 @@ import redis
 from backends.base import Item, not_tried
 from backends.endpoints import Endpoint
 from backends.errors import BackendError, Unavailable
-from backends.redis_cluster import ClusterRoute
-from backends.redis_endpoints import endpoints
-from backends.redis_errors import Broken, failure
-from backends.redis_listing import keys_of, page
-from backends.redis_options import Target
-from backends.redis_routes import Route, SentinelRoute, SingleRoute
-from backends.redis_statistics import read
-from backends.redis_wire import Command, Reply, pack, pack_stores
+from backends.redis.cluster import ClusterRoute
+from backends.redis.endpoints import endpoints
+from backends.redis.errors import Broken, failure
+from backends.redis.listing import keys_of, page
+from backends.redis.options import Target
+from backends.redis.routes import Route, SentinelRoute, SingleRoute
+from backends.redis.statistics import read
+from backends.redis.wire import Command, Reply, pack, pack_stores
 from backends.statistics import ServerStatistics
 
 # Bounds the memory that the replies of one batch take, here and on the server.
@@ -35,7 +35,7 @@ Argument = bytes | str | int
 
 
 class Script:
-    """A Lua script of ``backends/redis_scripts``, which Redis runs as one atomic step."""
+    """A Lua script of ``backends/redis/scripts``, which Redis runs as one atomic step."""
 
     def __init__(self, name: str) -> None:
         self.text = (Path(__file__).with_name("redis_scripts") / f"{name}.lua").read_text()
@@ -108,7 +108,7 @@ class Client:
     ) -> list[Reply | BackendError]:
         """Store in order; return a reply or an error for each.
 
-        The arguments are those of :func:`~backends.redis_wire.pack_stores`.
+        The arguments are those of :func:`~backends.redis.wire.pack_stores`.
         """
         commands = pack_stores(prefix, items, lifetimes)
         return self._run_many(commands, repeatable=True, reading=False)
@@ -154,7 +154,7 @@ class Client:
     def list_keys(
         self, prefix: bytes, limit: int, cursor: str | None
     ) -> tuple[list[bytes], str | None]:
-        """Return a page of keys; see :mod:`backends.redis_listing`."""
+        """Return a page of keys; see :mod:`backends.redis.listing`."""
         with self._failures(reading=True):
             return page(self._route.shards(), prefix, limit, cursor)
 
@@ -177,7 +177,7 @@ class Client:
         return read(self._route, self._place, self._database, section)
 
     def endpoints(self, stored: Callable[[str], bytes]) -> list[Endpoint]:
-        """Return where the servers are; see :mod:`backends.redis_endpoints`."""
+        """Return where the servers are; see :mod:`backends.redis.endpoints`."""
         return endpoints(self._target, self._route, stored)
 
     def close(self) -> None:

@@ -14,11 +14,11 @@ from typing import Final, NamedTuple
 import redis
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
-from backends.redis_connections import Server
-from backends.redis_errors import Broken
-from backends.redis_options import Address, Target
-from backends.redis_routes import Route, Shard
-from backends.redis_wire import Command, Reply, pack
+from backends.redis.connections import Server
+from backends.redis.errors import Broken
+from backends.redis.options import Address, Target
+from backends.redis.routes import Route, Shard
+from backends.redis.wire import Command, Reply, pack
 
 # A key moves once while a slot migrates; more is a cluster at odds with itself.
 REDIRECTIONS: Final = 5

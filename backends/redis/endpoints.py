@@ -9,9 +9,9 @@ from typing import Final
 import redis
 
 from backends.endpoints import Endpoint, key_where, trial_key
-from backends.redis_errors import Broken
-from backends.redis_options import Address, Target
-from backends.redis_routes import Route
+from backends.redis.errors import Broken
+from backends.redis.options import Address, Target
+from backends.redis.routes import Route
 
 SOCKET: Final = "Unix socket"
 

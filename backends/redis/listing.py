@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from backends.errors import InvalidCursor
-from backends.redis_routes import Shard
+from backends.redis.routes import Shard
 
 # A step that finds little looks at this many keys. A page ends after so many steps, full or
 # not: of a large database with few keys of this prefix, no request waits for the end.
@@ -88,7 +88,7 @@ def step(
 ) -> tuple[int, list[bytes]]:
     """Do one SCAN of about ``count`` keys; return the cursor of the next, 0 at the end, and keys.
 
-    :raises Exception: as :meth:`~backends.redis_routes.Shard.ask`.
+    :raises Exception: as :meth:`~backends.redis.routes.Shard.ask`.
     """
     reply = shard.ask("SCAN", cursor, "MATCH", pattern(prefix), "COUNT", count, *options)
     return int(reply[0]), reply[1]
@@ -97,7 +97,7 @@ def step(
 def keys_of(shard: Shard, prefix: bytes) -> Iterator[list[bytes]]:
     """Yield all keys of a shard that begin with ``prefix``, of whatever type, step by step.
 
-    :raises Exception: as :meth:`~backends.redis_routes.Shard.ask`.
+    :raises Exception: as :meth:`~backends.redis.routes.Shard.ask`.
     """
     cursor, keys = step(shard, prefix, 0, STEP)
     yield keys
@@ -112,7 +112,7 @@ def page(
     """Return up to ``limit`` keys that begin with ``prefix``, and the next page's cursor.
 
     :raises InvalidCursor: the cursor is none of ours.
-    :raises Exception: as :meth:`~backends.redis_routes.Shard.ask`.
+    :raises Exception: as :meth:`~backends.redis.routes.Shard.ask`.
     """
     found: dict[bytes, None] = {}
     index = at = 0

@@ -8,9 +8,9 @@ from typing import Any, Final
 import redis
 
 from backends.parallel import at_once
-from backends.redis_errors import Broken, failure
-from backends.redis_routes import Route, Shard
-from backends.redis_wire import pack
+from backends.redis.errors import Broken, failure
+from backends.redis.routes import Route, Shard
+from backends.redis.wire import pack
 from backends.statistics import Figures, ServerStatistics, Signs, number_or_text
 
 _FIGURES: Final = {
