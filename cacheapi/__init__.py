@@ -28,6 +28,7 @@ from cacheapi.blueprints import (
     system,
 )
 from cacheapi.blueprints.metrics import add_metrics
+from cacheapi.caching.service import CacheService
 from cacheapi.database.engine import DatabaseUnusable, make_engine
 from cacheapi.errors import register_error_handlers
 from cacheapi.facts import facts
@@ -43,7 +44,6 @@ from cacheapi.registry.snapshot import digest_of
 from cacheapi.request_log import REQUEST_LOG, RequestLog
 from cacheapi.samples import Sampler
 from cacheapi.schemas.errors import ErrorSchema
-from cacheapi.services import CacheService
 from cacheapi.serving.lane import ACCESS, Access
 from cacheapi.settings import Settings as Settings
 from cacheapi.settings import SettingsError as SettingsError

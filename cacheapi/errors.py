@@ -11,12 +11,12 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from backends import errors as backend
-from cacheapi.codec import InvalidJson, error_text
-from cacheapi.conditions import PreconditionFailed
+from cacheapi.caching.codec import InvalidJson, error_text
+from cacheapi.caching.conditions import PreconditionFailed
+from cacheapi.caching.service import KeyExists
+from cacheapi.caching.ttl import InvalidTtl
 from cacheapi.facts import facts
 from cacheapi.registry.errors import Invalid, NotFound, ReadOnly, RegistryUnavailable
-from cacheapi.services import KeyExists
-from cacheapi.ttl import InvalidTtl
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from flask import Request, Response, after_this_request
 from werkzeug.http import parse_etags
 
 from backends.base import MISSING
-from cacheapi.codec import parse_document
-from cacheapi.conditions import Condition
+from cacheapi.caching.codec import parse_document
+from cacheapi.caching.conditions import Condition
 from cacheapi.errors import CACHE_CONTROL, FRAGMENT, ApiError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def check_request(request: Request) -> None:
 
 
 def read_document(request: Request, *, required: bool = True) -> Any:
-    """Return the parsed JSON body; see :func:`~cacheapi.codec.parse_document`.
+    """Return the parsed JSON body; see :func:`~cacheapi.caching.codec.parse_document`.
 
     :param required: whether no body is an error; else it is :data:`MISSING`.
     :raises ApiError: as :func:`read_json`.

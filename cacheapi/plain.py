@@ -2,7 +2,7 @@
 
 Nearly every body is plain, and this takes a tenth of the time that it takes to read any
 body and to tell what is wrong with it. What is not plain is left to
-:func:`~cacheapi.codec.parse_document` and the schemas, which have the rules; a test
+:func:`~cacheapi.caching.codec.parse_document` and the schemas, which have the rules; a test
 compares what the two make of the same bytes.
 """
 
@@ -14,9 +14,9 @@ from typing import Final
 import msgspec
 
 from backends.errors import InvalidKey
-from cacheapi.codec import MAX_DEPTH
-from cacheapi.services import Pair
-from cacheapi.ttl import InvalidTtl, check_ttl
+from cacheapi.caching.codec import MAX_DEPTH
+from cacheapi.caching.service import Pair
+from cacheapi.caching.ttl import InvalidTtl, check_ttl
 
 
 class _Pair(msgspec.Struct, forbid_unknown_fields=True):

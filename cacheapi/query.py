@@ -5,8 +5,8 @@ from __future__ import annotations
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from backends.base import MISSING, Missing
+from cacheapi.caching.ttl import parse_ttl
 from cacheapi.errors import ApiError
-from cacheapi.ttl import parse_ttl
 
 _TRUE = {"true", "1", "yes", "on"}
 _FALSE = {"false", "0", "no", "off"}
@@ -69,7 +69,7 @@ class Query:
         return number
 
     def ttl(self) -> int | Missing | None:
-        """Return ``ttl`` and ``forever`` as :func:`~cacheapi.ttl.check_ttl` would; or absence.
+        """Return ``ttl`` and ``forever`` as :func:`~cacheapi.caching.ttl.check_ttl` would; or absence.
 
         :raises InvalidTtl: the lifetime is no valid one.
         """

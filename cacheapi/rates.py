@@ -19,9 +19,9 @@ from flask import Response, g
 
 from backends.base import MISSING
 from backends.errors import BackendError
+from cacheapi.caching.service import CacheService
 from cacheapi.errors import ApiError
 from cacheapi.registry.rights import Caller, Rate
-from cacheapi.services import CacheService
 
 log = logging.getLogger(__name__)
 

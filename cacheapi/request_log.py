@@ -18,7 +18,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
-from cacheapi.codec import encode
+from cacheapi.caching.codec import encode
 
 _PLAIN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # The name of an application's RequestLog in its "extensions".

@@ -20,8 +20,8 @@ from typing import Final
 from backends.base import Backend
 from backends.capabilities import Capability
 from backends.statistics import Figures
+from cacheapi.caching.service import CacheService
 from cacheapi.sample_files import Sample, SampleFiles
-from cacheapi.services import CacheService
 from cacheapi.statistics import LATEST_SECONDS, Latest, figures_of
 
 log = logging.getLogger(__name__)

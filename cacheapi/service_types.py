@@ -8,8 +8,8 @@ from typing import Any
 
 from backends.capabilities import Capability, Limits
 from backends.registry import backend_classes
+from cacheapi.caching.service import CacheService
 from cacheapi.registry.forms import config_schema
-from cacheapi.services import CacheService
 
 
 def service_types() -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from backends.capabilities import Capability
 from backends.errors import BackendError, Refused
 from backends.statistics import Figures, ServerStatistics
 from cacheapi.advice import Advice, advise
-from cacheapi.services import CacheService
+from cacheapi.caching.service import CacheService
 
 log = logging.getLogger(__name__)
 

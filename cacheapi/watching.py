@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final, cast
 
 from backends.base import Backend
-from cacheapi.services import CacheService
+from cacheapi.caching.service import CacheService
 
 # Of a call of the backend, by its name.
 Around = Callable[[str, CacheService], AbstractContextManager[None]]

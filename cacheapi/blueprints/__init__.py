@@ -9,12 +9,12 @@ from collections.abc import Iterable
 
 from flask import current_app, g, request
 
+from cacheapi.caching.service import CacheService
 from cacheapi.errors import ApiError, not_read_yet
 from cacheapi.facts import facts
 from cacheapi.registry import audit
 from cacheapi.registry.live import Registry
 from cacheapi.registry.rights import FLUSH, Caller
-from cacheapi.services import CacheService
 from cacheapi.watching import watched
 
 EXTENSION = "cacheapi"

@@ -13,7 +13,7 @@ from cacheapi.batch import invalid_body
 from cacheapi.blueprints import administer, caller, registry
 from cacheapi.blueprints import documentation as doc
 from cacheapi.blueprints.service import body_items
-from cacheapi.codec import encode
+from cacheapi.caching.codec import encode
 from cacheapi.errors import ApiError
 from cacheapi.http import json_response, read_document
 from cacheapi.registry import key_administration

@@ -7,7 +7,7 @@ from flask_smorest import Blueprint
 
 from cacheapi.blueprints import caller, registry
 from cacheapi.blueprints import documentation as doc
-from cacheapi.codec import encode
+from cacheapi.caching.codec import encode
 from cacheapi.http import json_response
 from cacheapi.schemas.services import ServicesSchema
 

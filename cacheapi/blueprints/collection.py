@@ -15,7 +15,8 @@ from cacheapi.auth import PARAMETER
 from cacheapi.batch import check_keys, entries_text, outcomes_text, read_pairs
 from cacheapi.blueprints import documentation as doc
 from cacheapi.blueprints import find_service, flush, permit, permit_all, permit_some, verb
-from cacheapi.codec import encode
+from cacheapi.caching.codec import encode
+from cacheapi.caching.service import MAX_PAGE, CacheService
 from cacheapi.errors import ApiError
 from cacheapi.facts import facts
 from cacheapi.http import TUNNELLED, json_response, read_document, read_json
@@ -27,7 +28,6 @@ from cacheapi.schemas.cache import (
     StoreSchema,
     SuccessSchema,
 )
-from cacheapi.services import MAX_PAGE, CacheService
 
 blueprint = Blueprint("Several keys", __name__, url_prefix="/api/v2")
 

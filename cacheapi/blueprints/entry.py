@@ -13,8 +13,9 @@ from backends.base import MISSING
 from cacheapi.batch import invalid_body
 from cacheapi.blueprints import documentation as doc
 from cacheapi.blueprints import find_service, permit, verb
-from cacheapi.codec import Value, encode, entry_text
-from cacheapi.conditions import NotModified
+from cacheapi.caching.codec import Value, encode, entry_text
+from cacheapi.caching.conditions import NotModified
+from cacheapi.caching.service import CacheService
 from cacheapi.errors import ApiError, absent
 from cacheapi.facts import facts
 from cacheapi.http import condition, json_response, not_modified, read_document
@@ -26,7 +27,6 @@ from cacheapi.schemas.cache import (
     RequestSchema,
     ValueSchema,
 )
-from cacheapi.services import CacheService
 
 blueprint = Blueprint("One key", __name__, url_prefix="/api/v2")
 

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, current_app
 
 from cacheapi.auth import without_key
-from cacheapi.codec import encode
+from cacheapi.caching.codec import encode
 from cacheapi.errors import RETRY_AFTER_SECONDS, ApiError
 from cacheapi.readiness import READINESS, Readiness, Verdict
 

@@ -15,7 +15,7 @@ from backends.base import MISSING
 from cacheapi import statistics
 from cacheapi.blueprints import administer, caller, find_service, registry
 from cacheapi.blueprints import documentation as doc
-from cacheapi.codec import encode
+from cacheapi.caching.codec import encode
 from cacheapi.errors import ApiError
 from cacheapi.http import json_response, read_document
 from cacheapi.query import Query

@@ -7,7 +7,7 @@ from flask_smorest import Blueprint
 
 from cacheapi.blueprints import documentation as doc
 from cacheapi.blueprints import find_service, permit_administrator, permit_some
-from cacheapi.codec import encode
+from cacheapi.caching.codec import encode
 from cacheapi.http import json_response
 from cacheapi.schemas.system import AbilitiesSchema, ServiceTypesSchema
 from cacheapi.service_types import abilities, service_types

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 import click
 
 from cacheapi import SYSTEM_CACHE, load, open_registry
+from cacheapi.caching.service import CacheService
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.output import note
 from cacheapi.registry.live import Registry
 from cacheapi.registry.rights import Caller
-from cacheapi.services import CacheService
 from cacheapi.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])

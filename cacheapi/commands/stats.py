@@ -15,11 +15,11 @@ from rich.text import Text
 
 from backends.statistics import Figures
 from cacheapi import statistics
+from cacheapi.caching.service import CacheService
 from cacheapi.commands.failures import Exit
 from cacheapi.commands.output import columns, emit, printable, stdout
 from cacheapi.commands.session import as_json, find, of_service, registry
 from cacheapi.sample_files import Sample, SampleFiles
-from cacheapi.services import CacheService
 from cacheapi.statistics import Statistics
 
 # As wide as it is told apart on a small terminal.

@@ -19,6 +19,7 @@ from typing import Final, Protocol
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from cacheapi.caching.service import CacheService
 from cacheapi.database.engine import DatabaseUnusable
 from cacheapi.database.migrate import migrate
 from cacheapi.database.store import Rows, Store
@@ -30,7 +31,6 @@ from cacheapi.registry.retired import Retired
 from cacheapi.registry.rights import Caller
 from cacheapi.registry.snapshot import Snapshot, make_services
 from cacheapi.registry.uses import Uses
-from cacheapi.services import CacheService
 from cacheapi.vault import Vault
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from backends.errors import InvalidKey
-from cacheapi.codec import Text
-from cacheapi.ttl import InvalidTtl, check_ttl
+from cacheapi.caching.codec import Text
+from cacheapi.caching.ttl import InvalidTtl, check_ttl
 
 TTL_HELP = (
     "Absent, null or -1: the service's default. 0: never expires. 1 to 2592000: seconds from "
@@ -38,7 +38,7 @@ class JsonValue(fields.Raw):
 
 
 class Ttl(fields.Integer):
-    """A lifetime, by the rule of :mod:`cacheapi.ttl`."""
+    """A lifetime, by the rule of :mod:`cacheapi.caching.ttl`."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         try:

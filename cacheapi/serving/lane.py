@@ -2,7 +2,7 @@
 
 Its one rule: it takes a request only when it is sure of it; everything else is Flask's. It
 holds no rules of its own: the application says who may, :mod:`cacheapi.batch` what a list
-of keys or pairs is, :class:`~cacheapi.services.CacheService` what is there, and the texts
+of keys or pairs is, :class:`~cacheapi.caching.service.CacheService` what is there, and the texts
 of the answers are those that the views give.
 
 The requests that arrive in one turn of the event loop are gathered and answered at its
@@ -26,11 +26,11 @@ from werkzeug.http import parse_etags
 from backends.base import MISSING
 from backends.errors import BackendError, Failed, InvalidKey
 from cacheapi.batch import check_keys, entries_text, outcomes_text, read_pairs
-from cacheapi.codec import InvalidJson, Value, entry_text, error_text
-from cacheapi.conditions import Condition, NotModified
+from cacheapi.caching.codec import InvalidJson, Value, entry_text, error_text
+from cacheapi.caching.conditions import Condition, NotModified
+from cacheapi.caching.service import CacheService, Pair
 from cacheapi.errors import CACHE_CONTROL, ApiError, absent, answer_to, internal, note
 from cacheapi.metrics.tally import Tally
-from cacheapi.services import CacheService, Pair
 from cacheapi.serving.health import SLOW_SECONDS, Health, Way
 from cacheapi.serving.recognition import (
     UNSURE,

@@ -20,8 +20,8 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from backends.errors import Failed
+from cacheapi.caching.service import CacheService
 from cacheapi.facts import Facts
-from cacheapi.services import CacheService
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

@@ -16,7 +16,7 @@ from backends.memcached.options import parse_servers
 from backends.statistics import Figures, ServerStatistics, Signs
 from cacheapi import advice
 from cacheapi.advice import advise
-from cacheapi.services import CacheService
+from cacheapi.caching.service import CacheService
 from cacheapi.statistics import read, total_of
 from tests.conftest import connect, connect_redis
 from tests.support.processes import REPOSITORY, eventually, memcached

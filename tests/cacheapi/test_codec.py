@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cacheapi.codec import (
+from cacheapi.caching.codec import (
     MAX_DEPTH,
     InvalidJson,
     Text,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from werkzeug.http import parse_etags
 
-from cacheapi.conditions import Condition, PreconditionFailed
+from cacheapi.caching.conditions import Condition, PreconditionFailed
 
 
 def make(if_match: str | None, if_none_match: str | None) -> Condition:

@@ -11,9 +11,9 @@ from werkzeug.http import parse_etags
 from backends.base import MISSING, Found, Missing
 from backends.errors import NotAnInteger, Unavailable
 from backends.file.backend import FileBackend
-from cacheapi.codec import Value
-from cacheapi.conditions import Condition, PreconditionFailed
-from cacheapi.services import CacheService, KeyExists, Pair
+from cacheapi.caching.codec import Value
+from cacheapi.caching.conditions import Condition, PreconditionFailed
+from cacheapi.caching.service import CacheService, KeyExists, Pair
 from tests.conftest import Clock
 
 ANY = Condition(if_match=parse_etags("*"))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cacheapi.ttl import LONGEST_RELATIVE, InvalidTtl, check_ttl, lifetime, parse_ttl
+from cacheapi.caching.ttl import LONGEST_RELATIVE, InvalidTtl, check_ttl, lifetime, parse_ttl
 
 NOW = 1_800_000_000.0
 DEFAULT = 18_000.0

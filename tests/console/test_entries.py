@@ -10,7 +10,7 @@ import pytest
 
 from backends.base import MISSING
 from cacheapi.blueprints import EXTENSION
-from cacheapi.codec import Value
+from cacheapi.caching.codec import Value
 from cacheapi.console import values
 from tests.console.conftest import Person, make_app, text_of
 from tests.support.processes import SASL_PASSWORD, SASL_USER, Memcached, free_port

@@ -10,9 +10,9 @@ from typing import Any, Final, NamedTuple
 from backends.base import MISSING, Backend, Found, Item, Missing, count_from
 from backends.capabilities import Capability
 from backends.errors import BackendError, NotAnInteger, Unavailable
-from cacheapi.codec import Value, read_stored
-from cacheapi.conditions import Condition, PreconditionFailed
-from cacheapi.ttl import lifetime
+from cacheapi.caching.codec import Value, read_stored
+from cacheapi.caching.conditions import Condition, PreconditionFailed
+from cacheapi.caching.ttl import lifetime
 
 # How often a conditional write is tried against others' writes of the same key.
 ATTEMPTS: Final = 32
@@ -24,7 +24,7 @@ class KeyExists(Exception):
 
 
 class Pair(NamedTuple):
-    """What a client asks to store; ``ttl`` as :func:`~cacheapi.ttl.check_ttl` left it."""
+    """What a client asks to store; ``ttl`` as :func:`~cacheapi.caching.ttl.check_ttl` left it."""
 
     key: str
     value: str
@@ -35,7 +35,7 @@ class CacheService:
     """A named cache: a backend with the rules for keys, values and lifetimes.
 
     Keys are trusted: callers check them once with :meth:`check_key`. A value goes in as
-    its JSON text. A ``ttl`` is one that :func:`~cacheapi.ttl.check_ttl` has passed.
+    its JSON text. A ``ttl`` is one that :func:`~cacheapi.caching.ttl.check_ttl` has passed.
     Conditions are decided atomically; without the ability, ``Unsupported`` is raised.
 
     Every method raises the :class:`~backends.errors.BackendError` of its backend.
