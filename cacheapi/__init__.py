@@ -29,7 +29,6 @@ from cacheapi.blueprints import (
 )
 from cacheapi.blueprints.metrics import add_metrics
 from cacheapi.caching.service import CacheService
-from cacheapi.database.engine import DatabaseUnusable, make_engine
 from cacheapi.errors import register_error_handlers
 from cacheapi.facts import facts
 from cacheapi.http import MethodTunnel, check_request
@@ -37,10 +36,12 @@ from cacheapi.metrics.meter import METER, Meter
 from cacheapi.metrics.servers import Servers
 from cacheapi.observing import Observed
 from cacheapi.readiness import READINESS, Readiness
+from cacheapi.registry.database.engine import DatabaseUnusable, make_engine
 from cacheapi.registry.declared import BadFile
 from cacheapi.registry.errors import Conflict
 from cacheapi.registry.live import Registry
 from cacheapi.registry.snapshot import digest_of
+from cacheapi.registry.vault import Vault
 from cacheapi.request_log import REQUEST_LOG, RequestLog
 from cacheapi.samples import Sampler
 from cacheapi.schemas.errors import ErrorSchema
@@ -48,7 +49,6 @@ from cacheapi.serving.lane import ACCESS, Access
 from cacheapi.settings import Settings as Settings
 from cacheapi.settings import SettingsError as SettingsError
 from cacheapi.settings import load as load
-from cacheapi.vault import Vault
 
 try:
     __version__ = version("cacheapi")

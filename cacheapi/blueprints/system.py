@@ -9,8 +9,8 @@ from cacheapi.blueprints import documentation as doc
 from cacheapi.blueprints import find_service, permit_administrator, permit_some
 from cacheapi.caching.codec import encode
 from cacheapi.http import json_response
+from cacheapi.registry.service_types import abilities, service_types
 from cacheapi.schemas.system import AbilitiesSchema, ServiceTypesSchema
-from cacheapi.service_types import abilities, service_types
 
 blueprint = Blueprint("System", __name__, url_prefix="/api/v2/system")
 

@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response
 from cacheapi.auth import without_key
 from cacheapi.console import entries, frame, guard, keys, services, sign_in
 from cacheapi.console.session import NAME, PATH, ConsoleSessions
-from cacheapi.vault import Vault
+from cacheapi.registry.vault import Vault
 
 VIEWS: Final = (sign_in, services, entries, keys)
 

@@ -16,10 +16,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from cacheapi.database.engine import FILE, DatabaseUnusable, make_engine
-from cacheapi.database.migrate import SCRIPTS, migrate
-from cacheapi.database.store import Store
-from cacheapi.database.tables import HEAD, api_keys, metadata, services
+from cacheapi.registry.database.engine import FILE, DatabaseUnusable, make_engine
+from cacheapi.registry.database.migrate import SCRIPTS, migrate
+from cacheapi.registry.database.store import Store
+from cacheapi.registry.database.tables import HEAD, api_keys, metadata, services
 from tests.support import scripts
 from tests.support.postgresql import PASSWORD
 
@@ -71,9 +71,9 @@ def test_the_newest_migration_is_the_one_that_a_start_looks_for() -> None:
 MIGRATE = """
 import sys
 from pathlib import Path
-from cacheapi.database.engine import make_engine
-from cacheapi.database.migrate import migrate
-from cacheapi.database.store import Store
+from cacheapi.registry.database.engine import make_engine
+from cacheapi.registry.database.migrate import migrate
+from cacheapi.registry.database.store import Store
 engine = make_engine(sys.argv[1], Path("."))
 migrate(engine)
 print(Store(engine).number())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cacheapi.vault import Sealed, Vault
+from cacheapi.registry.vault import Sealed, Vault
 
 KEY = "k" * 32
 SECRETS = {"password": "hush é \N{SNOWMAN}"}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cacheapi.blueprints import EXTENSION
-from cacheapi.vault import MASK
+from cacheapi.registry.vault import MASK
 from tests.console.conftest import Person, make_app, text_of
 from tests.support.plugins import Plugin
 from tests.support.processes import Memcached, free_port

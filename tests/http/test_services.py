@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cacheapi import SettingsError, create_app, load
-from cacheapi.vault import MASK
+from cacheapi.registry.vault import MASK
 from tests.http.client import API_KEY, AppApi, FileStore
 from tests.http.conftest import make_app_api
 from tests.support.processes import (

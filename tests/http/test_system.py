@@ -139,7 +139,7 @@ def test_a_type_whose_driver_is_not_installed_is_listed() -> None:
         """
         import sys
         sys.modules.update(dict.fromkeys(["pylibmc", "_pylibmc", "redis"]))
-        from cacheapi.service_types import service_types
+        from cacheapi.registry.service_types import service_types
         print(*(kind["driver"] for kind in service_types()))
         """
     )

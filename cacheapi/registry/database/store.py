@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Table, delete, insert, select, update
 
-from cacheapi.database.tables import api_keys, services, version
+from cacheapi.registry.database.tables import api_keys, services, version
 
 Row = Mapping[str, Any]
 

@@ -8,8 +8,8 @@ from typing import Final
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DatabaseError
 
-from cacheapi.database.engine import DatabaseUnusable
-from cacheapi.database.tables import HEAD
+from cacheapi.registry.database.engine import DatabaseUnusable
+from cacheapi.registry.database.tables import HEAD
 
 SCRIPTS: Final = Path(__file__).parent / "migrations"
 # Any number that no other program takes for its own lock.

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cacheapi.keyfile import keep
+from cacheapi.registry.keyfile import keep
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
