@@ -14,24 +14,9 @@ from werkzeug.routing import BaseConverter
 
 from backends import registry as backend_registry
 from backends.errors import DriverMissing, InvalidOption, PluginBroken
-from cacheapi import auth, console, rates, samples, tracing
-from cacheapi.auth import HEADER, PARAMETER
-from cacheapi.blueprints import (
-    EXTENSION,
-    api_key,
-    catalogue,
-    collection,
-    entry,
-    health,
-    pages,
-    service,
-    system,
-)
-from cacheapi.blueprints.metrics import add_metrics
+from cacheapi import console, samples, tracing
 from cacheapi.caching.service import CacheService
-from cacheapi.errors import register_error_handlers
 from cacheapi.facts import facts
-from cacheapi.http import MethodTunnel, check_request
 from cacheapi.metrics.meter import METER, Meter
 from cacheapi.metrics.servers import Servers
 from cacheapi.observing import Observed
@@ -44,11 +29,27 @@ from cacheapi.registry.snapshot import digest_of
 from cacheapi.registry.vault import Vault
 from cacheapi.request_log import REQUEST_LOG, RequestLog
 from cacheapi.samples import Sampler
-from cacheapi.schemas.errors import ErrorSchema
 from cacheapi.serving.lane import ACCESS, Access
 from cacheapi.settings import Settings as Settings
 from cacheapi.settings import SettingsError as SettingsError
 from cacheapi.settings import load as load
+from cacheapi.web import auth, rates
+from cacheapi.web.auth import HEADER, PARAMETER
+from cacheapi.web.blueprints import (
+    EXTENSION,
+    api_key,
+    catalogue,
+    collection,
+    entry,
+    health,
+    pages,
+    service,
+    system,
+)
+from cacheapi.web.blueprints.metrics import add_metrics
+from cacheapi.web.errors import register_error_handlers
+from cacheapi.web.http import MethodTunnel, check_request
+from cacheapi.web.schemas.errors import ErrorSchema
 
 try:
     __version__ = version("cacheapi")
@@ -189,7 +190,7 @@ def open_registry(settings: Settings) -> Registry:
     """Return the services and API keys of the settings. Leaves no connection open.
 
     :raises SettingsError: a source of them cannot be used; see :func:`system_cache`,
-        :func:`~cacheapi.auth.load_keys` and :meth:`~cacheapi.registry.live.Registry.start`.
+        :func:`~cacheapi.web.auth.load_keys` and :meth:`~cacheapi.registry.live.Registry.start`.
     """
     data_dir = Path(settings["CACHEAPI_DATA_DIR"])
     system = system_cache(settings)

@@ -14,11 +14,11 @@ import sys
 from typing import Any
 
 from cacheapi import SettingsError, load, open_registry
-from cacheapi.auth import HEADER, key_file
 from cacheapi.metrics import place
 from cacheapi.readiness import READINESS
 from cacheapi.serving.lane import ACCESS
 from cacheapi.serving.refusals import install
+from cacheapi.web.auth import HEADER, key_file
 
 # The service's own lines look like gunicorn's.
 logging.basicConfig(

@@ -1,7 +1,7 @@
 """The fast lane: plain reads and stores, answered without Flask.
 
 Its one rule: it takes a request only when it is sure of it; everything else is Flask's. It
-holds no rules of its own: the application says who may, :mod:`cacheapi.batch` what a list
+holds no rules of its own: the application says who may, :mod:`cacheapi.web.batch` what a list
 of keys or pairs is, :class:`~cacheapi.caching.service.CacheService` what is there, and the texts
 of the answers are those that the views give.
 
@@ -25,11 +25,9 @@ from werkzeug.http import parse_etags
 
 from backends.base import MISSING
 from backends.errors import BackendError, Failed, InvalidKey
-from cacheapi.batch import check_keys, entries_text, outcomes_text, read_pairs
 from cacheapi.caching.codec import InvalidJson, Value, entry_text, error_text
 from cacheapi.caching.conditions import Condition, NotModified
 from cacheapi.caching.service import CacheService, Pair
-from cacheapi.errors import CACHE_CONTROL, ApiError, absent, answer_to, internal, note
 from cacheapi.metrics.tally import Tally
 from cacheapi.serving.health import SLOW_SECONDS, Health, Way
 from cacheapi.serving.recognition import (
@@ -41,6 +39,8 @@ from cacheapi.serving.recognition import (
     read_target,
     service_of,
 )
+from cacheapi.web.batch import check_keys, entries_text, outcomes_text, read_pairs
+from cacheapi.web.errors import CACHE_CONTROL, ApiError, absent, answer_to, internal, note
 
 # A larger store would hold up the others of its turn.
 MAX_STORE: Final = 256 * 1024

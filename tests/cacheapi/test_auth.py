@@ -13,7 +13,8 @@ from flask import Request
 from werkzeug.test import EnvironBuilder
 
 from cacheapi import SettingsError, load
-from cacheapi.auth import (
+from cacheapi.registry.snapshot import Snapshot
+from cacheapi.web.auth import (
     HEADER,
     admit,
     callers,
@@ -22,8 +23,7 @@ from cacheapi.auth import (
     shown_key,
     without_key,
 )
-from cacheapi.errors import ApiError
-from cacheapi.registry.snapshot import Snapshot
+from cacheapi.web.errors import ApiError
 
 
 def make_request(headers: dict[str, str] | None = None, query: str = "") -> Request:

@@ -10,11 +10,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from backends.errors import InvalidKey
-from cacheapi import batch
 from cacheapi.caching import codec
 from cacheapi.caching.codec import InvalidJson, Value, read_stored
-from cacheapi.errors import ApiError
-from cacheapi.plain import plain_pairs
+from cacheapi.web import batch
+from cacheapi.web.errors import ApiError
+from cacheapi.web.plain import plain_pairs
 
 
 class Cache:

@@ -12,7 +12,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from cacheapi import create_app, load
-from cacheapi.blueprints import EXTENSION
+from cacheapi.web.blueprints import EXTENSION
 
 KEY = "the key of an administrator".replace(" ", "-")
 HEADER = "X-DreamFactory-API-Key"

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from backends.base import MISSING
-from cacheapi.blueprints import EXTENSION
 from cacheapi.caching.codec import Value
 from cacheapi.console import values
+from cacheapi.web.blueprints import EXTENSION
 from tests.console.conftest import Person, make_app, text_of
 from tests.support.processes import SASL_PASSWORD, SASL_USER, Memcached, free_port
 from tests.support.redis import Redis

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cacheapi.blueprints import EXTENSION
 from cacheapi.registry.vault import MASK
+from cacheapi.web.blueprints import EXTENSION
 from tests.console.conftest import Person, make_app, text_of
 from tests.support.plugins import Plugin
 from tests.support.processes import Memcached, free_port

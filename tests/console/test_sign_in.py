@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from cacheapi.blueprints import EXTENSION
 from cacheapi.console import session as sessions
 from cacheapi.console import sign_in
 from cacheapi.registry.rights import Rate
+from cacheapi.web.blueprints import EXTENSION
 from tests.console.conftest import KEY, Person, make_app, text_of
 
 PAGES = (

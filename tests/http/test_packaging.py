@@ -64,9 +64,9 @@ def test_the_distribution_works_on_its_own(installed: Environment, tmp_path: Pat
     assert found >= {
         "backends/py.typed",
         "cacheapi/py.typed",
-        "cacheapi/templates/api.html",
-        "cacheapi/page/api.js",
-        "cacheapi/page/api.css",
+        "cacheapi/web/templates/api.html",
+        "cacheapi/web/page/api.js",
+        "cacheapi/web/page/api.css",
         *(
             str(path.relative_to(REPOSITORY))
             for folder in ("assets", "templates/console")

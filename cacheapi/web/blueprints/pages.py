@@ -13,7 +13,7 @@ from typing import Final
 from flask import Blueprint, Response, render_template, send_from_directory
 from werkzeug.exceptions import NotFound
 
-from cacheapi.auth import without_key
+from cacheapi.web.auth import without_key
 
 blueprint = Blueprint("pages", __name__, url_prefix="/api/v2/docs")
 

@@ -11,9 +11,9 @@ from backends.base import MISSING, Missing
 from backends.errors import BackendError, Failed, InvalidKey
 from cacheapi.caching.codec import Value, entry_text, parse_document, string_text
 from cacheapi.caching.service import CacheService, Pair
-from cacheapi.errors import ApiError, answer_to, invalid, note
-from cacheapi.plain import plain_pairs
-from cacheapi.schemas.cache import PairSchema, validation_details
+from cacheapi.web.errors import ApiError, answer_to, invalid, note
+from cacheapi.web.plain import plain_pairs
+from cacheapi.web.schemas.cache import PairSchema, validation_details
 
 
 def check_keys(cache: CacheService, keys: Sequence[str]) -> None:

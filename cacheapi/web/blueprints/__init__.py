@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from flask import current_app, g, request
 
 from cacheapi.caching.service import CacheService
-from cacheapi.errors import ApiError, not_read_yet
 from cacheapi.facts import facts
 from cacheapi.registry import audit
 from cacheapi.registry.live import Registry
 from cacheapi.registry.rights import FLUSH, Caller
 from cacheapi.watching import watched
+from cacheapi.web.errors import ApiError, not_read_yet
 
 EXTENSION = "cacheapi"
 

@@ -9,7 +9,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, post_load, valid
 
 from cacheapi.registry.names import PATTERN, name_fault
 from cacheapi.registry.rights import EVERY_SERVICE, FLUSH, VERBS, Rate, Rule
-from cacheapi.schemas.cache import WholeNumber
+from cacheapi.web.schemas.cache import WholeNumber
 
 # The last second of the year 9999: no calendar of Python's goes on.
 LATEST = 253402300799

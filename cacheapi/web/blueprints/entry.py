@@ -10,17 +10,17 @@ from flask_smorest import Blueprint
 from marshmallow import ValidationError
 
 from backends.base import MISSING
-from cacheapi.batch import invalid_body
-from cacheapi.blueprints import documentation as doc
-from cacheapi.blueprints import find_service, permit, verb
 from cacheapi.caching.codec import Value, encode, entry_text
 from cacheapi.caching.conditions import NotModified
 from cacheapi.caching.service import CacheService
-from cacheapi.errors import ApiError, absent
 from cacheapi.facts import facts
-from cacheapi.http import condition, json_response, not_modified, read_document
-from cacheapi.query import Query
-from cacheapi.schemas.cache import (
+from cacheapi.web.batch import invalid_body
+from cacheapi.web.blueprints import documentation as doc
+from cacheapi.web.blueprints import find_service, permit, verb
+from cacheapi.web.errors import ApiError, absent
+from cacheapi.web.http import condition, json_response, not_modified, read_document
+from cacheapi.web.query import Query
+from cacheapi.web.schemas.cache import (
     ChangeSchema,
     EntrySchema,
     KeyOutcomeSchema,

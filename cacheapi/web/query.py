@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from backends.base import MISSING, Missing
 from cacheapi.caching.ttl import parse_ttl
-from cacheapi.errors import ApiError
+from cacheapi.web.errors import ApiError
 
 _TRUE = {"true", "1", "yes", "on"}
 _FALSE = {"false", "0", "no", "off"}

@@ -11,17 +11,17 @@ from flask_smorest import Blueprint
 from backends.base import MISSING
 from backends.capabilities import Capability
 from backends.errors import Unsupported
-from cacheapi.auth import PARAMETER
-from cacheapi.batch import check_keys, entries_text, outcomes_text, read_pairs
-from cacheapi.blueprints import documentation as doc
-from cacheapi.blueprints import find_service, flush, permit, permit_all, permit_some, verb
 from cacheapi.caching.codec import encode
 from cacheapi.caching.service import MAX_PAGE, CacheService
-from cacheapi.errors import ApiError
 from cacheapi.facts import facts
-from cacheapi.http import TUNNELLED, json_response, read_document, read_json
-from cacheapi.query import Query
-from cacheapi.schemas.cache import (
+from cacheapi.web.auth import PARAMETER
+from cacheapi.web.batch import check_keys, entries_text, outcomes_text, read_pairs
+from cacheapi.web.blueprints import documentation as doc
+from cacheapi.web.blueprints import find_service, flush, permit, permit_all, permit_some, verb
+from cacheapi.web.errors import ApiError
+from cacheapi.web.http import TUNNELLED, json_response, read_document, read_json
+from cacheapi.web.query import Query
+from cacheapi.web.schemas.cache import (
     EntriesSchema,
     OutcomesSchema,
     PairSchema,

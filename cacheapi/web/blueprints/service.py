@@ -13,17 +13,17 @@ from flask_smorest import Blueprint
 
 from backends.base import MISSING
 from cacheapi import statistics
-from cacheapi.blueprints import administer, caller, find_service, registry
-from cacheapi.blueprints import documentation as doc
 from cacheapi.caching.codec import encode
-from cacheapi.errors import ApiError
-from cacheapi.http import json_response, read_document
-from cacheapi.query import Query
 from cacheapi.registry import administration, trial
 from cacheapi.registry.definition import Definition
-from cacheapi.schemas.cache import SuccessSchema
-from cacheapi.schemas.statistics import StatisticsSchema
-from cacheapi.schemas.system_service import (
+from cacheapi.web.blueprints import administer, caller, find_service, registry
+from cacheapi.web.blueprints import documentation as doc
+from cacheapi.web.errors import ApiError
+from cacheapi.web.http import json_response, read_document
+from cacheapi.web.query import Query
+from cacheapi.web.schemas.cache import SuccessSchema
+from cacheapi.web.schemas.statistics import StatisticsSchema
+from cacheapi.web.schemas.system_service import (
     MadeServicesSchema,
     ServiceChangeSchema,
     ServiceFieldsSchema,

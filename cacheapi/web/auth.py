@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 from flask import Request
 
-from cacheapi.errors import ApiError, not_read_yet
 from cacheapi.registry.keyfile import keep
 from cacheapi.registry.rights import Caller
 from cacheapi.registry.snapshot import Snapshot, digest_of
 from cacheapi.settings import Settings, SettingsError, parse_api_keys
+from cacheapi.web.errors import ApiError, not_read_yet
 
 log = logging.getLogger(__name__)
 

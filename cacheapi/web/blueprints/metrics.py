@@ -6,9 +6,9 @@ from typing import Final
 
 from flask import Flask, Response, request
 
-from cacheapi.auth import without_key
-from cacheapi.blueprints import permit_administrator
 from cacheapi.metrics.meter import Meter
+from cacheapi.web.auth import without_key
+from cacheapi.web.blueprints import permit_administrator
 
 PATH: Final = "/metrics"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from flask import Response
 from flask_smorest import Blueprint
 
-from cacheapi.blueprints import caller, registry
-from cacheapi.blueprints import documentation as doc
 from cacheapi.caching.codec import encode
-from cacheapi.http import json_response
-from cacheapi.schemas.services import ServicesSchema
+from cacheapi.web.blueprints import caller, registry
+from cacheapi.web.blueprints import documentation as doc
+from cacheapi.web.http import json_response
+from cacheapi.web.schemas.services import ServicesSchema
 
 blueprint = Blueprint("Services", __name__, url_prefix="/api/v2")
 

@@ -20,8 +20,8 @@ from flask import Response, g
 from backends.base import MISSING
 from backends.errors import BackendError
 from cacheapi.caching.service import CacheService
-from cacheapi.errors import ApiError
 from cacheapi.registry.rights import Caller, Rate
+from cacheapi.web.errors import ApiError
 
 log = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app
 
-from cacheapi.auth import without_key
 from cacheapi.caching.codec import encode
-from cacheapi.errors import RETRY_AFTER_SECONDS, ApiError
 from cacheapi.readiness import READINESS, Readiness, Verdict
+from cacheapi.web.auth import without_key
+from cacheapi.web.errors import RETRY_AFTER_SECONDS, ApiError
 
 blueprint = Blueprint("health", __name__, url_prefix="/health")
 

@@ -9,15 +9,15 @@ from flask.views import MethodView
 from flask_smorest import Blueprint
 from marshmallow import Schema, ValidationError
 
-from cacheapi.batch import invalid_body
-from cacheapi.blueprints import administer, caller, registry
-from cacheapi.blueprints import documentation as doc
-from cacheapi.blueprints.service import body_items
 from cacheapi.caching.codec import encode
-from cacheapi.errors import ApiError
-from cacheapi.http import json_response, read_document
 from cacheapi.registry import key_administration
-from cacheapi.schemas.api_key import (
+from cacheapi.web.batch import invalid_body
+from cacheapi.web.blueprints import administer, caller, registry
+from cacheapi.web.blueprints import documentation as doc
+from cacheapi.web.blueprints.service import body_items
+from cacheapi.web.errors import ApiError
+from cacheapi.web.http import json_response, read_document
+from cacheapi.web.schemas.api_key import (
     ApiKeySchema,
     ApiKeysSchema,
     KeyChangeSchema,
@@ -25,7 +25,7 @@ from cacheapi.schemas.api_key import (
     KeysToMakeSchema,
     NewKeysSchema,
 )
-from cacheapi.schemas.cache import SuccessSchema
+from cacheapi.web.schemas.cache import SuccessSchema
 
 blueprint = Blueprint("API keys", __name__, url_prefix="/api/v2/system/api_key")
 blueprint.before_request(administer)

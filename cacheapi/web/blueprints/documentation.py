@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 from flask_smorest import Blueprint
 
-from cacheapi.schemas.errors import ErrorSchema
+from cacheapi.web.schemas.errors import ErrorSchema
 
 View = TypeVar("View", bound=Callable[..., Any])
 

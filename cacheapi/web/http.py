@@ -13,7 +13,7 @@ from werkzeug.http import parse_etags
 from backends.base import MISSING
 from cacheapi.caching.codec import parse_document
 from cacheapi.caching.conditions import Condition
-from cacheapi.errors import CACHE_CONTROL, FRAGMENT, ApiError
+from cacheapi.web.errors import CACHE_CONTROL, FRAGMENT, ApiError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -5,12 +5,12 @@ from __future__ import annotations
 from flask import Response
 from flask_smorest import Blueprint
 
-from cacheapi.blueprints import documentation as doc
-from cacheapi.blueprints import find_service, permit_administrator, permit_some
 from cacheapi.caching.codec import encode
-from cacheapi.http import json_response
 from cacheapi.registry.service_types import abilities, service_types
-from cacheapi.schemas.system import AbilitiesSchema, ServiceTypesSchema
+from cacheapi.web.blueprints import documentation as doc
+from cacheapi.web.blueprints import find_service, permit_administrator, permit_some
+from cacheapi.web.http import json_response
+from cacheapi.web.schemas.system import AbilitiesSchema, ServiceTypesSchema
 
 blueprint = Blueprint("System", __name__, url_prefix="/api/v2/system")
 
