@@ -14,21 +14,21 @@ from werkzeug.routing import BaseConverter
 
 from backends import registry as backend_registry
 from backends.errors import DriverMissing, InvalidOption, PluginBroken
-from cacheapi import console, samples, tracing
+from cacheapi import console
 from cacheapi.caching.service import CacheService
-from cacheapi.facts import facts
-from cacheapi.metrics.meter import METER, Meter
-from cacheapi.metrics.servers import Servers
-from cacheapi.observing import Observed
-from cacheapi.readiness import READINESS, Readiness
+from cacheapi.observing.facts import facts
+from cacheapi.observing.metrics.meter import METER, Meter
+from cacheapi.observing.metrics.servers import Servers
+from cacheapi.observing.readiness import READINESS, Readiness
+from cacheapi.observing.request_log import REQUEST_LOG, RequestLog
+from cacheapi.observing.samples import Sampler
+from cacheapi.observing.wsgi import Observed, samples, tracing
 from cacheapi.registry.database.engine import DatabaseUnusable, make_engine
 from cacheapi.registry.declared import BadFile
 from cacheapi.registry.errors import Conflict
 from cacheapi.registry.live import Registry
 from cacheapi.registry.snapshot import digest_of
 from cacheapi.registry.vault import Vault
-from cacheapi.request_log import REQUEST_LOG, RequestLog
-from cacheapi.samples import Sampler
 from cacheapi.serving.lane import ACCESS, Access
 from cacheapi.settings import Settings as Settings
 from cacheapi.settings import SettingsError as SettingsError

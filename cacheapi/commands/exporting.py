@@ -22,7 +22,7 @@ from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.output import emit, note
 from cacheapi.commands.progress import bar
 from cacheapi.commands.session import as_json, of_service, service
-from cacheapi.statistics import figures_of
+from cacheapi.observing.statistics import figures_of
 
 # What is read at once; of large values it is fewer, so that they fit into memory.
 MOST_KEYS: Final = 500

@@ -14,8 +14,8 @@ import sys
 from typing import Any
 
 from cacheapi import SettingsError, load, open_registry
-from cacheapi.metrics import place
-from cacheapi.readiness import READINESS
+from cacheapi.observing.metrics import place
+from cacheapi.observing.readiness import READINESS
 from cacheapi.serving.lane import ACCESS
 from cacheapi.serving.refusals import install
 from cacheapi.web.auth import HEADER, key_file

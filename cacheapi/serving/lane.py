@@ -28,7 +28,7 @@ from backends.errors import BackendError, Failed, InvalidKey
 from cacheapi.caching.codec import InvalidJson, Value, entry_text, error_text
 from cacheapi.caching.conditions import Condition, NotModified
 from cacheapi.caching.service import CacheService, Pair
-from cacheapi.metrics.tally import Tally
+from cacheapi.observing.metrics.tally import Tally
 from cacheapi.serving.health import SLOW_SECONDS, Health, Way
 from cacheapi.serving.recognition import (
     UNSURE,

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from uvicorn_worker import UvicornWorker
 
-from cacheapi.metrics.meter import METER, Meter
-from cacheapi.request_log import REQUEST_LOG, RequestLog
+from cacheapi.observing.metrics.meter import METER, Meter
+from cacheapi.observing.request_log import REQUEST_LOG, RequestLog
 from cacheapi.serving.access_log import AccessLog
 from cacheapi.serving.connection import Connection
 from cacheapi.serving.lane import ACCESS, Access, Lane

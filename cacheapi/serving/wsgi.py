@@ -19,7 +19,7 @@ from urllib.parse import unquote_to_bytes
 from a2wsgi.wsgi import build_environ
 
 from cacheapi.caching.codec import error_text
-from cacheapi.facts import STARTED
+from cacheapi.observing.facts import STARTED
 from cacheapi.serving.lane import LISTENER
 from cacheapi.web.errors import internal
 

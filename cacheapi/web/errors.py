@@ -15,7 +15,7 @@ from cacheapi.caching.codec import InvalidJson, error_text
 from cacheapi.caching.conditions import PreconditionFailed
 from cacheapi.caching.service import KeyExists
 from cacheapi.caching.ttl import InvalidTtl
-from cacheapi.facts import facts
+from cacheapi.observing.facts import facts
 from cacheapi.registry.errors import Invalid, NotFound, ReadOnly, RegistryUnavailable
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cacheapi import SettingsError, load
-from cacheapi.request_log import Answered, RequestLog
+from cacheapi.observing.request_log import Answered, RequestLog
 
 SECRET = "an-API-key"
 

@@ -16,8 +16,8 @@ from backends.capabilities import Capability
 from backends.file.backend import FileBackend
 from backends.statistics import Figures, ServerStatistics
 from cacheapi.caching.service import CacheService
-from cacheapi.sample_files import KEPT_SECONDS, Sample, SampleFiles
-from cacheapi.samples import MOST_SERVICES, Sampler
+from cacheapi.observing.sample_files import KEPT_SECONDS, Sample, SampleFiles
+from cacheapi.observing.samples import MOST_SERVICES, Sampler
 from tests.backends.conformance.test_conformance import Least
 from tests.conftest import connect
 from tests.support.processes import Memcached, eventually, memcached

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from backends.statistics import Figures
-from cacheapi import samples as sampling
 from cacheapi.console import charts
-from cacheapi.sample_files import Sample
+from cacheapi.observing.sample_files import Sample
+from cacheapi.observing.wsgi import samples as sampling
 from tests.console.conftest import Person, text_of
 
 NOW = 1_800_000_000.0

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cacheapi import SettingsError, create_app, load
-from cacheapi.readiness import READINESS, SHARED_SECONDS
+from cacheapi.observing.readiness import READINESS, SHARED_SECONDS
 from tests.http.client import API_KEY, Answer, AppApi, FileStore
 from tests.support.live import call
 from tests.support.processes import (

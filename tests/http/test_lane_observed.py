@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cacheapi import create_app, load
-from cacheapi.metrics.meter import METER
-from cacheapi.request_log import REQUEST_LOG
+from cacheapi.observing.metrics.meter import METER
+from cacheapi.observing.request_log import REQUEST_LOG
 from cacheapi.serving.lane import ACCESS
 from tests.http.client import close_app
 from tests.support.inside import Inside, inside

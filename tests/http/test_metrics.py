@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from cacheapi.metrics import place
-from cacheapi.metrics.files import GONE, ProcessFiles, fold
-from cacheapi.metrics.meter import DIRECTORY, METER
-from cacheapi.metrics.tally import Tally
+from cacheapi.observing.metrics import place
+from cacheapi.observing.metrics.files import GONE, ProcessFiles, fold
+from cacheapi.observing.metrics.meter import DIRECTORY, METER
+from cacheapi.observing.metrics.tally import Tally
 from tests.http.client import API_KEY, AppApi, application
 from tests.support.live import CACHE, Connection, Wire, call, head
 from tests.support.metrics import Metrics, metrics
@@ -165,7 +165,7 @@ def test_a_server_that_hangs_takes_no_others_figures_away(
         assert api.call("POST", "/api/v2/system/service", body=body).status == 201
         backend = api.app.extensions["cacheapi"].find("cache").backend
         monkeypatch.setattr(backend, "stats", lambda section=None: go_on.wait(60) and [])
-        monkeypatch.setattr("cacheapi.metrics.servers.WAIT_SECONDS", 0.2)
+        monkeypatch.setattr("cacheapi.observing.metrics.servers.WAIT_SECONDS", 0.2)
         found = read(api)
         go_on.set()
     assert found.sum("cacheapi_backend_up", service="cache") == 0

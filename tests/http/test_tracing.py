@@ -19,8 +19,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from cacheapi import tracing
-from cacheapi.tracing.spans import Tracing
+from cacheapi.observing.tracing.spans import Tracing
+from cacheapi.observing.wsgi import tracing
 from tests.http.client import API_KEY, AppApi, application
 from tests.support.live import CACHE, Connection
 from tests.support.processes import REPOSITORY, eventually, free_port, service
@@ -152,7 +152,7 @@ def test_an_unknown_exporter_is_a_warning(caplog: pytest.LogCaptureFixture) -> N
 def test_without_the_packages_it_is_a_warning(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "cacheapi.tracing.spans", None)
+    monkeypatch.setitem(sys.modules, "cacheapi.observing.tracing.spans", None)
     assert tracing.start({"OTEL_TRACES_EXPORTER": "otlp"}, "1.0") is None
     assert "pip install 'cacheapi[opentelemetry]'" in caplog.text
 

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from flask import current_app, g, request
 
 from cacheapi.caching.service import CacheService
-from cacheapi.facts import facts
+from cacheapi.observing.facts import facts
+from cacheapi.observing.watching import watched
 from cacheapi.registry import audit
 from cacheapi.registry.live import Registry
 from cacheapi.registry.rights import FLUSH, Caller
-from cacheapi.watching import watched
 from cacheapi.web.errors import ApiError, not_read_yet
 
 EXTENSION = "cacheapi"

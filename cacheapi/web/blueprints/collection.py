@@ -13,7 +13,7 @@ from backends.capabilities import Capability
 from backends.errors import Unsupported
 from cacheapi.caching.codec import encode
 from cacheapi.caching.service import MAX_PAGE, CacheService
-from cacheapi.facts import facts
+from cacheapi.observing.facts import facts
 from cacheapi.web.auth import PARAMETER
 from cacheapi.web.batch import check_keys, entries_text, outcomes_text, read_pairs
 from cacheapi.web.blueprints import documentation as doc

@@ -13,7 +13,7 @@ from backends.base import MISSING
 from cacheapi.caching.codec import Value, encode, entry_text
 from cacheapi.caching.conditions import NotModified
 from cacheapi.caching.service import CacheService
-from cacheapi.facts import facts
+from cacheapi.observing.facts import facts
 from cacheapi.web.batch import invalid_body
 from cacheapi.web.blueprints import documentation as doc
 from cacheapi.web.blueprints import find_service, permit, verb

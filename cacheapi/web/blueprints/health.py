@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, current_app
 
 from cacheapi.caching.codec import encode
-from cacheapi.readiness import READINESS, Readiness, Verdict
+from cacheapi.observing.readiness import READINESS, Readiness, Verdict
 from cacheapi.web.auth import without_key
 from cacheapi.web.errors import RETRY_AFTER_SECONDS, ApiError
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from flask import Flask, Response, request
 
-from cacheapi.metrics.meter import Meter
+from cacheapi.observing.metrics.meter import Meter
 from cacheapi.web.auth import without_key
 from cacheapi.web.blueprints import permit_administrator
 

@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from cacheapi.metrics.files import clear, fold
-from cacheapi.metrics.meter import DIRECTORY
+from cacheapi.observing.metrics.files import clear, fold
+from cacheapi.observing.metrics.meter import DIRECTORY
 
 _PREFIX: Final = "cacheapi-metrics-"
 

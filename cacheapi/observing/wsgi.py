@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from cacheapi.facts import STARTED, Facts, attach
-from cacheapi.metrics.families import METHODS, OTHER_METHOD, REASONS
-from cacheapi.metrics.meter import Meter
-from cacheapi.metrics.tally import Tally
-from cacheapi.request_log import Answered, RequestLog
-from cacheapi.watching import Stopwatch
+from cacheapi.observing.facts import STARTED, Facts, attach
+from cacheapi.observing.metrics.families import METHODS, OTHER_METHOD, REASONS
+from cacheapi.observing.metrics.meter import Meter
+from cacheapi.observing.metrics.tally import Tally
+from cacheapi.observing.request_log import Answered, RequestLog
+from cacheapi.observing.watching import Stopwatch
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from cacheapi.tracing.spans import Tracing
+    from cacheapi.observing.tracing.spans import Tracing
 
 REQUEST_ID: Final = "X-Request-ID"
 TIMING: Final = "Server-Timing"

@@ -21,8 +21,8 @@ from backends.base import Backend
 from backends.capabilities import Capability
 from backends.statistics import Figures
 from cacheapi.caching.service import CacheService
-from cacheapi.sample_files import Sample, SampleFiles
-from cacheapi.statistics import LATEST_SECONDS, Latest, figures_of
+from cacheapi.observing.sample_files import Sample, SampleFiles
+from cacheapi.observing.statistics import LATEST_SECONDS, Latest, figures_of
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from cacheapi.caching.codec import encode
 
 _PLAIN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # The name of an application's RequestLog in its "extensions".
-REQUEST_LOG: Final = "cacheapi.request_log"
+REQUEST_LOG: Final = "cacheapi.observing.request_log"
 STDOUT: Final = 1
 
 

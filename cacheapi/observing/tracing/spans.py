@@ -21,7 +21,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from backends.errors import Failed
 from cacheapi.caching.service import CacheService
-from cacheapi.facts import Facts
+from cacheapi.observing.facts import Facts
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

@@ -19,7 +19,7 @@ from typing import Final
 
 from prometheus_client.mmap_dict import MmapedDict
 
-from cacheapi.metrics.tally import Sample
+from cacheapi.observing.metrics.tally import Sample
 
 LOCK: Final = "lock"
 # In the name of the files that hold the sums of processes that are gone.

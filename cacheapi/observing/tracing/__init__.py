@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from cacheapi.tracing.spans import Tracing
+    from cacheapi.observing.tracing.spans import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def start(environ: Mapping[str, str], version: str) -> Tracing | None:
         log.warning("OTEL_TRACES_EXPORTER must be one of %s, none.", ", ".join(_EXPORTERS))
         return None
     try:
-        from cacheapi.tracing.spans import Tracing, make_provider
+        from cacheapi.observing.tracing.spans import Tracing, make_provider
     except ImportError:
         log.warning(
             "The environment asks for traces, but OpenTelemetry is not installed: "

@@ -15,7 +15,7 @@ from flask import has_request_context, request
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-_FACTS: Final = "cacheapi.facts"
+_FACTS: Final = "cacheapi.observing.facts"
 # When the request was there, by time.monotonic(); a server may say it.
 STARTED: Final = "cacheapi.started"
 
@@ -30,7 +30,7 @@ class Facts:
     :ivar batch: how many keys a request for several is about.
     :ivar error: the class of the cache server's failure.
     :ivar around: what is done around each call of a cache, if anybody wants to know of it; see
-        :mod:`~cacheapi.watching`.
+        :mod:`~cacheapi.observing.watching`.
     """
 
     __slots__ = ("around", "batch", "error", "hits", "key", "misses", "route", "service")

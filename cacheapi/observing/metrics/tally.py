@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
-from cacheapi.metrics import families
-from cacheapi.metrics.families import Family
+from cacheapi.observing.metrics import families
+from cacheapi.observing.metrics.families import Family
 
 _FOUND: Final = frozenset({HTTPStatus.OK, HTTPStatus.NOT_MODIFIED})
 

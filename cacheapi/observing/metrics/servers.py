@@ -16,9 +16,9 @@ from prometheus_client.registry import Collector
 
 from backends.statistics import Figures
 from cacheapi.caching.service import CacheService
-from cacheapi.metrics import families
-from cacheapi.metrics.families import Family
-from cacheapi.samples import Sampler
+from cacheapi.observing.metrics import families
+from cacheapi.observing.metrics.families import Family
+from cacheapi.observing.samples import Sampler
 
 WAIT_SECONDS: Final = 2.0
 # Of more services, the first ones only: each takes a thread while it is asked.

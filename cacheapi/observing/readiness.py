@@ -22,7 +22,7 @@ from cacheapi.settings import EVERY_SERVICE
 log = logging.getLogger(__name__)
 
 # The name of an application's Readiness in its "extensions".
-READINESS: Final = "cacheapi.readiness"
+READINESS: Final = "cacheapi.observing.readiness"
 SHARED_SECONDS: Final = 1.0
 
 NO_SERVICE: Final = "There is no such service."

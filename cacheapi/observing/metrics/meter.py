@@ -20,9 +20,9 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from cacheapi.metrics import families
-from cacheapi.metrics.files import ProcessFiles, locked
-from cacheapi.metrics.tally import Tally
+from cacheapi.observing.metrics import families
+from cacheapi.observing.metrics.files import ProcessFiles, locked
+from cacheapi.observing.metrics.tally import Tally
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from backends.base import Backend
 from backends.capabilities import Capability
 from backends.errors import BackendError, Refused
 from backends.statistics import Figures, ServerStatistics
-from cacheapi.advice import Advice, advise
 from cacheapi.caching.service import CacheService
+from cacheapi.observing.advice import Advice, advise
 
 log = logging.getLogger(__name__)
 
