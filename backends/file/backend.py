@@ -25,7 +25,7 @@ from backends.errors import (
     InvalidOption,
     ValueTooLarge,
 )
-from backends.file.backend import statistics as file_statistics
+from backends.file import statistics
 from backends.file.counters import Counters
 from backends.file.database import PAGE_BYTES, Database
 from backends.file.entries import Entries, Pair
@@ -102,7 +102,7 @@ class FileBackend(Backend):
         self._database = Database(directory / "cache.sqlite3", max_bytes // PAGE_BYTES, timeout)
         self._entries = Entries(max_bytes // PAGE_BYTES, clock)
         self._counters = Counters(directory / "cache.sqlite3.counters")
-        self._read_statistics = lambda sqlite: file_statistics.read(
+        self._read_statistics = lambda sqlite: statistics.read(
             sqlite, self._counters.totals(), max_bytes
         )
 
@@ -252,7 +252,7 @@ class FileBackend(Backend):
         try:
             return [self._database.read(self._read_statistics)]
         except Failed as error:
-            return [ServerStatistics(file_statistics.SERVER, None, {}, str(error))]
+            return [ServerStatistics(statistics.SERVER, None, {}, str(error))]
 
     def close(self) -> None:
         self._database.close()

@@ -27,8 +27,7 @@ from backends.errors import (
     Unavailable,
     Unsupported,
 )
-from backends.memcached.backend import statistics as memcached_statistics
-from backends.memcached.backend import stores as memcached_stores
+from backends.memcached import statistics, stores
 from backends.memcached.errors import CLIENT_ERROR, NOT_FOUND, CommandFailed, failure
 from backends.memcached.expiry import EXPIRED, expiry
 from backends.memcached.member import Member
@@ -128,7 +127,7 @@ class MemcachedBackend(Backend):
             return Client(address, timeout, username, password)
 
         login = None if username is None or password is None else Login(username, password)
-        self._read_statistics = partial(memcached_statistics.read, addresses, timeout, login)
+        self._read_statistics = partial(statistics.read, addresses, timeout, login)
         ring = _ring(servers, port, ketama_compatible)
         self._members = Members(addresses, ring, connect, timeout)
         if persistent_id is not None:
@@ -201,7 +200,7 @@ class MemcachedBackend(Backend):
     def set_many(self, items: Sequence[Item]) -> list[Literal[True] | BackendError]:
         if self._binary:
             return super().set_many(items)
-        return self._members.store_many(memcached_stores.pack(self.prefix, items))
+        return self._members.store_many(stores.pack(self.prefix, items))
 
     def add(self, key: str, value: bytes, ttl: float | None) -> bool:
         return self._command("add", key, value, expiry(ttl))

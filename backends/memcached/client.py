@@ -32,7 +32,7 @@ os.environ.setdefault("SASL_PATH", ":".join(glob.glob("/usr/lib/*/sasl2")))
 import _pylibmc
 import pylibmc
 
-from backends.memcached.backend import reader as memcached_reader
+from backends.memcached import reader
 from backends.memcached.errors import NOT_FOUND, SUCCESS, CommandFailed
 from backends.memcached.link import Link
 from backends.memcached.meta import remaining_ttl
@@ -161,13 +161,13 @@ class Client:
         :raises CommandFailed: the reply was not whole.
         """
         if self._link is not None:
-            return memcached_reader.read_many(self._link, keys)
+            return reader.read_many(self._link, keys)
         return {key: stored.value for key, stored in self._read_logged_in(keys).items()}
 
     def read(self, key: bytes) -> Stored | None:
         """Return what the server has under a key, as :meth:`read_many` does."""
         if self._link is not None:
-            return memcached_reader.read(self._link, key)
+            return reader.read(self._link, key)
         return self._read_logged_in([key]).get(key)
 
     def remaining_ttl(self, key: bytes) -> int | None:

@@ -89,7 +89,7 @@ class RedisBackend(Backend):
     ) -> None:
         super().__init__(prefix=prefix)
         try:
-            from backends.redis.backend import client as redis_client
+            from backends.redis import client as redis_client
         except ImportError as error:
             raise DriverMissing(
                 "CACHE_DRIVER=redis needs redis-py: pip install 'cacheapi[redis]'"

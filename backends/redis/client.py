@@ -38,7 +38,7 @@ class Script:
     """A Lua script of ``backends/redis/scripts``, which Redis runs as one atomic step."""
 
     def __init__(self, name: str) -> None:
-        self.text = (Path(__file__).with_name("redis_scripts") / f"{name}.lua").read_text()
+        self.text = (Path(__file__).with_name("scripts") / f"{name}.lua").read_text()
         # The name under which Redis keeps a script; no secret depends on it.
         self.digest = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 

@@ -18,9 +18,9 @@ from cacheapi.caching.service import CacheService
 from cacheapi.commands.failures import Exit
 from cacheapi.commands.output import columns, emit, printable, stdout
 from cacheapi.commands.session import as_json, find, of_service, registry
+from cacheapi.observing import statistics
 from cacheapi.observing.sample_files import Sample, SampleFiles
 from cacheapi.observing.statistics import Statistics
-from cacheapi.observing.wsgi import statistics
 
 # As wide as it is told apart on a small terminal.
 PLOTTED: Final = 60

@@ -17,8 +17,8 @@ from cacheapi.caching.conditions import Condition, PreconditionFailed
 from cacheapi.caching.service import CacheService, KeyExists
 from cacheapi.caching.ttl import InvalidTtl, as_ttl, parse_ttl
 from cacheapi.console import charts, frame, states, values
+from cacheapi.observing import samples
 from cacheapi.observing.samples import Sampler
-from cacheapi.observing.wsgi import samples
 from cacheapi.registry import administration
 from cacheapi.registry.definition import Definition
 from cacheapi.web import blueprints

@@ -16,7 +16,7 @@ from flask import Blueprint, g, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from cacheapi.console import frame, session
-from cacheapi.console.guard import SYSTEM_CACHE
+from cacheapi.registry.environment import SYSTEM_CACHE
 from cacheapi.registry.rights import Caller, Rate
 from cacheapi.web import rates
 from cacheapi.web.blueprints import registry

@@ -8,8 +8,8 @@ from typing import Final
 from backends.errors import BackendError, Unsupported
 from backends.statistics import Figures
 from cacheapi.caching.service import CacheService
+from cacheapi.observing import statistics
 from cacheapi.observing.statistics import Statistics
-from cacheapi.observing.wsgi import statistics
 from cacheapi.registry import forms
 from cacheapi.registry.definition import Definition, Source
 from cacheapi.registry.snapshot import Snapshot

@@ -17,8 +17,8 @@ import functools
 import re
 import time
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
 
 import msgspec
 from werkzeug.http import parse_etags
@@ -39,6 +39,7 @@ from cacheapi.serving.recognition import (
     read_target,
     service_of,
 )
+from cacheapi.web.access import Access
 from cacheapi.web.batch import check_keys, entries_text, outcomes_text, read_pairs
 from cacheapi.web.errors import CACHE_CONTROL, ApiError, absent, answer_to, internal, note
 
@@ -53,28 +54,6 @@ _JSON_FIELDS: Final = f"{_FIELDS}content-type: application/json\r\n"
 
 # The name, in the state of an ASGI request, of what :meth:`Lane.listener` returned.
 LISTENER: Final = "cacheapi.listener"
-# The name of an application's Access in its "extensions".
-ACCESS: Final = "cacheapi.access"
-
-
-class Access(NamedTuple):
-    """What serving asks of the application; each answer holds for its moment only.
-
-    :ivar find: returns the service of a name.
-    :ivar digest: returns what stands for an API key.
-    :ivar may: returns whether who shows the key of a digest may use a method on keys of a
-        service; with no keys, whether there is anything that they may do there.
-    :ivar watch: makes ``find`` and ``may`` follow changes, in a process that serves.
-    :ivar max_body: the largest request body, in bytes.
-    :ivar left: header fields, in lower case, with which a request is left to Flask.
-    """
-
-    find: Callable[[str], CacheService | None]
-    digest: Callable[[str], bytes]
-    may: Callable[[bytes, str, str, Sequence[str]], bool]
-    watch: Callable[[], None]
-    max_body: int
-    left: frozenset[bytes] = frozenset()
 
 
 class Sink(Protocol):

@@ -1,22 +1,15 @@
-"""Who calls: API keys, where those of the environment come from, and how one is shown."""
+"""Who calls: how an API key is shown, and whose it is."""
 
 from __future__ import annotations
 
-import logging
-import secrets
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from flask import Request
 
-from cacheapi.registry.keyfile import keep
 from cacheapi.registry.rights import Caller
-from cacheapi.registry.snapshot import Snapshot, digest_of
-from cacheapi.settings import Settings, SettingsError, parse_api_keys
+from cacheapi.registry.snapshot import Snapshot
 from cacheapi.web.errors import ApiError, not_read_yet
-
-log = logging.getLogger(__name__)
 
 HEADER = "X-DreamFactory-API-Key"
 PARAMETER = "api_key"
@@ -31,46 +24,6 @@ def without_key(view: View) -> View:
     """Mark a view as open to everybody."""
     setattr(view, _OPEN, True)
     return view
-
-
-def key_file(settings: Settings) -> Path:
-    """Return where the generated key is kept."""
-    return Path(settings["CACHEAPI_DATA_DIR"]) / "api-key"
-
-
-def load_keys(settings: Settings) -> tuple[str, ...]:
-    """Return the API keys; with none set, the generated one, made if this is the first start.
-
-    :raises SettingsError: the key's file cannot be written or read.
-    """
-    if settings["CACHEAPI_API_KEY"]:
-        return tuple(settings["CACHEAPI_API_KEY"])
-    path = key_file(settings)
-    try:
-        if keep(path, lambda: secrets.token_urlsafe(32)):
-            log.warning("No CACHEAPI_API_KEY is set: made an API key, see %s", path)
-        key = path.read_text(encoding="ascii").strip()
-        (key,) = parse_api_keys(key)
-    except ValueError as error:
-        raise SettingsError(
-            f"CACHEAPI_DATA_DIR: {str(path)!r} does not hold one API key of printable ASCII "
-            "characters; delete it to get a new one."
-        ) from error
-    except OSError as error:
-        raise SettingsError(
-            f"CACHEAPI_DATA_DIR: the API key cannot be kept in {str(path)!r} "
-            f"({error.strerror}); it must be a directory that the service may write to."
-        ) from error
-    return (key,)
-
-
-def callers(keys: Iterable[str]) -> dict[bytes, Caller]:
-    """Return the administrators that show the keys of the environment, by digest."""
-    found = {}
-    for index, key in enumerate(keys, 1):
-        digest = digest_of(key)
-        found[digest] = Caller(digest, f"environment {index}", administrator=True)
-    return found
 
 
 def admit(request: Request, view: Callable[..., Any] | None, snapshot: Snapshot) -> Caller | None:

@@ -69,7 +69,9 @@ class Query:
         return number
 
     def ttl(self) -> int | Missing | None:
-        """Return ``ttl`` and ``forever`` as :func:`~cacheapi.caching.ttl.check_ttl` would; or absence.
+        """Return ``ttl`` and ``forever``; or absence.
+
+        As :func:`~cacheapi.caching.ttl.check_ttl` would.
 
         :raises InvalidTtl: the lifetime is no valid one.
         """

@@ -21,8 +21,8 @@ import pytest
 
 from backends.base import MISSING, Item
 from backends.errors import InvalidOption, OutOfMemory, Timeout, Unavailable
+from backends.file import database as file_database
 from backends.file.backend import FileBackend
-from backends.file.backend import database as file_database
 from backends.file.database import PAGE_BYTES
 from backends.file.housekeeping import GRAIN, WALK, WRITES_A_WALK
 from backends.file.seen import MAX_BYTES, Connection

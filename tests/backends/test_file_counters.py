@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from backends.base import Item
+from backends.file import counters as file_counters
 from backends.file.backend import FileBackend
-from backends.file.backend import counters as file_counters
 from backends.file.counters import Counters, Totals
 from tests.conftest import Clock
 from tests.support import scripts

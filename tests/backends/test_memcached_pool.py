@@ -21,9 +21,9 @@ from backends.errors import (
     Unsupported,
     ValueTooLarge,
 )
+from backends.memcached import member as memcached_member
+from backends.memcached import pool as memcached_pool
 from backends.memcached.backend import MemcachedBackend
-from backends.memcached.backend import member as memcached_member
-from backends.memcached.backend import pool as memcached_pool
 from backends.memcached.client import pylibmc
 from backends.memcached.member import OUT_SECONDS
 from backends.memcached.options import parse_servers

@@ -9,8 +9,8 @@ import random
 
 import pytest
 
+from backends.memcached import client as memcached_client
 from backends.memcached.backend import _ring
-from backends.memcached.backend import client as memcached_client
 from backends.memcached.client import pylibmc
 from backends.memcached.options import Server, parse_servers
 from backends.memcached.ring import Ring

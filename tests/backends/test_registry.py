@@ -99,7 +99,8 @@ def test_the_file_backend_needs_no_driver_of_another() -> None:
         import sys
         from backends import registry
         registry.backend_class("file")
-        print(sorted({"pylibmc", "backends.memcached.backend", "flask", "cacheapi"} & set(sys.modules)))
+        unwanted = {"pylibmc", "backends.memcached.backend", "flask", "cacheapi"}
+        print(sorted(unwanted & set(sys.modules)))
         """
     )
     assert output == "[]\n"

@@ -15,9 +15,9 @@ from backends.memcached.backend import MemcachedBackend
 from backends.memcached.options import parse_servers
 from backends.statistics import Figures, ServerStatistics, Signs
 from cacheapi.caching.service import CacheService
+from cacheapi.observing import advice
 from cacheapi.observing.advice import advise
 from cacheapi.observing.statistics import read, total_of
-from cacheapi.observing.wsgi import advice
 from tests.conftest import connect, connect_redis
 from tests.support.processes import REPOSITORY, eventually, memcached
 from tests.support.redis import redis_server

@@ -13,16 +13,9 @@ from flask import Request
 from werkzeug.test import EnvironBuilder
 
 from cacheapi import SettingsError, load
+from cacheapi.registry.environment import callers, key_file, load_keys
 from cacheapi.registry.snapshot import Snapshot
-from cacheapi.web.auth import (
-    HEADER,
-    admit,
-    callers,
-    key_file,
-    load_keys,
-    shown_key,
-    without_key,
-)
+from cacheapi.web.auth import HEADER, admit, shown_key, without_key
 from cacheapi.web.errors import ApiError
 
 

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from cacheapi import SettingsError, load, open_registry
+from cacheapi import SettingsError, load
 from cacheapi.registry import administration, key_administration
 from cacheapi.registry.database.engine import FILE
 from cacheapi.registry.errors import Invalid, RegistryUnavailable
 from cacheapi.registry.live import Registry
+from cacheapi.registry.opening import open_registry
 from cacheapi.registry.rights import Caller, Rule
 from cacheapi.registry.service_types import service_types
 from cacheapi.registry.snapshot import digest_of

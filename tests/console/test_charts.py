@@ -6,8 +6,8 @@ import time
 
 from backends.statistics import Figures
 from cacheapi.console import charts
+from cacheapi.observing import samples as sampling
 from cacheapi.observing.sample_files import Sample
-from cacheapi.observing.wsgi import samples as sampling
 from tests.console.conftest import Person, text_of
 
 NOW = 1_800_000_000.0

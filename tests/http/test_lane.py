@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cacheapi import create_app, load
-from cacheapi.serving.lane import ACCESS, MOST_AT_ONCE, Lane
+from cacheapi.serving.lane import MOST_AT_ONCE, Lane
+from cacheapi.web.access import ACCESS
 from cacheapi.web.auth import HEADER
 from tests.http.client import FileStore, close_app
 from tests.support.apps import lane_alone as lane_alone_app

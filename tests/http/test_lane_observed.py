@@ -12,7 +12,7 @@ import pytest
 from cacheapi import create_app, load
 from cacheapi.observing.metrics.meter import METER
 from cacheapi.observing.request_log import REQUEST_LOG
-from cacheapi.serving.lane import ACCESS
+from cacheapi.web.access import ACCESS
 from tests.http.client import close_app
 from tests.support.inside import Inside, inside
 from tests.support.live import CACHE, Connection, Wire, call, head

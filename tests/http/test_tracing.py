@@ -19,8 +19,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
+from cacheapi.observing import tracing
 from cacheapi.observing.tracing.spans import Tracing
-from cacheapi.observing.wsgi import tracing
 from tests.http.client import API_KEY, AppApi, application
 from tests.support.live import CACHE, Connection
 from tests.support.processes import REPOSITORY, eventually, free_port, service

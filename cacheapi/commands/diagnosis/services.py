@@ -17,7 +17,7 @@ from backends.statistics import ServerStatistics
 from cacheapi.caching.service import CacheService
 from cacheapi.commands.diagnosis.findings import Finding, Level
 from cacheapi.commands.diagnosis.places import Fault, Reached, reach
-from cacheapi.observing.wsgi import statistics
+from cacheapi.observing import statistics
 from cacheapi.registry import trial
 from cacheapi.registry.trial import Outcome, Step
 

@@ -15,7 +15,7 @@ from werkzeug.exceptions import NotFound
 
 from cacheapi.web.auth import without_key
 
-blueprint = Blueprint("pages", __name__, url_prefix="/api/v2/docs")
+blueprint = Blueprint("pages", __name__, url_prefix="/api/v2/docs", template_folder="../templates")
 
 OWN: Final = frozenset({"api.js", "api.css"})
 SWAGGER_UI: Final = frozenset({"swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"})
@@ -41,10 +41,10 @@ def api_page() -> Response:
 @without_key
 def asset(name: str) -> Response:
     """Give one of the page's files."""
-    package = {"cacheapi": OWN, "flask_swagger_ui": SWAGGER_UI}
+    package = {"cacheapi.web": OWN, "flask_swagger_ui": SWAGGER_UI}
     for module, names in package.items():
         if name in names:
-            folder = "page" if module == "cacheapi" else "dist"
+            folder = "page" if module == "cacheapi.web" else "dist"
             with as_file(files(module) / folder) as directory:
                 return send_from_directory(directory, name, max_age=3600)
     raise NotFound

@@ -13,7 +13,7 @@ from flask_smorest import Blueprint
 
 from backends.base import MISSING
 from cacheapi.caching.codec import encode
-from cacheapi.observing.wsgi import statistics
+from cacheapi.observing import statistics
 from cacheapi.registry import administration, trial
 from cacheapi.registry.definition import Definition
 from cacheapi.web.blueprints import administer, caller, find_service, registry
