@@ -12,7 +12,7 @@ from backends.base import MISSING
 from cacheapi.caching.codec import Value
 from cacheapi.console import values
 from cacheapi.web.blueprints import EXTENSION
-from tests.console.conftest import Person, make_app, text_of
+from tests.cacheapi.console.conftest import Person, make_app, text_of
 from tests.support.processes import SASL_PASSWORD, SASL_USER, Memcached, free_port
 from tests.support.redis import Redis
 

@@ -12,7 +12,7 @@ import pytest
 from backends.statistics import Figures
 from cacheapi.commands.stats import plot
 from cacheapi.observing.sample_files import Sample, SampleFiles
-from tests.commands.conftest import Program
+from tests.cacheapi.commands.conftest import Program
 from tests.support.processes import Memcached, free_port, memcached
 from tests.support.program import on_terminal
 from tests.support.redis import Redis

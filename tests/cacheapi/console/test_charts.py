@@ -8,7 +8,7 @@ from backends.statistics import Figures
 from cacheapi.console import charts
 from cacheapi.observing import samples as sampling
 from cacheapi.observing.sample_files import Sample
-from tests.console.conftest import Person, text_of
+from tests.cacheapi.console.conftest import Person, text_of
 
 NOW = 1_800_000_000.0
 

@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 from schemathesis.specs.openapi.definitions import OPENAPI_30
 
 from tests.http.client import Api, AppApi
-from tests.http.test_examples import READ_ANSWER, STORE, STORE_ANSWER, STORE_JSON
+from tests.http.entries.test_examples import READ_ANSWER, STORE, STORE_ANSWER, STORE_JSON
 
 DESCRIPTION = "/api/v2/docs/openapi.json"
 SERVICES = "/api/v2/system/service"

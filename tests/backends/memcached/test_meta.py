@@ -11,7 +11,7 @@ from backends.memcached.errors import NOT_FOUND, READ_FAILURE, CommandFailed
 from backends.memcached.link import Link
 from backends.memcached.meta import remaining_ttl
 from backends.memcached.options import parse_servers
-from tests.backends.test_memcached_reader import answering
+from tests.backends.memcached.test_reader import answering
 from tests.conftest import connect
 from tests.support.processes import SASL_PASSWORD, SASL_USER, Memcached, free_port
 

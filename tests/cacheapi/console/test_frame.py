@@ -8,7 +8,7 @@ import pytest
 
 from cacheapi.console import words
 from cacheapi.console.frame import visible
-from tests.console.conftest import Person, text_of
+from tests.cacheapi.console.conftest import Person, text_of
 
 PAGES = ("/", "/new-service", "/new-service?type=cache_redis", "/service/cache", "/keys")
 

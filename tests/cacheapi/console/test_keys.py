@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from tests.console.conftest import Person, text_of
+from tests.cacheapi.console.conftest import Person, text_of
 
 NASTY = "<script>alert(1)</script>"
 RULE = {"rules-0-service": "cache", "rules-0-verbs": "GET", "rules-0-prefix": "user:"}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.commands.conftest import Program
+from tests.cacheapi.commands.conftest import Program
 from tests.support.certificates import Certificates, make_certificates
 from tests.support.processes import (
     REPOSITORY,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.http.test_live_start import environ
+from tests.http.live.test_start import environ
 from tests.support.live import call
 from tests.support.plugins import BROKEN, SECRET
 from tests.support.processes import REPOSITORY, service

@@ -17,7 +17,7 @@ from backends import registry
 from backends.base import Backend, Item
 from cacheapi.commands import dump
 from cacheapi.settings import load
-from tests.commands.conftest import Program
+from tests.cacheapi.commands.conftest import Program
 from tests.support.processes import Memcached, eventually, memcached
 from tests.support.program import COMMAND, environ
 from tests.support.redis import Redis

@@ -11,7 +11,7 @@ from cacheapi.console import session as sessions
 from cacheapi.console import sign_in
 from cacheapi.registry.rights import Rate
 from cacheapi.web.blueprints import EXTENSION
-from tests.console.conftest import KEY, Person, make_app, text_of
+from tests.cacheapi.console.conftest import KEY, Person, make_app, text_of
 
 PAGES = (
     *("/", "/new-service", "/new-service?type=cache_memcached", "/service/cache"),

@@ -11,7 +11,7 @@ import pytest
 
 from cacheapi.registry.vault import MASK
 from cacheapi.web.blueprints import EXTENSION
-from tests.console.conftest import Person, make_app, text_of
+from tests.cacheapi.console.conftest import Person, make_app, text_of
 from tests.support.plugins import Plugin
 from tests.support.processes import Memcached, free_port
 

@@ -14,7 +14,7 @@ import click
 import pytest
 
 from cacheapi.commands.main import cacheapi
-from tests.commands.conftest import Program
+from tests.cacheapi.commands.conftest import Program
 from tests.support.processes import Memcached, Service, eventually, free_port
 from tests.support.program import COMMAND, environ, run
 

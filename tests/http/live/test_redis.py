@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.http.test_live_faults import OPERATIONS, Client
+from tests.http.live.test_faults import OPERATIONS, Client
 from tests.support.live import CACHE
 from tests.support.processes import Service, eventually, service
 from tests.support.proxy import proxy

@@ -21,7 +21,7 @@ from backends.errors import (
     Unavailable,
 )
 from backends.redis.backend import RedisBackend
-from tests.backends.test_redis_faults import OPERATIONS, each_operation
+from tests.backends.redis.test_faults import OPERATIONS, each_operation
 from tests.conftest import connect_redis
 from tests.support.processes import eventually, free_port
 from tests.support.redis import COMMANDS, PASSWORD, Redis, acl_redis, redis_server, replica

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.commands.conftest import Program
+from tests.cacheapi.commands.conftest import Program
 from tests.support.processes import Memcached
 from tests.support.redis import Redis
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cacheapi import create_app, load
-from tests.commands.conftest import Program
+from tests.cacheapi.commands.conftest import Program
 from tests.support.processes import Memcached, free_port
 
 
