@@ -27,8 +27,9 @@ from backends.errors import (
 )
 from backends.file import statistics
 from backends.file.counters import Counters
-from backends.file.database import PAGE_BYTES, Database
+from backends.file.database import Database
 from backends.file.entries import Entries, Pair
+from backends.file.opening import PAGE_BYTES
 from backends.file.seen import Connection
 from backends.options import DATA_DIR, Option, integer
 from backends.statistics import ServerStatistics

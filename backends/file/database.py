@@ -1,4 +1,4 @@
-"""The SQLite file of the file backend: connections, transactions, damage.
+"""Reads and writes of the SQLite file: transactions, patience, repair.
 
 One file in WAL mode, shared by all threads and processes of a machine. Readers never
 wait for a writer; writers wait for each other, at most ``timeout``. ``synchronous`` is
@@ -14,69 +14,33 @@ file of an earlier version is removed.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import fcntl
-import logging
 import os
 import random
 import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from backends.errors import Failed, OutOfMemory, Timeout, Unavailable
+from backends.errors import Failed, Timeout, Unavailable
+from backends.file.failures import is_busy, is_damage, translate
+from backends.file.opening import REPAIRS, CacheFile, Open
 from backends.file.seen import Connection
 from backends.pool import Pool
 
 A = TypeVar("A")
 T = TypeVar("T")
-log = logging.getLogger(__name__)
 
-PAGE_BYTES = 4096
-# How often a file is found damaged, by one call, before the call fails.
-REPAIRS = 5
 # Between two attempts to begin a write while another process writes, in seconds.
 SHORTEST_PAUSE = 0.00005
 LONGEST_PAUSE = 0.002
-# Of pages, in each connection: a write that finds what it changes here need not read it.
-CACHE_BYTES = 8 * 1024 * 1024
 # Of the log file: so large it is not, unless reads overlap without an end. After so many writes
 # its size is looked at; so long, in milliseconds, a write then waits for the reads under way.
 LOG_BYTES = 16 * 1024 * 1024
 WRITES_A_LOOK = 16
 LOG_PATIENCE = 100
-# More than there are different statements, lists of keys by their length among them.
-STATEMENTS = 256
-SCHEMA_VERSION = 2
-# The value comes last: what is looked at without it stands on the row's first page. An index
-# more would add half to what a write costs.
-SCHEMA = f"""
-CREATE TABLE IF NOT EXISTS entries (
-    id INTEGER PRIMARY KEY,
-    key BLOB NOT NULL UNIQUE,
-    expires REAL NOT NULL,
-    used INTEGER NOT NULL,
-    checksum INTEGER NOT NULL,
-    value BLOB NOT NULL
-);
-PRAGMA user_version = {SCHEMA_VERSION};
-"""
-
-_DAMAGE_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_BUSY_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-
-
-class Damaged(sqlite3.DatabaseError):
-    """The file's content is not what was written to it."""
-
-
-class Outdated(sqlite3.DatabaseError):
-    """The file was written by an earlier version of this module."""
-
-
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
 
 
@@ -95,12 +59,6 @@ def _after_fork_in_child() -> None:
 os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
 
 
-@dataclasses.dataclass(slots=True)
-class _Open:
-    sqlite: Connection
-    identity: tuple[int, int] | None
-
-
 class Database:
     """The cache file.
 
@@ -111,9 +69,9 @@ class Database:
 
     def __init__(self, path: Path, max_pages: int, timeout: float) -> None:
         self.path = path
-        self._max_pages = max_pages
+        self._file = CacheFile(path, max_pages, timeout)
         self._timeout = timeout
-        self._pool = Pool(self._connect, lambda connection: connection.sqlite.close())
+        self._pool = Pool(self._file.connect, lambda connection: connection.sqlite.close())
         # Threads of one process queue here rather than in SQLite's sleeping back-off.
         self._writing = threading.Lock()
         self._writes = 0
@@ -172,16 +130,16 @@ class Database:
             try:
                 connection = self._borrow()
             except sqlite3.Error as error:
-                raise _translate(error) from error
+                raise translate(error) from error
             except OSError as error:
                 raise Unavailable("Connection refused: the cache file cannot be made.") from error
             try:
                 result = work(connection.sqlite)
             except sqlite3.Error as error:
                 self._pool.discard(connection)
-                if not attempts_left or not _is_damage(error):
-                    raise _translate(error) from error
-                self._set_aside(connection.identity, error)
+                if not attempts_left or not is_damage(error):
+                    raise translate(error) from error
+                self._file.set_aside(connection.identity, error)
             except BaseException:
                 self._pool.release(connection)
                 raise
@@ -205,7 +163,7 @@ class Database:
             except sqlite3.OperationalError as error:
                 now = time.monotonic()
                 began = began or now
-                if not _is_busy(error) or now - began > self._timeout:
+                if not is_busy(error) or now - began > self._timeout:
                     raise
             pause = min(max((now - began) / 8, SHORTEST_PAUSE), LONGEST_PAUSE)
             time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 (no secret)
@@ -229,149 +187,17 @@ class Database:
             with contextlib.suppress(Failed):
                 self._run(_restart_log)
 
-    def _borrow(self) -> _Open:
+    def _borrow(self) -> Open:
         """Borrow a connection to the file that now stands at the path."""
         while True:
             connection = self._pool.acquire()
-            if connection.identity == self._identity():
+            if connection.identity == self._file.identity():
                 return connection
             # Another process moved the file aside, or somebody deleted it.
             self._pool.discard(connection)
-
-    def _identity(self) -> tuple[int, int] | None:
-        try:
-            status = os.stat(self.path)
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino
-
-    def _connect(self) -> _Open:
-        for attempts_left in reversed(range(REPAIRS)):
-            # Whoever opens the file opens its log by name: not while another replaces it.
-            with self._guard():
-                if self._identity() is None:
-                    self._create()
-                identity = self._identity()
-                sqlite = self._open(self.path)
-                try:
-                    self._prepare(sqlite)
-                except Outdated:
-                    sqlite.close()
-                    log.warning("The cache file is of an earlier version; starting empty.")
-                    self._create()
-                    continue
-                except sqlite3.Error as error:
-                    sqlite.close()
-                    if not attempts_left or not _is_damage(error):
-                        raise
-                    damage = error
-                else:
-                    return _Open(sqlite, identity)
-            self._set_aside(identity, damage)
-        raise AssertionError("unreachable")
-
-    def _open(self, path: Path, mode: str = "rw") -> Connection:
-        return sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={mode}",
-            uri=True,
-            factory=Connection,
-            timeout=self._timeout,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=STATEMENTS,
-        )
-
-    def _create(self) -> None:
-        """Put an empty file in place; it is complete when others first see it."""
-        # The log of a file that somebody deleted would be taken for the new one's.
-        for suffix in ("-wal", "-shm", ".new", ".new-wal", ".new-shm"):
-            _remove(f"{self.path}{suffix}")
-        draft = self.path.with_name(f"{self.path.name}.new")
-        sqlite = self._open(draft, "rwc")
-        try:
-            # Values are nobody else's business; SQLite gives its log files the same mode.
-            os.chmod(draft, 0o600)
-            sqlite.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-            sqlite.execute("PRAGMA journal_mode = WAL")
-            sqlite.executescript(SCHEMA)
-        finally:
-            sqlite.close()
-        os.rename(draft, self.path)
-
-    def _prepare(self, sqlite: Connection) -> None:
-        (version,) = sqlite.execute("PRAGMA user_version").fetchone()
-        if 0 < version < SCHEMA_VERSION:
-            raise Outdated
-        if version != SCHEMA_VERSION:
-            raise Damaged(f"the file has schema version {version}, not {SCHEMA_VERSION}")
-        sqlite.execute("PRAGMA synchronous = OFF")
-        sqlite.execute(f"PRAGMA cache_size = {-CACHE_BYTES // 1024}")
-        # Debian's SQLite overwrites with zeros what is deleted.
-        sqlite.execute("PRAGMA secure_delete = OFF")
-        sqlite.execute(f"PRAGMA max_page_count = {self._max_pages}")
-        sqlite.execute("PRAGMA busy_timeout = 0")
-        # Else the log file keeps the size of the largest write for ever.
-        sqlite.execute(f"PRAGMA journal_size_limit = {4 * 1024 * 1024}")
-
-    @contextlib.contextmanager
-    def _guard(self) -> Iterator[None]:
-        """Let one thread at a time, of all processes, open or replace the file."""
-        descriptor = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
-
-    def _set_aside(self, identity: tuple[int, int] | None, error: sqlite3.Error) -> None:
-        """Move the damaged file away, unless another process has done so already."""
-        try:
-            with self._guard():
-                if self._identity() != identity:
-                    return
-                aside = f"{self.path}.damaged"
-                for suffix in ("", "-wal", "-shm"):
-                    with contextlib.suppress(FileNotFoundError):
-                        os.replace(f"{self.path}{suffix}", f"{aside}{suffix}")
-        except OSError as reason:
-            raise Unavailable(
-                "Connection refused: the cache file is damaged and stays in the way."
-            ) from reason
-        log.error("The cache file was damaged (%s); moved to %s, starting empty.", error, aside)
 
 
 def _restart_log(sqlite: Connection) -> None:
     sqlite.execute(f"PRAGMA busy_timeout = {LOG_PATIENCE}")
     sqlite.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
     sqlite.execute("PRAGMA busy_timeout = 0")
-
-
-def _remove(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-
-
-def _is_damage(error: sqlite3.Error) -> bool:
-    if isinstance(error, Damaged):
-        return True
-    # A file emptied under us is a valid database without our table.
-    return _primary_code(error) in _DAMAGE_CODES or "no such table" in str(error)
-
-
-def _is_busy(error: sqlite3.Error) -> bool:
-    return _primary_code(error) in _BUSY_CODES
-
-
-def _primary_code(error: sqlite3.Error) -> int:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
-
-
-def _translate(error: sqlite3.Error) -> Failed:
-    code = _primary_code(error)
-    if code in _BUSY_CODES:
-        return Timeout("The cache file is busy: it stayed locked for too long.")
-    if code == sqlite3.SQLITE_FULL:
-        return OutOfMemory("SERVER_ERROR out of space: the disk of the cache file is full.")
-    return Unavailable(
-        "Connection refused: the cache file cannot be used; the service's log says why."
-    )

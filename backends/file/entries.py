@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 from zlib import crc32
 
-from backends.file.database import Damaged
+from backends.file.failures import Damaged
 from backends.file.housekeeping import GRAIN, Housekeeping, pages_for
 from backends.file.seen import ABSENT, Connection, Row
 

@@ -24,7 +24,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Final
 
-from backends.file.database import PAGE_BYTES
+from backends.file.opening import PAGE_BYTES
 
 GRAIN: Final = 10
 MAX_NOTES: Final = 4096

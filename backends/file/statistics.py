@@ -14,7 +14,7 @@ import time
 from typing import Final
 
 from backends.file.counters import Totals
-from backends.file.database import PAGE_BYTES
+from backends.file.opening import PAGE_BYTES
 from backends.statistics import Figures, ServerStatistics, Signs
 
 SERVER: Final = "cache file"

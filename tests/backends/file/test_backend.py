@@ -23,8 +23,8 @@ from backends.base import MISSING, Item
 from backends.errors import InvalidOption, OutOfMemory, Timeout, Unavailable
 from backends.file import database as file_database
 from backends.file.backend import FileBackend
-from backends.file.database import PAGE_BYTES
 from backends.file.housekeeping import GRAIN, WALK, WRITES_A_WALK
+from backends.file.opening import PAGE_BYTES
 from backends.file.seen import MAX_BYTES, Connection
 from tests.conftest import Clock
 from tests.support import scripts
