@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
+# The lock files are whole, so nothing is resolved: a pip that resolves takes the extras of a locked
+# package for newer releases, and refuses those for their hashes. "pip check" tells what is missing.
+LOCKED := $(PIP) install --no-deps --require-hashes
 
 # Everything below runs in the repository's own environment.
 .DEFAULT_GOAL := help
@@ -56,26 +59,30 @@ $(VENV)/bin/pip:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: requirements/run.txt | $(VENV)/bin/pip
-	@$(PIP) install --require-hashes -r requirements/run.txt
+	@$(LOCKED) -r $<
+	@$(PIP) check
 	@touch $@
 
 # There are ready-made files of pylibmc for Python 3.11; later ones compile it.
 $(VENV)/.memcached: requirements/memcached.txt | $(VENV)/.run
-	@if $(PIP) install --require-hashes --only-binary pylibmc -r $< 2>/dev/null \
+	@if $(LOCKED) --only-binary pylibmc -r $< 2>/dev/null \
 		|| { [ -e /usr/include/libmemcached/memcached.h ] \
-			&& $(PIP) install --require-hashes -r $< 2>/dev/null; }; \
+			&& $(LOCKED) -r $< 2>/dev/null; }; \
 	then touch $@; \
 	else echo "For CACHE_DRIVER=memcached, pylibmc must be compiled here: install the packages" \
 		"gcc python3-dev libmemcached-dev libsasl2-dev zlib1g-dev, then run make again." >&2; fi
 
 $(VENV)/.postgresql: requirements/postgresql.txt | $(VENV)/.run
-	@$(PIP) install --require-hashes -r requirements/postgresql.txt
+	@$(LOCKED) -r $<
+	@$(PIP) check
 	@touch $@
 
 $(VENV)/.redis: requirements/redis.txt | $(VENV)/.run
-	@$(PIP) install --require-hashes -r requirements/redis.txt
+	@$(LOCKED) -r $<
+	@$(PIP) check
 	@touch $@
 
 $(VENV)/.test: requirements/test.txt | $(VENV)/bin/pip
-	@$(PIP) install --require-hashes -r requirements/test.txt
+	@$(LOCKED) -r $<
+	@$(PIP) check
 	@touch $@

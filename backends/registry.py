@@ -14,9 +14,9 @@ from backends.errors import InvalidOption, PluginBroken
 log = logging.getLogger(__name__)
 
 BUILT_IN = {
-    "file": "backends.file:FileBackend",
-    "memcached": "backends.memcached:MemcachedBackend",
-    "redis": "backends.redis:RedisBackend",
+    "file": "backends.file.backend:FileBackend",
+    "memcached": "backends.memcached.backend:MemcachedBackend",
+    "redis": "backends.redis.backend:RedisBackend",
 }
 
 

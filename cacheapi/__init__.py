@@ -6,17 +6,28 @@ import logging
 import os
 import re
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from flask import Flask, current_app, g, request
-from flask_smorest import Api
-from werkzeug.routing import BaseConverter
 
-from backends import registry as backend_registry
-from backends.errors import DriverMissing, InvalidOption, PluginBroken
-from cacheapi import auth, console, rates, samples, tracing
-from cacheapi.auth import HEADER, PARAMETER
-from cacheapi.blueprints import (
+from cacheapi import console
+from cacheapi.observing import samples, tracing
+from cacheapi.observing.facts import facts
+from cacheapi.observing.metrics.meter import METER, Meter
+from cacheapi.observing.metrics.servers import Servers
+from cacheapi.observing.readiness import READINESS, Readiness
+from cacheapi.observing.request_log import REQUEST_LOG, RequestLog
+from cacheapi.observing.samples import Sampler
+from cacheapi.observing.wsgi import Observed
+from cacheapi.registry.environment import SYSTEM_CACHE
+from cacheapi.registry.live import Registry
+from cacheapi.registry.opening import open_registry
+from cacheapi.registry.snapshot import digest_of
+from cacheapi.settings import Settings as Settings
+from cacheapi.settings import SettingsError as SettingsError
+from cacheapi.settings import load as load
+from cacheapi.web import auth, rates
+from cacheapi.web.access import ACCESS, Access
+from cacheapi.web.blueprints import (
     EXTENSION,
     api_key,
     catalogue,
@@ -27,28 +38,11 @@ from cacheapi.blueprints import (
     service,
     system,
 )
-from cacheapi.blueprints.metrics import add_metrics
-from cacheapi.database.engine import DatabaseUnusable, make_engine
-from cacheapi.errors import register_error_handlers
-from cacheapi.facts import facts
-from cacheapi.http import MethodTunnel, check_request
-from cacheapi.metrics.meter import METER, Meter
-from cacheapi.metrics.servers import Servers
-from cacheapi.observing import Observed
-from cacheapi.readiness import READINESS, Readiness
-from cacheapi.registry.declared import BadFile
-from cacheapi.registry.errors import Conflict
-from cacheapi.registry.live import Registry
-from cacheapi.registry.snapshot import digest_of
-from cacheapi.request_log import REQUEST_LOG, RequestLog
-from cacheapi.samples import Sampler
-from cacheapi.schemas.errors import ErrorSchema
-from cacheapi.services import CacheService
-from cacheapi.serving.lane import ACCESS, Access
-from cacheapi.settings import Settings as Settings
-from cacheapi.settings import SettingsError as SettingsError
-from cacheapi.settings import load as load
-from cacheapi.vault import Vault
+from cacheapi.web.blueprints.metrics import add_metrics
+from cacheapi.web.errors import register_error_handlers
+from cacheapi.web.http import MethodTunnel, check_request
+from cacheapi.web.openapi import describe
+from cacheapi.web.routes import KeyConverter, ServiceConverter
 
 try:
     __version__ = version("cacheapi")
@@ -57,30 +51,9 @@ except PackageNotFoundError:  # Run from a checkout.
 
 log = logging.getLogger(__name__)
 
-SYSTEM_CACHE = "cache"
 # The blueprints whose "service" is a cache.
 _CACHES = (collection.blueprint.name, entry.blueprint.name)
 _CONVERTER = re.compile(r"<(?:\w+:)?(\w+)>")
-
-
-class KeyConverter(BaseConverter):
-    """The rest of the path, slashes and all; an empty key is the service's to refuse."""
-
-    regex = r"[\s\S]*"
-    part_isolating = False
-
-
-class ServiceConverter(BaseConverter):
-    """The name of a cache, which those of the service's own paths cannot be."""
-
-    regex = r"(?!(?:docs|system)\Z)[^/]+"
-    part_isolating = True
-
-
-class _Api(Api):  # type: ignore[misc]
-    """flask-smorest with the one shape of an error."""
-
-    ERROR_SCHEMA = ErrorSchema
 
 
 def create_app(config: Settings | None = None) -> Flask:
@@ -132,7 +105,7 @@ def create_app(config: Settings | None = None) -> Flask:
     app.extensions[ACCESS] = Access(
         registry.find, digest_of, registry.may, registry.watch, app.config["MAX_CONTENT_LENGTH"]
     )
-    api = _describe(app)
+    api = describe(app, __version__)
     api.register_converter(KeyConverter, lambda converter: {"type": "string", "minLength": 1})
     for module in (catalogue, collection, entry, system, service, api_key):
         api.register_blueprint(module.blueprint)
@@ -182,81 +155,4 @@ def _observe(app: Flask, settings: Settings, registry: Registry, sampler: Sample
         app.extensions[ACCESS] = access._replace(left=frozenset({tracing.PARENT}))
     app.wsgi_app = Observed(  # type: ignore[method-assign]
         MethodTunnel(app.wsgi_app), meter, requests, traces
-    )
-
-
-def open_registry(settings: Settings) -> Registry:
-    """Return the services and API keys of the settings. Leaves no connection open.
-
-    :raises SettingsError: a source of them cannot be used; see :func:`system_cache`,
-        :func:`~cacheapi.auth.load_keys` and :meth:`~cacheapi.registry.live.Registry.start`.
-    """
-    data_dir = Path(settings["CACHEAPI_DATA_DIR"])
-    system = system_cache(settings)
-    callers = auth.callers(auth.load_keys(settings))
-    file = settings["CACHEAPI_SERVICES_FILE"]
-    url = settings["CACHEAPI_DATABASE_URL"]
-    try:
-        registry = Registry(
-            system,
-            callers,
-            file=None if file is None else Path(file),
-            engine=make_engine(url, data_dir),
-            vault=Vault(settings["CACHEAPI_SECRET_KEY"], data_dir / "secret-key"),
-            data_dir=data_dir,
-        )
-        registry.start()
-    except DatabaseUnusable as error:
-        variable = "CACHEAPI_DATA_DIR" if url is None else "CACHEAPI_DATABASE_URL"
-        raise SettingsError(f"{variable}: the database cannot be used: {error}") from error
-    except BadFile as error:
-        raise SettingsError(f"CACHEAPI_SERVICES_FILE: {error}") from error
-    except Conflict as error:
-        raise SettingsError(f"Services: {error}") from error
-    return registry
-
-
-def system_cache(settings: Settings) -> dict[str, CacheService]:
-    """Return the system cache by its two names: ``cache``, and its driver's own.
-
-    :raises SettingsError: the driver's package is missing, it cannot work with a setting, or
-        it is a broken plugin.
-    """
-    driver = settings["CACHE_DRIVER"]
-    try:
-        backend = backend_registry.create(driver, settings)
-    except (DriverMissing, InvalidOption, PluginBroken) as error:
-        raise SettingsError(str(error)) from error
-    return {
-        name: CacheService(
-            name,
-            backend,
-            default_ttl=settings["CACHE_DEFAULT_TTL"],
-            label="System cache",
-            description=f"The cache that CACHE_DRIVER={driver} selects.",
-        )
-        for name in (SYSTEM_CACHE, backend.service_name)
-    }
-
-
-def _describe(app: Flask) -> Api:
-    app.config.update(
-        API_TITLE="cacheapi",
-        API_VERSION=__version__,
-        OPENAPI_VERSION="3.0.3",
-        OPENAPI_URL_PREFIX="/api/v2/docs",
-        OPENAPI_JSON_PATH="openapi.json",
-    )
-    schemes = {
-        "apiKey": {"type": "apiKey", "in": "header", "name": HEADER},
-        "apiKeyParameter": {"type": "apiKey", "in": "query", "name": PARAMETER},
-        "bearer": {"type": "http", "scheme": "bearer"},
-    }
-    return _Api(
-        app,
-        spec_kwargs={
-            "info": {"description": "A cache over HTTP: JSON values under keys."},
-            "components": {"securitySchemes": schemes},
-            "security": [{name: []} for name in schemes],
-        },
     )

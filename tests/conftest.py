@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, settings
 
 from backends import registry
 from backends.base import Backend
-from backends.file import FileBackend
-from backends.memcached import MemcachedBackend
-from backends.memcached_options import parse_servers
-from backends.redis import RedisBackend
+from backends.file.backend import FileBackend
+from backends.memcached.backend import MemcachedBackend
+from backends.memcached.options import parse_servers
+from backends.redis.backend import RedisBackend
 from cacheapi.settings import load
 from tests.support.certificates import Certificates, make_certificates
 from tests.support.postgresql import PostgreSQL, postgresql

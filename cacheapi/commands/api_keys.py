@@ -11,7 +11,7 @@ from marshmallow import ValidationError
 from cacheapi.commands.output import emit, emit_text, note, table
 from cacheapi.commands.session import as_json, operator, registry
 from cacheapi.registry import key_administration
-from cacheapi.schemas.api_key import ApiKeySchema, KeyFieldsSchema, NewKeySchema
+from cacheapi.web.schemas.api_key import ApiKeySchema, KeyFieldsSchema, NewKeySchema
 
 
 @click.group("api-key")

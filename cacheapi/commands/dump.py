@@ -16,7 +16,7 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from cacheapi.codec import string_text
+from cacheapi.caching.codec import string_text
 
 MARK: Final = b'{"cacheapi-export":'
 VERSION: Final = 1

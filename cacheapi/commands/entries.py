@@ -11,7 +11,7 @@ import click
 
 from backends.base import MISSING
 from backends.errors import BackendError
-from cacheapi.codec import (
+from cacheapi.caching.codec import (
     InvalidJson,
     Value,
     encode,
@@ -19,6 +19,8 @@ from cacheapi.codec import (
     parse_document,
     string_text,
 )
+from cacheapi.caching.service import MAX_PAGE, CacheService, KeyExists, Pair
+from cacheapi.caching.ttl import InvalidTtl, parse_ttl
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.output import (
     emit,
@@ -29,8 +31,6 @@ from cacheapi.commands.output import (
     printable,
 )
 from cacheapi.commands.session import as_json, of_service, service
-from cacheapi.services import MAX_PAGE, CacheService, KeyExists, Pair
-from cacheapi.ttl import InvalidTtl, parse_ttl
 
 _WHITE_SPACE: Final = " \t\n\r"
 

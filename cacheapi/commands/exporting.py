@@ -15,14 +15,14 @@ import click
 from backends.base import Backend
 from backends.capabilities import Capability
 from backends.errors import Unsupported
+from cacheapi.caching.service import MAX_PAGE, CacheService
 from cacheapi.commands import dump
 from cacheapi.commands.checkpoint import Checkpoint
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.output import emit, note
 from cacheapi.commands.progress import bar
 from cacheapi.commands.session import as_json, of_service, service
-from cacheapi.services import MAX_PAGE, CacheService
-from cacheapi.statistics import figures_of
+from cacheapi.observing.statistics import figures_of
 
 # What is read at once; of large values it is fewer, so that they fit into memory.
 MOST_KEYS: Final = 500

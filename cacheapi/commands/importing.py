@@ -15,13 +15,13 @@ import click
 
 from backends.base import Backend, Item
 from backends.errors import BackendError, InvalidKey, Unavailable, ValueTooLarge
+from cacheapi.caching.service import CacheService
 from cacheapi.commands import dump
 from cacheapi.commands.checkpoint import Checkpoint
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.output import emit, note
 from cacheapi.commands.progress import bar
 from cacheapi.commands.session import as_json, of_service, service
-from cacheapi.services import CacheService
 
 # What is stored and acknowledged at once.
 MOST_ITEMS: Final = 500

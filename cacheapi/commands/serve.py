@@ -11,7 +11,7 @@ from typing import Final
 
 import click
 
-from cacheapi import load
+from cacheapi.settings import load
 
 CONFIGURATION: Final = "cacheapi.serving.gunicorn_conf"
 APPLICATION: Final = "cacheapi:create_app()"

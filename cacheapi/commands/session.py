@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 
 import click
 
-from cacheapi import SYSTEM_CACHE, load, open_registry
+from cacheapi.caching.service import CacheService
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.output import note
+from cacheapi.registry.environment import SYSTEM_CACHE
 from cacheapi.registry.live import Registry
+from cacheapi.registry.opening import open_registry
 from cacheapi.registry.rights import Caller
-from cacheapi.services import CacheService
-from cacheapi.settings import Settings
+from cacheapi.settings import Settings, load
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -14,13 +14,13 @@ from rich.live import Live
 from rich.text import Text
 
 from backends.statistics import Figures
-from cacheapi import statistics
+from cacheapi.caching.service import CacheService
 from cacheapi.commands.failures import Exit
 from cacheapi.commands.output import columns, emit, printable, stdout
 from cacheapi.commands.session import as_json, find, of_service, registry
-from cacheapi.sample_files import Sample, SampleFiles
-from cacheapi.services import CacheService
-from cacheapi.statistics import Statistics
+from cacheapi.observing import statistics
+from cacheapi.observing.sample_files import Sample, SampleFiles
+from cacheapi.observing.statistics import Statistics
 
 # As wide as it is told apart on a small terminal.
 PLOTTED: Final = 60

@@ -12,10 +12,10 @@ from typing import Final
 from flask import Blueprint, Flask, redirect, request
 from werkzeug.wrappers import Response
 
-from cacheapi.auth import without_key
 from cacheapi.console import entries, frame, guard, keys, services, sign_in
 from cacheapi.console.session import NAME, PATH, ConsoleSessions
-from cacheapi.vault import Vault
+from cacheapi.registry.vault import Vault
+from cacheapi.web.auth import without_key
 
 VIEWS: Final = (sign_in, services, entries, keys)
 

@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from cacheapi.sample_files import KEPT_SECONDS, Sample
+from cacheapi.observing.sample_files import KEPT_SECONDS, Sample
 
 WIDTH: Final = 600
 HEIGHT: Final = 120

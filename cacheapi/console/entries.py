@@ -12,17 +12,18 @@ from werkzeug.wrappers import Response
 from backends.base import MISSING, Missing
 from backends.capabilities import Capability
 from backends.errors import BackendError
-from cacheapi import blueprints, samples
-from cacheapi.blueprints import find_service, permit, registry
-from cacheapi.codec import InvalidJson, Text, Value, encode, parse_document
-from cacheapi.conditions import Condition, PreconditionFailed
+from cacheapi.caching.codec import InvalidJson, Text, Value, encode, parse_document
+from cacheapi.caching.conditions import Condition, PreconditionFailed
+from cacheapi.caching.service import CacheService, KeyExists
+from cacheapi.caching.ttl import InvalidTtl, as_ttl, parse_ttl
 from cacheapi.console import charts, frame, states, values
-from cacheapi.errors import ApiError, absent
+from cacheapi.observing import samples
+from cacheapi.observing.samples import Sampler
 from cacheapi.registry import administration
 from cacheapi.registry.definition import Definition
-from cacheapi.samples import Sampler
-from cacheapi.services import CacheService, KeyExists
-from cacheapi.ttl import InvalidTtl, as_ttl, parse_ttl
+from cacheapi.web import blueprints
+from cacheapi.web.blueprints import find_service, permit, registry
+from cacheapi.web.errors import ApiError, absent
 
 PAGE: Final = 50
 KEEP: Final = "keep"

@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
 from cacheapi.console import words
-from cacheapi.errors import ApiError, answer
+from cacheapi.web.errors import ApiError, answer
 
 FOLDER: Final = "assets"
 AN_HOUR: Final = 3600

@@ -10,14 +10,14 @@ from flask_wtf.csrf import generate_csrf, validate_csrf
 from werkzeug.wrappers import Response as AnyResponse
 from wtforms import ValidationError
 
-from cacheapi import rates
-from cacheapi.blueprints import registry
 from cacheapi.console import session as sessions
-from cacheapi.errors import ApiError, not_read_yet
+from cacheapi.registry.environment import SYSTEM_CACHE
+from cacheapi.web import rates
+from cacheapi.web.blueprints import registry
+from cacheapi.web.errors import ApiError, not_read_yet
 
 # For these nobody need be signed in.
 OPEN: Final = frozenset({"console.bare", "console.sign_in", "console.enter", "console.asset"})
-SYSTEM_CACHE: Final = "cache"
 # A request of our own script: it swaps parts of the page, and goes where it is sent itself.
 LIVE: Final = "X-Console-Live"
 LOCATION: Final = "X-Console-Location"

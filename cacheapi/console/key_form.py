@@ -11,7 +11,7 @@ from werkzeug.datastructures import MultiDict
 
 from cacheapi.registry.key_administration import ApiKey
 from cacheapi.registry.rights import VERBS
-from cacheapi.schemas.api_key import ApiKeySchema
+from cacheapi.web.schemas.api_key import ApiKeySchema
 
 READING: Final = ("GET",)
 _ROW = re.compile(r"rules-(\d{1,4})-service")

@@ -8,12 +8,12 @@ from typing import Any
 from flask import Blueprint, flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 
-from cacheapi.blueprints import caller, registry
 from cacheapi.console import frame, key_form
 from cacheapi.console.key_form import Form
 from cacheapi.registry import key_administration
 from cacheapi.registry.rights import VERBS
-from cacheapi.schemas.api_key import KeyChangeSchema, KeyFieldsSchema
+from cacheapi.web.blueprints import caller, registry
+from cacheapi.web.schemas.api_key import KeyChangeSchema, KeyFieldsSchema
 
 
 def register(blueprint: Blueprint) -> None:

@@ -10,8 +10,8 @@ from werkzeug.datastructures import MultiDict
 
 from cacheapi.registry.definition import FIELDS, LONGEST_TEXT
 from cacheapi.registry.names import PATTERN
-from cacheapi.service_types import service_types
-from cacheapi.vault import MASK
+from cacheapi.registry.service_types import service_types
+from cacheapi.registry.vault import MASK
 
 CONFIG: Final = "config."
 # What most people set; of a type with many fields the others are folded away.

@@ -7,13 +7,13 @@ from typing import Any
 from flask import Blueprint, flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 
-from cacheapi.blueprints import caller, registry
 from cacheapi.console import frame, service_form, states
 from cacheapi.console.service_form import Form
-from cacheapi.errors import ApiError
 from cacheapi.registry import administration, trial
 from cacheapi.registry.definition import Definition, Source
 from cacheapi.registry.errors import Invalid
+from cacheapi.web.blueprints import caller, registry
+from cacheapi.web.errors import ApiError
 
 
 def register(blueprint: Blueprint) -> None:

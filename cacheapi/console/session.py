@@ -19,7 +19,7 @@ from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 
 from cacheapi.registry.rights import Caller
 from cacheapi.registry.snapshot import Snapshot
-from cacheapi.vault import Sealed, Vault
+from cacheapi.registry.vault import Sealed, Vault
 
 PATH: Final = "/console"
 NAME: Final = "cacheapi_console"

@@ -15,12 +15,12 @@ from typing import Final
 from flask import Blueprint, g, redirect, request, url_for
 from werkzeug.wrappers import Response
 
-from cacheapi import rates
-from cacheapi.blueprints import registry
 from cacheapi.console import frame, session
-from cacheapi.console.guard import SYSTEM_CACHE
-from cacheapi.errors import ApiError, not_read_yet
+from cacheapi.registry.environment import SYSTEM_CACHE
 from cacheapi.registry.rights import Caller, Rate
+from cacheapi.web import rates
+from cacheapi.web.blueprints import registry
+from cacheapi.web.errors import ApiError, not_read_yet
 
 ATTEMPTS: Final = Rate(20, 60)
 

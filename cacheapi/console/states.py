@@ -7,12 +7,12 @@ from typing import Final
 
 from backends.errors import BackendError, Unsupported
 from backends.statistics import Figures
-from cacheapi import statistics
+from cacheapi.caching.service import CacheService
+from cacheapi.observing import statistics
+from cacheapi.observing.statistics import Statistics
 from cacheapi.registry import forms
 from cacheapi.registry.definition import Definition, Source
 from cacheapi.registry.snapshot import Snapshot
-from cacheapi.services import CacheService
-from cacheapi.statistics import Statistics
 
 # Nobody stores under it, so a backend that works answers that it is not there.
 PROBE: Final = "cacheapi:console:probe"

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
-from cacheapi.codec import Value
+from cacheapi.caching.codec import Value
 
 # What is shown of a large value; all of it is in the form, or a request of the API away.
 MOST_NODES: Final = 500

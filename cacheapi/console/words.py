@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Final
 
-from cacheapi.schemas.api_key import LATEST
+from cacheapi.web.schemas.api_key import LATEST
 
 NOT_KNOWN: Final = "\N{EN DASH}"
 _UNITS: Final = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))

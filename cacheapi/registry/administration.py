@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from backends.base import Backend
-from cacheapi.database import tables
-from cacheapi.database.store import Change
 from cacheapi.registry import audit, forms, records
 from cacheapi.registry.changes import change
+from cacheapi.registry.database import tables
+from cacheapi.registry.database.store import Change
 from cacheapi.registry.definition import FIELDS, Definition, Source, define
 from cacheapi.registry.errors import Fault, Invalid, NotFound, ReadOnly
 from cacheapi.registry.live import Registry
 from cacheapi.registry.rights import Caller
-from cacheapi.vault import Sealed
+from cacheapi.registry.vault import Sealed
 
 _PLAIN = ("name", "label", "description", "type", "is_active")
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from cacheapi.database.store import Change
+from cacheapi.registry.database.store import Change
 from cacheapi.registry.errors import RegistryUnavailable
 from cacheapi.registry.live import Registry, cause
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from backends.base import Backend
+from cacheapi.caching.service import CacheService
 from cacheapi.registry import forms
 from cacheapi.registry.errors import Fault, Invalid
 from cacheapi.registry.names import name_fault
-from cacheapi.services import CacheService
 
 LONGEST_TEXT: Final = 1000
 

@@ -16,8 +16,8 @@ from backends.base import Backend
 from backends.errors import DriverMissing, InvalidOption, PluginBroken
 from backends.options import DATA_DIR, Option
 from cacheapi.registry.errors import Fault, Invalid
+from cacheapi.registry.vault import MASK
 from cacheapi.settings import DEFAULT_TTL
-from cacheapi.vault import MASK
 
 Config = Mapping[str, Any]
 _JSON: Final[Mapping[str, type]] = {"string": str, "integer": int, "boolean": bool}
@@ -69,7 +69,7 @@ def config_schema(backend: type[Backend]) -> list[dict[str, Any]]:
 def check(backend: type[Backend], config: Mapping[str, Any], kept: Config) -> dict[str, Any]:
     """Return a config of the fields that are given, checked one by one.
 
-    :param kept: what :data:`~cacheapi.vault.MASK` stands for, by secret field.
+    :param kept: what :data:`~cacheapi.registry.vault.MASK` stands for, by secret field.
     :raises Invalid: names every field that is wrong.
     """
     known = options(backend)

@@ -9,10 +9,10 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from cacheapi.database import tables
-from cacheapi.database.store import Change, Row
 from cacheapi.registry import audit, records
 from cacheapi.registry.changes import change
+from cacheapi.registry.database import tables
+from cacheapi.registry.database.store import Change, Row
 from cacheapi.registry.errors import NotFound, RegistryUnavailable
 from cacheapi.registry.live import Registry
 from cacheapi.registry.rights import Caller, Rate, Rule

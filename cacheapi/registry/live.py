@@ -19,10 +19,11 @@ from typing import Final, Protocol
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from cacheapi.database.engine import DatabaseUnusable
-from cacheapi.database.migrate import migrate
-from cacheapi.database.store import Rows, Store
+from cacheapi.caching.service import CacheService
 from cacheapi.registry import declared, records
+from cacheapi.registry.database.engine import DatabaseUnusable
+from cacheapi.registry.database.migrate import migrate
+from cacheapi.registry.database.store import Rows, Store
 from cacheapi.registry.declared import BadFile
 from cacheapi.registry.definition import Definition, Source
 from cacheapi.registry.errors import Conflict
@@ -30,8 +31,7 @@ from cacheapi.registry.retired import Retired
 from cacheapi.registry.rights import Caller
 from cacheapi.registry.snapshot import Snapshot, make_services
 from cacheapi.registry.uses import Uses
-from cacheapi.services import CacheService
-from cacheapi.vault import Vault
+from cacheapi.registry.vault import Vault
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from cacheapi.registry import forms
 from cacheapi.registry.definition import Definition, Source
 from cacheapi.registry.errors import Invalid
 from cacheapi.registry.rights import Caller, Rate, Rule
-from cacheapi.vault import Sealed, Vault
+from cacheapi.registry.vault import Sealed, Vault
 
 
 def service_row(definition: Definition, vault: Vault) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from backends.base import Backend
+from cacheapi.caching.service import CacheService
 from cacheapi.registry.definition import Definition
 from cacheapi.registry.errors import Invalid
 from cacheapi.registry.rights import Caller
-from cacheapi.services import CacheService
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
-from cacheapi.database.store import Store
+from cacheapi.registry.database.store import Store
 from cacheapi.registry.rights import Caller
 
 SECONDS: Final = 60.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final, NamedTuple
 
-from cacheapi.request_log import Answered, RequestLog
+from cacheapi.observing.request_log import Answered, RequestLog
 from cacheapi.serving.recognition import Fields, read_target
 
 REQUEST_ID: Final = b"x-request-id"

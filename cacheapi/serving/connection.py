@@ -16,7 +16,6 @@ from typing import Any, Final
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from cacheapi.errors import FRAGMENT
 from cacheapi.serving.access_log import Begun
 from cacheapi.serving.head import (
     FIELD_FRAME,
@@ -34,6 +33,7 @@ from cacheapi.serving.recognition import Fields
 from cacheapi.serving.refusals import refusal
 from cacheapi.serving.repeat import GET, Repeat, remember
 from cacheapi.serving.site import Site
+from cacheapi.web.errors import FRAGMENT
 
 # From the first byte of a request to the end of its head.
 HEAD_SECONDS: Final = 10.0

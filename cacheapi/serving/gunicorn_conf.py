@@ -13,12 +13,14 @@ import shlex
 import sys
 from typing import Any
 
-from cacheapi import SettingsError, load, open_registry
-from cacheapi.auth import HEADER, key_file
-from cacheapi.metrics import place
-from cacheapi.readiness import READINESS
-from cacheapi.serving.lane import ACCESS
+from cacheapi.observing.metrics import place
+from cacheapi.observing.readiness import READINESS
+from cacheapi.registry.environment import key_file
+from cacheapi.registry.opening import open_registry
 from cacheapi.serving.refusals import install
+from cacheapi.settings import SettingsError, load
+from cacheapi.web.access import ACCESS
+from cacheapi.web.auth import HEADER
 
 # The service's own lines look like gunicorn's.
 logging.basicConfig(

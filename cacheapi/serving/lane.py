@@ -1,8 +1,8 @@
 """The fast lane: plain reads and stores, answered without Flask.
 
 Its one rule: it takes a request only when it is sure of it; everything else is Flask's. It
-holds no rules of its own: the application says who may, :mod:`cacheapi.batch` what a list
-of keys or pairs is, :class:`~cacheapi.services.CacheService` what is there, and the texts
+holds no rules of its own: the application says who may, :mod:`cacheapi.web.batch` what a list
+of keys or pairs is, :class:`~cacheapi.caching.service.CacheService` what is there, and the texts
 of the answers are those that the views give.
 
 The requests that arrive in one turn of the event loop are gathered and answered at its
@@ -17,20 +17,18 @@ import functools
 import re
 import time
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
 
 import msgspec
 from werkzeug.http import parse_etags
 
 from backends.base import MISSING
 from backends.errors import BackendError, Failed, InvalidKey
-from cacheapi.batch import check_keys, entries_text, outcomes_text, read_pairs
-from cacheapi.codec import InvalidJson, Value, entry_text, error_text
-from cacheapi.conditions import Condition, NotModified
-from cacheapi.errors import CACHE_CONTROL, ApiError, absent, answer_to, internal, note
-from cacheapi.metrics.tally import Tally
-from cacheapi.services import CacheService, Pair
+from cacheapi.caching.codec import InvalidJson, Value, entry_text, error_text
+from cacheapi.caching.conditions import Condition, NotModified
+from cacheapi.caching.service import CacheService, Pair
+from cacheapi.observing.metrics.tally import Tally
 from cacheapi.serving.health import SLOW_SECONDS, Health, Way
 from cacheapi.serving.recognition import (
     UNSURE,
@@ -41,6 +39,9 @@ from cacheapi.serving.recognition import (
     read_target,
     service_of,
 )
+from cacheapi.web.access import Access
+from cacheapi.web.batch import check_keys, entries_text, outcomes_text, read_pairs
+from cacheapi.web.errors import CACHE_CONTROL, ApiError, absent, answer_to, internal, note
 
 # A larger store would hold up the others of its turn.
 MAX_STORE: Final = 256 * 1024
@@ -53,28 +54,6 @@ _JSON_FIELDS: Final = f"{_FIELDS}content-type: application/json\r\n"
 
 # The name, in the state of an ASGI request, of what :meth:`Lane.listener` returned.
 LISTENER: Final = "cacheapi.listener"
-# The name of an application's Access in its "extensions".
-ACCESS: Final = "cacheapi.access"
-
-
-class Access(NamedTuple):
-    """What serving asks of the application; each answer holds for its moment only.
-
-    :ivar find: returns the service of a name.
-    :ivar digest: returns what stands for an API key.
-    :ivar may: returns whether who shows the key of a digest may use a method on keys of a
-        service; with no keys, whether there is anything that they may do there.
-    :ivar watch: makes ``find`` and ``may`` follow changes, in a process that serves.
-    :ivar max_body: the largest request body, in bytes.
-    :ivar left: header fields, in lower case, with which a request is left to Flask.
-    """
-
-    find: Callable[[str], CacheService | None]
-    digest: Callable[[str], bytes]
-    may: Callable[[bytes, str, str, Sequence[str]], bool]
-    watch: Callable[[], None]
-    max_body: int
-    left: frozenset[bytes] = frozenset()
 
 
 class Sink(Protocol):

@@ -12,9 +12,9 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from cacheapi.auth import HEADER, bearer_token
-from cacheapi.errors import ApiError
-from cacheapi.query import Query
+from cacheapi.web.auth import HEADER, bearer_token
+from cacheapi.web.errors import ApiError
+from cacheapi.web.query import Query
 
 Fields = Sequence[tuple[bytes, bytes]]
 

@@ -13,7 +13,7 @@ from http import HTTPStatus
 
 from gunicorn import util
 
-from cacheapi.codec import error_text
+from cacheapi.caching.codec import error_text
 
 _QUOTED = re.compile(r"(['\"]).*\1", re.DOTALL)
 # An API key may be a parameter, its name percent-encoded in any way.

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from http import HTTPStatus
 from typing import Any, Final
 
-from cacheapi.metrics.families import MALFORMED, REASONS
-from cacheapi.metrics.tally import Tally
+from cacheapi.observing.metrics.families import MALFORMED, REASONS
+from cacheapi.observing.metrics.tally import Tally
 from cacheapi.serving.access_log import AccessLog
 from cacheapi.serving.lane import Lane
 

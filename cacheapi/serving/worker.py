@@ -9,13 +9,14 @@ from typing import Any, Final
 
 from uvicorn_worker import UvicornWorker
 
-from cacheapi.metrics.meter import METER, Meter
-from cacheapi.request_log import REQUEST_LOG, RequestLog
+from cacheapi.observing.metrics.meter import METER, Meter
+from cacheapi.observing.request_log import REQUEST_LOG, RequestLog
 from cacheapi.serving.access_log import AccessLog
 from cacheapi.serving.connection import Connection
-from cacheapi.serving.lane import ACCESS, Access, Lane
+from cacheapi.serving.lane import Lane
 from cacheapi.serving.site import Site
 from cacheapi.serving.wsgi import Application
+from cacheapi.web.access import ACCESS, Access
 
 # How uvicorn shall serve.
 UVICORN: Final[dict[str, Any]] = {

@@ -18,10 +18,10 @@ from urllib.parse import unquote_to_bytes
 
 from a2wsgi.wsgi import build_environ
 
-from cacheapi.codec import error_text
-from cacheapi.errors import internal
-from cacheapi.facts import STARTED
+from cacheapi.caching.codec import error_text
+from cacheapi.observing.facts import STARTED
 from cacheapi.serving.lane import LISTENER
+from cacheapi.web.errors import internal
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -11,15 +11,15 @@ import pytest
 from backends import registry
 from backends.base import Backend
 from backends.errors import DriverMissing, InvalidOption
-from backends.file import FileBackend
-from backends.memcached import MemcachedBackend
-from backends.memcached_options import SERVERS
+from backends.file.backend import FileBackend
+from backends.memcached.backend import MemcachedBackend
+from backends.memcached.options import SERVERS
 from backends.options import DIRECTORY, TEXT, integer
 from tests.support import scripts
 from tests.support.processes import free_port
 
 PLUGIN = """
-from backends.file import FileBackend
+from backends.file.backend import FileBackend
 
 class Plugin(FileBackend):
     driver = "plugin"
@@ -51,7 +51,7 @@ def test_a_built_in_driver_is_found(driver: str, expected: type[Backend]) -> Non
     assert driver in registry.drivers()
 
 
-@pytest.mark.parametrize("driver", ["", "File", "nothing", "backends.file:FileBackend"])
+@pytest.mark.parametrize("driver", ["", "File", "nothing", "backends.file.backend:FileBackend"])
 def test_another_name_is_no_driver(driver: str) -> None:
     with pytest.raises(KeyError):
         registry.backend_class(driver)
@@ -87,7 +87,7 @@ def test_making_a_backend_opens_no_connection() -> None:
 
 
 def test_a_driver_without_its_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "backends.memcached_client", raising=False)
+    monkeypatch.delitem(sys.modules, "backends.memcached.client", raising=False)
     monkeypatch.setitem(sys.modules, "pylibmc", None)
     with pytest.raises(DriverMissing, match=r"pip install 'cacheapi\[memcached\]'"):
         MemcachedBackend(servers=SERVERS.parse("127.0.0.1"))
@@ -99,7 +99,8 @@ def test_the_file_backend_needs_no_driver_of_another() -> None:
         import sys
         from backends import registry
         registry.backend_class("file")
-        print(sorted({"pylibmc", "backends.memcached", "flask", "cacheapi"} & set(sys.modules)))
+        unwanted = {"pylibmc", "backends.memcached.backend", "flask", "cacheapi"}
+        print(sorted(unwanted & set(sys.modules)))
         """
     )
     assert output == "[]\n"

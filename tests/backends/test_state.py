@@ -20,9 +20,9 @@ from hypothesis.stateful import (
 
 from backends.base import MISSING, Backend, Found, Item
 from backends.errors import NotAnInteger
-from backends.file import FileBackend
-from backends.memcached import MemcachedBackend
-from backends.memcached_options import parse_servers
+from backends.file.backend import FileBackend
+from backends.memcached.backend import MemcachedBackend
+from backends.memcached.options import parse_servers
 from tests.conftest import Clock, connect, connect_redis
 from tests.support.processes import Memcached
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from backends.base import Backend, Item
-from backends.file import FileBackend
-from backends.memcached import MemcachedBackend
-from backends.memcached_options import parse_servers
+from backends.file.backend import FileBackend
+from backends.memcached.backend import MemcachedBackend
+from backends.memcached.options import parse_servers
 from backends.statistics import Figures, ServerStatistics, number_or_text
 from tests.conftest import connect, connect_redis
 from tests.support.processes import (

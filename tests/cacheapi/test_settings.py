@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from backends.options import Option
-from cacheapi import SettingsError, create_app, load, system_cache
+from cacheapi import SettingsError, create_app, load
+from cacheapi.registry.environment import system_cache
 from cacheapi.settings import Settings, table
 from tests.http.client import close_app
 

@@ -11,7 +11,8 @@ import pytest
 import yaml
 from kubernetes_validate.utils import all_versions
 
-from cacheapi import load, open_registry
+from cacheapi import load
+from cacheapi.registry.opening import open_registry
 from tests.deploy.containerfile import CONTAINERFILE, parse
 from tests.deploy.test_cache_servers import MEMCACHED, options
 from tests.support.processes import REPOSITORY

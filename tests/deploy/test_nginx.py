@@ -22,7 +22,7 @@ from cacheapi.serving.connection import MAX_TARGET
 from cacheapi.settings import CORE
 from tests.deploy.site import SITE, Nginx
 from tests.http.client import Answer
-from tests.http.test_live_load import Load
+from tests.http.live.test_load import Load
 from tests.support.certificates import Certificates
 from tests.support.live import CACHE
 from tests.support.processes import REPOSITORY, Service, eventually, service

@@ -16,7 +16,7 @@ import pytest
 
 from cacheapi import load
 from tests.deploy.site import replaced
-from tests.http.test_live_load import Load
+from tests.http.live.test_load import Load
 from tests.support.live import CACHE, call
 from tests.support.processes import REPOSITORY, Service, eventually
 from tests.support.tools import run, tool

@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote_to_bytes
 from flask import Flask
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from backends.file import FileBackend
+from backends.file.backend import FileBackend
 from cacheapi import create_app, load
 from tests.support.processes import Memcached
 from tests.support.redis import Redis

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from flask import Flask
 
 from cacheapi import Settings, create_app
-from cacheapi.serving.lane import ACCESS
+from cacheapi.web.access import ACCESS
 
 LEFT = "418 Left to Flask"
 

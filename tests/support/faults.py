@@ -10,22 +10,22 @@ from typing import NamedTuple
 
 from tests.support.processes import REPOSITORY
 
-FILE = "backends/test_file.py"
-MEMCACHED = "backends/test_memcached.py"
-REPLIES = "backends/test_memcached_replies.py"
-STORES = "backends/test_memcached_stores.py"
-POOL = "backends/test_memcached_pool.py"
-POOL_LIVE = "backends/test_memcached_pool_live.py"
-REDIS = "backends/test_redis_faults.py"
-REFUSALS = "backends/test_redis_refusals.py"
-FAILOVER = "backends/test_redis_failover.py"
-HTTP = "http/test_live_faults.py"
-BODIES = "http/test_live_bodies.py"
-LOAD = "http/test_live_load.py"
-LANE = "http/test_lane_faults.py"
-SLOW = "http/test_live_http.py"
-HEALTH = "http/test_health.py"
-REDIS_HTTP = "http/test_live_redis.py"
+FILE = "backends/file/test_backend.py"
+MEMCACHED = "backends/memcached/test_backend.py"
+REPLIES = "backends/memcached/test_replies.py"
+STORES = "backends/memcached/test_stores.py"
+POOL = "backends/memcached/test_pool.py"
+POOL_LIVE = "backends/memcached/test_pool_live.py"
+REDIS = "backends/redis/test_faults.py"
+REFUSALS = "backends/redis/test_refusals.py"
+FAILOVER = "backends/redis/test_failover.py"
+HTTP = "http/live/test_faults.py"
+BODIES = "http/live/test_bodies.py"
+LOAD = "http/live/test_load.py"
+LANE = "http/lane/test_faults.py"
+SLOW = "http/live/test_http.py"
+HEALTH = "http/observing/test_health.py"
+REDIS_HTTP = "http/live/test_redis.py"
 
 HEAD = """\
 # Faults

@@ -7,14 +7,15 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from backends.parallel import at_once
-from cacheapi import load, open_registry, system_cache
+from cacheapi.caching.service import CacheService
 from cacheapi.commands.diagnosis import machine, services
 from cacheapi.commands.diagnosis.findings import Finding, Level
 from cacheapi.commands.diagnosis.services import ServiceReport
 from cacheapi.commands.failures import Exit
+from cacheapi.registry.environment import system_cache
 from cacheapi.registry.live import Registry
-from cacheapi.services import CacheService
-from cacheapi.settings import Explained, Settings, SettingsError, explain
+from cacheapi.registry.opening import open_registry
+from cacheapi.settings import Explained, Settings, SettingsError, explain, load
 
 _CODES: Final = {Level.FAILURE: Exit.FAILED, Level.WARNING: Exit.NO, Level.ADVICE: Exit.DONE}
 

@@ -14,8 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from cacheapi.commands.diagnosis.findings import Finding, Level
 from cacheapi.commands.session import foreign_owner
 from cacheapi.registry.live import Registry, cause
+from cacheapi.registry.vault import MASK
 from cacheapi.settings import Explained, Settings
-from cacheapi.vault import MASK
 
 DOTENV: Final = ".env"
 # What nobody but the service may read.

@@ -14,12 +14,12 @@ from backends.endpoints import Endpoint, trial_key
 from backends.errors import AuthenticationFailed, BackendError, Timeout, Unavailable
 from backends.parallel import at_once
 from backends.statistics import ServerStatistics
-from cacheapi import statistics
+from cacheapi.caching.service import CacheService
 from cacheapi.commands.diagnosis.findings import Finding, Level
 from cacheapi.commands.diagnosis.places import Fault, Reached, reach
+from cacheapi.observing import statistics
 from cacheapi.registry import trial
 from cacheapi.registry.trial import Outcome, Step
-from cacheapi.services import CacheService
 
 ROUND_TRIPS: Final = 100
 # A slow server is judged by fewer.

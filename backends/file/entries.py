@@ -1,0 +1,228 @@
+"""The rows of the cache file: what is stored, and what of it is read.
+
+An expired entry is never read. When it is removed, and what is evicted, is said in
+:mod:`backends.file.housekeeping`.
+
+Every function that takes a connection runs within the caller's transaction.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+from zlib import crc32
+
+from backends.file.failures import Damaged
+from backends.file.housekeeping import GRAIN, Housekeeping, pages_for
+from backends.file.seen import ABSENT, Connection, Row
+
+KEYS_A_QUERY: Final = 512
+# Queries for more keys are made for a multiple of so many: each is prepared once.
+KEYS_ROUNDED: Final = 8
+
+_FIND = "SELECT key, checksum, expires, used, id, value FROM entries WHERE expires > ? AND key "
+_INSERT = "INSERT INTO entries (key, expires, used, checksum, value) VALUES (?, ?, ?, ?, ?) "
+_OVERWRITE = (
+    "ON CONFLICT (key) DO UPDATE SET expires = excluded.expires, used = excluded.used, "
+    "checksum = excluded.checksum, value = excluded.value "
+)
+_SET = _INSERT + _OVERWRITE
+_ADD = _SET + "WHERE entries.expires <= ?"
+
+
+class Pair(NamedTuple):
+    """What is to be stored, with its lifetime in seconds."""
+
+    key: bytes
+    value: bytes
+    ttl: float | None
+
+
+class Entries:
+    """The table ``entries``, under keys and values that are bytes.
+
+    :param max_pages: the bound of the file, in pages.
+    :param clock: Unix time in seconds.
+    """
+
+    def __init__(self, max_pages: int, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._housekeeping = Housekeeping(max_pages, clock)
+        self.tidy = self._housekeeping.tidy
+
+    @property
+    def evicted(self) -> int:
+        """How many entries the write under way has evicted, which had not expired."""
+        return self._housekeeping.evicted
+
+    # Reading
+
+    def get(self, sqlite: Connection, key: bytes) -> bytes | None:
+        """Return the value of a key, if it is there and not expired."""
+        return self.get_many(sqlite, (key,)).get(key)
+
+    def get_many(self, sqlite: Connection, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        """Return the values of those keys that are there, and note that they were used."""
+        now = self._clock()
+        stale = now - GRAIN
+        found: dict[bytes, bytes] = {}
+        seen = sqlite.seen()
+        unseen = [key for key in keys if key not in seen]
+        read = _read(sqlite, unseen, now) if unseen else {}
+        for key in keys:
+            _, _, expires, used, row, value = read[key] if key in read else seen[key]
+            if expires > now:
+                found[key] = value
+                if used <= stale:
+                    self._housekeeping.note(row)
+        if read:
+            sqlite.remember(read.items())
+        return found
+
+    def remaining_ttl(self, sqlite: Connection, key: bytes) -> float | None:
+        """Return the seconds that a key has left, infinity for ever, if it is there."""
+        now = self._clock()
+        row = sqlite.execute(
+            "SELECT expires FROM entries WHERE key = ? AND expires > ?", (key, now)
+        ).fetchone()
+        return None if row is None else row[0] - now
+
+    def remaining_ttl_many(self, sqlite: Connection, keys: Sequence[bytes]) -> dict[bytes, float]:
+        """Return the seconds that each key has left that is there."""
+        now = self._clock()
+        left: dict[bytes, float] = {}
+        for condition, part in _in_parts(keys):
+            query = f"SELECT key, expires - ? FROM entries WHERE expires > ? AND key {condition}"  # noqa: S608 (question marks only)
+            left.update(sqlite.execute(query, (now, now, *part)))
+        return left
+
+    def list_keys(
+        self, sqlite: Connection, prefix: bytes, limit: int, after: bytes | None
+    ) -> list[bytes]:
+        """Return keys that start with ``prefix`` and come after ``after``, in byte order."""
+        rows = sqlite.execute(
+            "SELECT key FROM entries WHERE key >= ? AND key < ? AND key > ? AND expires > ? "
+            "ORDER BY key LIMIT ?",
+            # No key is empty, so all come after the empty one.
+            (prefix, end_of_prefix(prefix), after or b"", self._clock(), limit),
+        )
+        return [key for (key,) in rows]
+
+    # Writing
+
+    def set_many(self, sqlite: Connection, pairs: Sequence[Pair]) -> None:
+        """Store in order, overwriting."""
+        now = self._clock()
+        rows = [_row(pair, now) for pair in pairs]
+        start = 0
+        while start < len(rows):
+            room = self._housekeeping.make_room(sqlite, pages_for(len(pairs[start].value)))
+            end = start
+            while end < len(rows):
+                room -= pages_for(len(pairs[end].value))
+                if room < 0 and end > start:
+                    break
+                end += 1
+            sqlite.executemany(_SET, rows[start:end])
+            start = end
+
+    def add(self, sqlite: Connection, pair: Pair) -> bool:
+        """Store if the key is absent or expired; return whether it was."""
+        now = self._clock()
+        self._make_room(sqlite, pair)
+        return sqlite.execute(_ADD, (*_row(pair, now), now)).rowcount == 1
+
+    def update(self, sqlite: Connection, pair: Pair, *, expected: bytes | None = None) -> bool:
+        """Store if the key is there (with the value ``expected``, if given)."""
+        now = self._clock()
+        self._make_room(sqlite, pair)
+        key, *columns = _row(pair, now)
+        cursor = sqlite.execute(
+            "UPDATE entries SET expires = ?, used = ?, checksum = ?, value = ? "
+            "WHERE key = ? AND expires > ? AND (? IS NULL OR value = ?)",
+            (*columns, key, now, expected, expected),
+        )
+        return cursor.rowcount == 1
+
+    def touch(self, sqlite: Connection, key: bytes, ttl: float | None) -> bool:
+        """Give a new lifetime; return whether the key is there."""
+        now = self._clock()
+        cursor = sqlite.execute(
+            "UPDATE entries SET expires = ? WHERE key = ? AND expires > ?",
+            (_expires(ttl, now), key, now),
+        )
+        return cursor.rowcount == 1
+
+    def overwrite(self, sqlite: Connection, key: bytes, value: bytes) -> None:
+        """Give a new value, of about the same size, and leave the lifetime."""
+        sqlite.execute(
+            "UPDATE entries SET used = ?, checksum = ?, value = ? WHERE key = ?",
+            (int(self._clock()), _checksum(key, value), value, key),
+        )
+
+    def delete(self, sqlite: Connection, key: bytes, *, expected: bytes | None = None) -> bool:
+        """Delete (if the value is ``expected``, if given); return whether it was there."""
+        cursor = sqlite.execute(
+            "DELETE FROM entries WHERE key = ? AND expires > ? AND (? IS NULL OR value = ?)",
+            (key, self._clock(), expected, expected),
+        )
+        return cursor.rowcount == 1
+
+    def flush(self, sqlite: Connection, prefix: bytes) -> None:
+        """Delete all that starts with ``prefix``."""
+        if prefix:
+            sqlite.execute(
+                "DELETE FROM entries WHERE key >= ? AND key < ?", (prefix, end_of_prefix(prefix))
+            )
+        else:
+            # Without a condition SQLite drops all pages at once.
+            sqlite.execute("DELETE FROM entries")
+
+    def _make_room(self, sqlite: Connection, pair: Pair) -> None:
+        self._housekeeping.make_room(sqlite, pages_for(len(pair.value)))
+
+
+def _read(sqlite: Connection, keys: Sequence[bytes], now: float) -> dict[bytes, Row]:
+    """Return what stands under each key, once it is proven whole."""
+    read = dict.fromkeys(keys, ABSENT)
+    for condition, part in _in_parts(keys):
+        for row in sqlite.execute(_FIND + condition, (now, *part)).fetchall():
+            key = row[0]
+            if crc32(row[5], crc32(key)) != row[1]:
+                raise Damaged("the checksum of a value is wrong")
+            read[key] = row
+    return read
+
+
+def _in_parts(keys: Sequence[bytes]) -> Iterator[tuple[str, Sequence[bytes]]]:
+    """Yield conditions and what to put into them, for keys that may be more than fit."""
+    if len(keys) == 1:
+        yield "= ?", keys
+        return
+    for start in range(0, len(keys), KEYS_A_QUERY):
+        part = list(keys[start : start + KEYS_A_QUERY])
+        if len(part) > KEYS_ROUNDED:
+            # The last key again changes nothing.
+            part += [part[-1]] * (-len(part) % KEYS_ROUNDED)
+        yield f"IN ({','.join('?' * len(part))})", part
+
+
+def end_of_prefix(prefix: bytes) -> bytes:
+    """Return the end of the range of keys that start with ``prefix``."""
+    # UTF-8 never has the byte 0xFF, so it comes after every key of the range.
+    return prefix + b"\xff"
+
+
+def _row(pair: Pair, now: float) -> tuple[bytes, float, int, int, bytes]:
+    key, value, ttl = pair
+    return key, _expires(ttl, now), int(now), _checksum(key, value), value
+
+
+def _expires(ttl: float | None, now: float) -> float:
+    return math.inf if ttl is None else now + max(ttl, 0)
+
+
+def _checksum(key: bytes, value: bytes) -> int:
+    # Of the key too: a value that stands under another key is damage.
+    return crc32(value, crc32(key))

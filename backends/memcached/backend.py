@@ -1,0 +1,334 @@
+"""The memcached backend: one server or a weighted pool.
+
+Values are read and overwritten over connections of our own, all else is done by pylibmc.
+Every operation is one command of the protocol, atomic on the server. Two that memcached
+lacks are made of ``gets`` and ``cas``, which is as atomic: a conditional delete stores,
+with ``cas``, an entry that is already expired; reading and deleting is the same after a
+``gets``. Over the binary protocol, which SASL needs, ``touch`` is made so too.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from backends.base import MISSING, Backend, Found, Item, Missing, count_from
+from backends.capabilities import Capability, Limits, Traits
+from backends.endpoints import Endpoint, key_where
+from backends.errors import (
+    BackendError,
+    DriverMissing,
+    InvalidKey,
+    InvalidOption,
+    NotAnInteger,
+    Unavailable,
+    Unsupported,
+)
+from backends.memcached import statistics, stores
+from backends.memcached.errors import CLIENT_ERROR, NOT_FOUND, CommandFailed, failure
+from backends.memcached.expiry import EXPIRED, expiry
+from backends.memcached.member import Member
+from backends.memcached.options import OPTIONS, Server
+from backends.memcached.pool import Members
+from backends.memcached.ring import Ring, as_libmemcached, even
+from backends.memcached.statistics import SECTIONS, Login
+from backends.statistics import ServerStatistics
+
+if TYPE_CHECKING:
+    from backends.memcached.client import Client
+
+# How often a change is tried against others' changes of the same key.
+ATTEMPTS: Final = 32
+
+KEYS_A_COMMAND: Final = 500
+
+_NOT_A_NUMBER: Final = "The stored value is not a whole number from 0 to 2^64-1."
+
+_shared: dict[tuple[object, ...], Members] = {}
+_shared_lock = threading.Lock()
+
+
+class MemcachedBackend(Backend):
+    """A cache on memcached.
+
+    :param servers: the pool; one without a port uses ``port``.
+    :param ketama_compatible: place keys as libmemcached's other clients do.
+    :param username: for SASL, with ``password``; the binary protocol is used then.
+    :param persistent_id: backends with the same id and settings share their
+        connections in a process.
+    :param timeout_ms: bound on connecting and on each reply, in milliseconds.
+    """
+
+    driver = "memcached"
+    label = "memcached"
+    service_name = "memcache"
+    service_type = "cache_memcached"
+    options = OPTIONS
+    traits = Traits(
+        title="Memcached",
+        description="A cache on memcached: one server, or a weighted pool of several.",
+        needs="a memcached server, `cacheapi[memcached]`",
+        shared_by="all machines",
+        eviction="memcached's own LRU",
+        persistence="values are gone",
+        replication="none; a pool's dead server costs its keys",
+        data_types="JSON values, as strings",
+        max_value="1 MB, memcached's `-I`",
+    )
+    capabilities = frozenset(Capability) - {
+        Capability.LIST_KEYS,
+        Capability.FLUSH_PREFIX,
+        Capability.PERSISTENT,
+    }
+    limits = Limits(
+        max_key_bytes=250,
+        forbidden_in_key=re.compile(r"[\x00-\x20\x7f]"),
+        forbidden_name="white space or control characters",
+        min_count=0,
+        max_count=2**64 - 1,
+        max_increment=2**31 - 1,
+    )
+
+    stats_sections = SECTIONS
+
+    def __init__(
+        self,
+        *,
+        servers: tuple[Server, ...],
+        port: int = 11211,
+        ketama_compatible: bool = False,
+        username: str | None = None,
+        password: str | None = None,
+        persistent_id: str | None = None,
+        prefix: str = "",
+        timeout_ms: int = 250,
+    ) -> None:
+        super().__init__(prefix=prefix)
+        try:
+            from backends.memcached.client import Client
+        except ImportError as error:
+            raise DriverMissing(
+                "CACHE_DRIVER=memcached needs pylibmc: pip install 'cacheapi[memcached]'"
+            ) from error
+        addresses = [server.address(port) for server in servers]
+        timeout = timeout_ms / 1000
+        self._addresses, self._timeout = addresses, timeout
+        self._binary = username is not None
+        if self._binary:
+            self.capabilities -= {Capability.REMAINING_TTL}
+        # With a login each store is a round trip of pylibmc's.
+        self.sets_many_at_once = not self._binary
+        self._check_options(addresses, password)
+
+        def connect(address: str) -> Client:
+            return Client(address, timeout, username, password)
+
+        login = None if username is None or password is None else Login(username, password)
+        self._read_statistics = partial(statistics.read, addresses, timeout, login)
+        ring = _ring(servers, port, ketama_compatible)
+        self._members = Members(addresses, ring, connect, timeout)
+        if persistent_id is not None:
+            settings = persistent_id, servers, port, ketama_compatible, timeout, username, password
+            with _shared_lock:
+                self._members = _shared.setdefault(settings, self._members)
+
+    def _check_options(self, addresses: list[str], password: str | None) -> None:
+        if len({address.lower() for address in addresses}) < len(addresses):
+            raise InvalidOption(
+                "MEMCACHED_HOST: a server is listed twice, with its port and without it."
+            )
+        if self._binary != (password is not None):
+            raise InvalidOption(
+                "MEMCACHED_USERNAME and MEMCACHED_PASSWORD: set both of them, or neither."
+            )
+        if self.prefix:
+            try:
+                self.check_key(self.prefix)
+            except InvalidKey as error:
+                raise InvalidOption(f"MEMCACHED_PREFIX: {error}") from error
+
+    # Reading
+
+    def get(self, key: str) -> bytes | Missing:
+        stored = self._stored(key)
+        return self._members.read_many([stored]).get(stored, MISSING)
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
+        names = {self._stored(key): key for key in keys}
+        stored = list(names)
+        found: dict[str, bytes] = {}
+        for start in range(0, len(stored), KEYS_A_COMMAND):
+            values = self._members.read_many(stored[start : start + KEYS_A_COMMAND])
+            found.update((names[key], value) for key, value in values.items())
+        return found
+
+    def get_with_token(self, key: str) -> Found | Missing:
+        return self._members.read(self._stored(key))
+
+    def remaining_ttl(self, key: str) -> float | Missing | None:
+        """Return it in whole seconds, as the server counts.
+
+        No command of the binary protocol says it, and so none where a login is needed.
+        """
+        if self._binary:
+            raise self._unsupported(Capability.REMAINING_TTL)
+        stored = self._stored(key)
+        try:
+            return self._members.run(
+                stored, lambda client: client.remaining_ttl(stored), repeatable=True
+            )
+        except CommandFailed as error:
+            if error.code != CLIENT_ERROR:
+                return MISSING
+            raise Unsupported(
+                self.label, Capability.REMAINING_TTL, "the server is older than 1.6"
+            ) from error
+
+    # Writing
+
+    def set(self, key: str, value: bytes, ttl: float | None) -> None:
+        if self._binary:
+            self._command("set", key, value, expiry(ttl), repeatable=True)
+            return
+        (outcome,) = self.set_many([Item(key, value, ttl)])
+        if outcome is not True:
+            raise outcome
+
+    def set_many(self, items: Sequence[Item]) -> list[Literal[True] | BackendError]:
+        if self._binary:
+            return super().set_many(items)
+        return self._members.store_many(stores.pack(self.prefix, items))
+
+    def add(self, key: str, value: bytes, ttl: float | None) -> bool:
+        return self._command("add", key, value, expiry(ttl))
+
+    def replace(self, key: str, value: bytes, ttl: float | None) -> bool:
+        return self._command("replace", key, value, expiry(ttl), repeatable=True)
+
+    def compare_and_set(self, key: str, value: bytes, token: Any, ttl: float | None) -> bool:
+        """Store if nothing was stored meanwhile; the same value keeps its flags."""
+        flagged = value, token.flags_of(value)
+        return self._command("cas", key, flagged, token.cas, expiry(ttl), only=token.member)
+
+    def delete(self, key: str) -> bool:
+        return self._command("delete", key)
+
+    def compare_and_delete(self, key: str, token: Any) -> bool:
+        return self._command("cas", key, b"", token.cas, EXPIRED, only=token.member)
+
+    def get_and_delete(self, key: str) -> bytes | Missing:
+        return self._change(key, lambda found: self.compare_and_delete(key, found.token))
+
+    def touch(self, key: str, ttl: float | None) -> bool:
+        if not self._binary:
+            return self._command("touch", key, expiry(ttl), repeatable=True)
+        # Over the binary protocol libmemcached waits for a second reply that never comes.
+        changed = self._change(
+            key, lambda found: self.compare_and_set(key, found.value, found.token, ttl)
+        )
+        return changed is not MISSING
+
+    def increment(self, key: str, delta: int) -> int | Missing:
+        """Count up, or down to 0 and no further (protocol.txt, "Increment/Decrement").
+
+        The value is looked at first. The server would count on ``7 dwarfs`` and begin again
+        at 0 after 2^64-1; and over the binary protocol libmemcached takes its refusal for a
+        broken connection. The count itself is one command of the server.
+        """
+        value = self.get(key)
+        if value is MISSING:
+            return MISSING
+        count_from(value, delta, self.limits)
+        name = "incr" if delta >= 0 else "decr"
+        stored = self._stored(key)
+        try:
+            number: int = self._members.run(
+                stored, lambda client: client.command(name, stored, abs(delta))
+            )
+        except CommandFailed as error:
+            if error.code == NOT_FOUND:
+                return MISSING
+            if error.code == CLIENT_ERROR:
+                raise NotAnInteger(_NOT_A_NUMBER) from error
+            raise
+        return number
+
+    def flush(self) -> None:
+        if self.prefix:
+            raise Unsupported(
+                self.label,
+                Capability.FLUSH_PREFIX,
+                "it flushes whole servers, and MEMCACHED_PREFIX says that others use them too",
+            )
+        failures = self._members.run_on_each(lambda client: client.command("flush_all"))
+        if failures:
+            raise type(failures[0])(
+                f"{' '.join(map(str, failures))} What is stored there may be served again when "
+                "it is back; flush again then."
+            ) from failures[0]
+
+    def stats(self, section: str | None = None) -> list[ServerStatistics]:
+        return self._read_statistics(section)
+
+    def endpoints(self) -> list[Endpoint]:
+        """Return the servers of the pool, each with a key that is at home there."""
+
+        def is_at(index: int) -> Callable[[str], bool]:
+            return lambda key: self._members.home(self._stored(key)) == index
+
+        found = []
+        for index, address in enumerate(self._addresses):
+            host, _, port = address.rpartition(":")
+            place = host.strip("[]"), int(port)
+            found.append(
+                Endpoint(address, place, key=key_where(is_at(index)), timeout=self._timeout)
+            )
+        return found
+
+    def close(self) -> None:
+        self._members.close()
+
+    def _command(
+        self,
+        name: str,
+        key: str,
+        *arguments: Any,
+        repeatable: bool = False,
+        only: Member | None = None,
+    ) -> bool:
+        """Run a command that says yes or no."""
+        stored = self._stored(key)
+        try:
+            return bool(
+                self._members.run(
+                    stored,
+                    lambda client: client.command(name, stored, *arguments),
+                    repeatable,
+                    only,
+                )
+            )
+        except CommandFailed as error:
+            if error.code == NOT_FOUND:
+                return False
+            raise failure(error.code, self.label, sent=False) from error
+
+    def _change(self, key: str, change: Callable[[Found], bool]) -> bytes | Missing:
+        """Do a change that depends on what is stored; return what was stored before it."""
+        for _ in range(ATTEMPTS):
+            found = self.get_with_token(key)
+            if found is MISSING:
+                return MISSING
+            if change(found):
+                return found.value
+        raise Unavailable("The value kept changing meanwhile; nothing was done.")
+
+
+def _ring(servers: Sequence[Server], port: int, compatible: bool) -> Ring | None:
+    if len(servers) == 1:
+        return None
+    weights = [server.weight for server in servers]
+    digests = as_libmemcached(weights) if compatible else even(weights)
+    return Ring([server.name(port) for server in servers], digests)

@@ -1,0 +1,255 @@
+"""The servers of a memcached backend, and which of them is asked for a key.
+
+Every server has connections of its own, so it is known which one failed. Its keys then
+belong to the next servers on the ring, until it is back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
+
+from backends.base import MISSING, Found, Missing
+from backends.errors import BackendError, Failed
+from backends.memcached.errors import (
+    AUTHENTICATION,
+    CLIENT_ERROR,
+    NOT_FOUND,
+    TIMEOUT,
+    CommandFailed,
+    failure,
+)
+from backends.memcached.member import Member
+from backends.memcached.ring import Ring
+from backends.memcached.stores import Batch, Outcomes, Store
+
+if TYPE_CHECKING:
+    from backends.memcached.client import Client
+
+T = TypeVar("T")
+
+
+class Token(NamedTuple):
+    """What a value is known by: its unique number, on the server that it was read from.
+
+    The value's flags come with it. They belong to the value, so a new one has none of them.
+    """
+
+    member: Member
+    cas: int
+    value: bytes = b""
+    flags: int = 0
+
+    def flags_of(self, value: bytes) -> int:
+        """Return the flags to store a value with in place of the one that was read."""
+        return self.flags if value == self.value else 0
+
+
+class Members:
+    """One server, or a pool.
+
+    :param addresses: ``host:port`` each.
+    :param ring: for a pool, where its keys are.
+    :param connect: makes a client of an address.
+    :param timeout: bound on connecting and on each reply, in seconds.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        ring: Ring | None,
+        connect: Callable[[str], Client],
+        timeout: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._members = [Member(address, connect, timeout, clock) for address in addresses]
+        self._ring = ring
+
+    def run(
+        self,
+        key: bytes,
+        command: Callable[[Client], T],
+        repeatable: bool = False,
+        only: Member | None = None,
+    ) -> T:
+        """Run a command where the key is.
+
+        :param repeatable: to run it twice means the same as to run it once.
+        :param only: the server that it makes sense on; elsewhere the key is not found.
+        :raises CommandFailed: the server answered that it has no such key, or that the command
+            is wrong.
+        :raises Failed: it refused for another reason, or none answered.
+        """
+        failed: Failed | None = None
+        while True:
+            member = self._member(key, failed)
+            if only not in (None, member):
+                raise CommandFailed(NOT_FOUND)
+            try:
+                return member.run(command, repeatable)
+            except CommandFailed as error:
+                if error.code in (NOT_FOUND, CLIENT_ERROR):
+                    raise
+                if error.answered:
+                    raise failure(error.code, member.place, sent=False) from error
+                failed = self._lost(member, error, sent=error.sent)
+
+    def read_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return what the servers have; a key is absent only if its server said so.
+
+        :raises Failed: a key's server gave no answer, and no other could take its place.
+        """
+        found: dict[bytes, bytes] = {}
+        failed: Failed | None = None
+        while keys:
+            unread: list[bytes] = []
+            for member, names in self._by_member(keys, failed).items():
+                try:
+                    found.update(member.run(_reading(names), repeatable=True))
+                except CommandFailed as error:
+                    failed = self._lost(member, error, sent=False)
+                    unread += names
+            keys = unread
+        return found
+
+    def read(self, key: bytes) -> Found | Missing:
+        """Return what a key's server has, with its token; absent only if that said so.
+
+        :raises Failed: the server gave no answer, and no other could take its place.
+        """
+
+        def read_from(member: Member) -> Found | Missing:
+            stored = member.run(lambda client: client.read(key), repeatable=True)
+            if stored is None:
+                return MISSING
+            return Found(stored.value, Token(member, stored.cas, stored.value, stored.flags))
+
+        failed: Failed | None = None
+        while True:
+            member = self._member(key, failed)
+            try:
+                return read_from(member)
+            except CommandFailed as error:
+                failed = self._lost(member, error, sent=False)
+
+    def store_many(self, stores: Sequence[Store]) -> list[Literal[True] | BackendError]:
+        """Store in order, each where its key is; return an outcome each.
+
+        What a server did not answer goes to the next ones, as with :meth:`run`. Where none is
+        left, what was not sent to any of them was not tried.
+        """
+        outcomes = Outcomes(len(stores))
+        failed: Failed | None = None
+        while waiting := outcomes.waiting():
+            try:
+                groups = self._stores_by_member(stores, waiting, failed)
+            except Failed:
+                outcomes.give_up(waiting)
+                break
+            for member, indexes in groups.items():
+                batch = Batch([stores[index][1] for index in indexes])
+                try:
+                    member.run(_storing(batch), repeatable=True)
+                    outcomes.take(indexes, batch, member.place)
+                except CommandFailed as error:
+                    outcomes.take(indexes, batch, member.place, error)
+                    try:
+                        failed = self._lost(member, error, sent=error.sent)
+                    except Failed:
+                        outcomes.give_up(indexes)
+        return outcomes.known()
+
+    def run_on_each(self, command: Callable[[Client], object]) -> list[Failed]:
+        """Run a command, which may be run twice, on every server, also on those left out.
+
+        :return: why it may not have been done on some.
+        """
+        failures = []
+        for member in self._members:
+            try:
+                member.run(command, repeatable=True)
+            except CommandFailed as error:
+                failures.append(failure(error.code, member.place, sent=False))
+                failures[-1].__cause__ = error
+                if self._ring is not None and error.code not in AUTHENTICATION:
+                    member.leave_out()
+        return failures
+
+    def home(self, key: bytes) -> int:
+        """Return which of the servers has a key while all are well."""
+        return 0 if self._ring is None else self._ring.home(key)
+
+    def close(self) -> None:
+        """Close the connections that are idle."""
+        for member in self._members:
+            member.close()
+
+    def _member(self, key: bytes, failed: Failed | None) -> Member:
+        """Return the server to ask; with all of them left out, the key's own is tried once.
+
+        :param failed: what was raised by the one that was asked before.
+        """
+        if self._ring is None:
+            own = self._members[0]
+        else:
+            own = self._members[self._ring.home(key)]
+            if own.serves():
+                return own
+            for server in self._ring.servers(key):
+                if self._members[server].serves():
+                    return self._members[server]
+        if failed is not None:
+            raise failed
+        return own
+
+    def _by_member(
+        self, keys: Sequence[bytes], failed: Failed | None
+    ) -> dict[Member, Sequence[bytes]]:
+        if self._ring is None:
+            return {self._members[0]: keys}
+        groups: dict[Member, list[bytes]] = {}
+        for key in keys:
+            groups.setdefault(self._member(key, failed), []).append(key)
+        return dict(groups)
+
+    def _stores_by_member(
+        self, stores: Sequence[Store], indexes: Sequence[int], failed: Failed | None
+    ) -> dict[Member, Sequence[int]]:
+        if self._ring is None:
+            return {self._members[0]: indexes}
+        # Equal keys go together: a server that one of them is to try takes them all.
+        members: dict[bytes, Member] = {}
+        groups: dict[Member, list[int]] = {}
+        for index in indexes:
+            key, _ = stores[index]
+            if key not in members:
+                members[key] = self._member(key, failed)
+            groups.setdefault(members[key], []).append(index)
+        return dict(groups)
+
+    def _lost(self, member: Member, error: CommandFailed, *, sent: bool) -> Failed:
+        """Leave a server out that gave no answer; return what to raise if no other takes over.
+
+        :param sent: a change may have been made.
+        :raises Failed: at once, where another server must not or cannot.
+        """
+        failed = failure(error.code, member.place, sent=sent)
+        failed.__cause__ = error
+        # A login that is refused is a mistake in the settings, which no other server mends.
+        if self._ring is None or error.code in AUTHENTICATION:
+            raise failed
+        # A connection that broke may have been the connection's fault: the next probe tells.
+        if error.harmless or error.code == TIMEOUT:
+            member.leave_out()
+        if not error.harmless:
+            raise failed
+        return failed
+
+
+def _storing(batch: Batch) -> Callable[[Client], None]:
+    return lambda client: client.store_many(batch)
+
+
+def _reading(keys: Sequence[bytes]) -> Callable[[Client], dict[bytes, bytes]]:
+    return lambda client: client.read_many(keys)

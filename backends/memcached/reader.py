@@ -1,0 +1,118 @@
+"""Values read from one memcached over a connection of our own.
+
+What is asked and answered is said in memcached's protocol.txt, "Retrieval command". A key
+is absent only if the server said so, and bytes are what is stored, whatever their flags say.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from backends.memcached.link import LONGEST_LINE, Link, receive
+
+_FIRST: Final = b"VALUE "
+_NEXT: Final = b"\r\nVALUE "
+_LAST: Final = b"\r\nEND\r\n"
+
+
+class Stored(NamedTuple):
+    """A value as the server has it.
+
+    :ivar flags: what the program that stored it noted about its type.
+    :ivar cas: the unique number of its last store.
+    """
+
+    value: bytes
+    flags: int
+    cas: int
+
+
+def read_many(link: Link, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Return the values of those different keys that the server has.
+
+    :raises CommandFailed: the reply was not whole; the connection is closed.
+    """
+    wanted = set(keys)
+
+    def take(connection: socket.socket, data: bytes) -> dict[bytes, bytes]:
+        found = _usual(data, wanted)
+        if found is not None:
+            return found
+        return {header[1]: value for header, value in _reply(connection, data, wanted, 4)}
+
+    return link.exchange(b"get %b\r\n" % b" ".join(keys), take)
+
+
+def read(link: Link, key: bytes) -> Stored | None:
+    """Return what the server has under a key, as :func:`read_many` does."""
+
+    def take(connection: socket.socket, data: bytes) -> Stored | None:
+        for header, value in _reply(connection, data, {key}, 5):
+            return Stored(value, int(header[2]), int(header[4]))
+        return None
+
+    return link.exchange(b"gets %b\r\n" % key, take)
+
+
+def _usual(data: bytes, wanted: set[bytes]) -> dict[bytes, bytes] | None:
+    """Return the values of a reply to ``get`` that came whole and at once, the quick way.
+
+    It is cut where a value seems to begin. If all sizes are those announced, the cuts are right:
+    what a value itself contains would have made the one before it too short.
+
+    :return: ``None`` for any other reply, good or bad.
+    """
+    if not (data.startswith(_FIRST) and data.endswith(_LAST)):
+        return None
+    found: dict[bytes, bytes] = {}
+    parts = data[len(_FIRST) : -len(_LAST)].split(_NEXT)
+    for part in parts:
+        header, _, value = part.partition(b"\r\n")
+        words = header.split(b" ")
+        if len(words) != 3:
+            return None
+        key, flags, size = words
+        if not (flags.isdigit() and size.isdigit() and int(size) == len(value)):
+            return None
+        found[key] = value
+    return found if len(found) == len(parts) and found.keys() <= wanted else None
+
+
+def _reply(
+    connection: socket.socket, data: bytes, wanted: set[bytes], parts: int
+) -> list[tuple[list[bytes], bytes]]:
+    """Take one reply from the connection; return each header, in its parts, and its value.
+
+    :param data: what has come of it already.
+    :param parts: how many a header has.
+    :raises ValueError: it is not a reply to these keys.
+    :raises OSError: it did not come, or not in time.
+    """
+    found: list[tuple[list[bytes], bytes]] = []
+    at = 0
+    while True:
+        start = data.find(b"\r\n", at) + 2
+        if start < 2:
+            if len(data) - at > LONGEST_LINE:
+                raise ValueError("a line that never ends")
+            data, at = data[at:] + receive(connection), 0
+            continue
+        header = data[at : start - 2].split(b" ")
+        if len(header) != parts:
+            if header == [b"END"] and start == len(data):
+                return found
+            raise ValueError("no reply to a read")
+        if header[0] != b"VALUE" or header[1] not in wanted:
+            raise ValueError("no value that was asked for")
+        if not (header[2].isdigit() and header[3].isdigit() and header[-1].isdigit()):
+            raise ValueError("no numbers where they belong")
+        wanted.remove(header[1])
+        at = start + int(header[3]) + 2
+        if at > len(data):
+            data, at = data[start:] + receive(connection, at - len(data)), at - start
+            start = 0
+        if data[at - 2 : at] != b"\r\n":
+            raise ValueError("no end of a value where it was announced")
+        found.append((header, data[start : at - 2]))

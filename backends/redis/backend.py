@@ -1,0 +1,290 @@
+"""The Redis backend: one server, Sentinel's master, or a cluster, through redis-py.
+
+Every operation is one command or one script, atomic on the server. The token of a
+conditional write is the value itself: the write is done if the value is still the same.
+What would mean something else if it were done twice is never sent twice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from backends.base import MISSING, Backend, Found, Item, Missing
+from backends.capabilities import Capability, Limits, Traits
+from backends.endpoints import Endpoint
+from backends.errors import BackendError, DriverMissing, InvalidOption, ValueTooLarge
+from backends.redis.options import OPTIONS, Address, Url, target
+from backends.statistics import ServerStatistics
+
+if TYPE_CHECKING:
+    from backends.redis.client import Script
+
+# Redis's "Strings": the longest key and, unless the server says less, the longest value.
+LONGEST: Final = 512 * 1024 * 1024
+# Redis adds a lifetime in milliseconds to the time of day, in 64 bits with a sign.
+LONGEST_LIFETIME: Final = 2**62
+# What PTTL says besides milliseconds.
+_NO_SUCH_KEY: Final = -2
+_NO_LIFETIME: Final = -1
+
+
+class RedisBackend(Backend):
+    """A cache on Redis 6.2 or later.
+
+    :param hosts: the server, or start nodes of a cluster; one without a port uses ``port``.
+    :param url: wins over the parameters that it names too.
+    :param sentinels: ask them for the master ``sentinel_master``, instead of ``hosts``.
+    :param timeout_ms: bound on connecting and on each reply, in milliseconds.
+    :param allow_flushdb: with an empty prefix, let :meth:`flush` empty the whole database.
+    """
+
+    driver = "redis"
+    label = "Redis"
+    service_name = "redis"
+    service_type = "cache_redis"
+    options = OPTIONS
+    traits = Traits(
+        title="Redis",
+        description="A cache on Redis: one server, Sentinel's master, or a cluster.",
+        needs="a Redis server 6.2 or later, `cacheapi[redis]`",
+        shared_by="all machines",
+        eviction="as the server's `maxmemory-policy` says; by default writes are refused",
+        persistence="as the server's `save` and `appendonly` say",
+        replication="the server's own, asynchronous",
+        data_types="JSON values, as strings",
+        max_value="512 MB",
+    )
+    capabilities = frozenset(Capability)
+    limits = Limits(max_key_bytes=LONGEST)
+    sets_many_at_once = True
+    stats_sections = (
+        *("server", "clients", "memory", "persistence", "stats", "replication", "cpu"),
+        *("commandstats", "errorstats", "cluster", "keyspace"),
+    )
+
+    def __init__(
+        self,
+        *,
+        hosts: tuple[Address, ...],
+        port: int = 6379,
+        username: str | None = None,
+        password: str | None = None,
+        database: int = 0,
+        prefix: str = "",
+        url: Url | None = None,
+        tls: bool = False,
+        tls_ca: str | None = None,
+        tls_cert: str | None = None,
+        tls_key: str | None = None,
+        tls_verify: bool = True,
+        sentinels: tuple[Address, ...] | None = None,
+        sentinel_port: int = 26379,
+        sentinel_master: str = "mymaster",
+        sentinel_password: str | None = None,
+        cluster: bool = False,
+        timeout_ms: int = 500,
+        allow_flushdb: bool = False,
+    ) -> None:
+        super().__init__(prefix=prefix)
+        try:
+            from backends.redis import client as redis_client
+        except ImportError as error:
+            raise DriverMissing(
+                "CACHE_DRIVER=redis needs redis-py: pip install 'cacheapi[redis]'"
+            ) from error
+        made = target(
+            hosts=hosts,
+            port=port,
+            url=url,
+            username=username,
+            password=password,
+            database=database,
+            tls=tls,
+            tls_ca=tls_ca,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+            tls_verify=tls_verify,
+            sentinels=sentinels,
+            sentinel_port=sentinel_port,
+            sentinel_master=sentinel_master,
+            sentinel_password=sentinel_password,
+            cluster=cluster,
+            timeout_ms=timeout_ms,
+        )
+        if allow_flushdb and prefix:
+            raise InvalidOption("REDIS_ALLOW_FLUSHDB needs an empty REDIS_PREFIX.")
+        self._allow_flushdb = allow_flushdb
+        self._client = redis_client.Client(made)
+        self._redis = redis_client
+
+    # Reading
+
+    def get(self, key: str) -> bytes | Missing:
+        """Return the value; what is no string of Redis is no value of a cache."""
+        (value,) = self._client.get_many([self._stored(key)])
+        return MISSING if value is None else value
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
+        names = list(dict.fromkeys(keys))
+        values = self._client.get_many([self._stored(key) for key in names])
+        return {key: value for key, value in zip(names, values, strict=True) if value is not None}
+
+    def get_with_token(self, key: str) -> Found | Missing:
+        value = self.get(key)
+        return MISSING if value is MISSING else Found(value, value)
+
+    def remaining_ttl(self, key: str) -> float | Missing | None:
+        return self.remaining_ttl_many([key]).get(key, MISSING)
+
+    def remaining_ttl_many(self, keys: Iterable[str]) -> dict[str, float | None]:
+        names = list(dict.fromkeys(keys))
+        lefts = self._client.remaining_ms([self._stored(key) for key in names])
+        return {
+            key: None if left == _NO_LIFETIME else left / 1000
+            for key, left in zip(names, lefts, strict=True)
+            if left != _NO_SUCH_KEY
+        }
+
+    # Writing
+
+    def set(self, key: str, value: bytes, ttl: float | None) -> None:
+        (outcome,) = self.set_many([Item(key, value, ttl)])
+        if outcome is not True:
+            raise outcome
+
+    def set_many(self, items: Sequence[Item]) -> list[Literal[True] | BackendError]:
+        outcomes: list[Literal[True] | BackendError] = [
+            True if len(item.value) <= LONGEST else _too_large() for item in items
+        ]
+        sent = [index for index, outcome in enumerate(outcomes) if outcome is True]
+        stores = [items[index] for index in sent] if len(sent) < len(items) else items
+        # Mostly all have the same.
+        lifetimes = {ttl: _milliseconds(ttl) for ttl in {item.ttl for item in stores}}
+        replies = self._client.store_many(self.prefix, stores, lifetimes)
+        for index, reply in zip(sent, replies, strict=True):
+            if isinstance(reply, BackendError):
+                outcomes[index] = reply
+        return outcomes
+
+    def add(self, key: str, value: bytes, ttl: float | None) -> bool:
+        if ttl is not None and ttl <= 0:
+            return not self._client.exists(self._stored(key))
+        return self._store_if("NX", key, value, ttl, repeatable=False)
+
+    def replace(self, key: str, value: bytes, ttl: float | None) -> bool:
+        if ttl is not None and ttl <= 0:
+            return self.delete(key)
+        return self._store_if("XX", key, value, ttl, repeatable=True)
+
+    def delete(self, key: str) -> bool:
+        return bool(self._client.run("UNLINK", self._stored(key)))
+
+    def delete_many(self, keys: Sequence[str]) -> list[bool | BackendError]:
+        stored = [self._stored(key) for key in keys]
+        replies = self._client.delete_many(stored, repeatable=False)
+        return [reply if isinstance(reply, BackendError) else bool(reply) for reply in replies]
+
+    def compare_and_set(self, key: str, value: bytes, token: Any, ttl: float | None) -> bool:
+        if ttl is not None and ttl <= 0:
+            return self.compare_and_delete(key, token)
+        _refuse_too_large(value)
+        arguments = (token, value, _or_empty(_milliseconds(ttl)))
+        return self._run_script(self._redis.COMPARE_AND_SET, key, *arguments)
+
+    def compare_and_delete(self, key: str, token: Any) -> bool:
+        return self._run_script(self._redis.COMPARE_AND_DELETE, key, token)
+
+    def get_and_delete(self, key: str) -> bytes | Missing:
+        value = self._client.run("GETDEL", self._stored(key))
+        return MISSING if value is None else value
+
+    def touch(self, key: str, ttl: float | None) -> bool:
+        return self._run_script(
+            self._redis.TOUCH, key, _or_empty(_milliseconds(ttl)), repeatable=True
+        )
+
+    def increment(self, key: str, delta: int) -> int | Missing:
+        number = self._client.run_script(
+            self._redis.INCREMENT, self._stored(key), delta, self.limits.min_count
+        )
+        return MISSING if number is None else int(number)
+
+    # All keys
+
+    def list_keys(
+        self, prefix: str, limit: int, cursor: str | None
+    ) -> tuple[list[str], str | None]:
+        """Return a page of keys; it may be shorter than ``limit`` and not the last.
+
+        A key that somebody stored under the prefix and that is no UTF-8 is left out: no
+        request could name it.
+        """
+        found, following = self._client.list_keys(self._stored(prefix), limit, cursor)
+        own = len(self.prefix.encode())
+        return [text for key in found if (text := _text(key[own:]))], following
+
+    def flush(self) -> None:
+        """Delete every key with this object's prefix, of whatever type, some at a time.
+
+        A key that is stored meanwhile may stay.
+        """
+        if self._allow_flushdb and not self.prefix:
+            self._client.flush_database()
+        else:
+            self._client.delete_all(self._stored(""))
+
+    def stats(self, section: str | None = None) -> list[ServerStatistics]:
+        return self._client.statistics(section)
+
+    def endpoints(self) -> list[Endpoint]:
+        return self._client.endpoints(self._stored)
+
+    def close(self) -> None:
+        self._client.close()
+
+    # Commands
+
+    def _store_if(
+        self, condition: str, key: str, value: bytes, ttl: float | None, *, repeatable: bool
+    ) -> bool:
+        _refuse_too_large(value)
+        milliseconds = _milliseconds(ttl)
+        lifetime = () if milliseconds is None else ("PX", milliseconds)
+        reply = self._client.run(
+            "SET", self._stored(key), value, condition, *lifetime, repeatable=repeatable
+        )
+        return reply is not None
+
+    def _run_script(
+        self, script: Script, key: str, *arguments: bytes | str | int, repeatable: bool = False
+    ) -> bool:
+        stored = self._stored(key)
+        return bool(self._client.run_script(script, stored, *arguments, repeatable=repeatable))
+
+
+def _milliseconds(ttl: float | None) -> int | None:
+    """Return a lifetime as ``PX`` takes it; ``None`` for ever."""
+    return None if ttl is None else min(math.ceil(ttl * 1000), LONGEST_LIFETIME)
+
+
+def _or_empty(milliseconds: int | None) -> int | str:
+    """Return a lifetime as the scripts take it."""
+    return "" if milliseconds is None else milliseconds
+
+
+def _text(key: bytes) -> str:
+    try:
+        return key.decode()
+    except UnicodeDecodeError:
+        return ""
+
+
+def _too_large() -> ValueTooLarge:
+    return ValueTooLarge("SERVER_ERROR object too large: Redis takes at most 512 MB.")
+
+
+def _refuse_too_large(value: bytes) -> None:
+    if len(value) > LONGEST:
+        raise _too_large()

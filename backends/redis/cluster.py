@@ -1,0 +1,166 @@
+"""A Redis Cluster: the node of each key, also while slots and masters move.
+
+The rules are those of Redis's cluster specification, "Redirection and resharding".
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import redis
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
+
+from backends.redis.connections import Server
+from backends.redis.errors import Broken
+from backends.redis.options import Address, Target
+from backends.redis.routes import Route, Shard
+from backends.redis.wire import Command, Reply, pack
+
+# A key moves once while a slot migrates; more is a cluster at odds with itself.
+REDIRECTIONS: Final = 5
+
+
+class Place(NamedTuple):
+    """A node to ask, and whether to say ASKING: the slot is not its own yet."""
+
+    address: Address
+    asking: bool = False
+
+
+class ClusterRoute(Route):
+    """The nodes of a cluster, by the hash slot of a key."""
+
+    across_keys = False
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target)
+        self._lock = threading.Lock()
+        self._servers: dict[Address, Server] = {}
+        # The master of each slot; empty until a node has told.
+        self._slots: list[Address] = []
+        self._suspects: set[Address] = set()
+
+    def shards(self) -> list[Shard]:
+        self._need_slots()
+        firsts: dict[Address, int] = {}
+        for slot, address in enumerate(self._slots):
+            firsts.setdefault(address, slot)
+        return [Shard(slot, address, self._server(address)) for address, slot in firsts.items()]
+
+    def address_of(self, key: bytes) -> Address | None:
+        self._need_slots()
+        return self._slots[key_slot(key)]
+
+    def close(self) -> None:
+        for server in list(self._servers.values()):
+            server.close()
+
+    def _attempt(self, commands: Sequence[Command]) -> list[Reply]:
+        try:
+            self._need_slots()
+        except Broken as error:
+            return [error] * len(commands)
+        replies: list[Reply] = [None] * len(commands)
+        places = {
+            index: Place(self._slots[key_slot(key)]) for index, (key, _) in enumerate(commands)
+        }
+        for _ in range(REDIRECTIONS):
+            places = self._send(commands, places, replies)
+            if not places:
+                break
+        return replies
+
+    def _send(
+        self, commands: Sequence[Command], places: dict[int, Place], replies: list[Reply]
+    ) -> dict[int, Place]:
+        """Send each command to its place; return the places of those that were sent on."""
+        groups: dict[Place, list[int]] = defaultdict(list)
+        for index, place in places.items():
+            groups[place].append(index)
+        elsewhere: dict[int, Place] = {}
+        for place, indexes in groups.items():
+            answers = self._exchange(place, [commands[index][1] for index in indexes])
+            for index, reply in zip(indexes, answers, strict=True):
+                replies[index] = reply
+                # MovedError is an AskError too.
+                if isinstance(reply, redis.exceptions.AskError):
+                    there = Address(reply.host or place.address.host, reply.port)
+                    moved = isinstance(reply, redis.exceptions.MovedError)
+                    if moved:
+                        self._slots[reply.slot_id] = there
+                    elsewhere[index] = Place(there, asking=not moved)
+        return elsewhere
+
+    def _exchange(self, place: Place, wanted: Sequence[bytes]) -> list[Reply]:
+        server = self._server(place.address)
+        if place.asking:
+            # It holds for the next command only.
+            both = [part for command in wanted for part in (pack("ASKING"), command)]
+            replies = server.exchange(both)[1::2]
+        else:
+            replies = server.exchange(wanted)
+        if Broken in map(type, replies):
+            self._suspects.add(place.address)
+        else:
+            self._suspects.discard(place.address)
+        return replies
+
+    def _server(self, address: Address) -> Server:
+        # Of two threads that make one at once, the second's is kept; both serve.
+        server = self._servers.get(address)
+        if server is None:
+            server = self._servers[address] = Server(self._target, address)
+        return server
+
+    def _need_slots(self) -> None:
+        """See that there is a table of slots.
+
+        :raises Broken: no node could tell it.
+        """
+        if not self._slots:
+            with self._lock:
+                if not self._slots:
+                    self._ask()
+
+    def learn(self) -> None:
+        # While one thread asks, the others go by the old table.
+        if self._lock.acquire(blocking=False):
+            try:
+                self._ask()
+            except Broken:
+                pass
+            finally:
+                self._lock.release()
+
+    def _ask(self) -> None:
+        """Take the table of slots from the first node that tells it."""
+        nodes = list(dict.fromkeys([*self._servers, *self._target.hosts]))
+        random.shuffle(nodes)
+        # A node that hangs costs the whole time limit: those that failed last come last.
+        nodes.sort(key=lambda address: address in self._suspects)
+        failed: Exception = redis.ConnectionError("no node knows the slots")
+        for address in nodes:
+            (reply,) = self._server(address).exchange([pack("CLUSTER", "SLOTS")])
+            if isinstance(reply, list) and reply:
+                self._slots = _slots(reply, address)
+                return
+            if isinstance(reply, Exception):
+                failed = reply.cause if isinstance(reply, Broken) else reply
+        raise Broken(failed, sent=False)
+
+
+def _slots(ranges: Sequence[Sequence[Reply]], asked: Address) -> list[Address]:
+    """Return the master of each slot, from the reply to CLUSTER SLOTS.
+
+    A slot that no master has is given to the node that was asked: it says so itself.
+    """
+    slots = [asked] * REDIS_CLUSTER_HASH_SLOTS
+    for first, last, (host, port, *_), *_replicas in ranges:
+        # Without a host it is the one that was asked.
+        master = Address((host or b"").decode() or asked.host, port)
+        slots[first : last + 1] = [master] * (last + 1 - first)
+    return slots

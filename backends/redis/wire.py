@@ -1,0 +1,181 @@
+"""Commands to one Redis and their replies, over a socket that redis-py has opened.
+
+redis-py connects, speaks TLS and logs in. After that its layers cost more than the rest of a
+round trip, so what is sent is packed here, and replies are taken from the socket by hiredis,
+its parser. A reply is taken whole or not at all: anything else ends the connection, so that
+no reply is left for the next command to take for its own.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import hiredis
+import redis
+from redis.connection import AbstractConnection, DefaultParser, SSLConnection
+
+from backends.base import Item
+from backends.redis.errors import Broken, is_refusal
+
+# A key, and a command on it as it is sent.
+Command = tuple[bytes, bytes]
+# What a command is answered with: bytes, a number, a list, None, or an exception.
+Reply = Any
+
+_READ_SIZE: Final = 64 * 1024
+_OK: Final = b"+OK\r\n"
+_PART: Final = object()
+
+
+def pack(*arguments: bytes | str | int) -> bytes:
+    """Return a command as it is sent."""
+    # hiredis's declaration knows of one argument only.
+    packed: bytes = hiredis.pack_command(arguments)  # type: ignore[arg-type]
+    return packed
+
+
+def pack_stores(
+    prefix: str, items: Sequence[Item], lifetimes: Mapping[float | None, int | None]
+) -> list[Command]:
+    """Return commands that store, overwriting, in a third of the time of :func:`pack`.
+
+    :param prefix: text before every key.
+    :param lifetimes: of each ``ttl``, in milliseconds; ``None`` for ever, and one that is not
+        positive deletes.
+    """
+    frames = {ttl: _frame(milliseconds) for ttl, milliseconds in lifetimes.items()}
+    return [
+        (
+            stored := (prefix + key).encode(),
+            b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n%b"
+            % (frame[0], len(stored), stored, len(value), value, frame[1])
+            if (frame := frames[ttl])
+            else pack("UNLINK", stored),
+        )
+        for key, value, ttl in items
+    ]
+
+
+def _frame(milliseconds: int | None) -> tuple[bytes, bytes] | None:
+    """Return what stands before and after key and value; ``None`` where nothing is stored."""
+    if milliseconds is None:
+        return b"*3\r\n$3\r\nSET\r\n", b""
+    if milliseconds <= 0:
+        return None
+    number = b"%d" % milliseconds
+    return b"*5\r\n$3\r\nSET\r\n", b"$2\r\nPX\r\n$%d\r\n%b\r\n" % (len(number), number)
+
+
+class Wire:
+    """A connection of one thread to one server. It is opened by the first command.
+
+    :param connection: opens it; no command goes over it after that.
+    :param timeout: bound on each wait for the server, in seconds.
+    """
+
+    def __init__(self, connection: AbstractConnection, timeout: float) -> None:
+        self._connection = connection
+        # Python waits for TLS; the system's own time limits cost no further call for each wait.
+        self._limit = (
+            None
+            if isinstance(connection, SSLConnection)
+            else struct.pack("ll", int(timeout), round(timeout % 1 * 1_000_000))
+        )
+        self._socket: socket.socket | None = None
+        self._state = select.poll()
+        self._reader = hiredis.Reader()
+
+    def exchange(self, commands: Sequence[bytes]) -> list[Reply]:
+        """Send all commands in one go; return one reply each.
+
+        A reply is an exception where the server refused (redis-py's ``ResponseError`` and
+        others) or where no whole reply came (:class:`~backends.redis.errors.Broken`).
+        """
+        try:
+            if self._socket is None or self._is_stale():
+                self._connect()
+        except (redis.RedisError, OSError) as error:
+            self.close()
+            return [Broken(error, sent=False)] * len(commands)
+        replies: list[Reply] = []
+        try:
+            self._send(commands[0] if len(commands) == 1 else b"".join(commands))
+            self._take(replies, len(commands))
+        except redis.RedisError as error:
+            self.close()
+            replies += [Broken(error, sent=True)] * (len(commands) - len(replies))
+        return replies
+
+    def close(self) -> None:
+        """Close the connection; the next command opens another."""
+        self._socket = None
+        self._connection.disconnect()
+
+    def _is_stale(self) -> bool:
+        """Return whether the server closed the connection, or sent what nobody asked for."""
+        return bool(self._state.poll(0)) or self._reader.has_data()
+
+    def _connect(self) -> None:
+        self.close()
+        self._connection.connect()
+        # redis-py has no public name for it.
+        connected: Any = self._connection._sock  # noqa: SLF001
+        if self._limit is not None:
+            connected.settimeout(None)
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, self._limit)
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, self._limit)
+        self._state = select.poll()
+        self._state.register(connected, select.POLLIN)
+        self._reader = hiredis.Reader(
+            protocolError=redis.InvalidResponse,
+            replyError=DefaultParser.parse_error,
+            notEnoughData=_PART,
+            errors="replace",
+        )
+        self._socket = connected
+
+    def _send(self, data: bytes) -> None:
+        assert self._socket is not None
+        try:
+            self._socket.sendall(data)
+        except (BlockingIOError, TimeoutError) as error:
+            raise redis.TimeoutError("the server does not take what is sent") from error
+        except OSError as error:
+            raise redis.ConnectionError(str(error)) from error
+
+    def _receive(self) -> bytes:
+        assert self._socket is not None
+        try:
+            data = self._socket.recv(_READ_SIZE)
+        except (BlockingIOError, TimeoutError) as error:
+            # The one is the system's word for it, the other Python's.
+            raise redis.TimeoutError("the server does not answer") from error
+        except OSError as error:
+            raise redis.ConnectionError(str(error)) from error
+        if not data:
+            raise redis.ConnectionError("closed by the server")
+        return data
+
+    def _take(self, replies: list[Reply], count: int) -> None:
+        """Add so many replies to those given.
+
+        :raises redis.RedisError: no whole reply came; those before it have been added.
+        """
+        data = self._receive()
+        if data == _OK * count:
+            replies += [b"OK"] * count
+            return
+        reader = self._reader
+        reader.feed(data)
+        while len(replies) < count:
+            reply = reader.gets()
+            if reply is _PART:
+                reader.feed(self._receive())
+            elif isinstance(reply, redis.RedisError) and not is_refusal(reply):
+                raise reply
+            else:
+                replies.append(reply)

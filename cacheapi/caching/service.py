@@ -1,0 +1,271 @@
+"""The cache service: what every view, and whatever else serves a cache, goes through."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+from backends.base import MISSING, Backend, Found, Item, Missing, count_from
+from backends.capabilities import Capability
+from backends.errors import BackendError, NotAnInteger, Unavailable
+from cacheapi.caching.codec import Value, read_stored
+from cacheapi.caching.conditions import Condition, PreconditionFailed
+from cacheapi.caching.ttl import lifetime
+
+# How often a conditional write is tried against others' writes of the same key.
+ATTEMPTS: Final = 32
+MAX_PAGE: Final = 1000
+
+
+class KeyExists(Exception):
+    """The key to create is there already; ``str()`` is the key."""
+
+
+class Pair(NamedTuple):
+    """What a client asks to store; ``ttl`` as :func:`~cacheapi.caching.ttl.check_ttl` left it."""
+
+    key: str
+    value: str
+    ttl: int | None
+
+
+class CacheService:
+    """A named cache: a backend with the rules for keys, values and lifetimes.
+
+    Keys are trusted: callers check them once with :meth:`check_key`. A value goes in as
+    its JSON text. A ``ttl`` is one that :func:`~cacheapi.caching.ttl.check_ttl` has passed.
+    Conditions are decided atomically; without the ability, ``Unsupported`` is raised.
+
+    Every method raises the :class:`~backends.errors.BackendError` of its backend.
+
+    :param name: its name in the URL.
+    :param default_ttl: lifetime in minutes where a client gives none; 0 for ever.
+    :param clock: Unix time in seconds; for tests.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        backend: Backend,
+        *,
+        default_ttl: int,
+        label: str = "",
+        description: str = "",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.name = name
+        self.backend = backend
+        self.label = label or name
+        self.description = description
+        self.type = backend.service_type
+        self._default = default_ttl * 60.0 if default_ttl else None
+        self._clock = clock
+
+    def over(self, backend: Backend) -> CacheService:
+        """Return the same service over another backend."""
+        made = copy.copy(self)
+        made.backend = backend
+        return made
+
+    def check_key(self, key: str) -> None:
+        """Raise :class:`~backends.errors.InvalidKey` for a key that the backend cannot carry."""
+        self.backend.check_key(key)
+
+    @property
+    def sets_many_at_once(self) -> bool:
+        """Whether many pairs cost one round trip of the backend."""
+        return self.backend.sets_many_at_once
+
+    # Reading
+
+    def get(self, key: str) -> Value | Missing:
+        """Return the value of a key."""
+        stored = self.backend.get(key)
+        return MISSING if stored is MISSING else read_stored(stored)
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, Value]:
+        """Return the values of those keys that are there."""
+        return {key: read_stored(raw) for key, raw in self.backend.get_many(keys).items()}
+
+    def list_keys(
+        self, prefix: str, limit: int, cursor: str | None
+    ) -> tuple[list[str], str | None]:
+        """Return a page of keys and the cursor of the next; see the backend's method."""
+        return self.backend.list_keys(prefix, limit, cursor)
+
+    def get_and_delete(self, key: str, condition: Condition | None = None) -> Value | Missing:
+        """Return a value and delete it; of several callers one gets it.
+
+        :raises PreconditionFailed: nothing was deleted.
+        """
+        if condition is None:
+            stored = self.backend.get_and_delete(key)
+            return MISSING if stored is MISSING else read_stored(stored)
+        found = self._conditionally(
+            key, condition, lambda found: self.backend.compare_and_delete(key, found.token)
+        )
+        return MISSING if found is MISSING else read_stored(found.value)
+
+    def remaining_ttl(self, key: str) -> float | Missing | None:
+        """Return the seconds that a key has left, about; ``None`` for ever."""
+        return self.backend.remaining_ttl(key)
+
+    # Writing
+
+    def set_many(self, pairs: Sequence[Pair]) -> list[Any]:
+        """Store, overwriting, in order; one outcome a pair: ``True`` or the error."""
+        items = [Item(key, value.encode(), self._lifetime(ttl)) for key, value, ttl in pairs]
+        return list(self.backend.set_many(items))
+
+    def add(
+        self, key: str, value: str, ttl: int | None, condition: Condition | None = None
+    ) -> None:
+        """Create a key in one atomic step.
+
+        :raises KeyExists: it is there already.
+        :raises PreconditionFailed: the condition is not met.
+        """
+        if condition is not None and not condition.creates_only:
+            condition.check(self._etag(self.backend.get_with_token(key)))
+        if not self.backend.add(key, value.encode(), self._lifetime(ttl)):
+            if condition is not None and condition.creates_only:
+                raise PreconditionFailed
+            raise KeyExists(key)
+
+    def replace(
+        self, key: str, value: str, ttl: int | None, condition: Condition | None = None
+    ) -> bool:
+        """Store under an existing key in one atomic step; return whether it is there.
+
+        With ``If-None-Match: *`` the key is created instead.
+
+        :raises PreconditionFailed: the condition is not met.
+        """
+        raw = value.encode()
+        seconds = self._lifetime(ttl)
+        if condition is None:
+            return self.backend.replace(key, raw, seconds)
+        if condition.creates_only:
+            self.add(key, value, ttl, condition)
+            return True
+        found = self._conditionally(
+            key,
+            condition,
+            lambda found: self.backend.compare_and_set(key, raw, found.token, seconds),
+        )
+        return found is not MISSING
+
+    def touch(self, key: str, ttl: int | None, condition: Condition | None = None) -> bool:
+        """Give a new lifetime and leave the value; return whether the key is there.
+
+        :raises PreconditionFailed: the condition is not met.
+        """
+        seconds = self._lifetime(ttl)
+        if condition is None:
+            return self.backend.touch(key, seconds)
+        found = self._conditionally(
+            key,
+            condition,
+            lambda found: self.backend.compare_and_set(key, found.value, found.token, seconds),
+        )
+        return found is not MISSING
+
+    def increment(
+        self,
+        key: str,
+        delta: int,
+        initial: int | None,
+        ttl: int | None,
+        condition: Condition | None = None,
+    ) -> int | Missing:
+        """Count on a stored number and return it; ``delta`` may be negative.
+
+        An absent key is created with ``initial``, which is returned, for the lifetime
+        ``ttl``; without ``initial`` it stays absent. The lifetime of a number that is
+        there is left alone, unless there is a condition: then the new number is stored
+        as a new value is, with ``ttl``.
+
+        :raises NotAnInteger: the stored value or a given number is out of range.
+        :raises PreconditionFailed: the condition is not met.
+        """
+        self._check_count(delta, initial)
+        if condition is not None:
+            return self._increment_conditionally(key, delta, initial, ttl, condition)
+        for _ in range(ATTEMPTS):
+            number = self.backend.increment(key, delta)
+            if number is not MISSING or initial is None:
+                return number
+            if self.backend.add(key, str(initial).encode(), self._lifetime(ttl)):
+                return initial
+        raise Unavailable("The key kept changing meanwhile; nothing was counted.")
+
+    def delete(self, key: str, condition: Condition | None = None) -> bool:
+        """Delete a key; return whether it was there.
+
+        :raises PreconditionFailed: the condition is not met.
+        """
+        if condition is None:
+            return self.backend.delete(key)
+        found = self._conditionally(
+            key, condition, lambda found: self.backend.compare_and_delete(key, found.token)
+        )
+        return found is not MISSING
+
+    def delete_many(self, keys: Sequence[str]) -> list[bool | BackendError]:
+        """Delete in order; one outcome a key: whether it was there, or the error."""
+        return self.backend.delete_many(keys)
+
+    def flush(self) -> None:
+        """Delete every key of this service."""
+        self.backend.flush()
+
+    # Rules
+
+    def _lifetime(self, ttl: int | None) -> float | None:
+        return lifetime(ttl, self._default, self._clock())
+
+    def _etag(self, found: Found | Missing) -> str | None:
+        return None if found is MISSING else read_stored(found.value).etag
+
+    def _conditionally(
+        self, key: str, condition: Condition, change: Callable[[Found], bool]
+    ) -> Found | Missing:
+        """Do a change that the backend makes only if the value is still the one found."""
+        for _ in range(ATTEMPTS):
+            found = self.backend.get_with_token(key)
+            condition.check(self._etag(found))
+            if found is MISSING or change(found):
+                return found
+        raise PreconditionFailed
+
+    def _check_count(self, delta: int, initial: int | None) -> None:
+        if Capability.INCREMENT not in self.backend.capabilities:
+            return
+        limits, label = self.backend.limits, self.backend.label
+        if abs(delta) > limits.max_increment:
+            raise NotAnInteger(f"{label} counts by at most {limits.max_increment} at once.")
+        if initial is not None and not limits.min_count <= initial <= limits.max_count:
+            raise NotAnInteger(f"{label} counts from {limits.min_count} to {limits.max_count}.")
+
+    def _increment_conditionally(
+        self, key: str, delta: int, initial: int | None, ttl: int | None, condition: Condition
+    ) -> int | Missing:
+        limits = self.backend.limits
+        seconds = self._lifetime(ttl)
+        number = 0
+
+        def count(found: Found) -> bool:
+            nonlocal number
+            number = count_from(found.value, delta, limits)
+            return self.backend.compare_and_set(key, str(number).encode(), found.token, seconds)
+
+        if self._conditionally(key, condition, count) is not MISSING:
+            return number
+        if initial is None:
+            return MISSING
+        # The condition holds for an absent key; "add" keeps it so.
+        if not self.backend.add(key, str(initial).encode(), seconds):
+            raise PreconditionFailed
+        return initial

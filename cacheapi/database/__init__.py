@@ -1,6 +1,0 @@
-"""Where services and API keys made over the API are kept: SQLite or PostgreSQL, by SQLAlchemy.
-
-:mod:`~cacheapi.database.engine` connects, :mod:`~cacheapi.database.migrate` brings the
-tables up to date, :mod:`~cacheapi.database.store` reads and writes rows. Nothing here knows
-what a service or a key means, and nothing on the way of a cached value comes here.
-"""

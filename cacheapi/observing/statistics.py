@@ -1,0 +1,140 @@
+"""The statistics of a service: the sum, then server by server, and what they advise."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+from backends.base import Backend
+from backends.capabilities import Capability
+from backends.errors import BackendError, Refused
+from backends.statistics import Figures, ServerStatistics
+from cacheapi.caching.service import CacheService
+from cacheapi.observing.advice import Advice, advise
+
+log = logging.getLogger(__name__)
+
+LATEST_SECONDS: Final = 15.0
+
+
+class UnknownSection(Refused):
+    """The service's backend has no such section of statistics."""
+
+
+class Statistics(NamedTuple):
+    """What a service's servers say of themselves.
+
+    :ivar total: the sum over the servers that answered.
+    """
+
+    total: Figures
+    servers: list[ServerStatistics]
+    advice: list[Advice]
+
+
+def read(service: CacheService, section: str | None = None) -> Statistics:
+    """Ask the servers of a service.
+
+    :param section: what the raw figures are of; ``None`` for the general ones.
+    :raises UnknownSection: the backend does not have it.
+    :raises Unsupported: the backend has no statistics.
+    """
+    backend = service.backend
+    sections = backend.stats_sections
+    if section is not None and section not in sections:
+        there = f"there are {', '.join(sections)}" if sections else "there is none"
+        raise UnknownSection(f"{backend.label} has no section '{section}'; {there}.")
+    servers = backend.stats(section)
+    total = total_of(server.figures for server in servers)
+    return Statistics(total, servers, advise(total, servers))
+
+
+def figures_of(backend: Backend) -> Figures:
+    """Return the sum over a backend's servers; all ``None`` where they cannot be asked."""
+    try:
+        return total_of(server.figures for server in backend.stats())
+    except BackendError:
+        return Figures()
+    except Exception:
+        # A plugin's; whoever samples has others to ask.
+        log.exception("The statistics of %s failed", backend.label)
+        return Figures()
+
+
+class _Reading:
+    """The last reading of a backend."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.until = 0.0
+        self.figures = Figures()
+
+
+class Latest:
+    """The figures of services, each read at most once in some seconds."""
+
+    def __init__(self) -> None:
+        self._readings: weakref.WeakKeyDictionary[Backend, _Reading] = weakref.WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    def figures(self, service: CacheService, seconds: float) -> Figures | None:
+        """Return figures that are at most ``seconds`` old.
+
+        :return: ``None``: the service has no statistics.
+        """
+        backend = service.backend
+        if Capability.STATS not in backend.capabilities:
+            return None
+        with self._lock:
+            reading = self._readings.setdefault(backend, _Reading())
+        # Who comes while another reads waits for that reading.
+        with reading.lock:
+            if time.monotonic() >= reading.until:
+                reading.figures = figures_of(backend)
+                reading.until = time.monotonic() + seconds
+            return reading.figures
+
+
+def total_of(servers: Iterable[Figures | None]) -> Figures:
+    """Return the sum over those that are there; ``None`` where one of them does not say.
+
+    ``uptime`` is that of the server that started last.
+    """
+    known = [figures for figures in servers if figures is not None]
+    if not known:
+        return Figures()
+    sums = {
+        name: None if None in column else sum(column)
+        for name, column in zip(Figures._fields, zip(*known, strict=True), strict=True)
+    }
+    uptimes = [figures.uptime for figures in known if figures.uptime is not None]
+    return Figures(**sums | {"uptime": min(uptimes, default=None)})
+
+
+def shown(service: CacheService, statistics: Statistics) -> dict[str, Any]:
+    """Return what a client sees."""
+    return {
+        "name": service.name,
+        "type": service.type,
+        "stats": figures_shown(statistics.total),
+        "servers": [
+            {
+                "server": server.server,
+                "stats": None if server.figures is None else figures_shown(server.figures),
+                "error": server.error,
+                "raw": dict(server.raw),
+            }
+            for server in statistics.servers
+        ],
+        "advice": [advice._asdict() for advice in statistics.advice],
+    }
+
+
+def figures_shown(figures: Figures) -> dict[str, int | float | None]:
+    """Return figures with the hit ratio, as clients see them."""
+    ratio = figures.hit_ratio
+    return {**figures._asdict(), "hit_ratio": None if ratio is None else round(ratio, 4)}

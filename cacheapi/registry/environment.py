@@ -1,0 +1,84 @@
+"""What the environment gives: the system cache, and the first administrators' API keys."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from backends import registry as backend_registry
+from backends.errors import DriverMissing, InvalidOption, PluginBroken
+from cacheapi.caching.service import CacheService
+from cacheapi.registry.keyfile import keep
+from cacheapi.registry.rights import Caller
+from cacheapi.registry.snapshot import digest_of
+from cacheapi.settings import Settings, SettingsError, parse_api_keys
+
+log = logging.getLogger(__name__)
+
+SYSTEM_CACHE: Final = "cache"
+
+
+def system_cache(settings: Settings) -> dict[str, CacheService]:
+    """Return the system cache by its two names: ``cache``, and its driver's own.
+
+    :raises SettingsError: the driver's package is missing, it cannot work with a setting, or
+        it is a broken plugin.
+    """
+    driver = settings["CACHE_DRIVER"]
+    try:
+        backend = backend_registry.create(driver, settings)
+    except (DriverMissing, InvalidOption, PluginBroken) as error:
+        raise SettingsError(str(error)) from error
+    return {
+        name: CacheService(
+            name,
+            backend,
+            default_ttl=settings["CACHE_DEFAULT_TTL"],
+            label="System cache",
+            description=f"The cache that CACHE_DRIVER={driver} selects.",
+        )
+        for name in (SYSTEM_CACHE, backend.service_name)
+    }
+
+
+def key_file(settings: Settings) -> Path:
+    """Return where the generated key is kept."""
+    return Path(settings["CACHEAPI_DATA_DIR"]) / "api-key"
+
+
+def load_keys(settings: Settings) -> tuple[str, ...]:
+    """Return the API keys; with none set, the generated one, made if this is the first start.
+
+    :raises SettingsError: the key's file cannot be written or read.
+    """
+    if settings["CACHEAPI_API_KEY"]:
+        return tuple(settings["CACHEAPI_API_KEY"])
+    path = key_file(settings)
+    try:
+        if keep(path, lambda: secrets.token_urlsafe(32)):
+            log.warning("No CACHEAPI_API_KEY is set: made an API key, see %s", path)
+        key = path.read_text(encoding="ascii").strip()
+        (key,) = parse_api_keys(key)
+    except ValueError as error:
+        raise SettingsError(
+            f"CACHEAPI_DATA_DIR: {str(path)!r} does not hold one API key of printable ASCII "
+            "characters; delete it to get a new one."
+        ) from error
+    except OSError as error:
+        raise SettingsError(
+            f"CACHEAPI_DATA_DIR: the API key cannot be kept in {str(path)!r} "
+            f"({error.strerror}); it must be a directory that the service may write to."
+        ) from error
+    return (key,)
+
+
+def callers(keys: Iterable[str]) -> dict[bytes, Caller]:
+    """Return the administrators that show the keys of the environment, by digest."""
+    found = {}
+    for index, key in enumerate(keys, 1):
+        digest = digest_of(key)
+        found[digest] = Caller(digest, f"environment {index}", administrator=True)
+    return found

@@ -1,0 +1,45 @@
+"""Put the sources of the settings together to the registry of a process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cacheapi.registry import environment
+from cacheapi.registry.database.engine import DatabaseUnusable, make_engine
+from cacheapi.registry.declared import BadFile
+from cacheapi.registry.errors import Conflict
+from cacheapi.registry.live import Registry
+from cacheapi.registry.vault import Vault
+from cacheapi.settings import Settings, SettingsError
+
+
+def open_registry(settings: Settings) -> Registry:
+    """Return the services and API keys of the settings. Leaves no connection open.
+
+    :raises SettingsError: a source of them cannot be used; see
+        :mod:`~cacheapi.registry.environment` and
+        :meth:`~cacheapi.registry.live.Registry.start`.
+    """
+    data_dir = Path(settings["CACHEAPI_DATA_DIR"])
+    system = environment.system_cache(settings)
+    callers = environment.callers(environment.load_keys(settings))
+    file = settings["CACHEAPI_SERVICES_FILE"]
+    url = settings["CACHEAPI_DATABASE_URL"]
+    try:
+        registry = Registry(
+            system,
+            callers,
+            file=None if file is None else Path(file),
+            engine=make_engine(url, data_dir),
+            vault=Vault(settings["CACHEAPI_SECRET_KEY"], data_dir / "secret-key"),
+            data_dir=data_dir,
+        )
+        registry.start()
+    except DatabaseUnusable as error:
+        variable = "CACHEAPI_DATA_DIR" if url is None else "CACHEAPI_DATABASE_URL"
+        raise SettingsError(f"{variable}: the database cannot be used: {error}") from error
+    except BadFile as error:
+        raise SettingsError(f"CACHEAPI_SERVICES_FILE: {error}") from error
+    except Conflict as error:
+        raise SettingsError(f"Services: {error}") from error
+    return registry

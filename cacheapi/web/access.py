@@ -1,0 +1,31 @@
+"""What whoever serves an application asks of it before Flask does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from cacheapi.caching.service import CacheService
+
+# The name of an application's Access in its "extensions".
+ACCESS: Final = "cacheapi.access"
+
+
+class Access(NamedTuple):
+    """What serving asks of the application; each answer holds for its moment only.
+
+    :ivar find: returns the service of a name.
+    :ivar digest: returns what stands for an API key.
+    :ivar may: returns whether who shows the key of a digest may use a method on keys of a
+        service; with no keys, whether there is anything that they may do there.
+    :ivar watch: makes ``find`` and ``may`` follow changes, in a process that serves.
+    :ivar max_body: the largest request body, in bytes.
+    :ivar left: header fields, in lower case, with which a request is left to Flask.
+    """
+
+    find: Callable[[str], CacheService | None]
+    digest: Callable[[str], bytes]
+    may: Callable[[bytes, str, str, Sequence[str]], bool]
+    watch: Callable[[], None]
+    max_body: int
+    left: frozenset[bytes] = frozenset()

@@ -1,0 +1,113 @@
+"""Several keys at once: what a request may ask for, and the texts of its answer."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+
+from marshmallow import ValidationError
+
+from backends.base import MISSING, Missing
+from backends.errors import BackendError, Failed, InvalidKey
+from cacheapi.caching.codec import Value, entry_text, parse_document, string_text
+from cacheapi.caching.service import CacheService, Pair
+from cacheapi.web.errors import ApiError, answer_to, invalid, note
+from cacheapi.web.plain import plain_pairs
+from cacheapi.web.schemas.cache import PairSchema, validation_details
+
+
+def check_keys(cache: CacheService, keys: Sequence[str]) -> None:
+    """Refuse a list of keys that is empty or has a bad one, naming each.
+
+    :raises ApiError: 400.
+    """
+    if not keys:
+        raise ApiError(400, "The list of keys is empty.")
+    check_key = cache.check_key
+    try:
+        for key in keys:
+            check_key(key)
+    except InvalidKey:
+        raise _bad_keys(cache, keys) from None
+
+
+def _bad_keys(cache: CacheService, keys: Sequence[str]) -> ApiError:
+    details = []
+    for index, key in enumerate(keys):
+        try:
+            cache.check_key(key)
+        except InvalidKey as error:
+            details.append({"index": index, "field": "key", "message": str(error)})
+    first = details[0]
+    return ApiError(400, f"Key {first['index']}: {first['message']}", context={"errors": details})
+
+
+def entries_text(keys: Sequence[str], found: Mapping[str, Value]) -> str:
+    """Return the JSON text about the keys asked for: entries, and which are missing."""
+    entries = ",".join([entry_text(key, found[key]) for key in keys if key in found])
+    missing = ",".join([string_text(key) for key in keys if key not in found])
+    return f'{{"resource":[{entries}],"meta":{{"missing":[{missing}]}}}}'
+
+
+@functools.lru_cache(maxsize=64)
+def _schema(check_key: Callable[[str], None]) -> PairSchema:
+    # To make one costs as much as to load a pair.
+    return PairSchema(check_key, many=True)
+
+
+def read_pairs(cache: CacheService, body: bytes, ttl: int | Missing | None) -> list[Pair]:
+    """Return the pairs of a body, ``{"resource": […]}`` or one bare pair.
+
+    :param ttl: the lifetime of those that bring none; as :meth:`Query.ttl` gives it.
+    :raises ApiError: 400; names each bad item, and nothing may be stored.
+    :raises InvalidJson: the body is not JSON that can be stored.
+    """
+    default = None if ttl is MISSING else ttl
+    pairs = plain_pairs(body, cache.check_key, default)
+    return _read_any_pairs(cache, body, default) if pairs is None else pairs
+
+
+def _read_any_pairs(cache: CacheService, body: bytes, ttl: int | None) -> list[Pair]:
+    document = items = parse_document(body)
+    if isinstance(document, dict):
+        items = document.get("resource", [document])
+        if "resource" in document and len(document) > 1:
+            raise ApiError(400, "Beside resource the body may have no other member.")
+    if not isinstance(items, list):
+        raise ApiError(400, 'The body must be {"resource": [{"key": …, "value": …}, …]}.')
+    if not items:
+        raise ApiError(400, "resource is empty: there is nothing to store.")
+    try:
+        loaded = _schema(cache.backend.check_key).load(items)
+    except ValidationError as error:
+        raise invalid_body(error) from error
+    return [Pair(item["key"], item["value"], item.get("ttl", ttl)) for item in loaded]
+
+
+def outcomes_text(keys: Sequence[str], outcomes: Sequence[bool | BackendError]) -> str:
+    """Return the JSON text about a batch that succeeded.
+
+    :raises ApiError: 500; it did not, and what became of every item.
+    """
+    failure = next((outcome for outcome in outcomes if isinstance(outcome, BackendError)), None)
+    if failure is None:
+        texts = [
+            f'{{"key":{string_text(key)},"success":{"true" if outcome else "false"}}}'
+            for key, outcome in zip(keys, outcomes, strict=True)
+        ]
+        return f'{{"resource":[{",".join(texts)}]}}'
+    resource = [
+        {"key": key, "success": False, "message": str(outcome)}
+        if isinstance(outcome, BackendError)
+        else {"key": key, "success": outcome}
+        for key, outcome in zip(keys, outcomes, strict=True)
+    ]
+    if isinstance(failure, Failed):
+        note(failure)
+    headers = answer_to(failure).headers
+    raise ApiError(500, str(failure), context={"resource": resource}, headers=headers)
+
+
+def invalid_body(error: ValidationError) -> ApiError:
+    """Return the answer to a body that marshmallow refused: each bad member, by item."""
+    return invalid(validation_details(error.messages))

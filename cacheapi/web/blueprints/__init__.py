@@ -1,0 +1,126 @@
+"""Views: translate HTTP to a call of the cache service and back, nothing more.
+
+Here is what they share: the registry of services, who calls, and what that caller may do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from flask import current_app, g, request
+
+from cacheapi.caching.service import CacheService
+from cacheapi.observing.facts import facts
+from cacheapi.observing.watching import watched
+from cacheapi.registry import audit
+from cacheapi.registry.live import Registry
+from cacheapi.registry.rights import FLUSH, Caller
+from cacheapi.web.errors import ApiError, not_read_yet
+
+EXTENSION = "cacheapi"
+
+
+def registry() -> Registry:
+    """Return the application's services and API keys."""
+    found: Registry = current_app.extensions[EXTENSION]
+    return found
+
+
+def caller() -> Caller:
+    """Return who sent the request."""
+    found: Caller = g.caller
+    return found
+
+
+def find_service(name: str) -> CacheService:
+    """Return a service.
+
+    :raises ApiError: 404; there is none of this name, or it is not active. 500; its settings
+        cannot be used, or the database could not be read yet.
+    """
+    snapshot = registry().snapshot
+    service = snapshot.services.get(name)
+    if service is not None:
+        around = facts().around
+        return service if around is None else watched(service, around)
+    definition = snapshot.definitions.get(name)
+    if definition is None and not snapshot.is_complete:
+        raise not_read_yet()
+    if definition is None:
+        raise ApiError(404, f"Service '{name}' does not exist.")
+    if not definition.is_active:
+        raise ApiError(404, f"Service '{name}' is not active.")
+    raise ApiError(500, f"Service '{name}' has settings that cannot be used.")
+
+
+def verb() -> str:
+    """Return the verb that a request needs the right for."""
+    return "GET" if request.method == "HEAD" else request.method
+
+
+def permit(what: str, service: str, keys: Iterable[str]) -> None:
+    """Refuse a verb on keys, if the caller lacks it for one of them.
+
+    :raises ApiError: 403; names the first.
+    """
+    who = caller()
+    for key in keys:
+        if not who.may(what, service, key):
+            raise ApiError(
+                403, f"This API key may not {what} the key '{key}' of service '{service}'."
+            )
+
+
+def permit_all(what: str, service: str, prefix: str = "") -> None:
+    """Refuse a verb on all keys with a prefix, if the caller lacks it for any.
+
+    :raises ApiError: 403.
+    """
+    if caller().may_all(what, service, prefix):
+        return
+    if what == FLUSH:
+        raise ApiError(403, f"This API key may not flush service '{service}'.")
+    raise ApiError(
+        403,
+        f"This API key may not list all keys of service '{service}'"
+        + (f" that start with '{prefix}'." if prefix else "; give a prefix that it may."),
+    )
+
+
+def flush(service: str) -> None:
+    """Delete every key of a service, if the caller may, and note in the audit log who did.
+
+    :raises ApiError: 403; or as :func:`find_service`.
+    """
+    permit_all(FLUSH, service)
+    find_service(service).flush()
+    number = registry().snapshot.definitions[service].number
+    audit.note(caller(), "flushed", "service", number, service)
+
+
+def permit_some(service: str) -> None:
+    """Refuse a service that is none of the caller's, before anything is said of it.
+
+    :raises ApiError: 403.
+    """
+    if not caller().may_use(service):
+        raise ApiError(403, f"This API key may not use service '{service}'.")
+
+
+def administer() -> None:
+    """Refuse who is no administrator; show others what was changed anywhere until now.
+
+    :raises ApiError: 403.
+    """
+    permit_administrator()
+    # What one worker has just made, the next request must find in another.
+    registry().refresh()
+
+
+def permit_administrator() -> None:
+    """Refuse who is no administrator.
+
+    :raises ApiError: 403.
+    """
+    if not caller().administrator:
+        raise ApiError(403, "This is for API keys of administrators.")

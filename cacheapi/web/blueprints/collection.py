@@ -1,0 +1,183 @@
+"""``/api/v2/{service}``: several keys at once, listing, flush."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from flask import Response, request
+from flask.views import MethodView
+from flask_smorest import Blueprint
+
+from backends.base import MISSING
+from backends.capabilities import Capability
+from backends.errors import Unsupported
+from cacheapi.caching.codec import encode
+from cacheapi.caching.service import MAX_PAGE, CacheService
+from cacheapi.observing.facts import facts
+from cacheapi.web.auth import PARAMETER
+from cacheapi.web.batch import check_keys, entries_text, outcomes_text, read_pairs
+from cacheapi.web.blueprints import documentation as doc
+from cacheapi.web.blueprints import find_service, flush, permit, permit_all, permit_some, verb
+from cacheapi.web.errors import ApiError
+from cacheapi.web.http import TUNNELLED, json_response, read_document, read_json
+from cacheapi.web.query import Query
+from cacheapi.web.schemas.cache import (
+    EntriesSchema,
+    OutcomesSchema,
+    PairSchema,
+    StoreSchema,
+    SuccessSchema,
+)
+
+blueprint = Blueprint("Several keys", __name__, url_prefix="/api/v2")
+
+
+@blueprint.route("/<service:service>", parameters=[doc.SERVICE])
+class Collection(MethodView):
+    """All of a service."""
+
+    @blueprint.doc(
+        operationId="getMany",
+        parameters=[
+            doc.KEYS,
+            doc.ONE_KEY,
+            doc.query("prefix", "string", "List only keys that start with this."),
+            doc.query(
+                "limit", "integer", "Keys in a page.", minimum=1, maximum=MAX_PAGE, default=100
+            ),
+            doc.query("cursor", "string", "`meta.next` of the page before."),
+        ],
+    )
+    @blueprint.response(200, EntriesSchema, description="The entries; or a page of keys.")
+    @doc.errors(blueprint)
+    def get(self, service: str) -> Response:
+        """Get several values, or list keys.
+
+        With `keys` or `key`: the values, in the order asked; an absent key is in
+        `meta.missing`. Without: a page of keys, where the backend can list them.
+        """
+        permit_some(service)
+        cache = find_service(service)
+        query = Query(request.query_string)
+        keys = _listed_keys() if TUNNELLED in request.environ else None
+        keys = query.keys() if keys is None else keys
+        if keys is None:
+            permit_all("GET", service, query.text("prefix") or "")
+            return _list_keys(cache, query)
+        check_keys(cache, keys)
+        permit(verb(), service, keys)
+        facts().batch = len(keys)
+        found = cache.get_many(keys)
+        facts().read(sum(key in found for key in keys), len(keys))
+        return json_response(entries_text(keys, found))
+
+    @blueprint.doc(
+        operationId="store",
+        parameters=[doc.TTL, doc.FOREVER, doc.TUNNEL],
+        requestBody=doc.body(
+            StoreSchema,
+            PairSchema,
+            examples={
+                "store a value": {
+                    "resource": [{"key": "user:123:name", "value": "John Doe", "ttl": 3600}]
+                },
+                "store JSON data": {
+                    "resource": [
+                        {
+                            "key": "config:app",
+                            "value": {
+                                "theme": "dark",
+                                "language": "en",
+                                "features": ["analytics", "reporting"],
+                            },
+                            "ttl": 86400,
+                        }
+                    ]
+                },
+                "a bare pair": {"key": "user:123:name", "value": "John Doe"},
+            },
+        ),
+    )
+    @blueprint.response(201, OutcomesSchema, description="All are stored.")
+    @doc.errors(blueprint, 413, 415)
+    def post(self, service: str) -> Response:
+        """Store one or more values, overwriting.
+
+        A bad item stores nothing of the batch. Of two equal keys the last wins.
+        """
+        permit_some(service)
+        cache = find_service(service)
+        pairs = read_pairs(cache, read_json(request), Query(request.query_string).ttl())
+        permit(verb(), service, [pair.key for pair in pairs])
+        facts().batch = len(pairs)
+        outcomes = cache.set_many(pairs)
+        return json_response(outcomes_text([pair.key for pair in pairs], outcomes), 201)
+
+    @blueprint.doc(operationId="deleteMany", parameters=[doc.KEYS, doc.ONE_KEY])
+    @blueprint.response(
+        200,
+        {"oneOf": [OutcomesSchema, SuccessSchema]},
+        description="What became of each key; or of the flush.",
+    )
+    @doc.errors(blueprint, 413, 415)
+    def delete(self, service: str) -> Response:
+        """Delete several keys, or all.
+
+        With `keys` or `key`, those. Without, the service is **flushed**: every key goes.
+        """
+        permit_some(service)
+        cache = find_service(service)
+        # A list in the body counts without a tunnel too: to overlook it would flush all.
+        keys = _listed_keys()
+        query = Query(request.query_string)
+        keys = query.keys() if keys is None else keys
+        if keys is None:
+            # A misspelt "keys" would flush all too.
+            _refuse_parameters(query.names() - {PARAMETER})
+            flush(service)
+            return json_response('{"success":true}')
+        check_keys(cache, keys)
+        permit(verb(), service, keys)
+        facts().batch = len(keys)
+        return json_response(outcomes_text(keys, cache.delete_many(keys)))
+
+
+def _listed_keys() -> list[str] | None:
+    """Return the keys of a body ``{"resource": ["key", …]}``; ``None`` where there is no body.
+
+    :raises ApiError: 400; the body is something else.
+    """
+    document = read_document(request, required=False)
+    if document is MISSING:
+        return None
+    keys = document.get("resource") if isinstance(document, dict) else None
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise ApiError(400, 'The body must be {"resource": ["key", …]}.')
+    return keys
+
+
+def _refuse_parameters(names: Iterable[str]) -> None:
+    """Refuse parameters of a flush, which takes none.
+
+    :raises ApiError: 400.
+    """
+    for name in names:
+        raise ApiError(
+            400,
+            f"There is no parameter {name!r}. keys=a,b or key=a deletes those keys; a DELETE "
+            "with no parameter at all flushes the service.",
+        )
+
+
+def _list_keys(cache: CacheService, query: Query) -> Response:
+    limit = query.integer("limit", 1, MAX_PAGE, 100)
+    try:
+        keys, following = cache.list_keys(query.text("prefix") or "", limit, query.text("cursor"))
+    except Unsupported as error:
+        if error.capability is not Capability.LIST_KEYS:
+            raise
+        raise ApiError(
+            400, f"{error} Ask for keys by name: ?keys=first,second or /{{key}}."
+        ) from error
+    body = {"resource": [{"key": key} for key in keys], "meta": {"next": following}}
+    return json_response(encode(body))

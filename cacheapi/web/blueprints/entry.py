@@ -1,0 +1,197 @@
+"""``/api/v2/{service}/{key}``: one key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, request
+from flask.views import MethodView
+from flask_smorest import Blueprint
+from marshmallow import ValidationError
+
+from backends.base import MISSING
+from cacheapi.caching.codec import Value, encode, entry_text
+from cacheapi.caching.conditions import NotModified
+from cacheapi.caching.service import CacheService
+from cacheapi.observing.facts import facts
+from cacheapi.web.batch import invalid_body
+from cacheapi.web.blueprints import documentation as doc
+from cacheapi.web.blueprints import find_service, permit, verb
+from cacheapi.web.errors import ApiError, absent
+from cacheapi.web.http import condition, json_response, not_modified, read_document
+from cacheapi.web.query import Query
+from cacheapi.web.schemas.cache import (
+    ChangeSchema,
+    EntrySchema,
+    KeyOutcomeSchema,
+    RequestSchema,
+    ValueSchema,
+)
+
+blueprint = Blueprint("One key", __name__, url_prefix="/api/v2")
+
+
+@blueprint.route("/<service:service>/<key:key>", parameters=[doc.SERVICE, doc.KEY])
+class Entry(MethodView):
+    """One key of a service."""
+
+    @blueprint.doc(
+        operationId="get",
+        parameters=[
+            doc.query("default", "string", "Returned as the value on a miss; nothing is stored."),
+            doc.query("clear", "boolean", "Read and delete in one step; `pull` is the same."),
+            doc.query("pull", "boolean", "Read and delete in one step; `clear` is the same."),
+            doc.query("check_exist", "boolean", "Only say whether the key is there."),
+            doc.IF_MATCH,
+            doc.IF_NONE_MATCH_READ,
+        ],
+    )
+    @blueprint.response(200, EntrySchema, description="The value.", headers=doc.ETAG)
+    @blueprint.alt_response(304, description="The client has this value.", success=True)
+    @doc.errors(blueprint, 412)
+    def get(self, service: str, key: str) -> Response:
+        """Get a value."""
+        cache = _find(service, key)
+        query = Query(request.query_string)
+        wanted = condition(request)
+        takes = (query.flag("clear") or query.flag("pull")) and not query.flag("check_exist")
+        if takes:
+            permit("DELETE", service, [key])
+        try:
+            # HEAD promises to change nothing (RFC 9110, section 9.2.1).
+            if takes and request.method != "HEAD":
+                value = cache.get_and_delete(key, wanted)
+            else:
+                value = cache.get(key)
+                if wanted is not None:
+                    wanted.check(None if value is MISSING else value.etag)
+        except NotModified as error:
+            facts().read(1, 1)
+            return not_modified(error.etag)
+        facts().read(value is not MISSING, 1)
+        if query.flag("check_exist"):
+            body = encode({"key": key, "exists": value is not MISSING})
+            return json_response(body, etag=None if value is MISSING else value.etag)
+        if value is not MISSING:
+            return json_response(entry_text(key, value), etag=value.etag)
+        default = query.text("default")
+        if default is None:
+            raise absent(key)
+        return json_response(entry_text(key, Value(encode(default))))
+
+    @blueprint.doc(
+        operationId="create",
+        parameters=[doc.TTL, doc.FOREVER, doc.IF_MATCH, doc.IF_NONE_MATCH_WRITE, doc.TUNNEL],
+        requestBody=doc.body(ValueSchema, examples={"a value": {"value": "John Doe", "ttl": 3600}}),
+    )
+    @blueprint.response(201, KeyOutcomeSchema, description="It is stored.", headers=doc.ETAG)
+    @doc.errors(blueprint, 412, 413, 415)
+    def post(self, service: str, key: str) -> Response:
+        """Create a key; 400 if it exists."""
+        cache = _find(service, key)
+        wanted = condition(request)
+        body = _load(ValueSchema())
+        cache.add(key, body["value"], body.get("ttl"), wanted)
+        return _done(key, 201, Value(body["value"]))
+
+    @blueprint.doc(
+        operationId="update",
+        parameters=[doc.TTL, doc.FOREVER, doc.IF_MATCH, doc.IF_NONE_MATCH_WRITE],
+        requestBody=doc.body(ValueSchema, examples={"a value": {"value": "Jane Doe", "ttl": 3600}}),
+    )
+    @blueprint.response(200, KeyOutcomeSchema, description="It is stored.", headers=doc.ETAG)
+    @doc.errors(blueprint, 412, 413, 415)
+    def put(self, service: str, key: str) -> Response:
+        """Update an existing key; 404 if it is absent."""
+        cache = _find(service, key)
+        wanted = condition(request)
+        body = _load(ValueSchema())
+        if not cache.replace(key, body["value"], body.get("ttl"), wanted):
+            raise absent(key)
+        return _done(key, 200, Value(body["value"]))
+
+    @blueprint.doc(
+        operationId="change",
+        parameters=[doc.TTL, doc.FOREVER, doc.IF_MATCH, doc.IF_NONE_MATCH_WRITE],
+        requestBody=doc.body(
+            {
+                "allOf": [ChangeSchema],
+                "anyOf": [{"required": ["ttl"]}, {"required": ["increment"]}],
+            },
+            examples={
+                "a new lifetime": {"ttl": 3600},
+                "count": {"increment": 1, "initial": 0, "ttl": 60},
+            },
+        ),
+    )
+    @blueprint.response(
+        200,
+        {"oneOf": [KeyOutcomeSchema, EntrySchema]},
+        description="The lifetime is changed; or the new count.",
+        headers=doc.ETAG,
+    )
+    @doc.errors(blueprint, 412, 413, 415)
+    def patch(self, service: str, key: str) -> Response:
+        """Give a new lifetime and leave the value; or count on a stored number.
+
+        A count leaves the lifetime of a number that is there; under a condition it is
+        stored as a new value is, with `ttl`.
+        """
+        cache = _find(service, key)
+        wanted = condition(request)
+        body = _load(ChangeSchema())
+        if "increment" in body:
+            number = cache.increment(
+                key, body["increment"], body.get("initial"), body.get("ttl"), wanted
+            )
+            if number is MISSING:
+                raise absent(key)
+            value = Value(str(number))
+            return json_response(entry_text(key, value), etag=value.etag)
+        if "ttl" not in body or "initial" in body:
+            raise ApiError(400, "The body must have ttl, for a new lifetime, or increment.")
+        # Read first: a failure after the change would tell that it was not made.
+        current = cache.get(key)
+        if not cache.touch(key, body["ttl"], wanted) or current is MISSING:
+            raise absent(key)
+        return _done(key, 200, current)
+
+    @blueprint.doc(operationId="delete", parameters=[doc.IF_MATCH, doc.IF_NONE_MATCH_WRITE])
+    @blueprint.response(200, KeyOutcomeSchema, description="It is deleted.")
+    @doc.errors(blueprint, 412)
+    def delete(self, service: str, key: str) -> Response:
+        """Delete a key; 404 if it is absent."""
+        cache = _find(service, key)
+        if not cache.delete(key, condition(request)):
+            raise absent(key)
+        return _done(key, 200)
+
+
+def _find(service: str, key: str) -> CacheService:
+    permit(verb(), service, [key])
+    cache = find_service(service)
+    cache.check_key(key)
+    return cache
+
+
+def _done(key: str, status: int, stored: Value | None = None) -> Response:
+    etag = None if stored is None else stored.etag
+    return json_response(encode({"key": key, "success": True}), status, etag)
+
+
+def _load(schema: RequestSchema) -> dict[str, Any]:
+    """Return the checked body; a lifetime that it lacks is the query's, if that has one.
+
+    :raises ApiError: 400; names the member that is wrong.
+    """
+    document = read_document(request)
+    if not isinstance(document, dict):
+        raise ApiError(400, "The body must be a JSON object.")
+    try:
+        body: dict[str, Any] = schema.load(document)
+    except ValidationError as error:
+        raise invalid_body(error) from error
+    query_ttl = Query(request.query_string).ttl()
+    if query_ttl is not MISSING:
+        body.setdefault("ttl", query_ttl)
+    return body

@@ -1,0 +1,55 @@
+"""``/health/…``: whether the process lives, and whether its caches can be used. For anybody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, current_app
+
+from cacheapi.caching.codec import encode
+from cacheapi.observing.readiness import READINESS, Readiness, Verdict
+from cacheapi.web.auth import without_key
+from cacheapi.web.errors import RETRY_AFTER_SECONDS, ApiError
+
+blueprint = Blueprint("health", __name__, url_prefix="/health")
+
+
+@blueprint.get("/live")
+@without_key
+def live() -> Response:
+    """Say that the process answers; no cache is asked."""
+    return _answer({"status": "live"})
+
+
+@blueprint.get("/ready")
+@without_key
+def ready() -> Response:
+    """Say what became of trying each service that counts; 503 if one does not work."""
+    readiness: Readiness = current_app.extensions[READINESS]
+    verdicts = readiness.check()
+    services = [_shown(verdict) for verdict in verdicts]
+    failed = [verdict.sentence for verdict in verdicts if verdict.why is not None]
+    if failed:
+        raise ApiError(
+            503,
+            " ".join(failed),
+            context={"services": services},
+            headers={"Retry-After": RETRY_AFTER_SECONDS},
+        )
+    return _answer({"status": "ready", "services": services})
+
+
+def _shown(verdict: Verdict) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "name": verdict.name,
+        "ready": verdict.why is None,
+        "ms": verdict.ms,
+    }
+    if verdict.why is not None:
+        shown |= {"step": verdict.step, "why": verdict.why}
+    return shown
+
+
+def _answer(document: dict[str, Any]) -> Response:
+    headers = {"Cache-Control": "no-store"}
+    return Response(encode(document), 200, headers, mimetype="application/json")

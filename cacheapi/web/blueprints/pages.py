@@ -1,0 +1,50 @@
+"""``/api/v2/docs``: the API page, with nothing loaded from elsewhere.
+
+Swagger UI comes from the package ``flask-swagger-ui``. The page and its files are open,
+as a page that asks for a key must be, and hold nothing of the service; the description
+that it shows, ``openapi.json``, wants a key as everything else.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+from typing import Final
+
+from flask import Blueprint, Response, render_template, send_from_directory
+from werkzeug.exceptions import NotFound
+
+from cacheapi.web.auth import without_key
+
+blueprint = Blueprint("pages", __name__, url_prefix="/api/v2/docs", template_folder="../templates")
+
+OWN: Final = frozenset({"api.js", "api.css"})
+SWAGGER_UI: Final = frozenset({"swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"})
+# Swagger UI styles its elements in place.
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'; form-action 'none'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+
+
+@blueprint.get("/", strict_slashes=False)
+@without_key
+def api_page() -> Response:
+    """Show the API page; it asks for a key unless its address has one, ``?api_key=…``."""
+    response = Response(render_template("api.html"), mimetype="text/html")
+    response.headers["Content-Security-Policy"] = POLICY
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+@blueprint.get("/assets/<name>")
+@without_key
+def asset(name: str) -> Response:
+    """Give one of the page's files."""
+    package = {"cacheapi.web": OWN, "flask_swagger_ui": SWAGGER_UI}
+    for module, names in package.items():
+        if name in names:
+            folder = "page" if module == "cacheapi.web" else "dist"
+            with as_file(files(module) / folder) as directory:
+                return send_from_directory(directory, name, max_age=3600)
+    raise NotFound

@@ -1,0 +1,154 @@
+"""Every error as the client gets it: one table of statuses, one JSON shape."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException
+
+from backends import errors as backend
+from cacheapi.caching.codec import InvalidJson, error_text
+from cacheapi.caching.conditions import PreconditionFailed
+from cacheapi.caching.service import KeyExists
+from cacheapi.caching.ttl import InvalidTtl
+from cacheapi.observing.facts import facts
+from cacheapi.registry.errors import Invalid, NotFound, ReadOnly, RegistryUnavailable
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_SECONDS = "1"
+# What one API key may see is not for a shared cache between it and others; a client's own
+# may keep it, and asks with If-None-Match whether it is still so (RFC 9111, section 5.2.2).
+CACHE_CONTROL = "private, no-cache"
+FRAGMENT = "The address has a '#' in it; in a key, write it as %23."
+
+
+class ApiError(Exception):
+    """An answer other than success.
+
+    :param context: the error's ``context``, for programs.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        context: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.context = context
+        self.headers = dict(headers or {})
+
+
+STATUSES: dict[type[Exception], HTTPStatus] = {
+    InvalidJson: HTTPStatus.BAD_REQUEST,
+    InvalidTtl: HTTPStatus.BAD_REQUEST,
+    backend.Refused: HTTPStatus.BAD_REQUEST,
+    backend.Failed: HTTPStatus.INTERNAL_SERVER_ERROR,
+    ReadOnly: HTTPStatus.BAD_REQUEST,
+    NotFound: HTTPStatus.NOT_FOUND,
+    RegistryUnavailable: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+_WORTH_A_RETRY = (backend.Unavailable, RegistryUnavailable)
+
+
+def invalid(details: Sequence[Mapping[str, Any]]) -> ApiError:
+    """Return the answer to a body with bad members: each by index, field and message."""
+    first = details[0]
+    item = "" if first["index"] is None else f"Item {first['index']}: "
+    member = "" if first["field"] is None else f"{first['field']}: "
+    return ApiError(400, f"{item}{member}{first['message']}", context={"errors": details})
+
+
+def absent(key: str) -> ApiError:
+    """Return the answer about a key that is not there."""
+    return ApiError(404, f"Key '{key}' does not exist.")
+
+
+def answer(error: Exception) -> ApiError:
+    """Return the answer about any error; what is for the log goes there."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, HTTPException):
+        status = error.code or 500
+        kept = {name: value for name, value in error.get_headers() if name != "Content-Type"}
+        message = _MESSAGES.get(status) or error.description or error.name
+        return ApiError(status, message, headers=kept)
+    if isinstance(error, KeyExists):
+        return ApiError(400, f"Key '{error}' exists already; PUT changes it.")
+    if isinstance(error, PreconditionFailed):
+        return ApiError(412, "The stored value is not the one that the condition asks for.")
+    if isinstance(error, Invalid):
+        return invalid(
+            [
+                {"index": fault.item, "field": fault.field, "message": fault.message}
+                for fault in error.faults
+            ]
+        )
+    if isinstance(error, tuple(STATUSES)):
+        if isinstance(error, backend.Failed):
+            note(error)
+        return answer_to(error)
+    return internal(error)
+
+
+def answer_to(error: Exception) -> ApiError:
+    """Return the answer about an error whose type is in :data:`STATUSES`, or below one."""
+    status = next(status for kind, status in STATUSES.items() if isinstance(error, kind))
+    retry = {"Retry-After": RETRY_AFTER_SECONDS} if isinstance(error, _WORTH_A_RETRY) else {}
+    return ApiError(status, str(error), headers=retry)
+
+
+def not_read_yet() -> ApiError:
+    """Return the answer where a service or an API key may be one of a database that is away."""
+    return ApiError(
+        500,
+        "The database of services and API keys cannot be read yet.",
+        headers={"Retry-After": RETRY_AFTER_SECONDS},
+    )
+
+
+def internal(error: Exception) -> ApiError:
+    """Log an error that nobody expected and return the answer, which tells nothing of it."""
+    log.error("Unexpected error", exc_info=error)
+    return ApiError(500, "Internal error; the service's log says what happened.")
+
+
+def note(error: backend.Failed) -> None:
+    """Log a failure with its cause, which is for the log alone: it names hosts and files."""
+    facts().error = type(error).__name__
+    cause = error.__cause__
+    log.error("%s%s", error, "" if cause is None else f" ({type(cause).__name__}: {cause})")
+
+
+# In place of Werkzeug's, which are written for a person at a browser.
+_MESSAGES = {
+    404: "There is nothing at this path; a cache is at /api/v2/{service}.",
+    405: "This path does not take this method.",
+}
+
+
+def register_error_handlers(app: Flask) -> None:
+    """Make every error of the application one of ours."""
+    for error_type in (HTTPException, Exception):
+        app.register_error_handler(error_type, _handle)
+
+
+def _handle(error: Exception) -> Response:
+    if isinstance(error, HTTPException) and error.response is not None:
+        return error.response  # type: ignore[return-value]
+    return _response(answer(error))
+
+
+def _response(error: ApiError) -> Response:
+    body = error_text(error.status, error.message, error.context)
+    headers = {"Cache-Control": CACHE_CONTROL, **error.headers}
+    return Response(body, error.status, headers, mimetype="application/json")

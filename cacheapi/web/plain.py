@@ -1,0 +1,70 @@
+"""Plain bodies of pairs, read in one step.
+
+Nearly every body is plain, and this takes a tenth of the time that it takes to read any
+body and to tell what is wrong with it. What is not plain is left to
+:func:`~cacheapi.caching.codec.parse_document` and the schemas, which have the rules; a test
+compares what the two make of the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from backends.errors import InvalidKey
+from cacheapi.caching.codec import MAX_DEPTH
+from cacheapi.caching.service import Pair
+from cacheapi.caching.ttl import InvalidTtl, check_ttl
+
+
+class _Pair(msgspec.Struct, forbid_unknown_fields=True):
+    key: str
+    # The bytes as they were sent.
+    value: msgspec.Raw
+    ttl: int | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class _Body(msgspec.Struct, forbid_unknown_fields=True):
+    resource: list[_Pair]
+
+
+# Numbers out of range, lone surrogates, wrong UTF-8: a raw value is not looked into.
+_WHOLE: Final = msgspec.json.Decoder()
+_BODY: Final = msgspec.json.Decoder(_Body)
+_PAIR: Final = msgspec.json.Decoder(_Pair)
+
+
+def plain_pairs(
+    body: bytes, check_key: Callable[[str], None], ttl: int | None
+) -> list[Pair] | None:
+    """Return the pairs of a request body, or ``None`` if it is not plain or not right.
+
+    :param check_key: raises :class:`~backends.errors.InvalidKey`.
+    :param ttl: the lifetime of those that bring none.
+    """
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+        return None
+    try:
+        _WHOLE.decode(body)
+        pairs = _pairs(body)
+        for pair in pairs:
+            check_key(pair.key)
+        return [
+            Pair(
+                pair.key,
+                bytes(pair.value).decode(),
+                ttl if pair.ttl is msgspec.UNSET else check_ttl(pair.ttl),
+            )
+            for pair in pairs
+        ] or None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidKey, InvalidTtl):
+        return None
+
+
+def _pairs(body: bytes) -> list[_Pair]:
+    try:
+        return _BODY.decode(body).resource
+    except msgspec.ValidationError:
+        return [_PAIR.decode(body)]

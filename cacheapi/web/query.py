@@ -1,0 +1,92 @@
+"""The query of a request: flags, numbers, lifetimes, keys."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from backends.base import MISSING, Missing
+from cacheapi.caching.ttl import parse_ttl
+from cacheapi.web.errors import ApiError
+
+_TRUE = {"true", "1", "yes", "on"}
+_FALSE = {"false", "0", "no", "off"}
+
+
+class Query:
+    """The query parameters, in the order sent.
+
+    :param raw: the query as it was sent.
+    :raises ApiError: 400; it is not UTF-8.
+    """
+
+    def __init__(self, raw: bytes) -> None:
+        try:
+            unquote_to_bytes(raw).decode()
+            self._pairs = parse_qsl(raw.decode(), keep_blank_values=True, errors="strict")
+        except UnicodeDecodeError as error:
+            raise ApiError(400, "The query is not valid UTF-8.") from error
+
+    def __contains__(self, name: str) -> bool:
+        return any(name == given for given, _ in self._pairs)
+
+    def names(self) -> set[str]:
+        """Return the names of the parameters."""
+        return {name for name, _ in self._pairs}
+
+    def text(self, name: str) -> str | None:
+        """Return a parameter; the last one of several."""
+        values = [value for given, value in self._pairs if given == name]
+        return values[-1] if values else None
+
+    def flag(self, name: str) -> bool:
+        """Return a yes/no parameter; absent is no.
+
+        :raises ApiError: 400; it is neither.
+        """
+        text = self.text(name)
+        if text is None or text.lower() in _FALSE:
+            return False
+        if text.lower() in _TRUE:
+            return True
+        raise ApiError(400, f"The parameter {name} must be true or false.")
+
+    def integer(self, name: str, lowest: int, highest: int, default: int) -> int:
+        """Return a number; absent is ``default``.
+
+        :raises ApiError: 400; it is no whole number in the range.
+        """
+        text = self.text(name)
+        if text is None:
+            return default
+        if not (text.isascii() and text.isdigit() and len(text) < 10):
+            number = lowest - 1
+        else:
+            number = int(text)
+        if not lowest <= number <= highest:
+            raise ApiError(
+                400, f"The parameter {name} must be a whole number from {lowest} to {highest}."
+            )
+        return number
+
+    def ttl(self) -> int | Missing | None:
+        """Return ``ttl`` and ``forever``; or absence.
+
+        As :func:`~cacheapi.caching.ttl.check_ttl` would.
+
+        :raises InvalidTtl: the lifetime is no valid one.
+        """
+        text = self.text("ttl")
+        ttl = MISSING if text is None else parse_ttl(text)
+        return 0 if self.flag("forever") else ttl
+
+    def keys(self) -> list[str] | None:
+        """Return the keys asked for: ``keys=a,b`` and ``key=``; ``None`` where neither is."""
+        if "keys" not in self and "key" not in self:
+            return None
+        keys: list[str] = []
+        for name, value in self._pairs:
+            if name == "keys":
+                keys += value.split(",")
+            elif name == "key":
+                keys.append(value)
+        return keys

@@ -1,0 +1,95 @@
+"""Rate limits of API keys: counted in the system cache, so for all workers and machines.
+
+The windows are fixed: of a window of a minute, one begins with each minute. So at the turn
+of two windows there may be twice the requests of one. A count is one atomic step of the
+cache, whichever backend that is; where it fails, the request is let through: a limit is
+there to protect the service, not to stop it.
+
+The header fields are those of draft 07 of *RateLimit header fields for HTTP* (IETF).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from typing import Final, NamedTuple
+
+from flask import Response, g
+
+from backends.base import MISSING
+from backends.errors import BackendError
+from cacheapi.caching.service import CacheService
+from cacheapi.registry.rights import Caller, Rate
+from cacheapi.web.errors import ApiError
+
+log = logging.getLogger(__name__)
+
+PREFIX: Final = "cacheapi:rate:"
+
+
+class Standing(NamedTuple):
+    """Where a caller stands in the present window.
+
+    :ivar reset: seconds until the next one.
+    """
+
+    rate: Rate
+    number: int
+    reset: int
+
+    @property
+    def is_over(self) -> bool:
+        """Whether this is one too many."""
+        return self.number > self.rate.requests
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The header fields that tell it."""
+        return {
+            "RateLimit-Limit": str(self.rate.requests),
+            "RateLimit-Remaining": str(max(0, self.rate.requests - self.number)),
+            "RateLimit-Reset": str(self.reset),
+        }
+
+
+def count(caller: Caller, cache: CacheService | None) -> None:
+    """Count a request of a caller who has a limit.
+
+    :raises ApiError: 429; it is one too many.
+    """
+    if caller.rate is None or cache is None:
+        return
+    standing = count_as(caller.digest.hex()[:32], caller.rate, cache)
+    if standing is None:
+        return
+    g.standing = standing
+    if standing.is_over:
+        raise ApiError(
+            429,
+            f"This API key may make {caller.rate.requests} requests in {caller.rate.seconds} s.",
+            headers={"Retry-After": str(standing.reset)},
+        )
+
+
+def count_as(name: str, rate: Rate, cache: CacheService) -> Standing | None:
+    """Count one more under a name in the present window; ``None`` where that cannot be done."""
+    now = time.time()
+    window = int(now // rate.seconds)
+    reset = max(1, math.ceil((window + 1) * rate.seconds - now))
+    try:
+        # It may be gone only after the window, whatever the clocks of other machines say.
+        number = cache.increment(f"{PREFIX}{name}:{window}", 1, 1, 2 * rate.seconds)
+    except BackendError as error:
+        log.error("A rate limit could not be counted: %s", error)
+        return None
+    assert number is not MISSING
+    return Standing(rate, number, reset)
+
+
+def tell(response: Response) -> Response:
+    """Tell a caller who has a limit where it stands, with every answer."""
+    standing: Standing | None = g.get("standing")
+    if standing is not None:
+        response.headers.update(standing.headers)
+    return response

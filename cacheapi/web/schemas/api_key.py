@@ -1,0 +1,241 @@
+"""API keys and their rules."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate
+
+from cacheapi.registry.names import PATTERN, name_fault
+from cacheapi.registry.rights import EVERY_SERVICE, FLUSH, VERBS, Rate, Rule
+from cacheapi.web.schemas.cache import WholeNumber
+
+# The last second of the year 9999: no calendar of Python's goes on.
+LATEST = 253402300799
+
+
+class Moment(fields.String):
+    """A time as ISO 8601 with a zone in JSON, a Unix time inside."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, *args, **kwargs)
+        try:
+            moment = dt.datetime.fromisoformat(text)
+            if moment.tzinfo is None:
+                raise ValueError
+            return int(moment.timestamp())
+        except (ValueError, OverflowError) as error:
+            raise ValidationError(
+                "It must be a time with its zone, such as 2030-01-31T12:00:00Z."
+            ) from error
+
+    def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> str | None:
+        if value is None:
+            return None
+        moment = dt.datetime.fromtimestamp(min(value, LATEST), dt.UTC)
+        return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class TrueOrFalse(fields.Boolean):
+    """A JSON boolean: no text, no number."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
+        if type(value) is not bool:
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+def _check_service(name: str) -> None:
+    fault = None if name == EVERY_SERVICE else name_fault(name)
+    if fault is not None:
+        raise ValidationError(fault)
+
+
+class RuleSchema(Schema):
+    """What may be done with some keys of a service."""
+
+    class Meta:
+        """Refuse unknown members."""
+
+        unknown = RAISE
+
+    service = fields.String(
+        required=True,
+        validate=_check_service,
+        metadata={
+            "description": "The name of a service; `*` is every service.",
+            "pattern": rf"^(\*|{PATTERN})$",
+            "example": "sessions",
+        },
+    )
+    verbs = fields.List(
+        fields.String(validate=validate.OneOf(VERBS)),
+        required=True,
+        metadata={
+            "description": "What may be done; with none, nothing. `FLUSH` deletes every key at "
+            "once, and is only for a rule on all keys.",
+            "example": ["GET", "PUT"],
+        },
+    )
+    keys = fields.String(
+        validate=[
+            validate.Length(max=1000),
+            validate.Regexp(r"^[^\x00]*\*\Z", error="It must end in '*', as 'user:*' does."),
+        ],
+        metadata={
+            "description": "Which keys: those that start with what is before the `*`.",
+            "pattern": r"^[^\x00]*\*$",
+            "example": "user:*",
+        },
+    )
+
+    @post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> Rule:
+        prefix = data.get("keys", "*")[:-1]
+        if prefix and FLUSH in data["verbs"]:
+            raise ValidationError("FLUSH is of all keys; leave keys out.", "verbs")
+        return Rule(data["service"], frozenset(data["verbs"]), prefix)
+
+
+class RateSchema(Schema):
+    """How many requests there may be in a window of time."""
+
+    class Meta:
+        """Refuse unknown members."""
+
+        unknown = RAISE
+
+    requests = WholeNumber(
+        required=True, validate=validate.Range(1, 10**9), metadata={"example": 1000}
+    )
+    seconds = WholeNumber(
+        required=True,
+        validate=validate.Range(1, 86400),
+        metadata={"description": "The window.", "example": 60},
+    )
+
+    @post_load
+    def _make(self, data: dict[str, Any], **_: Any) -> Rate:
+        return Rate(data["requests"], data["seconds"])
+
+
+RATE = {
+    "description": "More requests than this in a window are a 429; `null`: no limit. It is counted "
+    "in the system cache, for all workers and machines."
+}
+
+
+class KeyChangeSchema(Schema):
+    """What to change of an API key."""
+
+    class Meta:
+        """Refuse unknown members."""
+
+        unknown = RAISE
+
+    name = fields.String(
+        validate=[validate.Length(min=1, max=200), lambda text: _printable(text)],
+        metadata={"description": "Whose it is, or what for.", "example": "web shop"},
+    )
+    administrator = TrueOrFalse(
+        metadata={"description": "It may do everything; its rules do not count."}
+    )
+    rules = fields.List(
+        fields.Nested(RuleSchema),
+        validate=validate.Length(max=1000),
+        metadata={
+            "description": "The first that is for the service and the key decides; those that "
+            "name the service go before those for `*`. Where none is, nothing may be done."
+        },
+    )
+    expires = Moment(
+        allow_none=True,
+        metadata={
+            "description": "When it ends; `null`: never.",
+            "example": "2030-01-31T12:00:00Z",
+        },
+    )
+    rate_limit = fields.Nested(RateSchema, allow_none=True, metadata=RATE)
+
+
+class KeyFieldsSchema(KeyChangeSchema):
+    """An API key to make."""
+
+    name = fields.String(
+        required=True,
+        validate=[validate.Length(min=1, max=200), lambda text: _printable(text)],
+        metadata={"description": "Whose it is, or what for.", "example": "web shop"},
+    )
+
+
+class KeysToMakeSchema(Schema):
+    """API keys to make."""
+
+    class Meta:
+        """Refuse unknown members."""
+
+        unknown = RAISE
+
+    resource = fields.List(
+        fields.Nested(KeyFieldsSchema), required=True, validate=validate.Length(min=1)
+    )
+
+
+class NewKeySchema(Schema):
+    """A new API key. This is the only time that it is shown."""
+
+    id = fields.Integer(required=True, attribute="number")
+    name = fields.String(required=True)
+    api_key = fields.String(required=True, attribute="text")
+
+
+class NewKeysSchema(Schema):
+    """The API keys that were made, in the order asked."""
+
+    resource = fields.List(fields.Nested(NewKeySchema), required=True)
+
+
+class ShownRuleSchema(Schema):
+    """A rule of an API key."""
+
+    service = fields.String(required=True)
+    verbs = fields.Function(
+        lambda rule: [verb for verb in VERBS if verb in rule.verbs],
+        required=True,
+        metadata={"type": "array", "items": {"type": "string"}},
+    )
+    keys = fields.Function(
+        lambda rule: f"{rule.prefix}*", required=True, metadata={"type": "string"}
+    )
+
+
+class ApiKeySchema(Schema):
+    """An API key, without the key."""
+
+    id = fields.Integer(required=True, attribute="number")
+    name = fields.String(required=True)
+    prefix = fields.String(
+        required=True, metadata={"description": "How the key starts.", "example": "ca_3yGmQ1"}
+    )
+    administrator = fields.Boolean(required=True)
+    rules = fields.List(fields.Nested(ShownRuleSchema), required=True)
+    created = Moment(required=True)
+    expires = Moment(required=True, allow_none=True)
+    rate_limit = fields.Nested(RateSchema, required=True, allow_none=True)
+    last_used = Moment(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Up to a minute late; `null`: never."},
+    )
+
+
+class ApiKeysSchema(Schema):
+    """All API keys but those of the environment."""
+
+    resource = fields.List(fields.Nested(ApiKeySchema), required=True)
+
+
+def _printable(text: str) -> None:
+    if not text.isprintable():
+        raise ValidationError("It must be printable characters.")

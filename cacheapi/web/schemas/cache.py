@@ -1,0 +1,213 @@
+"""Keys, values and lifetimes in requests and responses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+
+from backends.errors import InvalidKey
+from cacheapi.caching.codec import Text
+from cacheapi.caching.ttl import InvalidTtl, check_ttl
+
+TTL_HELP = (
+    "Absent, null or -1: the service's default. 0: never expires. 1 to 2592000: seconds from "
+    "now. More: a Unix time; one in the past expires the key at once."
+)
+
+
+class Key(fields.String):
+    """A key that the backend of the schema's service can carry."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        key: str = super()._deserialize(value, *args, **kwargs)
+        try:
+            self.root.check_key(key)  # type: ignore[union-attr]
+        except InvalidKey as error:
+            raise ValidationError(str(error)) from error
+        return key
+
+
+class JsonValue(fields.Raw):
+    """Any JSON value, as the text that the client sent."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Text:
+        assert isinstance(value, Text)
+        return value
+
+
+class Ttl(fields.Integer):
+    """A lifetime, by the rule of :mod:`cacheapi.caching.ttl`."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return check_ttl(value)
+        except InvalidTtl as error:
+            raise ValidationError(str(error)) from error
+
+
+class WholeNumber(fields.Integer):
+    """A JSON integer: no text, no fraction, no boolean."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
+        if type(value) is not int:
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class RequestSchema(Schema):
+    """A body of a request to one service.
+
+    :param check_key: raises :class:`~backends.errors.InvalidKey`.
+    """
+
+    class Meta:
+        """Refuse unknown members: a misspelt ``ttl`` would store for the wrong time."""
+
+        unknown = RAISE
+
+    def __init__(self, check_key: Callable[[str], None] = lambda key: None, **options: Any) -> None:
+        super().__init__(**options)
+        self.check_key = check_key
+
+
+class ValueSchema(RequestSchema):
+    """A value to store under the key in the path."""
+
+    value = JsonValue(
+        required=True,
+        metadata={
+            "description": "Any JSON value, null too.",
+            "nullable": True,
+            "example": "John Doe",
+        },
+    )
+    ttl = Ttl(
+        allow_none=True,
+        metadata={"description": TTL_HELP, "example": 3600, "minimum": -1},
+    )
+
+
+class PairSchema(ValueSchema):
+    """A key and the value to store under it."""
+
+    key = Key(
+        required=True,
+        validate=validate.Length(min=1),
+        metadata={"description": "The key.", "example": "user:123:name"},
+    )
+
+
+class StoreSchema(Schema):
+    """One or more pairs to store."""
+
+    class Meta:
+        """Refuse unknown members."""
+
+        unknown = RAISE
+
+    resource = fields.List(
+        fields.Nested(PairSchema), required=True, validate=validate.Length(min=1)
+    )
+
+
+class ChangeSchema(RequestSchema):
+    """A new lifetime, or a count."""
+
+    ttl = Ttl(
+        allow_none=True,
+        metadata={"description": TTL_HELP, "example": 3600, "minimum": -1},
+    )
+    increment = WholeNumber(
+        metadata={
+            "description": "Added to the stored number, atomically; may be negative.",
+            "example": 1,
+        },
+    )
+    initial = WholeNumber(
+        metadata={
+            "description": "The number that an absent key gets (for `ttl`) and that is returned. "
+            "Without it an absent key is a 404.",
+            "example": 0,
+        },
+    )
+
+
+class KeyOutcomeSchema(Schema):
+    """What became of one key."""
+
+    key = fields.String(required=True)
+    success = fields.Boolean(required=True)
+
+
+class OutcomesSchema(Schema):
+    """What became of each key, in the order asked."""
+
+    resource = fields.List(fields.Nested(KeyOutcomeSchema), required=True)
+
+
+class SuccessSchema(Schema):
+    """It was done."""
+
+    success = fields.Boolean(required=True)
+
+
+class EntrySchema(Schema):
+    """A key and its value."""
+
+    key = fields.String(required=True, metadata={"example": "user:123:name"})
+    value = fields.Raw(
+        metadata={"description": "Any JSON value.", "nullable": True, "example": "John Doe"}
+    )
+    encoding = fields.String(
+        validate=validate.Equal("base64"),
+        metadata={"description": "Only where the stored bytes are no text: they are base64 here."},
+    )
+    exists = fields.Boolean(metadata={"description": "Instead of a value, for `check_exist`."})
+
+
+class MetaSchema(Schema):
+    """What a list of entries or keys does not say."""
+
+    missing = fields.List(
+        fields.String(), metadata={"description": "Those of the keys asked for that are absent."}
+    )
+    next = fields.String(
+        allow_none=True, metadata={"description": "The cursor of the next page of keys."}
+    )
+
+
+class EntriesSchema(Schema):
+    """Entries, in the order asked; or keys."""
+
+    resource = fields.List(fields.Nested(EntrySchema), required=True)
+    meta = fields.Nested(MetaSchema, required=True)
+
+
+def validation_details(messages: Any, index: int | None = None) -> list[dict[str, Any]]:
+    """Return marshmallow's messages as the contract's list: index, field, message."""
+    details: list[dict[str, Any]] = []
+    for name, found in messages.items():
+        if isinstance(name, int):
+            details.extend(validation_details(found, name))
+        else:
+            details.extend(
+                {"index": index, "field": field, "message": text}
+                for field, text in _texts(None if name == "_schema" else name, found)
+            )
+    return details
+
+
+def _texts(
+    field: str | None, found: Mapping[Any, Any] | list[Any] | str
+) -> Iterator[tuple[str | None, str]]:
+    """Yield each message with its field: of a member of a member, such as ``rules.0.verbs``."""
+    if isinstance(found, Mapping):
+        for name, inner in found.items():
+            yield from _texts(field if name == "_schema" else f"{field}.{name}", inner)
+    elif isinstance(found, list):
+        for inner in found:
+            yield from _texts(field, inner)
+    else:
+        yield field, str(found)

@@ -1,0 +1,129 @@
+"""``services`` and ``api-key``: what they change is what the service uses."""
+
+from __future__ import annotations
+
+import pytest
+
+from cacheapi import create_app, load
+from tests.cacheapi.commands.conftest import Program
+from tests.support.processes import Memcached, free_port
+
+
+def status(program: Program, key: str, method: str, path: str) -> int:
+    """Return what the service answers to somebody with a key."""
+    client = create_app(load(program.settings, None)).test_client()
+    answer = client.open(f"/api/v2/{path}", method=method, headers={"X-DreamFactory-API-Key": key})
+    return answer.status_code
+
+
+@pytest.fixture
+def with_services(program: Program, memcached_server: Memcached) -> Program:
+    (program.directory / "services.toml").write_text(
+        f"""
+        [[service]]
+        name = "sessions"
+        label = "Sessions"
+        type = "cache_memcached"
+        config = {{ host = "127.0.0.1", port = {memcached_server.port} }}
+        [[service]]
+        name = "gone"
+        type = "cache_memcached"
+        config = {{ host = "127.0.0.1", port = {free_port()} }}
+        [[service]]
+        name = "off"
+        type = "cache_local"
+        is_active = false
+        """
+    )
+    program.settings["CACHEAPI_SERVICES_FILE"] = "services.toml"
+    return program
+
+
+def test_services_are_listed(with_services: Program) -> None:
+    lines = with_services("services").splitlines()
+    assert lines[0].split() == ["NAME", "TYPE", "FROM", "STATE", "LABEL"]
+    (sessions,) = (line for line in lines if line.startswith("sessions"))
+    assert sessions.split() == ["sessions", "cache_memcached", "file", "in", "use", "Sessions"]
+    assert any(line.split()[:1] == ["off"] and "switched off" in line for line in lines)
+    found = {each["name"]: each for each in with_services.json("services")["resource"]}
+    assert found.keys() == {"cache", "local", "sessions", "gone", "off"}
+    assert found["sessions"]["config"]["host"] == "127.0.0.1"
+    assert "switched off" in with_services.fails("get", "a", "-s", "off", code=3)
+
+
+def test_a_service_is_tried(with_services: Program) -> None:
+    done = with_services.json("services", "test", "sessions")
+    assert (done["success"], done["cause"]) == (True, None)
+    assert [step["name"] for step in done["steps"]][1:] == ["connect", "write", "read", "delete"]
+    shown = with_services("services", "test", "gone", code=3)
+    assert "FAILED" in shown
+    assert "Likely: Nothing takes connections there" in shown
+    assert with_services.fails("services", "test", "nope", code=1) == (
+        "Service 'nope' does not exist."
+    )
+
+
+def test_a_key_may_do_what_its_rules_say(program: Program) -> None:
+    ended = program.run(
+        *("api-key", "create", "shop", "--rule", "cache:get,POST:shop:*", "--rate", "100/60"),
+        *("--expires", "2099-01-01T00:00:00Z"),
+    )
+    key = ended.stdout.strip()
+    assert ended.stdout == f"{key}\n"
+    assert "command line" in ended.stderr
+    assert 'created API key 1 "shop"' in ended.stderr
+    assert key not in ended.stderr
+    assert status(program, key, "GET", "cache/shop:1") == 404
+    assert status(program, key, "GET", "cache/other") == 403
+    assert status(program, key, "DELETE", "cache/shop:1") == 403
+    shown = program("api-key", "list")
+    assert key not in shown
+    assert key[:9] in shown
+    assert "cache: GET,POST shop:*" in shown
+    assert "100/60 s" in shown
+    (listed,) = program.json("api-key", "list")["resource"]
+    assert listed["rate_limit"] == {"requests": 100, "seconds": 60}
+    assert listed["expires"] == "2099-01-01T00:00:00Z"
+
+
+def test_a_revoked_key_is_worth_nothing(program: Program) -> None:
+    made = program.json("api-key", "create", "boss", "--administrator")
+    assert made.keys() == {"id", "name", "api_key"}
+    assert status(program, made["api_key"], "GET", "system/api_key") == 200
+    assert "everything" in program("api-key", "list")
+    ended = program.run("api-key", "revoke", str(made["id"]))
+    assert (ended.exit_code, ended.stdout) == (0, "")
+    assert 'revoked API key 1 "boss"' in ended.stderr
+    assert status(program, made["api_key"], "GET", "system/api_key") == 401
+    assert program.fails("api-key", "revoke", "1", code=1) == "API key 1 does not exist."
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ((), "give --rule or --administrator"),
+        (("--rule", "cache"), "'cache' is no SERVICE:VERBS"),
+        (("--rule", "cache:READ"), "rules.0.verbs.0: Must be one of: GET"),
+        (("--rule", "no service:GET"), "rules.0.service: A name starts"),
+        (("--rule", "cache:GET:user"), "rules.0.keys: It must end in '*'"),
+        (("--rule", "*:GET", "--rate", "many"), "'many' is no N/SECONDS"),
+        (("--rule", "*:GET", "--rate", "0/60"), "rate_limit.requests:"),
+        (("--rule", "*:GET", "--expires", "soon"), "expires: It must be a time with its zone"),
+    ],
+)
+def test_what_no_key_can_be_is_refused(
+    program: Program, options: tuple[str, ...], named: str
+) -> None:
+    assert named in program.fails("api-key", "create", "n", *options, code=2)
+    assert program.json("api-key", "list") == {"resource": []}
+
+
+def test_a_database_that_is_away_is_told(program: Program) -> None:
+    program.settings |= {
+        "CACHEAPI_DATABASE_URL": f"postgresql://u:pl4nted@127.0.0.1:{free_port()}/n",
+        "CACHEAPI_SECRET_KEY": "k" * 32,
+    }
+    ended = program.run("api-key", "list")
+    assert (ended.exit_code, ended.stdout) == (3, "")
+    assert "cannot be reached" in ended.stderr
+    assert "pl4nted" not in ended.stderr

@@ -1,0 +1,468 @@
+"""``cacheapi doctor`` with servers that are well, and with each way in which they are not."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cacheapi.commands.conftest import Program
+from tests.support.certificates import Certificates, make_certificates
+from tests.support.processes import (
+    REPOSITORY,
+    SASL_PASSWORD,
+    SASL_USER,
+    Memcached,
+    free_port,
+    memcached,
+)
+from tests.support.program import run
+from tests.support.redis import Redis, redis_server
+from tests.support.redis_groups import Cluster, SentinelGroup
+
+WAITING = {"MEMCACHED_TIMEOUT_MS": "3000", "REDIS_TIMEOUT_MS": "3000"}
+STEPS = ["resolve", "connect", "login", "write", "read", "delete"]
+
+
+def on_memcached(*servers: Memcached) -> dict[str, str]:
+    return {
+        **WAITING,
+        "CACHE_DRIVER": "memcached",
+        "MEMCACHED_HOST": ",".join(f"127.0.0.1:{server.port}" for server in servers),
+    }
+
+
+def on_redis(target: Redis | SentinelGroup | Cluster, **settings: str) -> dict[str, str]:
+    return {**WAITING, "CACHE_DRIVER": "redis", **target.settings, **settings}
+
+
+@pytest.fixture
+def doctor(program: Program, monkeypatch: pytest.MonkeyPatch) -> Program:
+    """The program after a first start; that this machine is busy is nothing to tell."""
+    monkeypatch.setattr("cacheapi.commands.diagnosis.services.SLOW_MS", 60_000.0)
+    program("services")
+    return program
+
+
+def failures(doctor: Program, **settings: str) -> list[dict[str, str]]:
+    """Return the failures that the doctor finds with other settings, each with an action."""
+    doctor.settings |= settings
+    found = [
+        finding
+        for finding in doctor.json("doctor", code=3)["findings"]
+        if finding["level"] == "failure"
+    ]
+    assert found
+    assert all(finding["action"] for finding in found)
+    return found
+
+
+def failure(doctor: Program, **settings: str) -> dict[str, str]:
+    """Return the only failure that the doctor finds."""
+    (found,) = failures(doctor, **settings)
+    return found
+
+
+def well(doctor: Program, **settings: str) -> list[dict[str, Any]]:
+    """Return the servers of a service that has no failure."""
+    doctor.settings |= settings
+    ended = doctor.run("doctor", "--json")
+    seen = json.loads(ended.stdout)
+    assert [each for each in seen["findings"] if each["level"] == "failure"] == []
+    assert ended.exit_code in (0, 1)
+    (service,) = seen["services"]
+    assert service["success"] is True
+    for server in service["servers"]:
+        assert all(step["success"] for step in server["steps"])
+    return list(service["servers"])
+
+
+# Well
+
+
+def test_a_file_that_is_well_leaves_nothing_to_do(doctor: Program) -> None:
+    seen = doctor.json("doctor")
+    assert seen["findings"] == []
+    (service,) = seen["services"]
+    assert service["names"] == ["cache", "local"]
+    (server,) = service["servers"]
+    assert server["latency_ms"]["round_trips"] == 100
+    assert 0 <= server["latency_ms"]["p50"] <= server["latency_ms"]["p99"]
+    assert seen["data_directory"]["writable"] is True
+    assert seen["database"] == {
+        "place": "cacheapi.sqlite3",
+        "readable": True,
+        "services": 0,
+        "api_keys": 0,
+    }
+    shown = doctor("doctor")
+    assert shown.rstrip().endswith("Nothing: all is well.")
+    for heading in ("Settings", "Data directory and database", "Service cache = local"):
+        assert f"\n{heading}" in shown
+
+
+def test_each_server_of_a_pool_is_looked_at(
+    doctor: Program, memcached_pool: list[Memcached]
+) -> None:
+    servers = well(doctor, **on_memcached(*memcached_pool))
+    assert {each["server"] for each in servers} == {
+        f"127.0.0.1:{server.port}" for server in memcached_pool
+    }
+    for server in servers:
+        assert [step["name"] for step in server["steps"]] == STEPS
+        assert server["version"].startswith("1.")
+        assert abs(server["clock_offset"]) < 2
+        assert server["stats"]["limit_bytes"] > 0
+        assert server["latency_ms"]["round_trips"] > 0
+    # Each had the key that was tried on it.
+    for server in memcached_pool:
+        assert int(server.statistics()["cmd_set"]) > 0
+
+
+def test_servers_with_logins_are_looked_at(
+    doctor: Program, sasl_server: Memcached, redis_locked: Redis, redis_acl: Redis
+) -> None:
+    settings = {"MEMCACHED_USERNAME": SASL_USER, "MEMCACHED_PASSWORD": SASL_PASSWORD}
+    (server,) = well(doctor, **on_memcached(sasl_server), **settings)
+    assert server["version"]
+    (server,) = well(doctor, **on_redis(redis_locked))
+    assert abs(server["clock_offset"]) < 2
+    # A user who may do no more than the service needs.
+    well(doctor, **on_redis(redis_acl))
+
+
+def test_tls_is_looked_at(doctor: Program, redis_tls: Redis) -> None:
+    (server,) = well(doctor, **on_redis(redis_tls))
+    (step,) = (step for step in server["steps"] if step["name"] == "tls")
+    assert step["message"].startswith("TLSv1.")
+    assert "the certificate ends on " in step["message"]
+    (server,) = well(doctor, REDIS_TLS_VERIFY="false")
+    (step,) = (step for step in server["steps"] if step["name"] == "tls")
+    assert "is not checked" in step["message"]
+
+
+def test_sentinels_and_their_master_are_looked_at(
+    doctor: Program, redis_sentinels: SentinelGroup
+) -> None:
+    servers = well(doctor, **on_redis(redis_sentinels))
+    assert len(servers) == len(redis_sentinels.settings["REDIS_SENTINEL_HOST"].split(",")) + 1
+    assert [len(server["steps"]) for server in servers] == [2] * (len(servers) - 1) + [6]
+
+
+def test_all_masters_of_a_cluster_are_looked_at(doctor: Program, redis_nodes: Cluster) -> None:
+    servers = well(doctor, **on_redis(redis_nodes))
+    assert len(servers) == 3
+    for server in servers:
+        assert [step["name"] for step in server["steps"]] == STEPS
+
+
+def test_a_unix_socket_is_looked_at(doctor: Program, redis_one: Redis) -> None:
+    settings = {"REDIS_URL": f"unix://{redis_one.socket}"}
+    (server,) = well(doctor, CACHE_DRIVER="redis", **WAITING, **settings)
+    assert server["server"] == "Unix socket"
+    assert [step["name"] for step in server["steps"]] == STEPS[1:]
+
+
+def test_advice_is_given_and_is_no_warning(doctor: Program) -> None:
+    with memcached() as server:
+        doctor.settings |= on_memcached(server)
+        doctor.run("get", *(f"absent-{number}" for number in range(2000)))
+        seen = doctor.json("doctor")
+        assert {each["level"] for each in seen["findings"]} == {"advice"}
+        assert any("hit ratio" in each["message"].lower() for each in seen["findings"])
+        assert "ADVICE" in doctor("doctor")
+
+
+# Not well
+
+
+@pytest.mark.parametrize("driver", ["memcached", "redis"])
+def test_a_server_that_is_stopped(doctor: Program, driver: str) -> None:
+    port = str(free_port())
+    upper = driver.upper()
+    found = failure(
+        doctor,
+        **{"CACHE_DRIVER": driver, f"{upper}_HOST": "127.0.0.1", f"{upper}_PORT": port},
+    )
+    assert found["where"].endswith(f"server 127.0.0.1:{port}")
+    assert found["message"] == "It cannot be connected to: Connection refused."
+    assert found["action"].startswith("Nothing takes connections there: is the server running")
+    assert f"127.0.0.1:{port}" in doctor("doctor", code=3)
+
+
+def test_servers_that_hang(doctor: Program) -> None:
+    with memcached() as server, redis_server() as other:
+        server.pause()
+        other.pause()
+        found = failure(doctor, **{**on_memcached(server), "MEMCACHED_TIMEOUT_MS": "250"})
+        assert found["message"].startswith("Connection timed out: memcached at 127.0.0.1:")
+        assert found["action"].startswith("It takes connections and does not answer")
+        found = failure(doctor, **{**on_redis(other), "REDIS_TIMEOUT_MS": "250"})
+        assert found["message"].startswith("Connection timed out: Redis at 127.0.0.1:")
+        assert found["action"].startswith("It takes connections and does not answer")
+
+
+def test_one_of_a_pool_that_is_away(doctor: Program) -> None:
+    with memcached() as one, memcached() as two, memcached() as three:
+        two.kill()
+        found = failure(doctor, **on_memcached(one, two, three))
+        assert found["where"].endswith(f"server 127.0.0.1:{two.port}")
+        timed = {
+            server["server"]: server["latency_ms"] is not None
+            for server in doctor.json("doctor", code=3)["services"][0]["servers"]
+        }
+        assert timed.pop(f"127.0.0.1:{two.port}") is False
+        assert set(timed.values()) == {True}
+        three.pause()
+        found, other = failures(doctor, MEMCACHED_TIMEOUT_MS="250")
+        assert {each["where"].rpartition(":")[2] for each in (found, other)} == {
+            str(two.port),
+            str(three.port),
+        }
+
+
+def test_servers_that_are_out_of_memory(doctor: Program) -> None:
+    with memcached("-M", "-m", "2") as server:
+        doctor.settings |= on_memcached(server)
+        # As large as what the trial stores: each size has memory of its own.
+        lines = [f'{{"key":"fill-{number:026}","value":{10**15}}}\n' for number in range(40_000)]
+        assert doctor.run("import", "-", stdin="".join(lines).encode()).exit_code == 3
+        found = failure(doctor)
+        assert "out of memory" in found["message"]
+        assert found["action"] == "The server has no room left and may not evict."
+    with redis_server("--maxmemory", "1", "--maxmemory-policy", "noeviction") as server:
+        found = failure(doctor, **on_redis(server))
+        assert "out of memory" in found["message"]
+        assert found["action"] == "The server has no room left and may not evict."
+
+
+def test_servers_that_are_out_of_connections(doctor: Program) -> None:
+    with memcached("-c", "64") as server, server.full_of_clients(64):
+        # What it says when it closes a connection may come late.
+        found = failure(doctor, **on_memcached(server))
+        assert "clients" in found["action"]
+    with redis_server() as server, server.client(single_connection_client=True) as held:
+        held.config_set("maxclients", 1)
+        found = failure(doctor, **on_redis(server))
+        assert "clients" in found["message"] + found["action"]
+
+
+@pytest.mark.parametrize("given", [{"REDIS_PASSWORD": "pl4nted-wrong"}, {"REDIS_PASSWORD": ""}])
+def test_a_password_that_redis_refuses(
+    doctor: Program, redis_locked: Redis, given: dict[str, str]
+) -> None:
+    found = failure(doctor, **{**on_redis(redis_locked), **given})
+    assert found["message"].startswith("Authentication failed: Redis at 127.0.0.1:")
+    assert "does not accept this user name and password" in found["action"]
+    assert "pl4nted" not in doctor("doctor", code=3)
+
+
+def test_a_password_that_memcached_refuses(doctor: Program, sasl_server: Memcached) -> None:
+    wrong = {"MEMCACHED_USERNAME": SASL_USER, "MEMCACHED_PASSWORD": "pl4nted-wrong"}
+    found = failure(doctor, **on_memcached(sasl_server), **wrong)
+    assert found["message"].startswith("Authentication failed: memcached at 127.0.0.1:")
+    assert "does not accept this user name and password" in found["action"]
+    assert "pl4nted" not in doctor("doctor", "--all", code=3)
+
+
+@pytest.mark.parametrize(
+    ("driver", "module"),
+    [("redis", "redis"), ("memcached", "_pylibmc")],
+    ids=["redis", "memcached"],
+)
+def test_a_driver_that_is_not_installed(tmp_path: Path, driver: str, module: str) -> None:
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without" / f"{module}.py").write_text("raise ImportError('not here')\n")
+    (tmp_path / "data").mkdir(mode=0o700)
+    path = f"{tmp_path / 'without'}:{REPOSITORY}"
+    ended = run(tmp_path, "doctor", "--json", CACHE_DRIVER=driver, PYTHONPATH=path)
+    assert ended.returncode == 3
+    (found,) = json.loads(ended.stdout)["findings"]
+    assert f"pip install 'cacheapi[{driver}]'" in found["message"]
+
+
+def test_settings_that_are_wrong_are_all_told(doctor: Program) -> None:
+    (doctor.directory / ".env").write_text("PORT=x\nCACHE_DRIVR=redis\n")
+    doctor.settings |= {"CACHE_DEFAULT_TTL": "-5", "REDIS_PASSWORD": "pl4nted"}
+    seen = doctor.json("doctor", code=3)
+    assert [(each["level"], each["message"][:17]) for each in seen["findings"]] == [
+        ("failure", "CACHE_DEFAULT_TTL"),
+        ("failure", "PORT: 'x' is not "),
+        ("warning", "CACHE_DRIVR is se"),
+    ]
+    assert "in the environment" in seen["findings"][0]["action"]
+    assert "in the file .env" in seen["findings"][1]["action"]
+    by_name = {each["name"]: each for each in seen["settings"]}
+    assert by_name["CACHE_DEFAULT_TTL"]["source"] == "environment"
+    assert (by_name["PORT"]["value"], by_name["PORT"]["source"]) == ("x", ".env")
+    assert (by_name["HOST"]["value"], by_name["HOST"]["source"]) == ("127.0.0.1", "default")
+    assert by_name["REDIS_PASSWORD"]["value"] == "**********"
+    assert by_name["CACHEAPI_API_KEY"]["value"] == "**********"
+    shown = doctor("doctor", code=3)
+    assert "pl4nted" not in shown
+    assert "REDIS_HOST" not in shown
+    assert "REDIS_HOST" in doctor("doctor", "--all", code=3)
+
+
+def test_settings_that_do_not_go_together(doctor: Program) -> None:
+    doctor.settings |= {"CACHE_DRIVER": "memcached", "MEMCACHED_USERNAME": "u"}
+    found = failure(doctor)
+    assert "set both of them, or neither" in found["message"]
+    doctor.settings["CACHE_DRIVER"] = "nonsense"
+    assert "CACHE_DRIVER: 'nonsense' is not allowed" in failure(doctor)["message"]
+
+
+def test_a_name_that_nobody_knows(doctor: Program) -> None:
+    found = failure(doctor, CACHE_DRIVER="memcached", MEMCACHED_HOST="no-such-host.invalid")
+    assert "'no-such-host.invalid'" in found["message"]
+
+
+def test_a_certificate_that_is_not_trusted(
+    doctor: Program, redis_tls: Redis, tmp_path: Path, certificates: Certificates
+) -> None:
+    other = make_certificates(tmp_path / "other")
+    found = failure(doctor, **on_redis(redis_tls, REDIS_TLS_CA=str(other.authority)))
+    assert found["message"].startswith("Its certificate is not accepted: ")
+    assert "REDIS_TLS_CA" in found["action"]
+    found = failure(doctor, REDIS_TLS_CA=str(tmp_path / "absent"))
+    assert found["message"].startswith("TLS failed: ")
+
+
+def test_a_server_that_speaks_no_tls(doctor: Program, redis_one: Redis) -> None:
+    found = failure(doctor, **on_redis(redis_one), REDIS_TLS="true")
+    assert found["message"].startswith("TLS failed: ")
+
+
+def test_a_cache_file_that_cannot_be_used(doctor: Program) -> None:
+    file = doctor.directory / "data" / "cache.sqlite3"
+    for name in ("", "-wal", "-shm"):
+        file.with_name(f"{file.name}{name}").unlink(missing_ok=True)
+    file.mkdir()
+    assert "the cache file cannot be used" in failures(doctor)[0]["message"]
+
+
+def test_something_else_listens_there(doctor: Program) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        found = failure(
+            doctor, CACHE_DRIVER="memcached", MEMCACHED_HOST="127.0.0.1", MEMCACHED_PORT=port
+        )
+        assert found["where"].endswith(port)
+
+
+# The machine
+
+
+def test_a_directory_that_is_not_there_is_not_made(program: Program, redis_one: Redis) -> None:
+    seen = program.json("doctor", code=1)
+    (found,) = seen["findings"]
+    assert found["message"].endswith("does not exist, so no service has started with it.")
+    assert not (program.directory / "data").exists()
+    # A server is looked at all the same.
+    program.settings |= on_redis(redis_one)
+    (service,) = program.json("doctor", code=1)["services"]
+    assert service["success"] is True
+    assert not (program.directory / "data").exists()
+    program.settings |= {"MEMCACHED_USERNAME": "u", "CACHE_DRIVER": "memcached"}
+    assert "set both of them" in program("doctor", code=3)
+
+
+def test_secrets_that_others_may_read(doctor: Program) -> None:
+    (doctor.directory / ".env").write_text("CACHEAPI_SECRET_KEY=" + "k" * 32)
+    (doctor.directory / ".env").chmod(0o644)
+    (doctor.directory / "data" / "cacheapi.sqlite3").chmod(0o640)
+    found = doctor.json("doctor", code=1)["findings"]
+    assert [each["action"][:9] for each in found] == ["chmod 600"] * 2
+
+
+def test_a_directory_of_somebody_else(doctor: Program) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    os.chown(doctor.directory / "data", 12345, 12345)
+    (found,) = doctor.json("doctor", code=1)["findings"]
+    assert "belongs to user 12345" in found["message"]
+
+
+def test_a_disk_that_is_full_or_far_away(doctor: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = "cacheapi.commands.diagnosis.machine"
+    monkeypatch.setattr(f"{module}._filesystem", lambda path: "nfs4")
+    monkeypatch.setattr(
+        f"{module}.shutil.disk_usage", lambda path: types.SimpleNamespace(free=300 * 2**20)
+    )
+    full, far = sorted(
+        doctor.json("doctor", code=1)["findings"], key=lambda each: "network" in each["message"]
+    )
+    assert "has 300 MiB left" in full["message"]
+    assert "network file system (nfs4)" in far["message"]
+    monkeypatch.setattr(
+        f"{module}.shutil.disk_usage", lambda path: types.SimpleNamespace(free=2**20)
+    )
+    assert "has 1 MiB left" in failure(doctor)["message"]
+
+
+def test_a_database_that_is_away(doctor: Program) -> None:
+    port = free_port()
+    doctor.settings["CACHEAPI_DATABASE_URL"] = f"postgresql://u:pl4nted@127.0.0.1:{port}/n"
+    seen = doctor.json("doctor", code=3)
+    assert seen["database"]["readable"] is False
+    levels = [(each["level"], each["where"]) for each in seen["findings"]]
+    assert levels == [("failure", "database"), ("warning", "settings")]
+    assert "pl4nted" not in json.dumps(seen)
+
+
+def test_a_clock_that_is_wrong(
+    doctor: Program, memcached_server: Memcached, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import time
+
+    late = types.SimpleNamespace(
+        time=lambda: time.time() + 100,
+        monotonic=time.monotonic,
+        perf_counter=time.perf_counter,
+    )
+    monkeypatch.setattr("cacheapi.commands.diagnosis.services.time", late)
+    doctor.settings |= on_memcached(memcached_server)
+    seen = doctor.json("doctor", code=1)
+    (offset,) = (server["clock_offset"] for server in seen["services"][0]["servers"])
+    assert -101 < offset < -70
+    assert any("s apart" in each["message"] for each in seen["findings"])
+
+
+def test_a_slow_server(
+    doctor: Program, memcached_server: Memcached, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cacheapi.commands.diagnosis.services.SLOW_MS", 0.0)
+    monkeypatch.setattr("cacheapi.commands.diagnosis.services.LATENCY_SECONDS", 0.0)
+    doctor.settings |= on_memcached(memcached_server)
+    seen = doctor.json("doctor", code=1)
+    assert any("Half of its round trips" in each["message"] for each in seen["findings"])
+    (server,) = seen["services"][0]["servers"]
+    assert server["latency_ms"]["round_trips"] == 1
+
+
+def test_services_of_the_file_are_looked_at_too(
+    doctor: Program, memcached_server: Memcached
+) -> None:
+    gone = free_port()
+    (doctor.directory / "services.toml").write_text(
+        f"""
+        [[service]]
+        name = "sessions"
+        type = "cache_memcached"
+        config = {{ host = "127.0.0.1", port = {memcached_server.port} }}
+        [[service]]
+        name = "gone"
+        type = "cache_redis"
+        config = {{ host = "127.0.0.1", port = {gone}, password = "pl4nted" }}
+        """
+    )
+    found = failure(doctor, CACHEAPI_SERVICES_FILE="services.toml")
+    assert found["where"] == f"service gone, server 127.0.0.1:{gone}"
+    shown = doctor("doctor", code=3)
+    assert "Service sessions (cache_memcached)" in shown
+    assert "pl4nted" not in shown

@@ -1,0 +1,228 @@
+"""What holds for every command: help, JSON, exit codes, one line for a failure."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from cacheapi.commands.main import cacheapi
+from tests.cacheapi.commands.conftest import Program
+from tests.support.processes import Memcached, Service, eventually, free_port
+from tests.support.program import COMMAND, environ, run
+
+
+def commands(group: click.Group = cacheapi, *path: str) -> Iterator[tuple[str, ...]]:
+    """Yield the words of every command, those of groups too."""
+    yield path
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, *path, name)
+        else:
+            yield (*path, name)
+
+
+@pytest.mark.parametrize("path", [*commands()], ids=" ".join)
+def test_every_command_has_help(program: Program, path: tuple[str, ...]) -> None:
+    shown = program(*path, "--help")
+    assert shown == program(*path, "-h")
+    assert shown.startswith("Usage: cacheapi")
+    # Read by a stranger: what it does, an example, each option with its words.
+    assert len(shown.split("\n\n")[1].strip()) > 20
+    if path not in {("api-key", "list"), ("api-key", "revoke")}:
+        # Each on a line of its own, to be copied.
+        assert "\n  Examples:\n    cacheapi " in shown
+        assert "\\b" not in shown
+        assert f"cacheapi {path[0]}" in shown if path else "cacheapi serve" in shown
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("get", "a"),
+        ("get", "a", "b"),
+        ("get", "absent"),
+        ("set", "a", "1"),
+        ("set", "a", "2", "--replace"),
+        ("delete", "a", "b"),
+        ("keys",),
+        ("keys", "--limit", "1"),
+        ("flush", "--yes"),
+        ("export", "x.ndjson"),
+        ("import", "given.ndjson"),
+        ("doctor",),
+        ("stats",),
+        ("services",),
+        ("services", "test", "cache"),
+        ("api-key", "create", "n", "--administrator"),
+        ("api-key", "list"),
+        ("api-key", "revoke", "1"),
+        ("serve", "--dry-run"),
+    ],
+    ids=" ".join,
+)
+def test_json_of_every_command_is_json(program: Program, arguments: tuple[str, ...]) -> None:
+    (program.directory / "given.ndjson").write_text('{"key":"k","value":1}\n')
+    program("set", "a", '"\\u001b[31m"')
+    program("set", "z", "1")
+    program("api-key", "create", "first", "--rule", "*:GET")
+    ended = program.run(*arguments, "--json")
+    assert ended.exit_code in (0, 1)
+    json.loads(ended.stdout)
+
+
+def test_every_command_is_tested_for_its_json() -> None:
+    marks = test_json_of_every_command_is_json.pytestmark  # type: ignore[attr-defined]
+    (arguments,) = (mark.args[1] for mark in marks)
+    tested = {words[: len(path)] for words in arguments for path in commands()}
+    assert {path for path in commands() if path and path != ("api-key",)} <= tested
+
+
+@pytest.mark.parametrize("path", [(), ("api-key",)], ids=" ".join)
+def test_a_group_alone_shows_its_help(program: Program, path: tuple[str, ...]) -> None:
+    ended = program.run(*path)
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert ended.stderr == program(*path, "--help")
+
+
+def test_wrong_use_is_one_line_that_says_where_to_look(program: Program) -> None:
+    line = program.fails("get", code=2)
+    assert line == "Missing argument 'KEY…'. See 'cacheapi get --help'."
+    assert "--nope" in program.fails("keys", "--nope", code=2)
+    assert "No such command 'nope'" in program.fails("nope", code=2)
+    assert program.fails("get", "a", "-s", "nope", code=2) == (
+        "Service 'nope' does not exist; there are cache, local."
+    )
+    assert "may not be empty" in program.fails("get", "", code=2)
+
+
+def test_what_fails_is_one_line(program: Program) -> None:
+    port = free_port()
+    program.settings |= {
+        "CACHE_DRIVER": "memcached",
+        "MEMCACHED_HOST": "127.0.0.1",
+        "MEMCACHED_PORT": str(port),
+    }
+    for arguments in (("get", "a"), ("set", "a", "1"), ("delete", "a"), ("flush", "--yes")):
+        line = program.fails(*arguments, code=3)
+        assert f"Connection refused: memcached at 127.0.0.1:{port} cannot be reached." in line
+    assert "cannot list its keys" in program.fails("keys", code=2)
+    assert "cannot list its keys" in program.fails("export", "x", code=2)
+    program.settings["MEMCACHED_PORT"] = "x"
+    assert program.fails("get", "a", code=3).startswith("MEMCACHED_PORT: 'x' is not allowed")
+
+
+def test_a_bug_shows_where_it_is(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cacheapi.commands.services.registry", lambda: 1 / 0)
+    assert isinstance(program.run("services").exception, ZeroDivisionError)
+
+
+def test_settings_come_from_the_file_of_the_directory_too(program: Program) -> None:
+    (program.directory / ".env").write_text("CACHE_DRIVR=file\nCACHE_DEFAULT_TTL=x\n")
+    assert "CACHE_DEFAULT_TTL: 'x'" in program.fails("keys", code=3)
+    (program.directory / ".env").write_text("CACHE_DRIVR=file\n")
+    assert "did you mean CACHE_DRIVER?" in program.run("keys").stderr
+
+
+def test_a_foreign_data_directory_is_told(program: Program) -> None:
+    program("set", "a", "1")
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    os.chown(program.directory / "data", 12345, 12345)
+    assert "The data directory belongs to user 12345" in program.run("get", "a").stderr
+
+
+def test_the_program_as_a_process(tmp_path: Path) -> None:
+    assert run(tmp_path, "set", "k", "-", stdin=b' {"a": [1, 2.50]} ').returncode == 0
+    ended = run(tmp_path, "get", "k")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b'{"a": [1, 2.50]}\n', b"")
+    ended = run(tmp_path, "get", "absent")
+    assert (ended.returncode, ended.stdout) == (1, b"")
+    assert ended.stderr == b"cacheapi: Key 'absent' does not exist.\n"
+    assert run(tmp_path, "--version").stdout.startswith(b"cacheapi, version ")
+    # No terminal: no colours, and nothing that moves.
+    assert b"\x1b" not in run(tmp_path, "services", "test", "cache").stdout
+
+
+def test_secrets_are_never_shown(tmp_path: Path, redis_locked) -> None:
+    (tmp_path / "services.toml").write_text(
+        '[[service]]\nname = "other"\ntype = "cache_redis"\n'
+        f'config = {{ host = "127.0.0.1:{redis_locked.port}", password = "pl4nted-secret" }}\n'
+    )
+    settings = {"CACHEAPI_SERVICES_FILE": "services.toml", "CACHEAPI_API_KEY": "pl4nted-key"}
+    for arguments in (
+        ("services", "--json"),
+        ("services",),
+        ("services", "test", "other"),
+        ("get", "a", "-s", "other"),
+        ("api-key", "list"),
+        ("doctor", "--all"),
+        ("doctor", "--json"),
+    ):
+        ended = run(tmp_path, *arguments, **settings)
+        assert b"pl4nted" not in ended.stdout + ended.stderr, arguments
+
+
+def test_who_reads_may_stop_reading(tmp_path: Path) -> None:
+    lines = b"".join(b'{"key":"%d","value":1}\n' % number for number in range(20_000))
+    assert run(tmp_path, "import", "-", stdin=lines).returncode == 0
+    ended = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{' '.join(COMMAND)} keys | head -n 1"],
+        cwd=tmp_path,
+        env=environ(tmp_path),
+        capture_output=True,
+        timeout=60,
+    )
+    assert ended.stdout.count(b"\n") == 1
+    assert ended.stderr == b""
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    assert run(tmp_path, "set", "k", "1").returncode == 0
+    for arguments in (["get", "k"], ["export", "-"], ["keys", "--json"], ["services"]):
+        with Path("/dev/full").open("wb") as full:
+            ended = subprocess.run(
+                [*COMMAND, *arguments],
+                cwd=tmp_path,
+                env=environ(tmp_path),
+                stdout=full,
+                stderr=subprocess.PIPE,
+                timeout=60,
+            )
+        message = b"cacheapi: The output cannot be written: No space left on device.\n"
+        assert (ended.returncode, ended.stderr) == (3, message), arguments
+
+
+def test_ctrl_c_ends_it_in_one_line(tmp_path: Path, memcached_server: Memcached) -> None:
+    # It waits for its stdin.
+    process = subprocess.Popen(
+        [*COMMAND, "import", "-"],
+        cwd=tmp_path,
+        env=environ(
+            tmp_path,
+            CACHE_DRIVER="memcached",
+            MEMCACHED_HOST=f"127.0.0.1:{memcached_server.port}",
+        ),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    # Read at the latest when it has what it needs to store this.
+    process.stdin.write(b'{"key":"of-ctrl-c","value":1}\n' * 600)
+    process.stdin.flush()
+    eventually(lambda: b"of-ctrl-c" in memcached_server.say(b"get of-ctrl-c\r\n"), 30)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stdout) == (130, b"")
+    # On a terminal, the line begins after the ^C.
+    assert stderr == b"\ncacheapi: Interrupted.\n"
+    assert Service.api_key not in stderr.decode()

@@ -1,0 +1,134 @@
+"""``cacheapi stats``: figures of known traffic, once and as they change."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from backends.statistics import Figures
+from cacheapi.commands.stats import plot
+from cacheapi.observing.sample_files import Sample, SampleFiles
+from tests.cacheapi.commands.conftest import Program
+from tests.support.processes import Memcached, free_port, memcached
+from tests.support.program import on_terminal
+from tests.support.redis import Redis
+
+
+def on_memcached(*servers: Memcached) -> dict[str, str]:
+    addresses = ",".join(f"127.0.0.1:{server.port}" for server in servers)
+    return {
+        "CACHE_DRIVER": "memcached",
+        "MEMCACHED_HOST": addresses,
+        "MEMCACHED_TIMEOUT_MS": "3000",
+    }
+
+
+def test_known_traffic_is_shown(program: Program) -> None:
+    with memcached() as server:
+        program.settings |= on_memcached(server)
+        lines = b"".join(b'{"key":"%d","value":1}\n' % number for number in range(8))
+        program("import", "-", stdin=lines)
+        program.run("get", *(str(number) for number in range(10)))
+        found = program.json("stats")
+        assert found["stats"]["curr_items"] == 8
+        assert (found["stats"]["get_hits"], found["stats"]["get_misses"]) == (8, 2)
+        assert found["stats"]["hit_ratio"] == 0.8
+        shown = program("stats")
+        assert f"127.0.0.1:{server.port}" in shown
+        assert "80.0%" in shown
+        assert "hit ratio  no reads yet" in shown
+        assert program("stats", "--once").splitlines()[1:] == shown.splitlines()[1:]
+        raw = program.json("stats", "--section", "settings")["servers"][0]["raw"]
+        assert "maxbytes" in raw
+        assert "has no section 'nope'" in program.fails(
+            "stats", "--section", "nope", "--json", code=2
+        )
+    assert "--section goes with --json" in program.fails("stats", "--section", "items", code=2)
+
+
+def test_a_pool_has_its_sum(program: Program, memcached_pool: list[Memcached]) -> None:
+    program.settings |= on_memcached(*memcached_pool)
+    lines = program("stats").splitlines()
+    assert [line.split()[0] for line in lines[2:6]] == [
+        *sorted(f"127.0.0.1:{server.port}" for server in memcached_pool),
+        "all",
+    ]
+
+
+def test_servers_that_do_not_answer(program: Program, memcached_server: Memcached) -> None:
+    gone = free_port()
+    program.settings |= {"CACHE_DRIVER": "memcached", "MEMCACHED_HOST": f"127.0.0.1:{gone}"}
+    assert "cannot be reached" in program("stats", code=3)
+    assert program.json("stats", code=3)["servers"][0]["stats"] is None
+    program.settings["MEMCACHED_HOST"] += f",127.0.0.1:{memcached_server.port}"
+    assert "cannot be reached" in program("stats")
+
+
+def test_redis_and_the_file_have_figures_too(program: Program, redis_one: Redis) -> None:
+    assert "cache file" in program("stats")
+    program.settings |= {"CACHE_DRIVER": "redis", "REDIS_TIMEOUT_MS": "3000", **redis_one.settings}
+    assert f"127.0.0.1:{redis_one.port}" in program("stats")
+    raw = program.json("stats", "--section", "memory")["servers"][0]["raw"]
+    assert "used_memory" in raw
+
+
+def test_the_last_hour_is_plotted(program: Program) -> None:
+    program("services")
+    files = SampleFiles(program.directory / "data" / "samples")
+    files.directory.mkdir()
+    now = time.time()
+    for index, (hits, misses) in enumerate([(0, 0), (10, 0), (10, 10), (15, 15), (0, 0)]):
+        figures = Figures(get_hits=hits, get_misses=misses)
+        files.add("cache", Sample(now - 300 + 30 * index, figures))
+    files.add("cache", Sample(now - 100, Figures()))
+    (line,) = (line for line in program("stats").splitlines() if line.startswith("hit ratio"))
+    assert line.split()[-1] == "50.0%"
+
+
+def test_a_plot_is_bars() -> None:
+    assert plot([]) == plot([None]) == "no reads yet"
+    drawn = plot([0.0, None, 0.5, 1.0])
+    assert drawn in ("▁ ▅█ 100.0%", "_ :# 100.0%")
+    assert len(plot([0.5] * 1000)) < 80
+
+
+def test_it_refreshes_until_ctrl_c(tmp_path: Path, memcached_server: Memcached) -> None:
+    code, shown = on_terminal(
+        tmp_path,
+        *("stats", "--every", "0.1"),
+        until=lambda shown: shown.count("CLIENTS") > 3,
+        NO_COLOR="1",
+        **on_memcached(memcached_server),
+    )
+    assert code == 0, shown
+    assert "Traceback" not in shown
+    # Moved by, and not coloured.
+    assert "\x1b[1A" in shown
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", shown)
+
+
+def test_a_doctor_is_in_colour_on_a_terminal(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PORT=x\n")
+    code, shown = on_terminal(tmp_path, "doctor", until=lambda shown: False)
+    assert code == 3
+    assert re.search(r"\x1b\[[0-9;]*3[0-9]mFAILURE", shown)
+
+
+@pytest.mark.timeout(180)
+def test_a_long_import_shows_how_far_it_is(tmp_path: Path) -> None:
+    lines = "".join(json.dumps({"key": str(n), "value": n}) + "\n" for n in range(50_000))
+    (tmp_path / "x.ndjson").write_text(lines)
+    code, shown = on_terminal(
+        tmp_path,
+        "import",
+        "x.ndjson",
+        until=lambda shown: bool(re.search(r"[1-9]00 entries", shown)),
+    )
+    assert "Importing" in shown
+    # It may have been done before the key was pressed.
+    assert code in (0, 130)
+    assert "Traceback" not in shown

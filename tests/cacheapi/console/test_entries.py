@@ -1,0 +1,365 @@
+"""What a service holds, in the console."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backends.base import MISSING
+from cacheapi.caching.codec import Value
+from cacheapi.console import values
+from cacheapi.web.blueprints import EXTENSION
+from tests.cacheapi.console.conftest import Person, make_app, text_of
+from tests.support.processes import SASL_PASSWORD, SASL_USER, Memcached, free_port
+from tests.support.redis import Redis
+
+CACHE = "/service/cache"
+NASTY = "<script>alert(1)</script>\"'&"
+
+
+def store(person: Person, key: str, value: object, **more: object) -> None:
+    answer = person.call("POST", "/cache", {"resource": [{"key": key, "value": value, **more}]})
+    assert answer.status_code == 201
+
+
+def stored(person: Person, key: str) -> object:
+    answer = person.call("GET", f"/cache?key={key}")
+    (entry,) = answer.json["resource"]
+    return entry["value"]
+
+
+def form_of(page: str) -> dict[str, str]:
+    """Return what the form of a key would send as it stands."""
+    etag = re.search(r'name="etag" value="([^"]*)"', page)
+    assert etag is not None
+    (lifetime,) = re.findall(r'name="lifetime" value="(\w+)" checked', page)
+    return {"etag": etag[1], "lifetime": lifetime}
+
+
+def save(person: Person, key: str, value: str, **more: str):
+    page = person.page(CACHE, key=key)
+    form = {**form_of(page), "as": "json", "value": value, **more}
+    return person.post(f"{CACHE}/key", "/", {"key": key}, **form)
+
+
+def left(person: Person, key: str) -> float | None:
+    found = person.app.extensions[EXTENSION].find("cache").remaining_ttl(key)
+    assert found is None or isinstance(found, float | int)
+    return found
+
+
+def test_a_value_is_shown_as_a_tree(person: Person) -> None:
+    store(person, "k", {"name": "John", "tags": ["a", NASTY], "n": 10**40, "none": None})
+    page = person.page(CACHE, key="k")
+    text = text_of(page)
+    assert "object, 4 members" in text
+    assert 'name "John"' in text
+    assert str(10**40) in text
+    assert "<script>alert" not in page
+    assert "Time left" in text
+
+
+@pytest.mark.parametrize("value", ["plain", "", "two\nlines", NASTY, 7, True, None, 1.5, [], {}])
+def test_every_value_is_shown(person: Person, value: object) -> None:
+    store(person, "k", value)
+    page = person.page(CACHE, key="k")
+    assert "<script>alert" not in page
+    assert "Change the value" in page
+
+
+@pytest.mark.parametrize(
+    "key", [NASTY, "a/b", "a//b", "ключ", " a ", "a\nb", "a\r\nb", "?x=1&y#z", "%2F", "\u202e"]
+)
+def test_any_key_is_found_changed_and_deleted(person: Person, key: str) -> None:
+    store(person, key, 1)
+    listed = person.page(CACHE, prefix="")
+    links = re.findall(r'href="/console(/service/cache\?key=[^"#]+)#', listed)
+    # The other one is the count of those who signed in.
+    (link,) = [link for link in links if "sign-in" not in link]
+    page = person.page(link)
+    assert "<script>alert" not in page
+    assert save(person, key, "2").status_code == 303
+    cache = person.app.extensions[EXTENSION].find("cache")
+    assert cache.get(key) == Value("2")
+    person.done(f"{CACHE}/delete-key", query={"key": key})
+    assert cache.get(key) is MISSING
+    assert link not in person.page(CACHE, prefix="")
+
+
+def test_bytes_of_other_programs_are_shown_and_not_edited(
+    person: Person,
+) -> None:
+    backend = person.app.extensions[EXTENSION].find("cache").backend
+    raw = bytes(range(256)) * 4
+    backend.set("raw", raw, None)
+    page = person.page(CACHE, key="raw")
+    text = text_of(page)
+    assert "Bytes that are no text" in text
+    assert "1.0 KiB" in text
+    assert "0010 10 11 12" in text
+    assert "AAECAwQF" in text
+    assert "<textarea" not in page
+    # A lifetime can be given all the same.
+    form = {**form_of(page), "as": "same", "lifetime": "seconds", "ttl": "100"}
+    person.done(f"{CACHE}/key", query={"key": "raw"}, **form)
+    assert backend.get("raw") == raw
+    assert 90 < (left(person, "raw") or 0) <= 100
+
+
+def test_a_value_is_changed_and_keeps_its_lifetime(person: Person) -> None:
+    store(person, "k", {"a": 1}, ttl=1000)
+    assert save(person, "k", '{"a": 2,\r\n "a": 3}').status_code == 303
+    assert stored(person, "k") == {"a": 3}
+    assert 900 < (left(person, "k") or 0) <= 1001
+    assert save(person, "k", '{"a": 2}', lifetime="forever").status_code == 303
+    assert left(person, "k") is None
+    assert save(person, "k", "3").status_code == 303
+    assert left(person, "k") is None
+    assert save(person, "k", "3", lifetime="seconds", ttl=" 77 ").status_code == 303
+    assert 70 < (left(person, "k") or 0) <= 77
+    assert save(person, "k", "3", lifetime="default").status_code == 303
+    assert 17_900 < (left(person, "k") or 0) <= 18_000
+    far = 40 * 86400
+    store(person, "k", 1, ttl=2_000_000)
+    person.app.extensions[EXTENSION].find("cache").backend.set("k", b"1", far)
+    assert save(person, "k", "4").status_code == 303
+    assert far - 100 < (left(person, "k") or 0) <= far + 1
+
+
+def test_a_text_stays_a_text(person: Person) -> None:
+    store(person, "k", "one\ntwo")
+    page = person.page(CACHE, key="k")
+    assert "\none\ntwo</textarea>" in page
+    assert 'value="text" checked' in page
+    assert save(person, "k", "one\r\nthree", **{"as": "text"}).status_code == 303
+    assert stored(person, "k") == "one\nthree"
+    assert save(person, "k", "not json").status_code == 400
+    store(person, "k", "one\r\ntwo")
+    # A text area would lose this line end, so the JSON of it is edited.
+    page = person.page(CACHE, key="k")
+    assert "&#34;one\\r\\ntwo&#34;</textarea>" in page
+    assert 'value="json" checked' in page
+
+
+@pytest.mark.parametrize(
+    ("value", "more", "field", "message"),
+    [
+        ("{", {}, "f-value", "The value is not valid JSON"),
+        ("", {}, "f-value", "The value is not valid JSON"),
+        ("1, 2", {}, "f-value", "The value is not valid JSON"),
+        ("NaN", {}, "f-value", "NaN"),
+        ('"\\ud800"', {}, "f-value", "lone surrogate"),
+        ("1", {"lifetime": "seconds", "ttl": ""}, "f-ttl", "lifetime must be"),
+        ("1", {"lifetime": "seconds", "ttl": "1.5"}, "f-ttl", "lifetime must be"),
+        ("1", {"lifetime": "seconds", "ttl": "-5"}, "f-ttl", "lifetime must be"),
+    ],
+)
+def test_what_is_wrong_with_a_value_is_told_beside_it(
+    person: Person, value: str, more: dict[str, str], field: str, message: str
+) -> None:
+    store(person, "k", {"old": True})
+    answer = save(person, "k", value, **more)
+    assert answer.status_code == 400
+    told = re.search(rf'id="e-{field}"[^>]*>([^<]+)<', answer.text)
+    assert told is not None
+    assert message in text_of(told[1])
+    assert stored(person, "k") == {"old": True}
+
+
+def test_what_somebody_else_stored_meanwhile_is_not_overwritten(person: Person) -> None:
+    store(person, "k", 1)
+    form = form_of(person.page(CACHE, key="k"))
+    store(person, "k", 2)
+    more = {"as": "json", "value": "3", **form}
+    answer = person.post(f"{CACHE}/key", query={"key": "k"}, **more)
+    assert answer.status_code == 400
+    assert "The stored value is not the one" in text_of(answer.text)
+    assert stored(person, "k") == 2
+    person.call("DELETE", "/cache/k")
+    answer = person.post(f"{CACHE}/key", query={"key": "k"}, **more)
+    assert "The stored value is not the one" in text_of(answer.text)
+    assert person.call("GET", "/cache/k").status_code == 404
+    # What was typed is still there, and can be stored over what is there now.
+    form = form_of(answer.text)
+    assert form["etag"] == ""
+    assert "\n3</textarea>" in answer.text
+    person.done(f"{CACHE}/key", query={"key": "k"}, **{**more, **form, "lifetime": "default"})
+    assert stored(person, "k") == 3
+
+
+def test_an_absent_key_can_be_stored_once(person: Person) -> None:
+    page = person.page(CACHE, key="new")
+    assert "The key is not there." in text_of(page)
+    form = {**form_of(page), "as": "json", "value": "[1]"}
+    assert form["etag"] == ""
+    person.done(f"{CACHE}/key", query={"key": "new"}, **form)
+    assert stored(person, "new") == [1]
+    answer = person.post(f"{CACHE}/key", query={"key": "new"}, **{**form, "value": "2"})
+    assert "exists already" in text_of(answer.text)
+    assert stored(person, "new") == [1]
+
+
+def test_keys_are_browsed_by_prefix_and_page(person: Person) -> None:
+    for start in range(0, 120, 60):
+        pairs = [{"key": f"user:{number:03}", "value": 1} for number in range(start, start + 60)]
+        person.call("POST", "/cache", {"resource": pairs})
+    store(person, "other", 1)
+    seen: list[str] = []
+    page = person.page(CACHE, prefix="user:")
+    while True:
+        seen += re.findall(r"<bdi>(user:\d+)</bdi>", page)
+        following = re.search(r'href="/console([^"#]+)#keys-title">Next page', page)
+        if following is None:
+            break
+        page = person.page(following[1].replace("&amp;", "&"))
+        assert "First page" in page
+    assert seen == [f"user:{number:03}" for number in range(120)]
+    assert "No keys start with “no:”." in text_of(person.page(CACHE, prefix="no:"))
+    answer = person.get(CACHE, prefix="", cursor="wrong!")
+    assert answer.status_code == 400
+    assert "cursor" in answer.text
+
+
+def test_a_service_is_flushed_by_its_name(person: Person) -> None:
+    store(person, "k", 1)
+    answer = person.post(f"{CACHE}/flush", confirm="local")
+    assert answer.status_code == 400
+    assert "Type cache to delete all that it holds." in text_of(answer.text)
+    assert stored(person, "k") == 1
+    page = person.done(f"{CACHE}/flush", confirm="cache")
+    assert "is empty now" in text_of(page)
+    assert person.call("GET", "/cache/k").status_code == 404
+
+
+def test_a_key_that_is_none_is_told(person: Person) -> None:
+    answer = person.get(CACHE, key="k" * 2000)
+    assert answer.status_code == 400
+    assert "takes at most 1024" in text_of(answer.text)
+    answer = person.post(f"{CACHE}/delete-key", query={"key": "absent"})
+    assert answer.status_code == 404
+
+
+def test_a_long_text_goes_through_the_form(person: Person) -> None:
+    text = "\N{CJK UNIFIED IDEOGRAPH-503C}" * (values.MOST_TEXT - 1)
+    store(person, "long", text)
+    assert save(person, "long", f"{text}x", **{"as": "text"}).status_code == 303
+    assert stored(person, "long") == f"{text}x"
+
+
+@pytest.fixture
+def on_memcached(memcached_server: Memcached, tmp_path: Path) -> Iterator[Person]:
+    person = Person(
+        make_app(
+            tmp_path,
+            CACHE_DRIVER="memcached",
+            MEMCACHED_PORT=str(memcached_server.port),
+            MEMCACHED_TIMEOUT_MS="3000",
+        )
+    )
+    assert person.sign_in().status_code == 303
+    yield person
+    person.app.extensions[EXTENSION].close()
+
+
+def test_on_memcached_keys_are_asked_for_by_name(on_memcached: Person) -> None:
+    person = on_memcached
+    store(person, "entry", [1], ttl=1000)
+    page = person.page(CACHE, key="entry")
+    assert "Memcached cannot list its keys" in text_of(page)
+    assert re.search(r'data-left="(9\d\d|1000)\.', page)
+    assert save(person, "entry", "[2]").status_code == 303
+    assert stored(person, "entry") == [2]
+    answer = person.get(CACHE, prefix="")
+    assert answer.status_code == 400
+    assert "list its keys" in text_of(answer.text)
+    assert person.get(CACHE, key="a b").status_code == 400
+
+
+def test_where_the_time_left_is_not_known_it_says_so(
+    sasl_server: Memcached, tmp_path: Path
+) -> None:
+    person = Person(
+        make_app(
+            tmp_path,
+            CACHE_DRIVER="memcached",
+            MEMCACHED_PORT=str(sasl_server.port),
+            MEMCACHED_USERNAME=SASL_USER,
+            MEMCACHED_PASSWORD=SASL_PASSWORD,
+            MEMCACHED_TIMEOUT_MS="3000",
+        )
+    )
+    person.sign_in()
+    store(person, "entry", 1)
+    page = person.page(CACHE, key="entry")
+    assert "Time left not known" in text_of(page)
+    assert 'value="keep"' not in page
+    assert save(person, "entry", "2").status_code == 303
+    assert stored(person, "entry") == 2
+    person.app.extensions[EXTENSION].close()
+
+
+def test_on_redis_all_of_it_works(redis_one: Redis, tmp_path: Path) -> None:
+    person = Person(
+        make_app(tmp_path, CACHE_DRIVER="redis", **redis_one.settings, REDIS_TIMEOUT_MS="3000")
+    )
+    person.sign_in()
+    person.done(f"{CACHE}/flush", confirm="cache")
+    store(person, "entry", {"a": 1}, ttl=1000)
+    assert "<bdi>entry</bdi>" in person.page(CACHE, prefix="en")
+    assert save(person, "entry", '{"a": 2}').status_code == 303
+    assert 900 < (left(person, "entry") or 0) <= 1001
+    assert "Up" in text_of(person.page(f"{CACHE}/state"))
+    person.app.extensions[EXTENSION].close()
+
+
+def test_a_server_that_is_gone_is_told_where_it_is_asked(tmp_path: Path) -> None:
+    person = Person(make_app(tmp_path, CACHE_DRIVER="memcached", MEMCACHED_PORT=str(free_port())))
+    person.sign_in()
+    answer = person.get(CACHE, key="k")
+    assert answer.status_code == 400
+    assert "Connection refused" in text_of(answer.text)
+    answer = person.post(f"{CACHE}/flush", confirm="cache")
+    assert answer.status_code == 400
+    assert "Connection refused" in text_of(answer.text)
+    person.app.extensions[EXTENSION].close()
+
+
+# Large and deep values
+
+
+def test_a_large_tree_is_cut_and_says_so() -> None:
+    shown = values.show(Value("[" + ",".join(["1"] * 5000) + "]"))
+    assert shown.tree is not None
+    assert shown.tree.text == "5000 elements"
+    assert len(shown.tree.children) < 600
+    assert shown.tree.children[-1].kind == "more"
+    assert shown.is_editable
+
+
+def test_a_deep_value_is_shown_as_far_as_it_goes() -> None:
+    shown = values.show(Value("[" * 400 + "]" * 400))
+    node = shown.tree
+    levels = 0
+    while node is not None and node.children:
+        node, levels = node.children[0], levels + 1
+    assert 10 < levels < 40
+    assert values.show(Value("[" * 100_000 + "]" * 100_000)).kind == "json"
+
+
+def test_a_huge_value_is_not_edited_here() -> None:
+    for json in ('"' + "x" * 300_000 + '"', "[" + "1," * 150_000 + "1]"):
+        shown = values.show(Value(json))
+        assert shown.is_cut
+        assert not shown.is_editable
+        assert len(shown.text) <= values.MOST_TEXT
+
+
+def test_members_of_the_same_name_and_long_numbers_are_shown_as_they_are() -> None:
+    shown = values.show(Value('{"a":1e400,"a":1.10,"b":"x"}'))
+    assert shown.tree is not None
+    assert [(node.name, node.text) for node in shown.tree.children] == [
+        *(("a", "1e400"), ("a", "1.10"), ("b", '"x"')),
+    ]

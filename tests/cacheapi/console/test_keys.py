@@ -1,0 +1,214 @@
+"""API keys in the console: a builder of rules, the key shown once, changed, revoked."""
+
+from __future__ import annotations
+
+import html
+import logging
+import re
+
+import pytest
+
+from tests.cacheapi.console.conftest import Person, text_of
+
+NASTY = "<script>alert(1)</script>"
+RULE = {"rules-0-service": "cache", "rules-0-verbs": "GET", "rules-0-prefix": "user:"}
+
+
+def make(person: Person, **form: object) -> str:
+    """Make a key; return it."""
+    answer = person.post("/new-key", "/new-key", action="save", **{"name": "web shop", **form})
+    assert answer.status_code == 200, text_of(answer.text)
+    found = re.search(r'id="new-key"[^>]* value="(ca_[^"]+)"', answer.text)
+    assert found is not None
+    return found[1]
+
+
+def rules_of(page: str) -> list[str]:
+    """Return the services of the rules of a form, in order."""
+    return [
+        re.findall(r"<option[^>]* selected>([^<]+)<", select)[0]
+        for select in re.findall(r"<select.*?</select>", page, re.DOTALL)
+    ]
+
+
+def test_with_no_keys_the_page_says_what_to_do(person: Person) -> None:
+    page = text_of(person.page("/keys"))
+    assert "No API keys have been made yet. Make one" in page
+    assert "one administrator key is set by the environment" in page
+
+
+def test_a_key_is_shown_once_and_works(person: Person, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "cacheapi.audit")
+    key = make(person, **RULE)
+    assert person.call("GET", "/cache/user:1", key=key).status_code == 404
+    assert person.call("GET", "/cache/other", key=key).status_code == 403
+    assert person.call("DELETE", "/cache/user:1", key=key).status_code == 403
+    page = person.page("/keys")
+    assert key not in page
+    assert f"{key[:9]}…" in page
+    assert "cache user:* GET" in text_of(page)
+    assert key not in person.page("/key/1")
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == ['key of the environment "environment 1" created API key 1 "web shop"']
+    assert key not in caplog.text
+
+
+def test_all_that_a_key_can_have(person: Person) -> None:
+    key = make(
+        person,
+        **RULE,
+        **{
+            "rules-7-service": "*",
+            "rules-7-verbs": ["GET", "POST", "FLUSH"],
+            "rules-7-prefix": "",
+            "expires": "2099-01-31T12:00",
+            "requests": "1000",
+            "seconds": "",
+        },
+    )
+    assert person.call("GET", "/cache/user:1", key=key).status_code == 404
+    shown = person.call("GET", "/system/api_key/1").json
+    assert shown["rules"] == [
+        {"service": "cache", "verbs": ["GET"], "keys": "user:*"},
+        {"service": "*", "verbs": ["GET", "POST", "FLUSH"], "keys": "*"},
+    ]
+    assert shown["expires"] == "2099-01-31T12:00:00Z"
+    assert shown["rate_limit"] == {"requests": 1000, "seconds": 60}
+    page = person.page("/key/1")
+    assert 'value="2099-01-31T12:00:00"' in page
+    assert 'name="requests" inputmode="numeric" value="1000"' in page
+    listed = text_of(person.page("/keys"))
+    assert "every service GET POST FLUSH" in listed
+    assert "1 000 in 60 s" in listed
+    assert "2099-01-31 12:00 UTC" in listed
+
+
+def test_an_administrator_may_come_in(person: Person) -> None:
+    key = make(person, administrator="yes")
+    other = Person(person.app)
+    assert other.sign_in(key).status_code == 303
+    assert "administrator: everything" in text_of(other.page("/keys"))
+    # Who revokes the own key is out.
+    assert other.post("/key/1/revoke", "/key/1").status_code == 303
+    assert other.get("/keys").status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("form", "field", "message"),
+    [
+        ({"name": ""}, "f-name", "Length must be between"),
+        ({"name": "a\tb\x00c"}, "f-name", "printable"),
+        ({"requests": "many"}, "f-rate_limit", "Not a valid integer"),
+        ({"requests": "0"}, "f-rate_limit", "greater than or equal"),
+        ({"seconds": "5"}, "f-rate_limit", "Not a valid integer"),
+        ({"expires": "soon"}, "f-expires", "It must be a time"),
+        ({**RULE, "rules-0-verbs": "FLUSH"}, "f-rules", "A rule is wrong"),
+        ({**RULE, "rules-0-service": "No Name"}, "f-rules", "A rule is wrong"),
+    ],
+)
+def test_what_is_wrong_stands_beside_its_field(
+    person: Person, form: dict[str, str], field: str, message: str
+) -> None:
+    answer = person.post(
+        "/new-key", "/new-key", action="save", **{"name": "web shop", **RULE, **form}
+    )
+    assert answer.status_code == 400
+    told = re.search(rf'id="e-{field}"[^>]*>([^<]+)<', answer.text)
+    assert told is not None
+    assert message in html.unescape(told[1])
+    assert "user:" in answer.text
+    assert person.call("GET", "/system/api_key").json == {"resource": []}
+
+
+def test_a_wrong_rule_says_what_is_wrong(person: Person) -> None:
+    form = {**RULE, "rules-1-service": "cache", "rules-1-verbs": "FLUSH", "rules-1-prefix": "u"}
+    answer = person.post("/new-key", "/new-key", action="save", name="n", **form)
+    assert "FLUSH is of all keys; leave keys out." in text_of(answer.text)
+
+
+def test_rules_are_added_moved_and_removed(person: Person) -> None:
+    page = person.page("/new-key")
+    assert rules_of(page) == ["every service"]
+    form = {
+        "name": "half typed",
+        **{f"rules-{number}-service": name for number, name in enumerate(["cache", "local", "*"])},
+    }
+    for action, order in (
+        ("add", ["cache", "local", "every service", "every service"]),
+        ("up:1", ["local", "cache", "every service"]),
+        ("up:0", ["cache", "local", "every service"]),
+        ("down:0", ["local", "cache", "every service"]),
+        ("down:2", ["cache", "local", "every service"]),
+        ("remove:1", ["cache", "every service"]),
+    ):
+        answer = person.post("/new-key", "/new-key", action=action, **form)
+        assert answer.status_code == 200
+        assert rules_of(answer.text) == order, action
+        assert 'value="half typed"' in answer.text
+    assert person.call("GET", "/system/api_key").json == {"resource": []}
+
+
+@pytest.mark.parametrize("action", ["remove:9", "up:x", "down:-1", "explode:0", f"up:{'9' * 5000}"])
+def test_a_button_that_there_is_not_saves_what_is_right(person: Person, action: str) -> None:
+    answer = person.post("/new-key", "/new-key", action=action, name="n", **RULE)
+    assert "Note the key now" in answer.text
+
+
+def test_a_key_is_changed(person: Person) -> None:
+    key = make(person, **RULE)
+    moved = person.post("/key/1", "/key/1", action="add", name="n", **RULE)
+    assert len(rules_of(moved.text)) == 2
+    page = person.done(
+        "/key/1", "/key/1", action="save", name="other", **{**RULE, "rules-0-prefix": "other:*"}
+    )
+    assert "The API key other is saved." in text_of(page)
+    assert person.call("GET", "/cache/other:1", key=key).status_code == 404
+    assert person.call("GET", "/cache/user:1", key=key).status_code == 403
+    wrong = person.post("/key/1", "/key/1", action="save", name="")
+    assert wrong.status_code == 400
+    person.done("/key/1", "/key/1", action="save", name="other")
+    assert "nothing" in text_of(person.page("/keys"))
+    assert "No rules: it may do nothing." in text_of(person.page("/key/1"))
+
+
+def test_hundreds_of_rules_are_saved(person: Person) -> None:
+    # A script sends the parts one by one.
+    form = {
+        f"rules-{number}-{field}": value
+        for number in range(300)
+        for field, value in (("service", "*"), ("prefix", f"{number}:"))
+    }
+    verbs = {f"rules-{number}-verbs": ["GET", "POST", "PUT", "DELETE"] for number in range(300)}
+    fields = {"csrf_token": person.token("/new-key"), "name": "n", "action": "save"}
+    answer = person.browser.post(
+        "/console/new-key", data={**fields, **form, **verbs}, content_type="multipart/form-data"
+    )
+    assert answer.status_code == 200
+    assert len(person.call("GET", "/system/api_key/1").json["rules"]) == 300
+
+
+def test_a_rule_for_a_service_that_is_gone_stays(person: Person) -> None:
+    make(person, **{**RULE, "rules-0-service": "gone"})
+    assert rules_of(person.page("/key/1")) == ["gone"]
+
+
+def test_a_key_is_revoked(person: Person) -> None:
+    key = make(person, **RULE)
+    page = person.done("/key/1/revoke", "/key/1")
+    assert "The API key web shop is revoked." in text_of(page)
+    assert person.call("GET", "/cache/user:1", key=key).status_code == 401
+    assert person.get("/key/1").status_code == 404
+    assert person.post("/key/1/revoke").status_code == 404
+
+
+def test_an_expired_key_is_marked(person: Person) -> None:
+    make(person, **RULE, expires="2020-01-01T00:00:00")
+    assert "expired 2020-01-01 00:00 UTC" in text_of(person.page("/keys"))
+
+
+def test_names_are_words_and_no_markup(person: Person) -> None:
+    make(person, name=NASTY, **{**RULE, "rules-0-prefix": NASTY})
+    for path in ("/keys", "/key/1"):
+        page = person.page(path)
+        assert "<script>alert" not in page
+        assert NASTY in html.unescape(page)

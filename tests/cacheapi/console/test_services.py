@@ -1,0 +1,302 @@
+"""Services in the console: made, tried, changed, switched, deleted, and what they hold."""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from cacheapi.registry.vault import MASK
+from cacheapi.web.blueprints import EXTENSION
+from tests.cacheapi.console.conftest import Person, make_app, text_of
+from tests.support.plugins import Plugin
+from tests.support.processes import Memcached, free_port
+
+HUSH = "hush-hush-7"
+NASTY = "<script>alert(1)</script>\"'&"
+
+
+def fields(server: Memcached | None = None, **more: str) -> dict[str, str]:
+    given = {"name": "sessions", "label": "Sessions", "is_active": "on"}
+    # A time limit that a busy machine does not exceed.
+    patient = {} if server is None else {"config.timeout_ms": "3000"}
+    port = {} if server is None else {"config.port": str(server.port)}
+    return {**given, **patient, **port, **more}
+
+
+def make(person: Person, kind: str = "cache_memcached", **form: str) -> str:
+    path = f"/new-service?type={kind}"
+    return person.done(path, path, action="save", **form)
+
+
+def shown(person: Person, name: str) -> dict:
+    return person.call("GET", f"/system/service/{name}").json
+
+
+def store(person: Person, service: str, key: str, value: object, **more: object) -> None:
+    answer = person.call(
+        "POST", f"/{service}", {"resource": [{"key": key, "value": value, **more}]}
+    )
+    assert answer.status_code == 201, answer.text
+
+
+def faults(page: str) -> dict[str, str]:
+    """Return what a form says is wrong, by its fields."""
+    found = re.findall(r'<p class="fault" id="e-([^"]+)"[^>]*>([^<]+)</p>', page)
+    return {name: text_of(text) for name, text in found}
+
+
+# The first page
+
+
+def test_the_system_cache_is_one_card_with_both_names(person: Person) -> None:
+    page = text_of(person.page("/"))
+    assert page.count("System cache") == 1
+    assert "cache , local · Embedded file" in page
+    assert "Make a service" in page
+
+
+def test_the_first_page_asks_no_server(person: Person) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        make(person, **fields(**{"config.port": str(silent.getsockname()[1])}))
+        silent.settimeout(0.2)
+        person.page("/")
+        with pytest.raises(TimeoutError):
+            silent.accept()
+
+
+def test_each_state_says_why(person: Person, memcached_server: Memcached) -> None:
+    make(person, **fields(memcached_server))
+    make(person, **fields(name="dead", **{"config.port": str(free_port())}))
+    make(person, **fields(name="idle", is_active=""))
+    up = text_of(person.page("/service/sessions/state"))
+    assert re.search(r"\bUp\b.*Keys \d", up)
+    down = text_of(person.page("/service/dead/state"))
+    assert "Down Connection refused: memcached at" in down
+    page = person.page("/")
+    assert 'data-state="/console/service/dead/state"' in page
+    # Form fields that are not there are off.
+    person.done("/service/idle/switch", to="off")
+    assert "idle/state" not in person.page("/")
+    assert "It answers 404 until it is switched on." in text_of(person.page("/"))
+    assert "Off" in text_of(person.page("/service/idle/state"))
+
+
+# The form
+
+
+def test_the_form_is_that_of_the_type(person: Person) -> None:
+    for described in person.call("GET", "/system/service_type").json["resource"]:
+        page = person.page(f"/new-service?type={described['name']}")
+        for field in described["config_schema"]:
+            assert f'name="config.{field["name"]}"' in page
+            assert field["label"] in page
+        secret = [field["name"] for field in described["config_schema"] if field["secret"]]
+        assert page.count('type="password"') == len(secret)
+    page = person.page("/new-service?type=cache_memcached")
+    for name, value in (("host", "127.0.0.1"), ("port", "11211"), ("default_ttl", "300")):
+        assert f'name="config.{name}" value="{value}"' in page
+
+
+def test_a_plugin_has_its_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    Plugin().install(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "lru_backend", raising=False)
+    person = Person(make_app(tmp_path))
+    person.sign_in()
+    assert "Memory of one process" in person.page("/new-service")
+    page = make(person, "cache_lru", **fields(**{"config.size": "7"}))
+    assert "is saved" in page
+    assert shown(person, "sessions")["config"]["size"] == 7
+    assert "Up" in text_of(person.page("/service/sessions/state"))
+    store(person, "sessions", "k", 1)
+    assert "cannot list its keys" in person.page("/service/sessions", key="k")
+    person.app.extensions[EXTENSION].close()
+
+
+def test_a_service_is_made_and_is_a_cache_at_once(
+    person: Person, memcached_server: Memcached, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "cacheapi.audit")
+    page = make(person, **fields(memcached_server, description="Who is signed in."))
+    assert "The service sessions is saved and answers at /api/v2/sessions." in text_of(page)
+    store(person, "sessions", "k", 1)
+    made = shown(person, "sessions")
+    assert (made["label"], made["description"]) == ("Sessions", "Who is signed in.")
+    assert made["config"]["port"] == memcached_server.port
+    assert [record.getMessage() for record in caplog.records] == [
+        'key of the environment "environment 1" created service 1 "sessions"'
+    ]
+
+
+def test_what_is_wrong_stands_beside_its_field_in_the_words_of_the_api(person: Person) -> None:
+    path = "/new-service?type=cache_memcached"
+    wrong = fields(name="No Name", **{"config.port": "0", "config.host": "a b"})
+    answer = person.post(path, path, action="save", **wrong)
+    assert answer.status_code == 400
+    told = faults(answer.text)
+    assert set(told) == {"f-name", "f-config-port", "f-config-host"}
+    body = {
+        "name": "No Name",
+        "type": "cache_memcached",
+        "config": {"port": "0", "host": "a b"},
+    }
+    errors = person.call("POST", "/system/service", body).json["error"]["context"]["errors"]
+    assert {error["message"] for error in errors} == set(told.values())
+    # What was typed is still there.
+    assert 'value="No Name"' in answer.text
+    assert 'value="a b"' in answer.text
+    assert answer.text.count('aria-invalid="true"') == 3
+
+
+def test_fields_that_do_not_go_together_are_told(person: Person) -> None:
+    path = "/new-service?type=cache_memcached"
+    answer = person.post(path, path, action="save", **fields(**{"config.username": "u"}))
+    assert answer.status_code == 400
+    assert "set both of them, or neither" in text_of(answer.text)
+    taken = person.post(path, path, action="save", **fields(name="cache"))
+    assert "There is a service 'cache' already." in text_of(taken.text)
+
+
+def test_a_trial_shows_each_step_and_saves_nothing(
+    person: Person, memcached_server: Memcached
+) -> None:
+    path = "/new-service?type=cache_memcached"
+    works = person.post(path, path, action="test", **fields(memcached_server))
+    assert works.status_code == 200
+    text = text_of(works.text)
+    assert "The connection works" in text
+    assert re.search(r"configure .* connect .* write .* read .* delete ", text)
+    fails = person.post(path, path, action="test", **fields(**{"config.port": str(free_port())}))
+    text = text_of(fails.text)
+    assert "The connection does not work" in text
+    assert "Likely cause: Nothing takes connections there" in text
+    # One need not have a name yet.
+    unnamed = person.post(path, path, action="test", **fields(memcached_server, name=""))
+    assert "The connection works" in unnamed.text
+    assert person.call("GET", "/system/service/sessions").status_code == 404
+
+
+def test_a_secret_is_kept_and_never_shown(person: Person) -> None:
+    secret = {"config.username": "u", "config.password": HUSH}
+    path = "/new-service?type=cache_memcached"
+    tried = person.post(path, path, action="test", **fields(**secret))
+    assert HUSH not in tried.text
+    assert HUSH not in make(person, **fields(**secret))
+    page = person.page("/service/sessions/edit")
+    assert HUSH not in page
+    assert f'value="{MASK}"' in page
+    kept = {"config.username": "u", "config.password": MASK}
+    person.done("/service/sessions/edit", action="save", **fields(label="Other", **kept))
+    registry = person.app.extensions[EXTENSION]
+    assert registry.snapshot.definitions["sessions"].config["password"] == HUSH
+    assert shown(person, "sessions")["label"] == "Other"
+
+
+def test_a_secret_of_another_service_is_not_lent(person: Person) -> None:
+    make(person, **fields(**{"config.username": "u", "config.password": HUSH}))
+    path = "/new-service?type=cache_memcached"
+    lent = {"config.username": "u", "config.password": MASK}
+    answer = person.post(path, path, action="test", **fields(**lent))
+    assert answer.status_code == 400
+    assert "nothing stored that this mask stands for" in text_of(answer.text)
+
+
+def test_a_change_of_a_service(person: Person, memcached_server: Memcached) -> None:
+    make(person, **fields(**{"config.port": str(free_port())}))
+    works = person.post("/service/sessions/edit", action="test", **fields(memcached_server))
+    assert "The connection works" in works.text
+    assert "Down" in text_of(person.page("/service/sessions/state"))
+    wrong = fields(memcached_server, **{"config.default_ttl": "soon"})
+    answer = person.post("/service/sessions/edit", action="save", **wrong)
+    assert set(faults(answer.text)) == {"f-config-default_ttl"}
+    person.done("/service/sessions/edit", action="save", **fields(memcached_server, name="users"))
+    assert "Up" in text_of(person.page("/service/users/state"))
+    assert person.get("/service/sessions").status_code == 404
+
+
+def test_a_yes_or_no_is_a_box(person: Person) -> None:
+    page = person.page("/new-service?type=cache_redis")
+    assert re.search(r'name="config.tls_verify" checked', page)
+    assert not re.search(r'name="config.cluster" checked', page)
+    make(person, "cache_redis", **fields(**{"config.cluster": "on"}))
+    config = shown(person, "sessions")["config"]
+    assert (config["cluster"], config["tls_verify"]) == (True, False)
+
+
+def test_a_service_is_switched_off_and_on(person: Person, memcached_server: Memcached) -> None:
+    make(person, **fields(memcached_server))
+    page = person.done("/service/sessions/switch", to="off")
+    assert "off: it answers 404" in text_of(page)
+    assert person.call("GET", "/sessions/k").json["error"]["message"].endswith("is not active.")
+    # Nothing can be asked of it.
+    assert "Look up a key" not in page
+    assert person.get("/service/sessions", key="k").status_code == 200
+    assert person.post("/service/sessions/flush", confirm="sessions").status_code == 404
+    person.done("/service/sessions/switch", to="on")
+    store(person, "sessions", "k", 1)
+
+
+def test_a_service_is_deleted_by_its_name(person: Person, memcached_server: Memcached) -> None:
+    make(person, **fields(memcached_server))
+    for typed in ("", "session", "Sessions"):
+        answer = person.post("/service/sessions/delete", confirm=typed)
+        assert answer.status_code == 400
+        assert faults(answer.text) == {"confirm-delete": "Type sessions to delete it."}
+    page = person.done("/service/sessions/delete", confirm=" sessions ")
+    assert "The service sessions is deleted." in text_of(page)
+    assert person.get("/service/sessions").status_code == 404
+
+
+@pytest.mark.parametrize("name", ["cache", "declared"])
+def test_what_is_set_up_elsewhere_is_only_shown(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "services.toml"
+    file.write_text(
+        '[[service]]\nname = "declared"\ntype = "cache_memcached"\n'
+        f'config = {{ username = "u", password = "{HUSH}" }}\n'
+    )
+    person = Person(make_app(tmp_path, CACHEAPI_SERVICES_FILE=str(file)))
+    person.sign_in()
+    page = person.page(f"/service/{name}/edit")
+    assert "can only be changed there" in text_of(page)
+    assert HUSH not in page
+    assert "<input" not in page.partition("<main")[2]
+    assert "Switch off" not in person.page(f"/service/{name}")
+    for path, form in (
+        ("edit", {"action": "save", "name": name}),
+        ("switch", {"to": "off"}),
+        ("delete", {"confirm": name}),
+    ):
+        answer = person.post(f"/service/{name}/{path}", **form)
+        assert answer.status_code == 400
+        assert "can only be" in text_of(answer.text)
+    person.app.extensions[EXTENSION].close()
+
+
+def test_a_service_that_cannot_be_used_says_why(tmp_path: Path) -> None:
+    person = Person(make_app(tmp_path, CACHEAPI_SECRET_KEY="a" * 32))
+    person.sign_in()
+    make(person, **fields(**{"config.username": "u", "config.password": HUSH}))
+    person.app.extensions[EXTENSION].close()
+    other = Person(make_app(tmp_path, CACHEAPI_SECRET_KEY="b" * 32))
+    other.sign_in()
+    assert "Cannot be used its secrets were stored with another" in text_of(other.page("/"))
+    assert other.get("/service/sessions").status_code == 200
+    # A new password mends it.
+    again = fields(**{"config.username": "u", "config.password": "new"})
+    other.done("/service/sessions/edit", action="save", **again)
+    assert "Cannot be used" not in text_of(other.page("/"))
+    other.app.extensions[EXTENSION].close()
+
+
+def test_words_of_people_are_words_and_no_markup(person: Person) -> None:
+    make(person, **fields(label=NASTY, description=NASTY))
+    for path in ("/", "/service/sessions", "/service/sessions/edit", "/service/sessions/state"):
+        page = person.page(path)
+        assert "<script>alert" not in page
+    assert NASTY in text_of(person.page("/"))

@@ -1,0 +1,203 @@
+"""The database: made from nothing, by many at once, on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import contextlib
+import stat
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, inspect, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from cacheapi.registry.database.engine import FILE, DatabaseUnusable, make_engine
+from cacheapi.registry.database.migrate import SCRIPTS, migrate
+from cacheapi.registry.database.store import Store
+from cacheapi.registry.database.tables import HEAD, api_keys, metadata, services
+from tests.support import scripts
+from tests.support.postgresql import PASSWORD
+
+SERVICE = {
+    "name": "a",
+    "label": "",
+    "description": "",
+    "type": "cache_local",
+    "is_active": True,
+    "config": "{}",
+    "secrets": "",
+}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'database'}"
+    made: str = request.getfixturevalue("postgresql_server").new_database()
+    return made
+
+
+@pytest.fixture
+def engine(url: str, tmp_path: Path) -> Iterator[Engine]:
+    made = make_engine(url, tmp_path)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def store(engine: Engine) -> Store:
+    migrate(engine)
+    return Store(engine)
+
+
+def test_migrations_make_the_tables_that_the_code_knows(engine: Engine) -> None:
+    migrate(engine)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection)
+        assert compare_metadata(context, metadata) == []
+        assert context.get_current_revision() == HEAD
+    migrate(engine)
+
+
+def test_the_newest_migration_is_the_one_that_a_start_looks_for() -> None:
+    assert ScriptDirectory(str(SCRIPTS)).get_heads() == [HEAD]
+
+
+MIGRATE = """
+import sys
+from pathlib import Path
+from cacheapi.registry.database.engine import make_engine
+from cacheapi.registry.database.migrate import migrate
+from cacheapi.registry.database.store import Store
+engine = make_engine(sys.argv[1], Path("."))
+migrate(engine)
+print(Store(engine).number())
+"""
+
+
+def test_processes_at_once_migrate_once(url: str, engine: Engine) -> None:
+    running = [scripts.start(MIGRATE, url) for _ in range(3)]
+    threads = [threading.Thread(target=migrate, args=(engine,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    assert [scripts.finish(process).strip() for process in running] == ["0"] * 3
+    for thread in threads:
+        thread.join()
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM version")).scalar() == 1
+
+
+def test_a_migration_that_fails_leaves_nothing(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE api_key (id INTEGER)"))
+    with pytest.raises(SQLAlchemyError):
+        migrate(engine)
+    assert inspect(engine).get_table_names() == ["api_key"]
+
+
+def test_a_database_of_a_later_version_is_not_touched(engine: Engine) -> None:
+    migrate(engine)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'later'"))
+    with pytest.raises(DatabaseUnusable, match="of a later version"):
+        migrate(engine)
+
+
+def test_a_change_is_all_or_nothing(store: Store) -> None:
+    with contextlib.suppress(ZeroDivisionError), store.change() as change:
+        change.add(services, SERVICE)
+        raise ZeroDivisionError
+    assert store.read() == (0, [], [])
+
+
+def test_every_change_has_a_number_of_its_own(store: Store) -> None:
+    with store.change() as change:
+        number = change.add(services, SERVICE)
+    assert store.number() == 1
+    with store.change() as change:
+        change.put(services, number, {"label": "new"})
+        assert [row["label"] for row in change.all(services)] == ["new"]
+    with store.change() as change:
+        change.remove(services, number)
+    assert store.read() == (3, [], [])
+
+
+def test_an_id_is_never_given_twice(store: Store) -> None:
+    numbers = []
+    for _ in range(3):
+        with store.change() as change:
+            numbers.append(change.add(services, SERVICE))
+        with store.change() as change:
+            change.remove(services, numbers[-1])
+    assert numbers == [1, 2, 3]
+
+
+def test_changes_at_once_wait_for_each_other(store: Store) -> None:
+    def add(name: str) -> None:
+        with store.change() as change:
+            assert name not in {row["name"] for row in change.all(services)}
+            change.add(services, SERVICE | {"name": name})
+
+    threads = [threading.Thread(target=add, args=(f"s{index}",)) for index in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    rows = store.read()
+    assert rows.number == 8
+    assert len(rows.services) == 8
+
+
+def test_the_last_use_is_no_change(store: Store) -> None:
+    row = {
+        "name": "k",
+        "digest": "0" * 64,
+        "prefix": "ca_",
+        "administrator": False,
+        "rules": "[]",
+        "created": 1,
+    }
+    with store.change() as change:
+        number = change.add(api_keys, row)
+    store.note_use({number: 7, number + 1: 8})
+    assert store.number() == 1
+    assert [found["last_used"] for found in store.read().api_keys] == [7]
+
+
+def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    engine = make_engine(None, tmp_path / "new")
+    migrate(engine)
+    engine.dispose()
+    assert stat.S_IMODE((tmp_path / "new" / FILE).stat().st_mode) == 0o600
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [FILE]
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:hush@h:port/x", "sqlite:////proc/nothing/x"])
+def test_what_is_no_database_is_refused_in_one_line(tmp_path: Path, url: str) -> None:
+    with pytest.raises(DatabaseUnusable) as raised:
+        make_engine(url, tmp_path)
+    assert "\n" not in str(raised.value)
+    assert "hush" not in str(raised.value)
+
+
+def test_a_wrong_password_is_not_repeated(url: str, engine: Engine, tmp_path: Path) -> None:
+    if url.startswith("sqlite"):
+        pytest.skip("there are no passwords")
+    other = make_engine(url.replace(PASSWORD, "hush-hush"), tmp_path)
+    with pytest.raises(SQLAlchemyError) as raised:
+        migrate(other)
+    other.dispose()
+    assert "hush-hush" not in str(raised.value)
+
+
+def test_without_its_driver_postgresql_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(DatabaseUnusable, match=r"cacheapi\[postgresql\]"):
+        make_engine("postgresql://h/x", tmp_path)

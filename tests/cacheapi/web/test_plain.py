@@ -1,0 +1,139 @@
+"""What is read in one step is what the rules make of the same bytes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from backends.errors import InvalidKey
+from cacheapi.caching import codec
+from cacheapi.caching.codec import InvalidJson, Value, read_stored
+from cacheapi.web import batch
+from cacheapi.web.errors import ApiError
+from cacheapi.web.plain import plain_pairs
+
+
+class Cache:
+    """What reading a body asks of a service, and the service of its backend."""
+
+    @property
+    def backend(self) -> Cache:
+        return self
+
+    def check_key(self, key: str) -> None:
+        if not key or " " in key:
+            raise InvalidKey("no")
+
+
+CACHE: Any = Cache()
+
+
+def by_the_rules(body: bytes, ttl: int | None = None) -> list[Any] | None:
+    """Return the pairs that the schemas make of a body, ``None`` if they refuse it."""
+    try:
+        return batch._read_any_pairs(CACHE, body, ttl)
+    except (ApiError, InvalidJson):
+        return None
+
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**30), 10**30)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8)
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=6,
+)
+TTLS = st.sampled_from([None, -1, 0, 1, 300, 2**31, 2**60, 10**40, -2, 1.0, 1.5, True, "5", [], {}])
+ITEMS = st.fixed_dictionaries(
+    {"key": st.text(max_size=4) | st.just(7), "value": VALUES}, optional={"ttl": TTLS, "x": SCALARS}
+)
+DOCUMENTS = (
+    st.builds(lambda items: {"resource": items}, st.lists(ITEMS, max_size=3))
+    | ITEMS
+    | st.lists(ITEMS, max_size=2)
+    | VALUES
+)
+BODIES = st.builds(
+    lambda document, ascii_only, indent: json.dumps(
+        document, ensure_ascii=ascii_only, indent=indent
+    ).encode("utf-8", "surrogatepass"),
+    DOCUMENTS,
+    st.booleans(),
+    st.sampled_from([None, 1]),
+)
+
+
+@st.composite
+def spoiled(draw: st.DrawFn) -> bytes:
+    """A body with a few bytes changed."""
+    body = bytearray(draw(BODIES))
+    for _ in range(draw(st.integers(0, 3))):
+        place = draw(st.integers(0, len(body)))
+        body[place : place + draw(st.integers(0, 2))] = draw(
+            st.sampled_from([b"", b"{", b"]", b",", b'"', b"\\", b"e9", b"-", b"0", b"\xff", b"\0"])
+        )
+    return bytes(body)
+
+
+@settings(max_examples=600, deadline=None)
+@given(BODIES | spoiled(), st.sampled_from([None, 0, 60]))
+@example(b'{"resource":[{"key":"a","value":1e999}]}', None)
+@example(b'{"resource":[{"key":"a","value":"\\ud800"}]}', None)
+@example(b'{"resource":[{"key":"\\ud800","value":1}]}', None)
+@example(b'{"resource":[{"key":"a","value":"\xed\xa0\x80"}]}', None)
+@example(b'{"resource":[{"key":"a","value":NaN}]}', None)
+@example(b'{"resource":[{"key":"a","value":' + b"1" * 5000 + b"}]}", None)
+@example(b'{"resource":[{"key":"a","value":1,"value":2,"key":"b"}]}', None)
+@example(b'{"resource":[],"resource":[{"key":"a","value": 1 }]}', None)
+@example(b'{"key":"a","value":1,"resource":[]}', None)
+@example(b'{"resource":[{"key":"a","value":' + b"[" * 511 + b"]" * 511 + b"}]}", None)
+@example(b'{"resource":[{"key":"a","value":' + b"[" * 5000 + b"]" * 5000 + b"}]}", None)
+@example(b'\xef\xbb\xbf{"key":"a","value":1}', None)
+@example(b"", None)
+def test_a_plain_body_is_what_the_rules_make_of_it(body: bytes, ttl: int | None) -> None:
+    plain = plain_pairs(body, CACHE.check_key, ttl)
+    if plain is not None:
+        assert plain == by_the_rules(body, ttl)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"resource": [{"key": "a", "value": {"b": [1, 2.5, None, "é"]}, "ttl": 60}]},
+        {"resource": [{"key": str(n), "value": n} for n in range(100)]},
+        {"key": "a", "value": None},
+        {"key": "a", "value": 10**300, "ttl": None},
+    ],
+)
+def test_usual_bodies_are_plain(document: Any) -> None:
+    body = json.dumps(document).encode()
+    assert plain_pairs(body, CACHE.check_key, 5) == by_the_rules(body, 5) is not None
+
+
+@settings(max_examples=600, deadline=None)
+@given(spoiled() | st.binary(max_size=20))
+@example(b"[" * 900 + b"]" * 900)
+@example(b'"\\ud800"')
+@example(b"1e999")
+@example(b"NaN")
+@example(b" \t1\r\n")
+@example(b"\xc2\xa01")
+def test_what_is_stored_is_told_apart_as_by_the_parser(stored: bytes) -> None:
+    try:
+        text = stored.decode()
+    except UnicodeDecodeError:
+        assert read_stored(stored).encoding == "base64"
+        return
+    if codec._is_lenient_json(text):
+        assert read_stored(stored) == Value(text.strip(" \t\n\r"))
+    else:
+        assert read_stored(stored) == Value(json.dumps(text, ensure_ascii=False))

@@ -1,0 +1,140 @@
+"""The installed distribution, without extras, in an environment of its own."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.environment import Environment, copy_source
+from tests.support.live import CACHE, call
+from tests.support.processes import REPOSITORY, free_port, wait_for_port
+
+pytestmark = pytest.mark.timeout(300)
+
+ASK_FOR_THE_PAGE = """
+from cacheapi import create_app
+client = create_app().test_client()
+key = {"X-DreamFactory-API-Key": "a-key"}
+page = client.get("/api/v2/docs")
+assets = [client.get(f"/api/v2/docs/assets/{name}") for name in
+          ("api.js", "api.css", "swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")]
+stored = client.post("/api/v2/cache", json={"key": "k", "value": 1}, headers=key)
+print([page.status_code, "cacheapi" in page.text, *(asset.status_code for asset in assets),
+       stored.status_code, client.get("/api/v2/cache/k", headers=key).json["value"]])
+"""
+LIST_FILES = """
+import importlib.metadata, json
+print(json.dumps([str(file) for file in importlib.metadata.files("cacheapi")]))
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Environment:
+    """The one environment; of several processes that run tests, the first makes it."""
+    base = tmp_path_factory.getbasetemp()
+    directory = (base if worker_id == "master" else base.parent) / "packaging"
+    directory.mkdir(exist_ok=True)
+    environment = Environment(directory)
+    with (directory / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (directory / "made").exists():
+            _make(environment, directory / "source")
+            (directory / "made").touch()
+    return environment
+
+
+def _make(environment: Environment, source: Path) -> None:
+    copy_source(source)
+    subprocess.run([sys.executable, "-m", "venv", environment.path], check=True, timeout=120)
+    done = environment.run("python", "-m", "pip", "install", "--quiet", "--no-compile", str(source))
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_distribution_works_on_its_own(installed: Environment, tmp_path: Path) -> None:
+    checked = installed.run("python", "-m", "pip", "check")
+    assert (checked.returncode, checked.stdout.strip()) == (0, "No broken requirements found.")
+    found = {
+        file for file in json.loads(installed.python(LIST_FILES).stdout) if "dist-info" not in file
+    }
+    assert found >= {
+        "backends/py.typed",
+        "cacheapi/py.typed",
+        "cacheapi/web/templates/api.html",
+        "cacheapi/web/page/api.js",
+        "cacheapi/web/page/api.css",
+        *(
+            str(path.relative_to(REPOSITORY))
+            for folder in ("assets", "templates/console")
+            for path in (REPOSITORY / "cacheapi/console" / folder).iterdir()
+        ),
+    }
+    modules = {
+        str(path.relative_to(REPOSITORY))
+        for package in ("backends", "cacheapi")
+        for path in (REPOSITORY / package).rglob("*.py")
+    }
+    assert modules <= found
+    programs = {file for file in found if file.endswith("/bin/cacheapi")}
+    assert len(programs) == 1
+    assert {file.split("/")[0] for file in found - programs} == {"backends", "cacheapi"}
+
+
+def test_an_application_on_a_file_serves_from_another_directory(
+    installed: Environment, tmp_path: Path
+) -> None:
+    settings = {"CACHEAPI_DATA_DIR": str(tmp_path), "CACHEAPI_API_KEY": "a-key"}
+    answered = installed.python(ASK_FOR_THE_PAGE, **settings)
+    assert answered.stderr == ""
+    assert answered.stdout.strip() == "[200, True, 200, 200, 200, 200, 200, 201, 1]"
+
+
+def test_the_program_serves_from_another_directory(installed: Environment, tmp_path: Path) -> None:
+    port = free_port()
+    settings = installed.environ(
+        CACHEAPI_DATA_DIR=str(tmp_path / "data"), PORT=str(port), WEB_CONCURRENCY="1"
+    )
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [installed.program("cacheapi"), "serve"],
+            cwd=tmp_path,
+            env=settings,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        wait_for_port(port, process)
+        key = (tmp_path / "data" / "api-key").read_text().strip()
+        assert call(port, "GET", f"{CACHE}/k", key=key).status == 404
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+def test_memcached_without_its_driver_names_the_extra(
+    installed: Environment, tmp_path: Path
+) -> None:
+    settings = {
+        "CACHE_DRIVER": "memcached",
+        "CACHEAPI_DATA_DIR": str(tmp_path),
+        "CACHEAPI_API_KEY": "a-key",
+        "PORT": str(free_port()),
+    }
+    script = (
+        "import cacheapi\n"
+        "try: cacheapi.create_app()\n"
+        "except cacheapi.SettingsError as error: print(error)"
+    )
+    raised = installed.python(script, **settings)
+    assert "cacheapi[memcached]" in raised.stdout
+    configuration = str(REPOSITORY / "gunicorn.conf.py")
+    ended = installed.run(
+        "gunicorn", "--config", configuration, "cacheapi:create_app()", **settings
+    )
+    assert ended.returncode != 0
+    (line,) = (ended.stdout + ended.stderr).splitlines()
+    assert raised.stdout.strip() in line
