@@ -9,23 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
+from cacheapi.responses.forwarding import HOP_BY_HOP
 from cacheapi.responses.messages import Fields, names_in
 
-# RFC 9110, section 7.6.1, and what is made anew for the next connection.
-HOP_BY_HOP: Final = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authentication-info",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
 _REQUEST_ONLY: Final = frozenset({"host", "content-length", "expect", "http2-settings"})
 
 # Meant for this service.
@@ -91,12 +77,6 @@ def screened(
             continue
         kept.append((name, value))
     return tuple(kept)
-
-
-def end_to_end(fields: Fields) -> Fields:
-    """Return the fields of an answer that are not of one connection."""
-    dropped = names_in(fields, "connection") | HOP_BY_HOP
-    return tuple(field for field in fields if field[0] not in dropped)
 
 
 def _chosen(cookie: str, names: Collection[str]) -> str:

@@ -1,0 +1,98 @@
+"""The store, called from an event loop: on threads, and not at all while it is down.
+
+After a call that failed no other is made until a try in the background has succeeded. So a
+cache that is down costs the first requests a wait, and the others nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+from backends.errors import BackendError, Failed, ValueTooLarge
+from cacheapi.responses.entries import PREFIX
+from cacheapi.responses.store import Store
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+THREADS: Final = 8
+FIRST_PAUSE: Final = 0.2
+LONGEST_PAUSE: Final = 2.0
+# Written and read back to see whether the cache is there again.
+_PROBE: Final = f"{PREFIX}probe"
+_PROBE_TTL: Final = 60.0
+
+
+class CacheDown(Exception):
+    """The store cannot be used now; ``str()`` says why."""
+
+
+class Calls:
+    """Calls of one store; for one event loop.
+
+    :ivar store: whose methods are called.
+    """
+
+    def __init__(self, store: Store, threads: ThreadPoolExecutor) -> None:
+        self.store = store
+        self._threads = threads
+        self._failure: str | None = None
+        self._trying: asyncio.Task[None] | None = None
+
+    @property
+    def is_down(self) -> bool:
+        """Whether calls fail at once."""
+        return self._failure is not None
+
+    async def run(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Do blocking work on the store.
+
+        :raises CacheDown: it is down, or was not up to this.
+        """
+        if self._failure is not None:
+            raise CacheDown(self._failure)
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._threads, work, *arguments)
+        except ValueTooLarge as error:
+            raise CacheDown(str(error)) from error
+        except Failed as error:
+            self._open(str(error))
+            raise CacheDown(str(error)) from error
+        except BackendError as error:
+            raise CacheDown(str(error)) from error
+
+    def close(self) -> None:
+        """Stop trying."""
+        if self._trying is not None:
+            self._trying.cancel()
+
+    def _open(self, failure: str) -> None:
+        if self._failure is None:
+            log.error("The cache of answers cannot be used: %s", failure)
+            self._failure = failure
+            self._trying = asyncio.get_running_loop().create_task(self._try())
+
+    async def _try(self) -> None:
+        pause = FIRST_PAUSE
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+            try:
+                await loop.run_in_executor(self._threads, self._probe)
+            except BackendError:
+                continue
+            self._failure = None
+            log.warning("The cache of answers can be used again.")
+            return
+
+    def _probe(self) -> None:
+        self.store.backend.set(_PROBE, b"%d" % time.time_ns(), _PROBE_TTL)
+        self.store.backend.get(_PROBE)

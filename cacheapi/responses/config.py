@@ -1,0 +1,50 @@
+"""What a service in front of an origin is told: its settings, checked."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from cacheapi.responses.addresses import Base
+from cacheapi.responses.messages import Fields
+from cacheapi.responses.policy import DEFAULT, Policy
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The settings of a service in front of an origin.
+
+    :ivar base: where the origin is.
+    :ivar is_on: whether anything is stored, or served from what is.
+    :ivar policy: what holds where the origin states nothing.
+    :ivar headers: fields to send with each request, in place of a client's own.
+    :ivar key_headers: fields that part the answers of a URL, beside those of its ``Vary``.
+    :ivar sort_query: whether the order of parameters counts for nothing.
+    :ivar ignore_params: names of parameters that are left out; ``*`` stands for any text.
+    :ivar cookies: names of cookies that reach the origin, and part its answers.
+    :ivar authorization: whether a client's ``Authorization`` reaches the origin.
+    :ivar methods: those that are passed on; empty: all.
+    :ivar connect_seconds: the longest wait for a connection.
+    :ivar read_seconds: the longest wait for the head of an answer, and each piece of its body.
+    :ivar max_body: the largest body to store, in bytes.
+    :ivar pass_when_down: whether the origin is asked while the cache is down; else it is 503.
+    """
+
+    base: Base
+    is_on: bool = True
+    policy: Policy = DEFAULT
+    headers: Fields = dataclasses.field(default=(), repr=False)
+    key_headers: tuple[str, ...] = ()
+    sort_query: bool = False
+    ignore_params: tuple[str, ...] = ()
+    cookies: frozenset[str] = frozenset()
+    authorization: bool = False
+    methods: frozenset[str] = frozenset()
+    connect_seconds: float = 3.0
+    read_seconds: float = 30.0
+    max_body: int = 8 * 1024 * 1024
+    pass_when_down: bool = True
+
+    @property
+    def parting(self) -> tuple[str, ...]:
+        """The fields that part the answers of a URL whatever its ``Vary`` says."""
+        return (*self.key_headers, *(("cookie",) if self.cookies else ()))
