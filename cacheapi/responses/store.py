@@ -194,6 +194,21 @@ class Store:
             )
         return self._add(ticket, variant, seconds)
 
+    def remove(self, ticket: Ticket, old: Variant) -> None:
+        """Forget one variant of a URL."""
+        which = (old.stored.vary, old.stored.selecting)
+
+        def leave_out(record: Record) -> Record | None:
+            if record.generation.hard != ticket.url.hard:
+                return None
+            kept = tuple(
+                one for one in record.variants if (one.stored.vary, one.stored.selecting) != which
+            )
+            return msgspec.structs.replace(record, variants=kept)
+
+        if self._change(ticket.target, leave_out, REMEMBERED_SECONDS):
+            self._drop([old])
+
     def leave_alone(self, ticket: Ticket, seconds: float) -> None:
         """Note that fetches of a URL are not worth waiting for, for so long."""
         until = self._clock() + seconds

@@ -29,7 +29,7 @@ def stored(body: bytes = b"body", *, target: str = URL, vary: dict | None = None
         response_time=1_800_000_000.0,
         initial_age=0.0,
         lifetime=60.0,
-        heuristic=False,
+        rule="max-age",
         validate=False,
         never_stale=False,
         immutable=False,
