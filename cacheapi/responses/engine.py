@@ -349,27 +349,29 @@ class Engine:
         # Its failure is told by the next who asks.
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
-    async def _passed(self, asked: Asked, fwd: str, reason: str) -> Outgoing:
+    async def _sent(self, asked: Asked, fwd: str, reason: str) -> Fetched:
         try:
-            fetched = await self._exchange.pass_on(asked, reason)
+            return await self._exchange.pass_on(asked, reason)
         except OriginFailed as error:
             raise NoAnswer(error.status, str(error), forward_status(fwd)) from error
+
+    async def _passed(self, asked: Asked, fwd: str, reason: str) -> Outgoing:
+        fetched = await self._sent(asked, fwd, reason)
         detail = None if reason == fwd else reason
-        return self._handed(asked, fetched, forward_status(fwd, detail=detail), _passed_as(fwd))
+        status = forward_status(fwd, detail=detail)
+        return self._handed(asked, fetched, status, "bypass" if fwd == "bypass" else "pass")
 
     async def _written(self, asked: Asked) -> Outgoing:
         """Pass on a method that may write, and forget what it has made invalid."""
-        out = await self._passed(asked, "method", "method")
-        request = asked.request
-        response = Response(out.status, out.rest.head.fields if out.rest else out.fields)
-        for url in invalidates(request, response):
+        fetched = await self._sent(asked, "method", "method")
+        for url in invalidates(asked.request, fetched.head):
             target = self._known(url)
             if target is not None:
                 try:
                     await self._calls.run(self.store.purge_url, target)
                 except CacheDown:
                     break
-        return out
+        return self._handed(asked, fetched, forward_status("method"), "pass")
 
     def _known(self, url: str) -> str | None:
         """Return a URL of the origin in the one way to write it; ``None`` if it is none."""
@@ -478,7 +480,3 @@ class Engine:
 
 def _kind(hit: Hit) -> str:
     return "hit" if hit.ttl > 0 else "stale"
-
-
-def _passed_as(fwd: str) -> str:
-    return "bypass" if fwd == "bypass" else "pass"

@@ -23,6 +23,7 @@ from backends.capabilities import Capability
 from backends.errors import BackendError
 from cacheapi.responses import entries
 from cacheapi.responses.entries import Generation, Place, Record, Variant
+from cacheapi.responses.freshness import expire, seconds_to_keep
 from cacheapi.responses.messages import Stored
 from cacheapi.responses.vary import MOST_VARIANTS, add_variant
 
@@ -320,7 +321,8 @@ class Store:
                 return False
             value = entries.encode(made)
             # Others of the record may be of use for longer.
-            ttl = max(seconds, *(_left(one.stored, self._clock()) for one in made.variants), 0.0)
+            now = self._clock()
+            ttl = max(seconds, *(seconds_to_keep(one.stored, now) for one in made.variants), 0.0)
             if not self._can_compare:
                 self.backend.set(key, value, ttl)
                 return True
@@ -373,13 +375,4 @@ def _under(variant: Variant, groups: Sequence[Generation | None]) -> Variant | N
             since = group.since if since is None else min(since, group.since)
     if since is None:
         return variant
-    stored = variant.stored
-    age = max(0.0, stored.initial_age + since - stored.response_time)
-    stale = msgspec.structs.replace(stored, lifetime=min(stored.lifetime, age))
-    return msgspec.structs.replace(variant, stored=stale)
-
-
-def _left(stored: Stored, now: float) -> float:
-    """Return for how long a variant may still be of use, about."""
-    windows = max(stored.while_revalidate, stored.if_error, 0.0)
-    return stored.response_time + stored.lifetime - stored.initial_age + windows - now
+    return msgspec.structs.replace(variant, stored=expire(variant.stored, since))

@@ -136,7 +136,9 @@ def test_an_entry_of_another_url_is_never_found(cache: Backend) -> None:
     assert bodies(store, URL + "/other") == [b"other"]
 
 
-@pytest.mark.parametrize("raw", [b"", b"text", b"\x93\x01\x02\x03", b"\x95\x02\xa1a\x93aaa\x90\x00"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"text", b"\x93\x01\x02\x03", b"\x95\x02\xa1a\x93aaa\x90\x00"]
+)
 def test_what_another_program_stored_is_a_miss(cache: Backend, raw: bytes) -> None:
     store = make(cache)
     cache.set(entries.record_key("shop", URL), raw, None)
