@@ -1,0 +1,103 @@
+"""While the cache is down the origin answers, or nobody does; and soon after it is used again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from cacheapi.responses.engine import Engine
+from tests.cacheapi.responses.running import get, run, running
+from tests.conftest import connect
+from tests.support.origin import Origin, reply
+from tests.support.processes import Memcached, memcached
+from tests.support.timing import Stopwatch
+
+FRESH = {"Cache-Control": "max-age=600"}
+
+
+@pytest.fixture
+def own_memcached() -> Iterator[Memcached]:
+    with memcached() as server:
+        yield server
+
+
+async def until_hit(engine: Engine, path: str) -> None:
+    for _ in range(400):
+        if (await get(engine, path)).result == "hit":
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("never a hit")
+
+
+@pytest.mark.parametrize("how", ["killed", "hung"])
+def test_the_origin_answers_while_the_cache_is_down(
+    own_memcached: Memcached, origin: Origin, how: str
+) -> None:
+    origin.on("/d/1", reply(200, FRESH, "a"))
+    cache = connect(own_memcached)
+
+    async def work() -> None:
+        async with running(cache, origin.url) as engine:
+            await until_hit(engine, "/d/1")
+            if how == "killed":
+                own_memcached.kill()
+            else:
+                own_memcached.pause()
+            # The first finds out.
+            got = await get(engine, "/d/1")
+            assert (got.status, got.cache) == (200, "fwd=bypass; detail=cache-down")
+            watch = Stopwatch()
+            found = [await get(engine, "/d/1") for _ in range(20)]
+            seconds = watch()
+            assert {one.result for one in found} == {"bypass"}
+            # Twenty time-outs would be five seconds.
+            assert seconds < 20 * 0.05
+            assert (await get(engine, "/d/1", "POST")).status == 200
+            if how == "killed":
+                own_memcached.start()
+            else:
+                own_memcached.resume()
+            await until_hit(engine, "/d/1")
+
+    run(work())
+    cache.close()
+
+
+def test_it_may_be_503_instead(own_memcached: Memcached, origin: Origin) -> None:
+    origin.on("/d/2", reply(200, FRESH, "a"))
+    cache = connect(own_memcached)
+    own_memcached.kill()
+
+    async def work() -> None:
+        async with running(cache, origin.url, pass_when_down=False) as engine:
+            for _ in range(3):
+                got = await get(engine, "/d/2")
+                assert (got.status, got.cache) == (503, "fwd=bypass; detail=cache-down")
+
+    run(work())
+    assert origin.count("/d/2") == 0
+    cache.close()
+
+
+def test_a_value_that_the_cache_refuses_is_passed_on(
+    own_memcached: Memcached, origin: Origin
+) -> None:
+    """It is no reason to take the cache for down."""
+    origin.on("/d/3", reply(200, FRESH, "a" * 2_000_000))
+    origin.on("/d/4", reply(200, FRESH, "b"))
+    cache = connect(own_memcached)
+
+    async def work() -> None:
+        async with running(cache, origin.url) as engine:
+            # As if its items were smaller than they are at most.
+            engine.store._part_bytes = 1_500_000
+            got = await get(engine, "/d/3")
+            assert (got.status, len(got.body)) == (200, 2_000_000)
+            assert got.cache == "fwd=uri-miss; detail=cache-down"
+            await get(engine, "/d/4")
+            assert (await get(engine, "/d/4")).result == "hit"
+
+    run(work())
+    cache.close()
