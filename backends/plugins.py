@@ -6,9 +6,12 @@ point, and only when it is asked for: one that nobody selects is not even import
 
 from __future__ import annotations
 
+import functools
 import inspect
+import os
+import sys
 from collections.abc import Iterator, Mapping
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Any, Final
 
 from backends.base import Backend
@@ -33,7 +36,27 @@ _RECORDS: Final = {"limits": Limits, "traits": Traits}
 
 def names() -> set[str]:
     """Return the drivers of other distributions."""
-    return {point.name for point in entry_points(group=GROUP)}
+    return {point.name for point in _points()}
+
+
+def _points() -> EntryPoints:
+    """Return all entry points of the group.
+
+    To look through all installed distributions takes milliseconds, and this is asked for each
+    service: so only where a directory of packages has changed.
+    """
+    places = []
+    for path in sys.path:
+        try:
+            places.append((path, os.stat(path or ".").st_mtime_ns))
+        except OSError:
+            places.append((path, 0))
+    return _points_in(tuple(places))
+
+
+@functools.lru_cache(maxsize=1)
+def _points_in(places: tuple[tuple[str, int], ...]) -> EntryPoints:  # noqa: ARG001 (the key)
+    return entry_points(group=GROUP)
 
 
 def load(driver: str) -> type[Backend]:
@@ -43,7 +66,7 @@ def load(driver: str) -> type[Backend]:
     :raises PluginBroken: it cannot be imported, it is no whole backend, or several
         distributions have this driver.
     """
-    points = list(entry_points(group=GROUP, name=driver))
+    points = list(_points().select(name=driver))
     if not points:
         raise KeyError(driver)
     if len(points) > 1:
@@ -69,7 +92,7 @@ def make(plugin: type[Backend], arguments: Mapping[str, Any]) -> Backend:
     :raises InvalidOption: it cannot work with these arguments.
     :raises PluginBroken: its constructor failed otherwise, or turned on a flag that it lacks.
     """
-    (point,) = entry_points(group=GROUP, name=plugin.driver)
+    (point,) = _points().select(name=plugin.driver)
     try:
         backend = plugin(**arguments)
     except (DriverMissing, InvalidOption):

@@ -128,12 +128,12 @@ class FileBackend(Backend):
         """Return keys in the order of their bytes; a cursor is the last key of its page."""
         first = self._stored(prefix)
         after = None if cursor is None else _decode_cursor(cursor)
-        found = self._database.read(
-            lambda sqlite: self._entries.list_keys(sqlite, first, limit + 1, after)
+        found, last = self._database.read(
+            lambda sqlite: self._entries.list_keys(sqlite, first, limit, after)
         )
         own = len(self.prefix.encode())
-        page = [stored[own:].decode() for stored in found[:limit]]
-        return page, _encode_cursor(found[limit - 1]) if len(found) > limit else None
+        page = [stored[own:].decode() for stored in found]
+        return page, None if last is None else _encode_cursor(last)
 
     def get_with_token(self, key: str) -> Found | Missing:
         """Return the value, which is its own token: what matters is what is stored."""
@@ -246,8 +246,13 @@ class FileBackend(Backend):
         return self._counted(self._write(take))
 
     def flush(self) -> None:
+        """Delete all at once; with a prefix in steps, between which others write."""
         prefix = self.prefix.encode()
-        self._write(lambda sqlite: self._entries.flush(sqlite, prefix))
+        if not prefix:
+            self._database.clear()
+            return
+        while self._write(lambda sqlite: self._entries.delete_some(sqlite, prefix)):
+            pass
 
     def stats(self, section: str | None = None) -> list[ServerStatistics]:
         try:

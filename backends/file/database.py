@@ -20,12 +20,12 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from backends.errors import Failed, Timeout, Unavailable
-from backends.file.failures import is_busy, is_damage, translate
+from backends.file.failures import BUSY, is_busy, is_damage, translate
 from backends.file.opening import REPAIRS, CacheFile, Open
 from backends.file.seen import Connection
 from backends.pool import Pool
@@ -106,16 +106,31 @@ class Database:
                 sqlite.forget()
             return result
 
-        if not self._writing.acquire(timeout=self._timeout):
-            raise Timeout("The cache file is busy: it stayed locked for too long.")
-        try:
+        with self._turn():
             result = self._run(transaction)
             self._writes += 1
             if self._writes % WRITES_A_LOOK == 0:
                 self._shorten_log()
             return result
-        finally:
-            self._writing.release()
+
+    def clear(self) -> None:
+        """Delete everything in one step, however much it is: by an empty file in its place.
+
+        A write that was under way may end in the old file: it is as one that came before.
+
+        :raises Failed: as :meth:`write`.
+        """
+
+        def replace(sqlite: Connection) -> None:
+            self._patiently(sqlite.execute, "BEGIN IMMEDIATE")
+            try:
+                self._file.renew()
+            finally:
+                sqlite.execute("ROLLBACK")
+                sqlite.forget()
+
+        with self._turn():
+            self._run(replace)
 
     def close(self) -> None:
         """Close this process's idle connections."""
@@ -124,6 +139,16 @@ class Database:
     def forget_writers(self) -> None:
         """In a forked child: the threads that may have been writing are not here."""
         self._writing = threading.Lock()
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for the other writers of this process."""
+        if not self._writing.acquire(timeout=self._timeout):
+            raise Timeout(BUSY)
+        try:
+            yield
+        finally:
+            self._writing.release()
 
     def _run(self, work: Callable[[Connection], T]) -> T:
         for attempts_left in reversed(range(REPAIRS)):

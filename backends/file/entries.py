@@ -20,6 +20,10 @@ from backends.file.seen import ABSENT, Connection, Row
 KEYS_A_QUERY: Final = 512
 # Queries for more keys are made for a multiple of so many: each is prepared once.
 KEYS_ROUNDED: Final = 8
+# Of a listing, for one page: some milliseconds.
+LOOKED_AT: Final = 5_000
+# Of a flush, in one transaction: other writers wait for no more.
+DELETED_AT_ONCE: Final = 1_000
 
 _FIND = "SELECT key, checksum, expires, used, id, value FROM entries WHERE expires > ? AND key "
 _INSERT = "INSERT INTO entries (key, expires, used, checksum, value) VALUES (?, ?, ?, ?, ?) "
@@ -99,15 +103,32 @@ class Entries:
 
     def list_keys(
         self, sqlite: Connection, prefix: bytes, limit: int, after: bytes | None
-    ) -> list[bytes]:
-        """Return keys that start with ``prefix`` and come after ``after``, in byte order."""
+    ) -> tuple[list[bytes], bytes | None]:
+        """Return keys that start with ``prefix`` and come after ``after``, in byte order.
+
+        Looks at :data:`LOOKED_AT` entries at most, so that a page takes no longer where most
+        are expired: it may then have fewer keys than there are, or none.
+
+        :return: the keys, ``limit`` at most, and after which key to go on; ``None``: that is
+            all.
+        """
+        # One lower bound: of two, SQLite seeks to the one, and steps over all up to the other.
+        lower, compare = (prefix, ">=") if after is None or after < prefix else (after, ">")
         rows = sqlite.execute(
-            "SELECT key FROM entries WHERE key >= ? AND key < ? AND key > ? AND expires > ? "
+            f"SELECT key, expires FROM entries WHERE key {compare} ? AND key < ? "  # noqa: S608
             "ORDER BY key LIMIT ?",
-            # No key is empty, so all come after the empty one.
-            (prefix, end_of_prefix(prefix), after or b"", self._clock(), limit),
+            (lower, end_of_prefix(prefix), LOOKED_AT + 1),
         )
-        return [key for (key,) in rows]
+        now = self._clock()
+        keys: list[bytes] = []
+        last = b""
+        for number, (key, expires) in enumerate(rows):
+            if len(keys) == limit or number == LOOKED_AT:
+                return keys, last
+            last = key
+            if expires > now:
+                keys.append(key)
+        return keys, None
 
     # Writing
 
@@ -169,15 +190,14 @@ class Entries:
         )
         return cursor.rowcount == 1
 
-    def flush(self, sqlite: Connection, prefix: bytes) -> None:
-        """Delete all that starts with ``prefix``."""
-        if prefix:
-            sqlite.execute(
-                "DELETE FROM entries WHERE key >= ? AND key < ?", (prefix, end_of_prefix(prefix))
-            )
-        else:
-            # Without a condition SQLite drops all pages at once.
-            sqlite.execute("DELETE FROM entries")
+    def delete_some(self, sqlite: Connection, prefix: bytes) -> bool:
+        """Delete some of what starts with ``prefix``; return whether there is more."""
+        cursor = sqlite.execute(
+            "DELETE FROM entries WHERE id IN "
+            "(SELECT id FROM entries WHERE key >= ? AND key < ? ORDER BY key LIMIT ?)",
+            (prefix, end_of_prefix(prefix), DELETED_AT_ONCE),
+        )
+        return cursor.rowcount == DELETED_AT_ONCE
 
     def _make_room(self, sqlite: Connection, pair: Pair) -> None:
         self._housekeeping.make_room(sqlite, pages_for(len(pair.value)))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Final
 
 from backends.errors import Failed, OutOfMemory, Timeout, Unavailable
 
+BUSY: Final = "The cache file is busy: it stayed locked for too long."
 _DAMAGE_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _BUSY_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
@@ -39,7 +41,7 @@ def translate(error: sqlite3.Error) -> Failed:
     """Return what a client is told of an error."""
     code = _primary_code(error)
     if code in _BUSY_CODES:
-        return Timeout("The cache file is busy: it stayed locked for too long.")
+        return Timeout(BUSY)
     if code == sqlite3.SQLITE_FULL:
         return OutOfMemory("SERVER_ERROR out of space: the disk of the cache file is full.")
     return Unavailable(

@@ -99,6 +99,15 @@ class CacheFile:
             self.set_aside(identity, damage)
         raise AssertionError("unreachable")
 
+    def renew(self) -> None:
+        """Put an empty file in place of the one that stands there.
+
+        Who has the other one open goes on with it until the next look at :meth:`identity`;
+        the system frees it when the last of them has closed it.
+        """
+        with self._guard():
+            self._create()
+
     def _open(self, path: Path, mode: str = "rw") -> Connection:
         return sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}",

@@ -126,7 +126,7 @@ def parse_document(body: bytes) -> Any:
         text = body.decode()
     except UnicodeDecodeError as error:
         raise InvalidJson(f"The body is not UTF-8: byte {error.start} is wrong.") from error
-    _check_depth(text)
+    check_depth(text)
     try:
         start = _skip(text, 0)
         document, end = _parse(text, start, levels=DOCUMENT_LEVELS)
@@ -211,11 +211,15 @@ def _skip(text: str, index: int) -> int:
     return match.end()
 
 
-def _check_depth(text: str) -> None:
-    """Refuse what a parser of limited depth, ours or the reader's, would choke on."""
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
+def check_depth(text: str, levels: int = 0) -> None:
+    """Refuse what a parser of limited depth, ours or the reader's, would choke on.
+
+    :param levels: so deep within its document the text stands.
+    :raises InvalidJson: it is nested deeper than :data:`MAX_DEPTH`.
+    """
+    if levels + text.count("[") + text.count("{") <= MAX_DEPTH:
         return
-    depth = 0
+    depth = levels
     for match in _TOKENS.finditer(text):
         bracket = match[0]
         if bracket in "[{":

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from backends.errors import InvalidKey
-from cacheapi.caching.codec import MAX_DEPTH
+from cacheapi.caching.codec import DOCUMENT_LEVELS, MAX_DEPTH, InvalidJson, check_depth
 from cacheapi.caching.service import Pair
 from cacheapi.caching.ttl import InvalidTtl, check_ttl
 
@@ -34,6 +34,14 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
 _WHOLE: Final = msgspec.json.Decoder()
 _BODY: Final = msgspec.json.Decoder(_Body)
 _PAIR: Final = msgspec.json.Decoder(_Pair)
+_REFUSALS: Final = (
+    msgspec.MsgspecError,
+    UnicodeDecodeError,
+    RecursionError,
+    InvalidJson,
+    InvalidKey,
+    InvalidTtl,
+)
 
 
 def plain_pairs(
@@ -44,27 +52,31 @@ def plain_pairs(
     :param check_key: raises :class:`~backends.errors.InvalidKey`.
     :param ttl: the lifetime of those that bring none.
     """
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
-        return None
     try:
         _WHOLE.decode(body)
-        pairs = _pairs(body)
+        pairs, levels = _pairs(body)
         for pair in pairs:
             check_key(pair.key)
-        return [
+        read = [
             Pair(
                 pair.key,
                 bytes(pair.value).decode(),
                 ttl if pair.ttl is msgspec.UNSET else check_ttl(pair.ttl),
             )
             for pair in pairs
-        ] or None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidKey, InvalidTtl):
+        ]
+        # The rest of a body has as many levels as the struct; many pairs are no depth.
+        if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+            for made in read:
+                check_depth(made.value, levels)
+    except _REFUSALS:
         return None
+    return read or None
 
 
-def _pairs(body: bytes) -> list[_Pair]:
+def _pairs(body: bytes) -> tuple[list[_Pair], int]:
+    """Return the pairs, and how many levels deep within the body their values stand."""
     try:
-        return _BODY.decode(body).resource
+        return _BODY.decode(body).resource, DOCUMENT_LEVELS
     except msgspec.ValidationError:
-        return [_PAIR.decode(body)]
+        return [_PAIR.decode(body)], 1

@@ -16,13 +16,16 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from backends.base import MISSING, Item
 from backends.errors import InvalidOption, OutOfMemory, Timeout, Unavailable
 from backends.file import database as file_database
+from backends.file import entries
 from backends.file.backend import FileBackend
+from backends.file.entries import Entries
 from backends.file.housekeeping import GRAIN, WALK, WRITES_A_WALK
 from backends.file.opening import PAGE_BYTES
 from backends.file.seen import MAX_BYTES, Connection
@@ -979,3 +982,103 @@ def test_backends_of_two_prefixes_list_and_flush_their_own_keys(open_backend: Op
     assert one.list_keys("", 10, None) == (["key"], None)
     one.flush()
     assert (one.get("key"), two.get("key")) == (MISSING, b"two:")
+
+
+# Listing and flushing what is large
+
+
+def test_a_page_of_a_listing_looks_at_a_bounded_number_of_entries(
+    open_backend: Open, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(entries, "LOOKED_AT", 10)
+    backend = open_backend(clock=clock)
+    backend.set_many([Item(f"{number:03}", b"", 5) for number in range(25)])
+    backend.set_many([Item(f"{number:03}", b"", 500) for number in range(25, 100, 5)])
+    clock.advance(6)
+    pages, keys, cursor = 0, [], None
+    while pages == 0 or cursor is not None:
+        page, cursor = backend.list_keys("", 4, cursor)
+        assert len(page) <= 4
+        keys += page
+        pages += 1
+    assert keys == [f"{number:03}" for number in range(25, 100, 5)]
+    # The first pages find nothing that is there, and say where to go on.
+    assert pages > 4
+
+
+def test_a_listing_steps_to_its_place_in_the_index(open_backend: Open, tmp_path: Path):
+    backend = open_backend()
+    backend.set_many([Item(f"{number:05}", b"", None) for number in range(20_000)])
+    steps = []
+    with plain_sqlite(tmp_path) as connection:
+        for after in (None, b"18000"):
+            count = itertools.count(1)
+            connection.set_progress_handler(lambda count=count: next(count) and 0, 1)
+            found, _ = Entries(1000, time.time).list_keys(connection, b"", 10, after)
+            assert len(found) == 10
+            steps.append(next(count))
+    first, late = steps
+    # Instructions of SQLite's machine: late in the listing as many as at its start.
+    assert late < 2 * first
+
+
+def test_a_flush_is_seen_by_every_connection_and_frees_the_disk(open_backend: Open, tmp_path: Path):
+    one, two = open_backend(), open_backend()
+    one.set_many([Item(f"key{number}", b"v" * 10_000, None) for number in range(1000)])
+    assert two.get("key7") == b"v" * 10_000
+    size = cache_file(tmp_path).stat().st_size
+    one.flush()
+    assert two.get("key7") is MISSING
+    assert two.get_many([f"key{number}" for number in range(1000)]) == {}
+    two.set("key7", b"new", None)
+    assert one.get("key7") == b"new"
+    assert one.add("key7", b"no", None) is False
+    assert cache_file(tmp_path).stat().st_size < size / 10
+    assert_sound(tmp_path)
+
+
+def test_nothing_written_after_a_flush_is_lost_to_it(open_backend: Open, tmp_path: Path):
+    """Writers in threads of two backends, while others flush: each sees its own write."""
+    backends = [open_backend(), open_backend()]
+    stop = threading.Event()
+
+    def flush() -> None:
+        while not stop.is_set():
+            backends[0].flush()
+            stop.wait(0.01)
+
+    flushing = threading.Thread(target=flush)
+    flushing.start()
+    try:
+        for number in range(300):
+            writer = backends[number % 2]
+            writer.set("mine", b"%d" % number, None)
+            # It may be gone already; it is never an older one.
+            assert writer.get("mine") in (b"%d" % number, MISSING)
+    finally:
+        stop.set()
+        flushing.join()
+    backends[0].set("last", b"1", None)
+    assert backends[1].get("last") == b"1"
+    assert_sound(tmp_path)
+
+
+def test_a_flush_with_a_prefix_lets_others_write_between_its_steps(
+    open_backend: Open, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(entries, "DELETED_AT_ONCE", 10)
+    one, two = open_backend(prefix="one:"), open_backend(prefix="two:")
+    one.set_many([Item(f"key{number}", b"", None) for number in range(95)])
+    two.set("stays", b"1", None)
+    written = []
+    delete_some = entries.Entries.delete_some
+
+    def between(self: Entries, sqlite: Any, prefix: bytes) -> bool:
+        written.append(prefix)
+        return delete_some(self, sqlite, prefix)
+
+    monkeypatch.setattr(entries.Entries, "delete_some", between)
+    one.flush()
+    assert len(written) == 10
+    assert one.list_keys("", 10, None) == ([], None)
+    assert two.get("stays") == b"1"

@@ -96,6 +96,10 @@ def spoiled(draw: st.DrawFn) -> bytes:
 @example(b'{"resource":[],"resource":[{"key":"a","value": 1 }]}', None)
 @example(b'{"key":"a","value":1,"resource":[]}', None)
 @example(b'{"resource":[{"key":"a","value":' + b"[" * 511 + b"]" * 511 + b"}]}", None)
+@example(b'{"resource":[{"key":"a","value":' + b"[" * 510 + b"]" * 510 + b"}]}", None)
+@example(b'{"resource":[{"key":"a","value":' + b"[" * 509 + b"]" * 509 + b"}]}", None)
+@example(b'{"key":"a","value":' + b"[" * 512 + b"]" * 512 + b"}", None)
+@example(b'{"key":"a","value":' + b"[" * 511 + b"]" * 511 + b"}", None)
 @example(b'{"resource":[{"key":"a","value":' + b"[" * 5000 + b"]" * 5000 + b"}]}", None)
 @example(b'\xef\xbb\xbf{"key":"a","value":1}', None)
 @example(b"", None)
@@ -110,6 +114,10 @@ def test_a_plain_body_is_what_the_rules_make_of_it(body: bytes, ttl: int | None)
     [
         {"resource": [{"key": "a", "value": {"b": [1, 2.5, None, "é"]}, "ttl": 60}]},
         {"resource": [{"key": str(n), "value": n} for n in range(100)]},
+        # More brackets than there may be levels.
+        {"resource": [{"key": str(n), "value": n} for n in range(600)]},
+        {"key": "a", "value": [{"b": [n]} for n in range(600)]},
+        {"key": "a", "value": "[{" * 600},
         {"key": "a", "value": None},
         {"key": "a", "value": 10**300, "ttl": None},
     ],
