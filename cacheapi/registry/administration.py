@@ -17,6 +17,7 @@ from cacheapi.registry.errors import Fault, Invalid, NotFound, ReadOnly
 from cacheapi.registry.live import Registry
 from cacheapi.registry.rights import Caller
 from cacheapi.registry.vault import Sealed
+from cacheapi.responses.options import RemoteType
 
 _PLAIN = ("name", "label", "description", "type", "is_active")
 
@@ -189,9 +190,16 @@ def _check_name(name: str, taken: set[str]) -> None:
         raise Invalid([Fault(f"There is a service {name!r} already.", "name")])
 
 
-def _try(data_dir: Path, definition: Definition) -> Backend:
-    """Make the backend once, for what only it can say of its settings together."""
-    return forms.make_backend(forms.backend_of(definition.type), definition.config, data_dir)
+def _try(data_dir: Path, definition: Definition) -> Backend | None:
+    """Make the backend once, for what only it can say of its settings together.
+
+    :return: ``None`` for a service that has none of its own.
+    """
+    kind = forms.kind_of(definition.type)
+    if isinstance(kind, RemoteType):
+        definition.make_remote()
+        return None
+    return forms.make_backend(kind, definition.config, data_dir)
 
 
 def _row(registry: Registry, definition: Definition) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from cacheapi.caching.service import CacheService
 from cacheapi.registry import forms
 from cacheapi.registry.errors import Fault, Invalid
 from cacheapi.registry.names import name_fault
+from cacheapi.responses.options import REMOTE, Remote, RemoteType
 
 LONGEST_TEXT: Final = 1000
 
@@ -58,8 +59,22 @@ class Definition:
 
         :raises Invalid: there can be none with these settings.
         """
-        backend = forms.backend_of(self.type)
+        backend = forms.kind_of(self.type)
+        assert not isinstance(backend, RemoteType)
         return forms.make_backend(backend, self.config, self.directory(data_dir))
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it stands in front of an HTTP API, and has no backend of its own."""
+        return self.type == REMOTE.service_type
+
+    def make_remote(self) -> Remote:
+        """Make the service in front of an HTTP API. Opens no connection.
+
+        :raises Invalid: there can be none with these settings.
+        """
+        config, cache = forms.make_remote(self.config)
+        return Remote(self.name, self.label or self.name, self.description, cache, config)
 
     def make_service(self, backend: Backend) -> CacheService:
         """Make the service over its backend."""
@@ -102,8 +117,8 @@ def define(
         faults.append(Fault(fault, "name"))
     config: Mapping[str, Any] = {}
     try:
-        backend = forms.backend_of(fields["type"])
-        config = forms.check(backend, fields.get("config", {}), kept or {})
+        kind = forms.kind_of(fields["type"])
+        config = forms.check(kind, fields.get("config", {}), kept or {})
     except Invalid as error:
         faults.extend(error.faults)
     if faults:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from backends import registry
 from backends.base import Backend
@@ -17,19 +17,25 @@ from backends.errors import DriverMissing, InvalidOption, PluginBroken
 from backends.options import DATA_DIR, Option
 from cacheapi.registry.errors import Fault, Invalid
 from cacheapi.registry.vault import MASK
+from cacheapi.responses.addresses import BadAddress
+from cacheapi.responses.config import Config as RemoteConfig
+from cacheapi.responses.options import BASE_URL, REMOTE, RemoteType, config_of
 from cacheapi.settings import DEFAULT_TTL
 
 Config = Mapping[str, Any]
+# What makes a type of service: a backend, or what stands in front of an HTTP API.
+Kind: TypeAlias = type[Backend] | RemoteType
 _JSON: Final[Mapping[str, type]] = {"string": str, "integer": int, "boolean": bool}
 
 
-def types() -> dict[str, type[Backend]]:
-    """Return the backends by the types of service that they make; no broken plugin."""
-    return {backend.service_type: backend for backend in reversed(registry.backend_classes())}
+def types() -> dict[str, Kind]:
+    """Return the kinds by the types of service that they make; no broken plugin."""
+    kinds: list[Kind] = [*registry.backend_classes(), REMOTE]
+    return {kind.service_type: kind for kind in reversed(kinds)}
 
 
-def backend_of(service_type: str) -> type[Backend]:
-    """Return the backend of a type.
+def kind_of(service_type: str) -> Kind:
+    """Return the kind of a type.
 
     :raises Invalid: there is no such type.
     """
@@ -40,16 +46,17 @@ def backend_of(service_type: str) -> type[Backend]:
     return known[service_type]
 
 
-def options(backend: type[Backend]) -> dict[str, Option]:
+def options(kind: Kind) -> dict[str, Option]:
     """Return the fields of a ``config``.
 
     A directory is none of them: a service that keeps files has one of its own.
     """
-    shown = [option for option in backend.options if option is not DATA_DIR]
-    return {option.field: option for option in [*shown, DEFAULT_TTL]}
+    shown = [option for option in kind.options if option is not DATA_DIR]
+    own = [] if isinstance(kind, RemoteType) else [DEFAULT_TTL]
+    return {option.field: option for option in [*shown, *own]}
 
 
-def config_schema(backend: type[Backend]) -> list[dict[str, Any]]:
+def config_schema(kind: Kind) -> list[dict[str, Any]]:
     """Describe the form of a type of service."""
     return [
         {
@@ -62,17 +69,17 @@ def config_schema(backend: type[Backend]) -> list[dict[str, Any]]:
             "allowed": option.kind.allowed,
             "secret": option.secret,
         }
-        for name, option in options(backend).items()
+        for name, option in options(kind).items()
     ]
 
 
-def check(backend: type[Backend], config: Mapping[str, Any], kept: Config) -> dict[str, Any]:
+def check(kind: Kind, config: Mapping[str, Any], kept: Config) -> dict[str, Any]:
     """Return a config of the fields that are given, checked one by one.
 
     :param kept: what :data:`~cacheapi.registry.vault.MASK` stands for, by secret field.
     :raises Invalid: names every field that is wrong.
     """
-    known = options(backend)
+    known = options(kind)
     faults, checked = [], {}
     for name, value in config.items():
         option = known.get(name)
@@ -116,22 +123,34 @@ def make_backend(backend: type[Backend], config: Config, directory: Path) -> Bac
         raise Invalid([Fault(str(error), "type")]) from error
 
 
+def make_remote(config: Config) -> tuple[RemoteConfig, str]:
+    """Return the settings of a service in front of an HTTP API, and the name of its cache.
+
+    :raises Invalid: one is missing.
+    """
+    values = {name: _value(option, config) for name, option in options(REMOTE).items()}
+    try:
+        return config_of(values), values["cache"]
+    except BadAddress as error:
+        raise Invalid([Fault(str(error), f"config.{BASE_URL.field}")]) from error
+
+
 def default_ttl(config: Config) -> int:
     """Return the default lifetime of a checked config, in minutes."""
     return int(_value(DEFAULT_TTL, config))
 
 
-def shown(backend: type[Backend], config: Config) -> dict[str, Any]:
+def shown(kind: Kind, config: Config) -> dict[str, Any]:
     """Return all fields as a client may see them: defaults filled in, secrets masked."""
     return {
         name: MASK if option.secret and name in config else config.get(name, _default(option))
-        for name, option in options(backend).items()
+        for name, option in options(kind).items()
     }
 
 
-def secret_fields(backend: type[Backend]) -> set[str]:
+def secret_fields(kind: Kind) -> set[str]:
     """Return the names of the fields that are secrets."""
-    return {name for name, option in options(backend).items() if option.secret}
+    return {name for name, option in options(kind).items() if option.secret}
 
 
 def _text(option: Option, value: Any) -> str:

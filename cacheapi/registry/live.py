@@ -29,7 +29,7 @@ from cacheapi.registry.definition import Definition, Source
 from cacheapi.registry.errors import Conflict
 from cacheapi.registry.retired import Retired
 from cacheapi.registry.rights import Caller
-from cacheapi.registry.snapshot import Snapshot, make_services
+from cacheapi.registry.snapshot import Snapshot, make_remotes, make_services
 from cacheapi.registry.uses import Uses
 from cacheapi.registry.vault import Vault
 
@@ -260,10 +260,15 @@ class Registry:
         before = self.snapshot
         definitions = [*self._fixed.values(), *self._declared.values(), *self._kept(rows)]
         services, noted = make_services(definitions, before, self.data_dir, self._system)
+        remotes, noted = make_remotes(noted, before)
         callers = {caller.digest: caller for caller in map(records.caller_of, rows.api_keys)}
         self._uses.gather(before.callers.values())
         self.snapshot = Snapshot(
-            services, noted, callers | self._callers, is_complete=rows.number >= 0
+            services,
+            noted,
+            callers | self._callers,
+            is_complete=rows.number >= 0,
+            remotes=remotes,
         )
         self._rows = rows
         self._retired.note(before, self.snapshot)

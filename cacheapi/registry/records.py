@@ -18,7 +18,7 @@ def service_row(definition: Definition, vault: Vault) -> dict[str, Any]:
 
     :raises Sealed: there is no key to encrypt with.
     """
-    secret = forms.secret_fields(forms.backend_of(definition.type))
+    secret = forms.secret_fields(forms.kind_of(definition.type))
     config = definition.config
     return {
         "name": definition.name,
@@ -37,9 +37,9 @@ def service_of(row: Mapping[str, Any], vault: Vault) -> Definition:
     fault = None
     try:
         config |= vault.unseal(row["secrets"])
-        backend = forms.backend_of(row["type"])
+        kind = forms.kind_of(row["type"])
         # An option may have got other limits since the row was written.
-        config = forms.check(backend, config, {})
+        config = forms.check(kind, config, {})
     except (Sealed, Invalid) as error:
         fault = str(error)
     return Definition(

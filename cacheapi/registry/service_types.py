@@ -10,6 +10,7 @@ from backends.capabilities import Capability, Limits
 from backends.registry import backend_classes
 from cacheapi.caching.service import CacheService
 from cacheapi.registry.forms import config_schema
+from cacheapi.responses.options import REMOTE
 
 
 def service_types() -> list[dict[str, Any]]:
@@ -32,6 +33,19 @@ def service_types() -> list[dict[str, Any]]:
                 "config_schema": config_schema(backend),
             }
         )
+    words = dataclasses.asdict(REMOTE.traits)
+    described.append(
+        {
+            "name": REMOTE.service_type,
+            "label": words.pop("title"),
+            "description": words.pop("description"),
+            "driver": REMOTE.driver,
+            "capabilities": _flags(()),
+            "limits": _numbers(Limits()),
+            "traits": words,
+            "config_schema": config_schema(REMOTE),
+        }
+    )
     return described
 
 

@@ -14,6 +14,7 @@ from cacheapi.caching.service import CacheService
 from cacheapi.registry.definition import Definition
 from cacheapi.registry.errors import Invalid
 from cacheapi.registry.rights import Caller
+from cacheapi.responses.options import Remote
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ class Snapshot:
     :ivar services: those that can be used, by name.
     :ivar definitions: all, by name.
     :ivar callers: by the digests of their keys.
+    :ivar remotes: those in front of an HTTP API that can be used, by name.
     :ivar is_complete: whether the database was ever read; else there may be more.
     """
 
@@ -37,6 +39,7 @@ class Snapshot:
     definitions: Mapping[str, Definition]
     callers: Mapping[bytes, Caller]
     is_complete: bool = True
+    remotes: Mapping[str, Remote] = dataclasses.field(default_factory=dict)
 
     def who(self, shown: str) -> Caller | None:
         """Return the caller that shows an API key; ``None``: nobody, or one who expired."""
@@ -72,6 +75,8 @@ def make_services(
         noted[name] = definition
         if name in system or definition.fault is not None or not definition.is_active:
             continue
+        if definition.is_remote:
+            continue
         old = before.definitions.get(name)
         running = before.services.get(name)
         if old == definition and running is not None:
@@ -86,6 +91,32 @@ def make_services(
             continue
         services[name] = definition.make_service(backend)
     return services, noted
+
+
+def make_remotes(
+    noted: dict[str, Definition], before: Snapshot
+) -> tuple[dict[str, Remote], dict[str, Definition]]:
+    """Make the services of the next snapshot that stand in front of an HTTP API.
+
+    :param noted: all definitions.
+    :return: those that can be used, the same object where nothing changed; and all
+        definitions, with what is wrong with the others.
+    """
+    remotes: dict[str, Remote] = {}
+    noted = dict(noted)
+    for name, definition in list(noted.items()):
+        if not definition.is_remote or definition.fault is not None or not definition.is_active:
+            continue
+        running = before.remotes.get(name)
+        if before.definitions.get(name) == definition and running is not None:
+            remotes[name] = running
+            continue
+        try:
+            remotes[name] = definition.make_remote()
+        except Invalid as error:
+            log.error("The service %s cannot be used: %s", name, error)
+            noted[name] = dataclasses.replace(definition, fault=str(error))
+    return remotes, noted
 
 
 def _running_backend(definition: Definition, before: Snapshot) -> Backend | None:

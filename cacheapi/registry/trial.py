@@ -6,7 +6,7 @@ import dataclasses
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -24,10 +24,11 @@ from backends.errors import (
     Unavailable,
     ValueTooLarge,
 )
-from cacheapi.registry import forms
+from cacheapi.registry import forms, remote_trial
 from cacheapi.registry.definition import Definition
 from cacheapi.registry.errors import Invalid
 from cacheapi.registry.live import Registry
+from cacheapi.responses.options import RemoteType
 
 # What a trial may leave behind, should it fail between writing and deleting.
 TTL_SECONDS: Final = 60
@@ -103,6 +104,8 @@ def run(registry: Registry, definition: Definition, *, saved: bool) -> Outcome:
 
     :param saved: it is as it is saved, and so its own backend is tried, where it runs.
     """
+    if definition.is_remote:
+        return _outcome(_done(remote_trial.works(registry, definition)))
     running = registry.find(definition.name) if saved else None
     if running is not None:
         return run_on(running.backend)
@@ -111,7 +114,8 @@ def run(registry: Registry, definition: Definition, *, saved: bool) -> Outcome:
         made: list[Backend] = []
 
         def make() -> Backend:
-            kind = forms.backend_of(definition.type)
+            kind = forms.kind_of(definition.type)
+            assert not isinstance(kind, RemoteType)
             made.append(forms.make_backend(kind, definition.config, Path(directory)))
             return made[0]
 
@@ -147,7 +151,7 @@ def _outcome(steps: Iterator[tuple[Step, Exception | None]]) -> Outcome:
 def _steps(
     make: Callable[[], Backend], key: str | None = None
 ) -> Iterator[tuple[Step, Exception | None]]:
-    """Do and yield each step; the caller stops at the first that failed."""
+    """Try a backend with a key of the trial's own, step by step."""
     key = key or trial_key()
     value = secrets.token_hex(8).encode()
     made: list[Backend] = []
@@ -168,7 +172,12 @@ def _steps(
         _expect(made[0].delete(key))
         _expect(made[0].get(key) is MISSING)
 
-    for work in (configure, connect, write, read, delete):
+    return _done([configure, connect, write, read, delete])
+
+
+def _done(works: Iterable[Callable[[], None]]) -> Iterator[tuple[Step, Exception | None]]:
+    """Do and yield each step; the caller stops at the first that failed."""
+    for work in works:
         started = time.monotonic()
         error: Exception | None = None
         message = "Done."

@@ -6,6 +6,8 @@ from flask import Response
 from flask_smorest import Blueprint
 
 from cacheapi.caching.codec import encode
+from cacheapi.caching.service import CacheService
+from cacheapi.responses.options import Remote
 from cacheapi.web.blueprints import caller, registry
 from cacheapi.web.blueprints import documentation as doc
 from cacheapi.web.http import json_response
@@ -28,10 +30,15 @@ def list_services() -> Response:
             "description": service.description,
             "type": service.type,
         }
-        for name, service in sorted(registry().snapshot.services.items())
+        for name, service in sorted(_named(), key=lambda pair: pair[0])
         if who.may_use(name)
     ]
     return json_response(encode({"services": listed}))
+
+
+def _named() -> list[tuple[str, CacheService | Remote]]:
+    snapshot = registry().snapshot
+    return [*snapshot.services.items(), *snapshot.remotes.items()]
 
 
 # A rule of its own: of one that ignores the slash, Werkzeug forgets the methods (404 for 405).

@@ -1,0 +1,282 @@
+"""The type of service ``rws``: its settings as a form has them, and the service they make."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from backends.capabilities import Traits
+from backends.options import BOOLEAN, TEXT, Kind, Option, integer
+from cacheapi.responses.addresses import BadAddress, Base, parse_base
+from cacheapi.responses.config import Config
+from cacheapi.responses.messages import Fields
+from cacheapi.responses.policy import Policy
+
+SYSTEM_CACHE: Final = "cache"
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FIELD_VALUE: Final = re.compile(r"[\x21-\x7e]([ \t\x21-\x7e]*[\x21-\x7e])?")
+# What makes a connection is not for a setting to say.
+_FIXED_FIELDS: Final = frozenset(
+    {"connection", "content-length", "expect", "host", "keep-alive", "te", "trailer"}
+    | {"transfer-encoding", "upgrade"}
+)
+
+
+def _url(text: str) -> Base:
+    return parse_base(text)
+
+
+def _tokens(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not all(_TOKEN.fullmatch(name) for name in names):
+        raise ValueError(text)
+    return names
+
+
+def _methods(text: str) -> frozenset[str]:
+    return frozenset(_tokens(text.upper()))
+
+
+def _lower(text: str) -> tuple[str, ...]:
+    return _tokens(text.lower())
+
+
+def _parameters(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _headers(text: str) -> Fields:
+    made = []
+    for pair in re.split(r"[|\n]", text):
+        name, colon, value = pair.partition(":")
+        name, value = name.strip().lower(), value.strip()
+        if not pair.strip():
+            continue
+        if not colon or not _TOKEN.fullmatch(name) or name in _FIXED_FIELDS:
+            raise ValueError(text)
+        if not _FIELD_VALUE.fullmatch(value):
+            raise ValueError(text)
+        made.append((name, value))
+    return tuple(made)
+
+
+def _down(text: str) -> str:
+    if text not in ("pass", "503"):
+        raise ValueError(text)
+    return text
+
+
+def _cookies(text: str) -> frozenset[str]:
+    return frozenset() if text.strip().lower() == "none" else frozenset(_tokens(text))
+
+
+_HEADERS: Final = Kind("pairs 'Name: value' with '|' between them", _headers)
+_NAMES: Final = Kind("names with commas between them", _lower)
+_DAY: Final = 24 * 3600
+
+BASE_URL: Final = Option(
+    variable="RWS_BASE_URL",
+    kind=Kind("a URL that begins with http:// or https://, without user, query or '#'", _url),
+    default=None,
+    help="Where the API is. All paths of the service stand below it; no request leaves it.",
+    name="base_url",
+    required=True,
+    title="Base URL",
+)
+OPTIONS: Final = (
+    BASE_URL,
+    Option(
+        variable="RWS_CACHE",
+        kind=TEXT,
+        default=SYSTEM_CACHE,
+        help="The service that stores the answers.",
+        name="cache",
+    ),
+    Option(
+        variable="RWS_CACHE_ENABLED",
+        kind=BOOLEAN,
+        default="true",
+        help="Whether answers are stored, and served from what is.",
+        name="cache_enabled",
+    ),
+    Option(
+        variable="RWS_CACHE_TTL",
+        kind=integer(0, 365 * _DAY),
+        default="0",
+        help="Seconds of freshness where the API states none; 0: as RFC 9111 guesses.",
+        name="cache_ttl",
+    ),
+    Option(
+        variable="RWS_STALE_WHILE_REVALIDATE",
+        kind=integer(0, 365 * _DAY),
+        default="0",
+        help="Seconds in which a stale answer is served while it is fetched anew, where the API "
+        "states none.",
+        name="stale_while_revalidate",
+    ),
+    Option(
+        variable="RWS_STALE_IF_ERROR",
+        kind=integer(0, 365 * _DAY),
+        default="0",
+        help="Seconds in which a stale answer is served instead of an error, where the API "
+        "states none.",
+        name="stale_if_error",
+    ),
+    Option(
+        variable="RWS_HEADERS",
+        kind=_HEADERS,
+        default="",
+        help="Header fields to send with each request, `Name: value`, with `|` between them.",
+        name="headers",
+    ),
+    Option(
+        variable="RWS_SECRET_HEADERS",
+        kind=_HEADERS,
+        default="",
+        help="The same, encrypted and never shown: `Authorization: Bearer …`.",
+        name="secret_headers",
+        secret=True,
+    ),
+    Option(
+        variable="RWS_KEY_HEADERS",
+        kind=_NAMES,
+        default="",
+        help="Header fields that part the answers of a URL, beside those that its `Vary` names.",
+        name="key_headers",
+    ),
+    Option(
+        variable="RWS_SORT_QUERY",
+        kind=BOOLEAN,
+        default="false",
+        help="Whether the order of a query's parameters counts for nothing.",
+        name="sort_query",
+    ),
+    Option(
+        variable="RWS_IGNORE_PARAMS",
+        kind=Kind("names of parameters with commas between them; * is any text", _parameters),
+        default="",
+        help="Parameters that take no part in the key and are not sent on, such as `utm_*`.",
+        name="ignore_params",
+    ),
+    Option(
+        variable="RWS_COOKIES",
+        kind=Kind("none, or names of cookies with commas between them", _cookies),
+        default="none",
+        help="Cookies that are sent on; each value of them has answers of its own.",
+        name="cookies",
+    ),
+    Option(
+        variable="RWS_FORWARD_AUTHORIZATION",
+        kind=BOOLEAN,
+        default="false",
+        help="Whether a client's `Authorization` is sent on, unless it shows its key for this "
+        "service.",
+        name="forward_authorization",
+    ),
+    Option(
+        variable="RWS_METHODS",
+        kind=Kind("names of methods with commas between them", _methods),
+        default="",
+        help="The methods that are passed on; empty: all.",
+        name="methods",
+    ),
+    Option(
+        variable="RWS_CONNECT_TIMEOUT_MS",
+        kind=integer(10, 60_000),
+        default="3000",
+        help="The longest wait for a connection to the API, in milliseconds.",
+        name="connect_timeout_ms",
+    ),
+    Option(
+        variable="RWS_READ_TIMEOUT_MS",
+        kind=integer(10, 600_000),
+        default="30000",
+        help="The longest wait for its answer, and for each piece of it, in milliseconds.",
+        name="read_timeout_ms",
+    ),
+    Option(
+        variable="RWS_MAX_BODY_KB",
+        kind=integer(1, 64 * 1024),
+        default="4096",
+        help="The largest body to store, in KiB; a larger one is passed on as it comes.",
+        name="max_body_kb",
+    ),
+    Option(
+        variable="RWS_WHEN_CACHE_DOWN",
+        kind=Kind("pass or 503", _down),
+        default="pass",
+        help="While the cache is down: `pass` asks the API each time, `503` spares it.",
+        name="when_cache_down",
+    ),
+)
+
+
+class RemoteType:
+    """The type of service ``rws``, as a form knows it."""
+
+    service_type: Final = "rws"
+    driver: Final = "rws"
+    label: Final = "an HTTP API"
+    options: Final = OPTIONS
+    traits: Final = Traits(
+        title="HTTP API",
+        description="The answers of an HTTP API, from the cache where they are fresh.",
+        needs="The URL of the API, and a service that stores its answers.",
+        shared_by="All workers and machines that share the service that stores.",
+        eviction="That of the service that stores.",
+        persistence="That of the service that stores.",
+        replication="That of the service that stores.",
+        data_types="Answers of any content type.",
+        max_value="The setting `max_body_kb`; larger answers are passed on.",
+    )
+
+
+REMOTE: Final = RemoteType()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Remote:
+    """A service in front of an HTTP API; another object after each change of it.
+
+    :ivar cache: the name of the service that stores.
+    """
+
+    name: str
+    label: str
+    description: str
+    cache: str
+    config: Config
+
+    type = RemoteType.service_type
+
+
+def config_of(values: Mapping[str, Any]) -> Config:
+    """Return the settings of a service.
+
+    :param values: those of :data:`OPTIONS`, parsed, by their names.
+    :raises BadAddress: there is no base URL.
+    """
+    if not values["base_url"]:
+        raise BadAddress("It must be given.")
+    return Config(
+        base=values["base_url"],
+        is_on=values["cache_enabled"],
+        policy=Policy(
+            ttl=values["cache_ttl"],
+            stale_while_revalidate=values["stale_while_revalidate"],
+            stale_if_error=values["stale_if_error"],
+        ),
+        headers=(*values["headers"], *values["secret_headers"]),
+        key_headers=tuple(values["key_headers"]),
+        sort_query=values["sort_query"],
+        ignore_params=tuple(values["ignore_params"]),
+        cookies=values["cookies"],
+        authorization=values["forward_authorization"],
+        methods=frozenset(values["methods"]),
+        connect_seconds=values["connect_timeout_ms"] / 1000,
+        read_seconds=values["read_timeout_ms"] / 1000,
+        max_body=values["max_body_kb"] * 1024,
+        pass_when_down=values["when_cache_down"] == "pass",
+    )
