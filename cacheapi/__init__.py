@@ -7,7 +7,7 @@ import os
 import re
 from importlib.metadata import PackageNotFoundError, version
 
-from flask import Flask, current_app, g, request
+from flask import Flask, Response, current_app, g, request
 
 from cacheapi import console
 from cacheapi.observing import samples, tracing
@@ -42,6 +42,8 @@ from cacheapi.web.blueprints.metrics import add_metrics
 from cacheapi.web.errors import register_error_handlers
 from cacheapi.web.http import MethodTunnel, check_request
 from cacheapi.web.openapi import describe
+from cacheapi.web.remote_answers import REMOTE_ANSWERS, RemoteAnswers
+from cacheapi.web.remotes import DOOR, Door
 from cacheapi.web.routes import KeyConverter, ServiceConverter
 
 try:
@@ -84,14 +86,19 @@ def create_app(config: Settings | None = None) -> Flask:
         console.register(app, registry.vault)
 
     @app.before_request
-    def admit() -> None:
+    def admit() -> Response | None:
         registry.watch()
+        remote: RemoteAnswers = app.extensions[REMOTE_ANSWERS]
+        found = remote.answer(request)
+        if found is not None:
+            return found
         _note_route(registry)
         view = current_app.view_functions.get(request.endpoint or "")
         g.caller = auth.admit(request, view, registry.snapshot)
         if g.caller is not None:
             rates.count(g.caller, registry.find(SYSTEM_CACHE))
         check_request(request)
+        return None
 
     app.after_request(rates.tell)
     app.extensions[EXTENSION] = registry
@@ -102,6 +109,7 @@ def create_app(config: Settings | None = None) -> Flask:
     )
     registry.accompany(sampler)
     app.extensions[samples.EXTENSION] = sampler
+    app.extensions[DOOR] = Door(registry)
     app.extensions[ACCESS] = Access(
         registry.find, digest_of, registry.may, registry.watch, app.config["MAX_CONTENT_LENGTH"]
     )
@@ -145,6 +153,7 @@ def _observe(app: Flask, settings: Settings, registry: Registry, sampler: Sample
         meter = Meter(servers, __version__)
         registry.accompany(meter)
         add_metrics(app, meter, is_open=settings["CACHEAPI_METRICS"] == "open")
+    app.extensions[REMOTE_ANSWERS] = RemoteAnswers(app.extensions[DOOR], meter)
     app.extensions[REQUEST_LOG] = requests
     app.extensions[METER] = meter
     traces = tracing.start(os.environ, __version__)

@@ -1,4 +1,4 @@
-"""Trying a service in front of an HTTP API: is there an answer, and is there a cache?"""
+"""Trying a service in front of an HTTP API: whether it answers, and what stores."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -46,7 +46,8 @@ from cacheapi.responses.vary import selecting_values
 
 # The parameter by which a client may show its API key; never the origin's.
 KEY_PARAMETER: Final = "api_key"
-_NOTHING: Final = Looked(None, None, ())
+# TRACE would show a client the secret fields that are sent (RFC 9110, section 9.3.8).
+_NEVER: Final = frozenset({"CONNECT", "TRACE"})
 # A fetch by a client's own wish is its own.
 _OWN_WAY: Final = frozenset({"range", "authorization"})
 
@@ -99,7 +100,7 @@ class Outgoing:
     result: str
     rest: Fetched | None = None
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the body.
 
         :raises OriginFailed: it was cut off; what came of it may not look whole.
@@ -194,6 +195,34 @@ class Engine:
             raise NoAnswer(400, str(error)) from error
         return config.base.root + target, target
 
+    async def purge(self, path: bytes, query: bytes, *, soft: bool) -> None:
+        """Make all variants of a URL gone, or stale.
+
+        :raises NoAnswer: 400, or 500 where the cache cannot be used.
+        """
+        url, _ = self.target(path, query)
+        await self._purged(lambda: self.store.purge_url(url, soft=soft))
+
+    async def purge_tags(self, tags: Sequence[str], *, soft: bool) -> None:
+        """Make gone, or stale, everything that carries one of some tags.
+
+        :raises NoAnswer: 500; the cache cannot be used.
+        """
+        await self._purged(lambda: self.store.purge_tags(tags, soft=soft))
+
+    async def purge_all(self, *, soft: bool) -> None:
+        """Make gone, or stale, everything of the service.
+
+        :raises NoAnswer: 500; the cache cannot be used.
+        """
+        await self._purged(lambda: self.store.purge_all(soft=soft))
+
+    async def _purged(self, work: Callable[[], None]) -> None:
+        try:
+            await self._calls.run(work)
+        except CacheDown as error:
+            raise NoAnswer(500, f"Nothing was purged: {error}") from error
+
     def close(self) -> None:
         """End what is under way, and close what is kept."""
         self._herd.close()
@@ -206,7 +235,7 @@ class Engine:
         config = self.config
         method = incoming.method
         allowed = config.methods
-        if method == "CONNECT" or (
+        if method in _NEVER or (
             allowed and method not in allowed and not (method == "HEAD" and "GET" in allowed)
         ):
             raise NoAnswer(405, f"This service does not pass on the method {method}.")

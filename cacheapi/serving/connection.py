@@ -31,6 +31,7 @@ from cacheapi.serving.head import (
 from cacheapi.serving.lane import LISTENER, Asker
 from cacheapi.serving.recognition import Fields
 from cacheapi.serving.refusals import refusal
+from cacheapi.serving.remotes import CYCLE
 from cacheapi.serving.repeat import GET, Repeat, remember
 from cacheapi.serving.site import Site
 from cacheapi.web.errors import FRAGMENT
@@ -336,6 +337,7 @@ class Connection(HttpToolsProtocol):
         self.url = url
         self.expect_100_continue = expect
         super().on_headers_complete()
+        self.cycle.scope["state"][CYCLE] = self.cycle
         self.cycle.scope["state"][LISTENER] = self._site.lane.listener(url, stores=stores)
         if not keep_alive or self._leaving:
             self.cycle.keep_alive = False

@@ -14,9 +14,11 @@ from cacheapi.observing.request_log import REQUEST_LOG, RequestLog
 from cacheapi.serving.access_log import AccessLog
 from cacheapi.serving.connection import Connection
 from cacheapi.serving.lane import Lane
+from cacheapi.serving.remotes import Remotes
 from cacheapi.serving.site import Site
 from cacheapi.serving.wsgi import Application
 from cacheapi.web.access import ACCESS, Access
+from cacheapi.web.remotes import DOOR
 
 # How uvicorn shall serve.
 UVICORN: Final[dict[str, Any]] = {
@@ -44,7 +46,8 @@ def assemble(wsgi: Any, threads: int) -> tuple[Application, Callable[..., Connec
     tally = None if meter is None else meter.fast
     lane = Lane(access, asyncio.get_running_loop(), tally)
     site = Site(lane, access.max_body, access_log, tally)
-    application = Application(wsgi, threads, access.max_body)
+    remotes = Remotes(wsgi.extensions[DOOR], requests, tally, access.max_body)
+    application = Application(wsgi, threads, access.max_body, remotes)
     return application, functools.partial(Connection, site)
 
 

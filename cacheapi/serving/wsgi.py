@@ -21,6 +21,7 @@ from a2wsgi.wsgi import build_environ
 from cacheapi.caching.codec import error_text
 from cacheapi.observing.facts import STARTED
 from cacheapi.serving.lane import LISTENER
+from cacheapi.serving.remotes import Remotes
 from cacheapi.web.errors import internal
 
 if TYPE_CHECKING:
@@ -45,12 +46,16 @@ class Application:
 
     :param wsgi: the application; it sees no request whose body was cut short.
     :param threads: how many requests it serves at a time.
+    :param remotes: what serves services in front of an HTTP API, without a thread.
     :param max_body: in bytes. Of a body that is longer the application gets one byte more,
         or nothing where the length was announced: enough to refuse it.
     """
 
-    def __init__(self, wsgi: WSGIApplication, threads: int, max_body: int) -> None:
+    def __init__(
+        self, wsgi: WSGIApplication, threads: int, max_body: int, remotes: Remotes | None = None
+    ) -> None:
         self._wsgi = wsgi
+        self._remotes = remotes
         self._max_body = max_body
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="wsgi")
         self._operating = ThreadPoolExecutor(OPERATING_THREADS, thread_name_prefix="operating")
@@ -86,6 +91,10 @@ class Application:
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Answer a request."""
+        sought = None if self._remotes is None else self._remotes.seek(scope)
+        if self._remotes is not None and sought is not None:
+            await self._remotes.answer(sought, scope, receive, send, self._read)
+            return
         body, complete = await self._read(scope, receive)
         if body is None:
             return

@@ -36,7 +36,14 @@ def admit(request: Request, view: Callable[..., Any] | None, snapshot: Snapshot)
         return None
     if view is None and request.path.startswith(_OPEN_PATH):
         return None
-    shown = shown_key(request)
+    return caller_of(shown_key(request), snapshot)
+
+
+def caller_of(shown: str, snapshot: Snapshot) -> Caller:
+    """Return who shows an API key.
+
+    :raises ApiError: as :func:`admit`.
+    """
     if not shown:
         raise _unauthorized(
             f"No API key: send it as the header {HEADER}, as 'Authorization: Bearer …' "

@@ -41,6 +41,12 @@ ERRORS: Final = Family(
     "Requests that failed because the cache server did.",
     ("service", "error"),
 )
+RESPONSES: Final = Family(
+    "cacheapi_responses",
+    "Answers of services in front of an HTTP API, by what the cache did: hit, stale, validated, "
+    "miss, collapsed, pass, bypass, purge, error.",
+    ("service", "result"),
+)
 BATCHES: Final = Family(
     "cacheapi_batch_size",
     "Keys in a request for several.",

@@ -60,6 +60,7 @@ class Tally:
         self._misses: dict[str, int] = {}
         self._errors: dict[tuple[str, str], int] = {}
         self._refused: dict[str, int] = {}
+        self._responses: dict[tuple[str, str], int] = {}
         self._seconds: dict[str, Distribution] = {}
         self._batches: dict[tuple[str, str], Distribution] = {}
 
@@ -103,6 +104,11 @@ class Tally:
         key = (service, error)
         self._errors[key] = self._errors.get(key, 0) + number
 
+    def response(self, service: str, result: str) -> None:
+        """Count an answer of a service in front of an HTTP API, by what the cache did."""
+        key = (service, result)
+        self._responses[key] = self._responses.get(key, 0) + 1
+
     def refused(self, reason: str) -> None:
         """Count a refusal."""
         self._refused[reason] = self._refused.get(reason, 0) + 1
@@ -130,6 +136,8 @@ class Tally:
                 yield from _counter(family, (label,), value)
         for labels_of_error, value in self._errors.copy().items():
             yield from _counter(families.ERRORS, labels_of_error, value)
+        for labels_of_result, value in self._responses.copy().items():
+            yield from _counter(families.RESPONSES, labels_of_result, value)
         for service, distribution in self._seconds.copy().items():
             yield from _histogram(families.SECONDS, (service, self._lane), distribution)
         for labels_of_batch, distribution in self._batches.copy().items():

@@ -1,0 +1,54 @@
+"""The engines of all services in front of an API, for one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from backends.base import Backend
+from cacheapi.responses.calls import THREADS
+from cacheapi.responses.engine import Engine, NoAnswer
+from cacheapi.responses.options import Remote
+from cacheapi.responses.store import Store
+
+MOUNT: Final = "/api/v2/"
+# What is under way at a service that changed has ended by then.
+RETIRED_SECONDS: Final = 120.0
+
+
+class Engines:
+    """Makes an engine for a service when one is first needed, and anew when it has changed.
+
+    :param find_backend: gives the backend of the service that stores, by its name.
+    """
+
+    def __init__(self, find_backend: Callable[[str], Backend | None]) -> None:
+        self._find_backend = find_backend
+        self._threads: ThreadPoolExecutor | None = None
+        self._engines: dict[str, tuple[Remote, Backend, Engine]] = {}
+
+    def engine(self, remote: Remote) -> Engine:
+        """Return the engine of a service, within the event loop.
+
+        :raises NoAnswer: 500; the service that stores is not there.
+        """
+        backend = self._find_backend(remote.cache)
+        if backend is None:
+            raise NoAnswer(500, f"The service '{remote.cache}' that stores cannot be used.")
+        known = self._engines.get(remote.name)
+        if known is not None:
+            if known[0] is remote and known[1] is backend:
+                return known[2]
+            asyncio.get_running_loop().call_later(RETIRED_SECONDS, known[2].close)
+        self._threads = self._threads or ThreadPoolExecutor(THREADS, thread_name_prefix="responses")
+        made = Engine(
+            remote.name,
+            remote.config,
+            Store(remote.name, backend),
+            mount=f"{MOUNT}{remote.name}",
+            threads=self._threads,
+        )
+        self._engines[remote.name] = (remote, backend, made)
+        return made

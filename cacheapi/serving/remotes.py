@@ -1,0 +1,251 @@
+"""Services in front of an HTTP API, in the event loop: a client that waits holds no thread.
+
+A request comes through the same door as in Flask. What Flask adds to an answer and notes of
+it (the id, the limits, the time, the line in the log, the counts) is added and noted here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any, Final, Protocol
+
+from cacheapi.observing.metrics.families import METHODS, OTHER_METHOD, REASONS
+from cacheapi.observing.metrics.tally import Tally
+from cacheapi.observing.request_log import Answered, RequestLog
+from cacheapi.registry.rights import Caller
+from cacheapi.responses.engine import Engine, NoAnswer, Outgoing
+from cacheapi.responses.engines import Engines
+from cacheapi.responses.messages import Fields, Response, first, without
+from cacheapi.responses.origin import Inform, OriginFailed
+from cacheapi.web.errors import ApiError, internal
+from cacheapi.web.rates import Standing
+from cacheapi.web.remotes import Door, Sought, over_limit, refused
+
+# The names, in the state of an ASGI request, of the cycle of uvicorn that serves it.
+CYCLE: Final = "cacheapi.cycle"
+
+LANE: Final = "fast"
+_ROUTE: Final = "/api/v2/{service}/{path}"
+_NO_BODY: Final = frozenset({204, 304})
+_HITS: Final = frozenset({"hit", "stale", "collapsed"})
+_MISSES: Final = frozenset({"miss", "validated"})
+
+Read = Callable[[dict[str, Any], Any], Awaitable[tuple[bytes | None, bool]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Cycle(Protocol):
+    """What of uvicorn's request and response is needed here."""
+
+    transport: Any
+    default_headers: Any
+
+
+class Remotes:
+    """Serves them; for one event loop.
+
+    :param log: where lines go.
+    :param tally: where requests are counted, if anywhere.
+    :param max_body: the largest body of a request, in bytes.
+    """
+
+    def __init__(self, door: Door, log: RequestLog, tally: Tally | None, max_body: int) -> None:
+        self._door = door
+        self._engines = Engines(door.find_backend)
+        self._log = log
+        self._tally = tally
+        self._max_body = max_body
+
+    def seek(self, scope: dict[str, Any]) -> Sought | None:
+        """Return what a request asks of such a service, ``None`` if it is for none."""
+        return self._door.seek(
+            scope["method"], scope["raw_path"], scope["query_string"], lambda: _fields(scope)
+        )
+
+    async def answer(
+        self, sought: Sought, scope: dict[str, Any], receive: Any, send: Send, read: Read
+    ) -> None:
+        """Answer a request.
+
+        :param read: reads its body: all of it, and whether that was all.
+        """
+        started = time.monotonic()
+        standing: list[Standing] = []
+        try:
+            out = await self._outgoing(sought, scope, receive, read, standing)
+        except (ApiError, NoAnswer) as error:
+            out = refused(error)
+        except Exception as error:  # noqa: BLE001 (logged, and answered)
+            out = refused(internal(error))
+        if out is None:
+            return
+        fields = without(out.fields, ("content-length",)) if out.status in _NO_BODY else out.fields
+        added: list[tuple[str, str]] = []
+        for one in standing:
+            added += one.headers.items()
+        request_id = ""
+        if self._log.is_on:
+            request_id = self._log.request_id(first(sought.fields, "x-request-id"))
+            fields = without(fields, ("x-request-id",))
+            added.append(("x-request-id", request_id))
+        if first(sought.fields, "x-server-timing") == "1":
+            total = (time.monotonic() - started) * 1000
+            added.append(("server-timing", f'total;dur={total:.3f};desc="{out.result}"'))
+        cycle: Cycle | None = scope["state"].get(CYCLE)
+        if cycle is not None and first(fields, "date") is not None:
+            # The date is the origin's to say; uvicorn would add another.
+            cycle.default_headers = []
+        size = await self._send(out, (*fields, *added), send, sought.method == "HEAD")
+        self._note(sought, scope, out, size, started, request_id)
+
+    async def _outgoing(
+        self,
+        sought: Sought,
+        scope: dict[str, Any],
+        receive: Any,
+        read: Read,
+        standing: list[Standing],
+    ) -> Outgoing | None:
+        """Return the answer; ``None`` for a client that has gone.
+
+        :param standing: gets where a caller with a limit stands.
+        """
+        door = self._door
+        caller = door.who(sought)
+        if caller.rate is not None:
+            await self._count(caller, standing)
+        purge = door.plan(sought, caller)
+        engine = self._engines.engine(sought.remote)
+        body, is_whole = await read(scope, receive)
+        if body is None:
+            return None
+        if not is_whole or len(body) > self._max_body:
+            megabytes = self._max_body // (1024 * 1024)
+            raise ApiError(
+                413,
+                f"The body is larger than {megabytes} MiB (CACHEAPI_MAX_BODY_MB).",
+                headers={"Connection": "close"},
+            )
+        if purge is not None:
+            return await door.purge(engine, sought, purge, caller)
+        return await self._asked(engine, sought, scope, body, receive)
+
+    async def _asked(
+        self, engine: Engine, sought: Sought, scope: dict[str, Any], body: bytes, receive: Any
+    ) -> Outgoing | None:
+        """Ask the engine, for as long as the client is there."""
+        asking = asyncio.ensure_future(
+            engine.answer(self._door.incoming(sought, body, _inform(scope)))
+        )
+        leaving = asyncio.ensure_future(_until_gone(receive))
+        try:
+            await asyncio.wait((asking, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():
+                return None
+            return asking.result()
+        finally:
+            leaving.cancel()
+            if not asking.done():
+                asking.cancel()
+
+    async def _count(self, caller: Caller, standing: list[Standing]) -> None:
+        found = await asyncio.get_running_loop().run_in_executor(None, self._door.count, caller)
+        if found is not None:
+            standing.append(found)
+            if found.is_over:
+                raise over_limit(caller, found)
+
+    async def _send(self, out: Outgoing, fields: Fields, send: Send, is_head: bool) -> int:
+        """Send an answer; return the bytes of its body that were."""
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
+        await send({"type": "http.response.start", "status": out.status, "headers": headers})
+        if out.rest is None:
+            await send({"type": "http.response.body", "body": out.body})
+            return 0 if is_head else len(out.body)
+        size = 0
+        # A body that is cut off is not ended: uvicorn closes the connection.
+        with contextlib.suppress(OriginFailed):
+            async with contextlib.aclosing(out.chunks()) as chunks:
+                async for chunk in chunks:
+                    size += len(chunk)
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        return size
+
+    def _note(
+        self,
+        sought: Sought,
+        scope: dict[str, Any],
+        out: Outgoing,
+        size: int,
+        started: float,
+        request_id: str,
+    ) -> None:
+        name = sought.remote.name
+        method = sought.method if sought.method in METHODS else OTHER_METHOD
+        if self._tally is not None:
+            count(self._tally, name, method, out, size, time.monotonic() - started)
+        if self._log.takes(out.status, is_for_cache=out.status == HTTPStatus.NOT_FOUND):
+            client = scope.get("client")
+            with contextlib.suppress(ApiError):
+                self._log.note(
+                    Answered(
+                        request_id,
+                        method,
+                        _ROUTE,
+                        name,
+                        sought.key,
+                        out.status,
+                        size,
+                        started,
+                        LANE,
+                        "-" if client is None else client[0],
+                    )
+                )
+
+
+def count(tally: Tally, service: str, method: str, out: Outgoing, size: int, took: float) -> None:
+    """Count an answer."""
+    tally.answered(service, method, out.status, size)
+    tally.took(service, took)
+    tally.read(service, out.result in _HITS, out.result in _MISSES)
+    tally.response(service, out.result)
+    if out.status in REASONS and out.result == "error":
+        tally.refused(REASONS[out.status])
+
+
+def _fields(scope: dict[str, Any]) -> Fields:
+    return tuple(
+        (name.decode("latin-1").lower(), value.decode("latin-1"))
+        for name, value in scope["headers"]
+    )
+
+
+def _inform(scope: dict[str, Any]) -> Inform | None:
+    """Return what sends interim answers, which HTTP/1.0 has none of (RFC 9110, section 15.2)."""
+    cycle: Cycle | None = scope["state"].get(CYCLE)
+    if cycle is None or scope["http_version"] != "1.1":
+        return None
+
+    def inform(response: Response) -> None:
+        lines = [f"HTTP/1.1 {response.status} {_phrase(response.status)}"]
+        lines += [f"{name}: {value}" for name, value in response.fields]
+        cycle.transport.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
+
+    return inform
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Interim"
+
+
+async def _until_gone(receive: Any) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,154 @@
+"""Services in front of an HTTP API under a server of threads, such as ``gunicorn -k gthread``.
+
+There each request holds its thread while the engine works, in an event loop on a thread of
+the process's own. ``cacheapi serve`` does without: see :mod:`cacheapi.serving.remotes`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncGenerator, Coroutine, Iterator
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
+
+from flask import Request, Response, g
+
+from cacheapi.observing.facts import facts
+from cacheapi.observing.metrics.meter import Meter
+from cacheapi.responses.engine import NoAnswer, Outgoing
+from cacheapi.responses.engines import Engines
+from cacheapi.responses.messages import Fields
+from cacheapi.responses.origin import OriginFailed
+from cacheapi.web.errors import ApiError
+from cacheapi.web.http import TUNNELLED, read_body
+from cacheapi.web.remotes import Door, Sought, over_limit, refused
+
+T = TypeVar("T")
+
+# The name of an application's RemoteAnswers in its "extensions".
+REMOTE_ANSWERS: Final = "cacheapi.web.remote_answers"
+ROUTE: Final = "/api/v2/{service}/{path}"
+_HITS: Final = frozenset({"hit", "stale", "collapsed"})
+_MISSES: Final = frozenset({"miss", "validated"})
+
+
+class RemoteAnswers:
+    """Answers them, for all threads of a process.
+
+    :param meter: where the answers are counted, if anywhere.
+    """
+
+    def __init__(self, door: Door, meter: Meter | None) -> None:
+        self._door = door
+        self._meter = meter
+        self._starting = threading.Lock()
+        self._pid: int | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._engines = Engines(door.find_backend)
+
+    def answer(self, request: Request) -> Response | None:
+        """Answer a request, ``None`` if it is for no service of this kind.
+
+        :raises ApiError: 401; see :func:`~cacheapi.web.auth.caller_of`.
+        """
+        environ = request.environ
+        sought = self._door.seek(
+            # A method that is tunnelled is for caches; here it is the verb as sent.
+            "POST" if environ.get(TUNNELLED) else request.method,
+            _raw_path(request),
+            request.query_string,
+            lambda: _fields(request),
+        )
+        if sought is None:
+            return None
+        found = facts()
+        found.service, found.route = sought.remote.name, ROUTE
+        caller = self._door.who(sought)
+        standing = self._door.count(caller)
+        if standing is not None:
+            g.standing = standing
+        try:
+            if standing is not None and standing.is_over:
+                raise over_limit(caller, standing)
+            purge = self._door.plan(sought, caller)
+            found.key = sought.key
+            body = read_body(request)
+            if purge is not None:
+                chosen = purge
+
+                async def do_purge() -> Outgoing:
+                    engine = self._engines.engine(sought.remote)
+                    return await self._door.purge(engine, sought, chosen, caller)
+
+                out = self._run(do_purge())
+            else:
+                out = self._run(self._asked(sought, body))
+        except (ApiError, NoAnswer) as error:
+            out = refused(error)
+        found.read(out.result in _HITS, (out.result in _HITS) + (out.result in _MISSES))
+        if self._meter is not None:
+            with self._meter.flask() as tally:
+                tally.response(sought.remote.name, out.result)
+        return self._response(out)
+
+    async def _asked(self, sought: Sought, body: bytes) -> Outgoing:
+        engine = self._engines.engine(sought.remote)
+        return await engine.answer(self._door.incoming(sought, body, None))
+
+    def _response(self, out: Outgoing) -> Response:
+        chunks = [out.body] if out.rest is None else self._stream(out)
+        response = Response(chunks, out.status)
+        response.headers.clear()
+        for name, value in out.fields:
+            response.headers.add(name, value)
+        # Nothing may be added to what is not ours: no content type, and no other location.
+        response.autocorrect_location_header = False
+        return response
+
+    def _stream(self, out: Outgoing) -> Iterator[bytes]:
+        chunks = out.chunks()
+        try:
+            while (chunk := self._run(_next(chunks))) is not None:
+                yield chunk
+        except OriginFailed as error:
+            # The server closes the connection: what was cut off may not look whole.
+            raise ConnectionAbortedError(str(error)) from error
+        finally:
+            self._run(chunks.aclose())
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._running()).result()
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        """Return the event loop of this process, made after a fork."""
+        with self._starting:
+            if self._loop is None or self._pid != os.getpid():
+                self._pid = os.getpid()
+                self._loop = asyncio.new_event_loop()
+                self._engines = Engines(self._door.find_backend)
+                threading.Thread(
+                    target=self._loop.run_forever, name="responses", daemon=True
+                ).start()
+            return self._loop
+
+
+async def _next(chunks: AsyncGenerator[bytes, None]) -> bytes | None:
+    return await anext(chunks, None)
+
+
+def _raw_path(request: Request) -> bytes:
+    """Return the path as it was sent; where a server does not tell, what it was decoded to."""
+    raw = request.environ.get("RAW_URI") or request.environ.get("REQUEST_URI")
+    if raw is None:
+        return quote(request.environ["PATH_INFO"].encode("latin-1")).encode()
+    path = str(raw).partition("?")[0]
+    if "://" in path:
+        # The absolute form (RFC 9112, section 3.2.2).
+        path = "/" + path.partition("://")[2].partition("/")[2]
+    return path.encode("latin-1")
+
+
+def _fields(request: Request) -> Fields:
+    return tuple((name.lower(), value) for name, value in request.headers)
