@@ -16,6 +16,7 @@ from cacheapi.commands import (
     api_keys,
     doctor,
     entries,
+    explain,
     exporting,
     importing,
     serve,
@@ -97,7 +98,7 @@ for command in (
     *(serve.serve, doctor.doctor),
     *(entries.get, entries.set_, entries.delete, entries.keys, entries.flush),
     *(stats.stats, exporting.export, importing.import_),
-    *(services.services, api_keys.api_key),
+    *(services.services, api_keys.api_key, explain.explain),
 ):
     cacheapi.add_command(command)
 

@@ -82,6 +82,12 @@ def find(opened: Registry, name: str) -> CacheService:
     if definition is None:
         names = ", ".join(sorted(opened.snapshot.definitions))
         raise Failure(f"Service '{name}' does not exist; there are {names}.", Exit.USAGE)
+    if name in opened.snapshot.remotes:
+        raise Failure(
+            f"Service '{name}' stands in front of an HTTP API; 'cacheapi explain {name} URL' says "
+            "what is stored of it.",
+            Exit.USAGE,
+        )
     if definition.fault is not None:
         raise Failure(f"Service '{name}' cannot be used: {definition.fault}")
     raise Failure(f"Service '{name}' is switched off.")

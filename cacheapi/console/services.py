@@ -42,7 +42,9 @@ def index() -> Response:
 def state(name: str) -> Response:
     """Show the state of one, which may take as long as its backend takes not to answer."""
     definition = administration.find(registry(), name)
-    service = registry().find(name)
+    remote = registry().snapshot.remotes.get(definition.name)
+    # One in front of an API is up while what stores its answers is.
+    service = registry().find(name if remote is None else remote.cache)
     found = None if service is None else states.read(service)
     return frame.page("state", definition=definition, state=found)
 

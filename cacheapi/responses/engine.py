@@ -181,19 +181,8 @@ class Engine:
             return await self._passed(asked, "bypass", "cache-down")
 
     def target(self, path: bytes, query: bytes) -> tuple[str, str]:
-        """Return the URL that a path and query mean, and the path and query of it.
-
-        :raises NoAnswer: 400; they mean none.
-        """
-        config = self.config
-        query = kept_query(
-            query, without=(KEY_PARAMETER, *config.ignore_params), is_sorted=config.sort_query
-        )
-        try:
-            target = config.base.target(path, query)
-        except BadAddress as error:
-            raise NoAnswer(400, str(error)) from error
-        return config.base.root + target, target
+        """As :func:`target_of`, for this service."""
+        return target_of(self.config, path, query)
 
     async def purge(self, path: bytes, query: bytes, *, soft: bool) -> None:
         """Make all variants of a URL gone, or stale.
@@ -505,6 +494,22 @@ class Engine:
             (name, base.mounted(value, target, self._mount) if name == "location" else value)
             for name, value in reply.fields
         )
+
+
+def target_of(config: Config, path: bytes, query: bytes) -> tuple[str, str]:
+    """Return the URL that a path and query of a service mean, and the path and query of it.
+
+    :param path: below the service's, as it came; empty, or with a slash first.
+    :raises NoAnswer: 400; they mean none.
+    """
+    query = kept_query(
+        query, without=(KEY_PARAMETER, *config.ignore_params), is_sorted=config.sort_query
+    )
+    try:
+        target = config.base.target(path, query)
+    except BadAddress as error:
+        raise NoAnswer(400, str(error)) from error
+    return config.base.root + target, target
 
 
 def _kind(hit: Hit) -> str:

@@ -54,7 +54,8 @@ class Origin(Server):
     """The process, and what a test says to it."""
 
     def start(self) -> None:
-        self._run([sys.executable, "-m", "tests.support.origin", str(self.port)])
+        command = [sys.executable, "-m", "tests.support.origin", str(self.port)]
+        self._run(command, {"PYTHONPATH": str(REPOSITORY)})
 
     @property
     def url(self) -> str:
@@ -176,5 +177,4 @@ async def _main(port: int) -> None:
 
 
 if __name__ == "__main__":
-    assert REPOSITORY.is_dir()
     asyncio.run(_main(int(sys.argv[1])))

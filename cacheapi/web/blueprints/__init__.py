@@ -44,6 +44,8 @@ def find_service(name: str) -> CacheService:
         around = facts().around
         return service if around is None else watched(service, around)
     definition = snapshot.definitions.get(name)
+    if name in snapshot.remotes:
+        raise ApiError(400, f"Service '{name}' stands in front of an HTTP API and has no keys.")
     if definition is None and not snapshot.is_complete:
         raise not_read_yet()
     if definition is None:

@@ -1,0 +1,92 @@
+"""``cacheapi explain``: what is stored of a URL of a service in front of an API."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from cacheapi.commands.failures import Exit, Failure
+from cacheapi.commands.output import emit, emit_text, printable, table
+from cacheapi.commands.session import as_json, registry
+from cacheapi.responses.engine import NoAnswer
+from cacheapi.responses.explaining import explain as explanation
+from cacheapi.responses.store import Store
+
+
+@click.command()
+@click.argument("service")
+@click.argument("url")
+@click.option("-H", "--header", "headers", multiple=True, help="A field of the request: 'Name: v'.")
+@as_json
+def explain(service: str, url: str, headers: tuple[str, ...], as_json: bool) -> int:
+    r"""Say what is stored of a URL, and what a GET of it would get.
+
+    URL is the path below the service's, with its query. The exit code is 1 where nothing that
+    is stored answers it.
+
+    \b
+    Examples:
+      cacheapi explain shop /items/1
+      cacheapi explain shop '/items?page=2' -H 'Accept-Language: de' --json
+    """
+    fields = []
+    for header in headers:
+        name, colon, value = header.partition(":")
+        if not colon or not name.strip():
+            raise Failure(f"A header is 'Name: value', and not {header!r}.", Exit.USAGE)
+        fields.append((name.strip().lower(), value.strip()))
+    path, _, query = url.partition("?")
+    path = path if path.startswith("/") or not path else f"/{path}"
+    with registry() as opened:
+        remote = opened.snapshot.remotes.get(service)
+        if remote is None:
+            names = ", ".join(sorted(opened.snapshot.remotes)) or "none"
+            raise Failure(
+                f"Service '{service}' stands in front of no HTTP API; those that do: {names}.",
+                Exit.USAGE,
+            )
+        cache = opened.find(remote.cache)
+        if cache is None:
+            raise Failure(f"The service '{remote.cache}' that stores cannot be used.")
+        try:
+            found = explanation(
+                remote.config,
+                Store(service, cache.backend),
+                path.encode(),
+                query.encode(),
+                tuple(fields),
+                time.time(),
+            )
+        except NoAnswer as error:
+            raise Failure(str(error), Exit.USAGE) from error
+    if as_json:
+        emit(found)
+    else:
+        _show(found)
+    return Exit.DONE if found["decision"] == "hit" else Exit.NO
+
+
+def _show(found: dict[str, Any]) -> None:
+    emit_text(f"{printable(found['url'])}: {found['decision']} ({found['why']})")
+    if found["alone"]:
+        emit_text(f"Its answers are one client's alone: not waited for {found['alone']} s more.")
+    if not found["variants"]:
+        emit_text("Nothing is stored of it.")
+        return
+    table(
+        ("STATUS", "AGE", "TTL", "RULE", "VARY", "TAGS", "BYTES"),
+        [
+            (
+                one["status"],
+                one["age"],
+                one["ttl"],
+                one["rule"],
+                ", ".join(f"{name}={value}" for name, value in one["vary"].items()),
+                ", ".join(one["tags"]),
+                one["bytes"],
+            )
+            for one in found["variants"]
+        ],
+    )
