@@ -32,6 +32,7 @@ from backends.file.entries import Entries, Pair
 from backends.file.opening import PAGE_BYTES
 from backends.file.seen import Connection
 from backends.options import DATA_DIR, Option, integer
+from backends.probe import Probe, expect
 from backends.statistics import ServerStatistics
 
 T = TypeVar("T")
@@ -110,8 +111,7 @@ class FileBackend(Backend):
     # Reading
 
     def get(self, key: str) -> bytes | Missing:
-        stored = self._stored(key)
-        return self._counted(self._database.read(lambda sqlite: self._entries.get(sqlite, stored)))
+        return self._counted(self.peek(key))
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         prefix = self.prefix
@@ -255,6 +255,14 @@ class FileBackend(Backend):
         except Failed as error:
             return [ServerStatistics(statistics.SERVER, None, {}, str(error))]
 
+    def probe(self, key: str) -> Probe:
+        return _Probe(self, key)
+
+    def peek(self, key: str) -> bytes | None:
+        """Return the value or ``None``; unlike :meth:`get`, nobody counts it."""
+        stored = self._stored(key)
+        return self._database.read(lambda sqlite: self._entries.get(sqlite, stored))
+
     def close(self) -> None:
         self._database.close()
         self._counters.close()
@@ -290,6 +298,22 @@ class FileBackend(Backend):
                 "What was stored under this key stays."
             )
         return Pair(self._stored(key), value, ttl)
+
+
+class _Probe(Probe):
+    """Steps whose reads are not counted; what they store is, as bytes."""
+
+    backend: FileBackend
+
+    def connect(self) -> None:
+        expect(self.backend.peek(self.key) is None)
+
+    def read(self) -> None:
+        expect(self.backend.peek(self.key) == self.value)
+
+    def delete(self) -> None:
+        expect(self.backend.delete(self.key))
+        expect(self.backend.peek(self.key) is None)
 
 
 def _encode_cursor(key: bytes) -> str:

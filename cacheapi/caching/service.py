@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from backends.base import MISSING, Backend, Found, Item, Missing, count_from
 from backends.capabilities import Capability
+from backends.endpoints import trial_key
 from backends.errors import BackendError, NotAnInteger, Unavailable
 from cacheapi.caching.codec import Value, read_stored
 from cacheapi.caching.conditions import Condition, PreconditionFailed
@@ -77,6 +78,13 @@ class CacheService:
     def sets_many_at_once(self) -> bool:
         """Whether many pairs cost one round trip of the backend."""
         return self.backend.sets_many_at_once
+
+    def probe(self) -> None:
+        """Have a server of the backend answer; changes nothing and counts nowhere.
+
+        :raises NotDone: something else than a cache answers.
+        """
+        self.backend.probe(trial_key()).connect()
 
     # Reading
 

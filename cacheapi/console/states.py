@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Final
 
 from backends.errors import BackendError, Unsupported
+from backends.probe import NotDone
 from backends.statistics import Figures
 from cacheapi.caching.service import CacheService
 from cacheapi.observing import statistics
@@ -13,9 +13,6 @@ from cacheapi.observing.statistics import Statistics
 from cacheapi.registry import forms
 from cacheapi.registry.definition import Definition, Source
 from cacheapi.registry.snapshot import Snapshot
-
-# Nobody stores under it, so a backend that works answers that it is not there.
-PROBE: Final = "cacheapi:console:probe"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,9 +94,11 @@ def kind_of(service_type: str) -> str:
 def read(service: CacheService) -> State:
     """Ask the backend of a service, for as long as its own time limit is."""
     try:
-        service.get(PROBE)
+        service.probe()
     except BackendError as error:
         return State(False, str(error))
+    except NotDone:
+        return State(False, "Something else than a cache answers there.")
     try:
         return State(True, statistics=statistics.read(service))
     except Unsupported:
