@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from flask import Flask, current_app, g, request
 
@@ -82,6 +83,12 @@ def create_app(config: Settings | None = None) -> Flask:
 
     if settings["CACHEAPI_CONSOLE"]:
         console.register(app, registry.vault)
+
+    @app.url_value_preprocessor
+    def name(_: str | None, values: dict[str, Any] | None) -> None:
+        # From here on, one service has one name, however it is written.
+        if values and "service" in values:
+            values["service"] = registry.snapshot.name_of(values["service"])
 
     @app.before_request
     def admit() -> None:

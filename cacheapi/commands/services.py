@@ -33,10 +33,14 @@ def services(ctx: click.Context, as_json: bool) -> None:
     table(
         ("NAME", "TYPE", "FROM", "STATE", "LABEL"),
         [
-            (each.name, each.type, each.source.value, _state(each), each.label)
+            (_names(each), each.type, each.source.value, _state(each), each.label)
             for each in definitions
         ],
     )
+
+
+def _names(definition: Definition) -> str:
+    return " = ".join((definition.name, *definition.aliases))
 
 
 def _state(definition: Definition) -> str:

@@ -122,7 +122,7 @@ def _back(name: str, key: str) -> Response:
 def _page(definition: Definition, status: int = 200, **more: Any) -> Response:
     cache = registry().find(definition.name)
     can = {flag.name for flag in cache.backend.capabilities} if cache is not None else set()
-    card = states.card(registry().snapshot, definition)
+    card = states.card(definition)
     shown = {"key": "", "faults": {}, **_last_hour(definition.name), **more}
     return frame.page(
         "service", status, card=card, definition=definition, cache=cache, can=can, **shown

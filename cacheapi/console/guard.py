@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, g, redirect, request, session, url_for
@@ -41,9 +41,16 @@ HEADERS: Final = {
 
 def register(blueprint: Blueprint) -> None:
     """Put the guard before the blueprint's views."""
+    blueprint.url_value_preprocessor(_name)
     blueprint.before_request(_guard)
     blueprint.after_request(_seal)
     blueprint.app_context_processor(lambda: {"csrf_token": generate_csrf})
+
+
+def _name(endpoint: str | None, values: dict[str, Any] | None) -> None:
+    """Call a service by its one name, however the address has it."""
+    if values and "name" in values and endpoint != "console.asset":
+        values["name"] = registry().snapshot.name_of(values["name"])
 
 
 def _guard() -> AnyResponse | None:

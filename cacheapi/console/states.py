@@ -19,12 +19,10 @@ from cacheapi.registry.snapshot import Snapshot
 class Card:
     """A service on the first page.
 
-    :ivar aliases: the other names that it answers to.
     :ivar kind: its type, as people call it.
     """
 
     definition: Definition
-    aliases: tuple[str, ...]
     kind: str
 
     @property
@@ -57,32 +55,15 @@ class State:
 
 
 def cards(snapshot: Snapshot) -> list[Card]:
-    """Return all services, the system cache once and first, the others by name."""
-    made = []
-    names = sorted(snapshot.definitions, key=lambda name: (_is_system(snapshot, name), name))
-    seen: dict[int, str] = {}
-    for name in names:
-        service = snapshot.services.get(name)
-        if service is not None and _is_system(snapshot, name) == 0:
-            if id(service.backend) in seen:
-                continue
-            seen[id(service.backend)] = name
-        made.append(card(snapshot, snapshot.definitions[name]))
-    return made
+    """Return all services, the system cache first, the others by name."""
+    definitions = snapshot.definitions.values()
+    names = sorted(definitions, key=lambda each: (each.source is not Source.ENVIRONMENT, each.name))
+    return [card(definition) for definition in names]
 
 
-def card(snapshot: Snapshot, definition: Definition) -> Card:
+def card(definition: Definition) -> Card:
     """Return the card of a service."""
-    own = snapshot.services.get(definition.name)
-    aliases = tuple(
-        name
-        for name, service in sorted(snapshot.services.items())
-        if own is not None
-        and name != definition.name
-        and definition.source is Source.ENVIRONMENT
-        and service.backend is own.backend
-    )
-    return Card(definition, aliases, kind_of(definition.type))
+    return Card(definition, kind_of(definition.type))
 
 
 def kind_of(service_type: str) -> str:
@@ -105,7 +86,3 @@ def read(service: CacheService) -> State:
         return State(True)
     except BackendError as error:
         return State(True, f"It does not tell its figures: {error}")
-
-
-def _is_system(snapshot: Snapshot, name: str) -> int:
-    return 0 if snapshot.definitions[name].source is Source.ENVIRONMENT else 1

@@ -27,6 +27,7 @@ def find(registry: Registry, reference: str) -> Definition:
     :raises NotFound: there is none.
     """
     definitions = registry.snapshot.definitions
+    reference = registry.snapshot.name_of(reference)
     if reference.isascii() and reference.isdigit():
         for definition in definitions.values():
             if str(definition.number) == reference:
@@ -148,6 +149,7 @@ def shown(definition: Definition) -> dict[str, Any]:
     return {
         "id": definition.number,
         **described,
+        "aliases": list(definition.aliases),
         "config": {} if hidden or backend is None else forms.shown(backend, definition.config),
         "source": definition.source.value,
         "fault": definition.fault,
@@ -181,6 +183,7 @@ def _names(registry: Registry, transaction: Change) -> set[str]:
         for name, definition in registry.snapshot.definitions.items()
         if definition.source is not Source.DATABASE
     }
+    elsewhere |= registry.snapshot.aliases.keys()
     return elsewhere | {row["name"] for row in transaction.all(tables.services)}
 
 

@@ -82,7 +82,11 @@ class Examination:
             self.database, found = machine.database(registry, settings)
             self.findings += found
             self._look_at_definitions(registry)
-            self._look_at_services(registry.snapshot.services.items())
+            definitions = registry.snapshot.definitions
+            self._look_at_services(
+                ([name, *definitions[name].aliases], service)
+                for name, service in registry.snapshot.services.items()
+            )
         finally:
             registry.close()
 
@@ -91,9 +95,9 @@ class Examination:
         if settings["CACHE_DRIVER"] == "file":
             return
         system = system_cache(settings)
-        self._look_at_services(system.items())
-        for service in system.values():
-            service.backend.close()
+        names = dict.fromkeys((system.name, system.backend.service_name))
+        self._look_at_services([(list(names), system)])
+        system.backend.close()
 
     def _look_at_definitions(self, registry: Registry) -> None:
         for definition in registry.snapshot.definitions.values():
@@ -104,15 +108,8 @@ class Examination:
                 )
                 self.findings.append(Finding(Level.FAILURE, where, definition.fault, action))
 
-    def _look_at_services(self, found: Iterable[tuple[str, CacheService]]) -> None:
-        # The system cache has two names.
-        names: dict[int, list[str]] = {}
-        by_backend: dict[int, CacheService] = {}
-        for name, service in found:
-            names.setdefault(id(service.backend), []).append(name)
-            by_backend.setdefault(id(service.backend), service)
-        looks = [(names[key], service) for key, service in by_backend.items()]
-        self.services = at_once(lambda pair: services.look(*pair), looks)
+    def _look_at_services(self, found: Iterable[tuple[list[str], CacheService]]) -> None:
+        self.services = at_once(lambda pair: services.look(*pair), list(found))
         for report in self.services:
             self.findings += report.findings
 

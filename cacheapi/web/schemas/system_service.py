@@ -116,6 +116,11 @@ class SystemServiceSchema(Schema):
         metadata={"description": "`null` unless it was made over the API."},
     )
     name = fields.String(required=True)
+    aliases = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "Other ways to write its name in a URL."},
+    )
     label = fields.String(required=True)
     description = fields.String(required=True)
     type = fields.String(required=True)
