@@ -243,6 +243,13 @@ class Backend(ABC):
         """
         raise self._unsupported(Capability.STATS)
 
+    def apart(self) -> Backend:
+        """Return where counts of the product's own are kept, shared as this backend is.
+
+        That is out of the callers' data where it can be had; here it is this backend itself.
+        """
+        return self
+
     def probe(self, key: str) -> Probe:
         """Return a look at whether this backend does its work, by a key that nobody else uses.
 

@@ -7,6 +7,8 @@ import ssl
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+# How the keys of probes start.
+TRIAL: Final = "cacheapi:trial:"
 # Of a pool, a server of little weight has few keys.
 TRIES: Final = 20_000
 
@@ -32,7 +34,7 @@ class Endpoint(NamedTuple):
 
 def trial_key() -> str:
     """Return a key that nobody else uses."""
-    return f"cacheapi-trial-{secrets.token_hex(8)}"
+    return f"{TRIAL}{secrets.token_hex(8)}"
 
 
 def key_where(is_there: Callable[[str], bool]) -> str | None:

@@ -11,7 +11,6 @@ from werkzeug.wrappers import Response as AnyResponse
 from wtforms import ValidationError
 
 from cacheapi.console import session as sessions
-from cacheapi.registry.environment import SYSTEM_CACHE
 from cacheapi.web import rates
 from cacheapi.web.blueprints import registry
 from cacheapi.web.errors import ApiError, not_read_yet
@@ -68,7 +67,7 @@ def _guard() -> AnyResponse | None:
     caller = sessions.signed_in(registry().snapshot)
     if caller is not None:
         g.caller = caller
-        rates.count(caller, registry().find(SYSTEM_CACHE))
+        rates.count(caller, registry().counts)
         return None
     if request.endpoint in OPEN:
         return None

@@ -54,6 +54,7 @@ class Registry:
     """The services and callers of a process; its methods are for all threads.
 
     :ivar snapshot: what there is now.
+    :ivar counts: where the product counts for itself, for all that share the system cache.
     :param system: the system cache; its driver's own name is another way to write its name.
     :param callers: those of the environment.
     :param file: where services are declared, if anywhere.
@@ -74,6 +75,7 @@ class Registry:
         self.store = Store(engine)
         self.vault = vault
         self.data_dir = data_dir
+        self.counts = system.over(system.backend.apart())
         self._system = {system.name: system}
         alias = system.backend.service_name
         self._aliases = {alias: system.name} if alias != system.name else {}
@@ -199,6 +201,7 @@ class Registry:
         self._retired.clear(at_once=True)
         for service in self.snapshot.services.values():
             service.backend.close()
+        self.counts.backend.close()
         self._engine.dispose()
 
     # The thread
