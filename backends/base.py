@@ -260,6 +260,14 @@ class Backend(ABC):
 
         return Probe(self, key)
 
+    def places(self) -> frozenset[str]:
+        """Return names of where its keys are, as the settings say it; asks nobody.
+
+        Objects that have one in common share a store, but for their prefixes. None: nobody
+        else has its store, or it is not known.
+        """
+        return frozenset()
+
     def endpoints(self) -> list[Endpoint]:
         """Return where its servers listen; where one has to be asked for that, it may be.
 

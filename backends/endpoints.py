@@ -12,6 +12,8 @@ TRIAL: Final = "cacheapi:trial:"
 # Of a pool, a server of little weight has few keys.
 TRIES: Final = 20_000
 
+_THIS_MACHINE: Final = frozenset({"localhost", "::1", "localhost.localdomain"})
+
 
 class Endpoint(NamedTuple):
     """A server's place.
@@ -30,6 +32,12 @@ class Endpoint(NamedTuple):
     tls: Callable[[], ssl.SSLContext] | None = None
     key: str | None = None
     timeout: float = 1.0
+
+
+def place_of(host: str, port: int | None) -> str:
+    """Return one name for the ways to write an address of this machine."""
+    name = host.strip("[]").lower().rstrip(".")
+    return f"{'127.0.0.1' if name in _THIS_MACHINE else name}:{port}"
 
 
 def trial_key() -> str:

@@ -27,8 +27,9 @@ def services(ctx: click.Context, as_json: bool) -> None:
         return
     with registry() as opened:
         definitions = list(opened.snapshot.definitions.values())
+        shown = administration.told(opened, *definitions)
     if as_json:
-        emit({"resource": [administration.shown(definition) for definition in definitions]})
+        emit({"resource": shown})
         return
     table(
         ("NAME", "TYPE", "FROM", "STATE", "LABEL"),

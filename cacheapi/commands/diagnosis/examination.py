@@ -12,6 +12,7 @@ from cacheapi.commands.diagnosis import machine, services
 from cacheapi.commands.diagnosis.findings import Finding, Level
 from cacheapi.commands.diagnosis.services import ServiceReport
 from cacheapi.commands.failures import Exit
+from cacheapi.registry import overlaps
 from cacheapi.registry.environment import system_cache
 from cacheapi.registry.live import Registry
 from cacheapi.registry.opening import open_registry
@@ -100,9 +101,12 @@ class Examination:
         system.backend.close()
 
     def _look_at_definitions(self, registry: Registry) -> None:
+        shared = overlaps.overlaps(registry.snapshot.services)
         for definition in registry.snapshot.definitions.values():
+            where = f"service {definition.name}"
+            for message in shared.get(definition.name, []):
+                self.findings.append(Finding(Level.WARNING, where, message, overlaps.ACTION))
             if definition.fault is not None:
-                where = f"service {definition.name}"
                 action = (
                     "Correct its settings, in the console or with PATCH /api/v2/system/service."
                 )

@@ -94,11 +94,18 @@ class TrialConfigSchema(Schema):
     config = fields.Dict(keys=fields.String(), metadata=CONFIG)
 
 
+WARNINGS: dict[str, Any] = {
+    "required": True,
+    "metadata": {"description": "What may not be meant: keys that it shares with another service."},
+}
+
+
 class MadeServiceSchema(Schema):
     """A service that was made."""
 
     id = fields.Integer(required=True)
     name = fields.String(required=True)
+    warnings = fields.List(fields.String(), **WARNINGS)
 
 
 class MadeServicesSchema(Schema):
@@ -136,6 +143,7 @@ class SystemServiceSchema(Schema):
         allow_none=True,
         metadata={"description": "Why it cannot be used, although it is active."},
     )
+    warnings = fields.List(fields.String(), **WARNINGS)
 
 
 class SystemServicesSchema(Schema):

@@ -41,7 +41,7 @@ def make(api: AppApi, **fields: Any) -> int:
     answer = api.call("POST", SERVICES, body={"resource": [fields]})
     assert answer.status == 201, answer
     (made,) = answer.json["resource"]
-    assert list(made) == ["id", "name"]
+    assert list(made) == ["id", "name", "warnings"]
     assert made["name"] == fields["name"]
     number: int = made["id"]
     return number
@@ -98,6 +98,7 @@ def test_a_service_is_a_cache_at_once(api: AppApi, memcached_server: Memcached) 
         },
         "source": "database",
         "fault": None,
+        "warnings": [],
     }
     assert api.call("POST", "/api/v2/sessions", body={"key": "k", "value": [1]}).status == 201
     assert memcached_server.say(b"get s:k\r\n").split()[4:] == [b"[1]", b"END"]
@@ -128,6 +129,9 @@ def test_the_form_is_that_of_the_document(api: AppApi) -> None:
     # What a form shows is what it may send.
     for kind, form in forms.items():
         config = {field["name"]: field["default"] for field in form}
+        if "prefix" in config:
+            # Of a service that is made; what is not saved has none of its own.
+            config["prefix"] = "s:"
         made = make(api, name="s", type=kind, config=config)
         assert get(api, made)["config"] == config
         assert api.call("DELETE", f"{SERVICES}/{made}").status == 200
@@ -236,7 +240,7 @@ def test_a_change_leaves_what_is_not_given(api: AppApi, memcached_server: Memcac
     assert get(api, "s")["config"]["prefix"] == "x:"
     assert api.call("GET", "/api/v2/s/k").status == 404
     assert api.call("PATCH", f"{SERVICES}/s", body={"config": {"prefix": None}}).status == 200
-    assert get(api, "s")["config"]["prefix"] == ""
+    assert get(api, "s")["config"]["prefix"] == "s:"
     assert api.call("PUT", f"{SERVICES}/s", body={"label": "new"}).status == 200
     assert get(api, "s")["config"]["port"] == 11211
     assert get(api, "s")["label"] == "new"
