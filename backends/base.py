@@ -17,13 +17,16 @@ import enum
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple, TypeVar
 
 from backends.capabilities import Capability, Limits, Traits
 from backends.endpoints import Endpoint
 from backends.errors import BackendError, InvalidKey, NotAnInteger, Unavailable, Unsupported
 from backends.options import Option
 from backends.statistics import ServerStatistics
+
+if TYPE_CHECKING:
+    from backends.probe import Probe
 
 T = TypeVar("T")
 
@@ -239,6 +242,31 @@ class Backend(ABC):
             for the general ones.
         """
         raise self._unsupported(Capability.STATS)
+
+    def apart(self) -> Backend:
+        """Return where counts of the product's own are kept, shared as this backend is.
+
+        That is out of the callers' data where it can be had; here it is this backend itself.
+        """
+        return self
+
+    def probe(self, key: str) -> Probe:
+        """Return a look at whether this backend does its work, by a key that nobody else uses.
+
+        Backends whose statistics count reads return a subclass, whose steps do not count.
+        """
+        # It knows what absence is, so it cannot be known before.
+        from backends.probe import Probe
+
+        return Probe(self, key)
+
+    def places(self) -> frozenset[str]:
+        """Return names of where its keys are, as the settings say it; asks nobody.
+
+        Objects that have one in common share a store, but for their prefixes. None: nobody
+        else has its store, or it is not known.
+        """
+        return frozenset()
 
     def endpoints(self) -> list[Endpoint]:
         """Return where its servers listen; where one has to be asked for that, it may be.

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from flask import Flask, current_app, g, request
 
@@ -18,7 +19,6 @@ from cacheapi.observing.readiness import READINESS, Readiness
 from cacheapi.observing.request_log import REQUEST_LOG, RequestLog
 from cacheapi.observing.samples import Sampler
 from cacheapi.observing.wsgi import Observed
-from cacheapi.registry.environment import SYSTEM_CACHE
 from cacheapi.registry.live import Registry
 from cacheapi.registry.opening import open_registry
 from cacheapi.registry.snapshot import digest_of
@@ -83,6 +83,12 @@ def create_app(config: Settings | None = None) -> Flask:
     if settings["CACHEAPI_CONSOLE"]:
         console.register(app, registry.vault)
 
+    @app.url_value_preprocessor
+    def name(_: str | None, values: dict[str, Any] | None) -> None:
+        # From here on, one service has one name, however it is written.
+        if values and "service" in values:
+            values["service"] = registry.snapshot.name_of(values["service"])
+
     @app.before_request
     def admit() -> None:
         registry.watch()
@@ -90,7 +96,7 @@ def create_app(config: Settings | None = None) -> Flask:
         view = current_app.view_functions.get(request.endpoint or "")
         g.caller = auth.admit(request, view, registry.snapshot)
         if g.caller is not None:
-            rates.count(g.caller, registry.find(SYSTEM_CACHE))
+            rates.count(g.caller, registry.counts)
         check_request(request)
 
     app.after_request(rates.tell)

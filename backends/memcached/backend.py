@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from backends.base import MISSING, Backend, Found, Item, Missing, count_from
 from backends.capabilities import Capability, Limits, Traits
-from backends.endpoints import Endpoint, key_where
+from backends.endpoints import Endpoint, key_where, place_of
 from backends.errors import (
     BackendError,
     DriverMissing,
@@ -114,6 +114,9 @@ class MemcachedBackend(Backend):
                 "CACHE_DRIVER=memcached needs pylibmc: pip install 'cacheapi[memcached]'"
             ) from error
         addresses = [server.address(port) for server in servers]
+        self._places = frozenset(
+            f"memcached {place_of(server.host, server.port or port)}" for server in servers
+        )
         timeout = timeout_ms / 1000
         self._addresses, self._timeout = addresses, timeout
         self._binary = username is not None
@@ -287,6 +290,9 @@ class MemcachedBackend(Backend):
                 Endpoint(address, place, key=key_where(is_at(index)), timeout=self._timeout)
             )
         return found
+
+    def places(self) -> frozenset[str]:
+        return self._places
 
     def close(self) -> None:
         self._members.close()

@@ -116,6 +116,7 @@ class RedisBackend(Backend):
         if allow_flushdb and prefix:
             raise InvalidOption("REDIS_ALLOW_FLUSHDB needs an empty REDIS_PREFIX.")
         self._allow_flushdb = allow_flushdb
+        self._places = made.places
         self._client = redis_client.Client(made)
         self._redis = redis_client
 
@@ -240,6 +241,9 @@ class RedisBackend(Backend):
 
     def endpoints(self) -> list[Endpoint]:
         return self._client.endpoints(self._stored)
+
+    def places(self) -> frozenset[str]:
+        return self._places
 
     def close(self) -> None:
         self._client.close()

@@ -164,7 +164,7 @@ class _Export:
     def _page(self) -> bool:
         """Write a page of entries; return whether it was the last."""
         backend = self._cache.backend
-        keys, following = backend.list_keys(self._prefix, MAX_PAGE, self._cursor)
+        keys, following = self._cache.list_keys(self._prefix, MAX_PAGE, self._cursor)
         entries = 0
         for line in _lines(backend, keys):
             self._write(line)

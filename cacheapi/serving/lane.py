@@ -165,9 +165,9 @@ class Lane:
                 return False
         except (ApiError, InvalidKey):
             return False
-        if not self._access.may(asker.digest, "GET", asked.service, keys):
+        if not self._access.may(asker.digest, "GET", service.name, keys):
             return False
-        if self._troubled and self._way(asked.service, stores=False) is Way.FLASK:
+        if self._troubled and self._way(service.name, stores=False) is Way.FLASK:
             return False
         self._gather(_Read(sink, keep_alive, service, keys, key, asker.tags), len(keys))
         return True
@@ -200,16 +200,16 @@ class Lane:
             return False
         digest = self._access.digest(said.shown)
         # Before the body is parsed: who may nothing shall cost nothing.
-        if not self._access.may(digest, "POST", asked.service, ()):
+        if not self._access.may(digest, "POST", service.name, ()):
             return False
         try:
             pairs = read_pairs(service, body, MISSING)
         except (ApiError, InvalidJson):
             return False
         keys = [pair.key for pair in pairs]
-        if not self._access.may(digest, "POST", asked.service, keys):
+        if not self._access.may(digest, "POST", service.name, keys):
             return False
-        if self._way(asked.service, stores=True) is not Way.LANE:
+        if self._way(service.name, stores=True) is not Way.LANE:
             return False
         load = max(len(pairs), len(body) // 1024)
         self._gather(_Store(sink, keep_alive, service, pairs, len(body)), load)
@@ -218,7 +218,8 @@ class Lane:
     def listener(self, target: bytes, *, stores: bool) -> Callable[[float, int], None] | None:
         """Return what wants to hear the seconds and the status of a request that Flask serves."""
         name = service_of(target) if self._troubled else None
-        return None if name is None else functools.partial(self._hear, name, stores)
+        service = None if name is None else self._access.find(name)
+        return None if service is None else functools.partial(self._hear, service.name, stores)
 
     def _hear(self, name: str, stores: bool, seconds: float, status: int) -> None:
         now = time.monotonic()

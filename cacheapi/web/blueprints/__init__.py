@@ -39,7 +39,7 @@ def find_service(name: str) -> CacheService:
         cannot be used, or the database could not be read yet.
     """
     snapshot = registry().snapshot
-    service = snapshot.services.get(name)
+    service = snapshot.find(name)
     if service is not None:
         around = facts().around
         return service if around is None else watched(service, around)
