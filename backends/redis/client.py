@@ -6,6 +6,7 @@ module of redis-py's rooms that the backend itself imports, when it is made.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha1
@@ -16,13 +17,13 @@ import redis
 
 from backends.base import Item, not_tried
 from backends.endpoints import Endpoint
-from backends.errors import BackendError, Unavailable
+from backends.errors import BackendError, NotNow, Unavailable
 from backends.redis.cluster import ClusterRoute
 from backends.redis.endpoints import endpoints
 from backends.redis.errors import Broken, failure
 from backends.redis.listing import keys_of, page
 from backends.redis.options import Target
-from backends.redis.routes import Route, SentinelRoute, SingleRoute
+from backends.redis.routes import Route, SentinelRoute, Shard, SingleRoute
 from backends.redis.statistics import read
 from backends.redis.wire import Command, Reply, pack, pack_stores
 from backends.statistics import ServerStatistics
@@ -30,6 +31,10 @@ from backends.statistics import ServerStatistics
 # Bounds the memory that the replies of one batch take, here and on the server.
 COMMANDS_AT_ONCE: Final = 500
 KEYS_AT_ONCE: Final = 1000
+# How often all masters are emptied while slots move from one to another.
+PASSES: Final = 10
+# In between, for the nodes to tell each other.
+PAUSE_SECONDS: Final = 0.3
 
 Argument = bytes | str | int
 
@@ -159,18 +164,40 @@ class Client:
             return page(self._route.shards(), prefix, limit, cursor)
 
     def delete_all(self, prefix: bytes) -> None:
-        """Delete every key that begins with ``prefix``, some at a time."""
-        with self._failures():
-            for shard in self._route.shards():
-                for keys in keys_of(shard, prefix):
-                    for outcome in self.delete_many(keys, repeatable=True):
-                        _checked(outcome)
+        """Delete every key that begins with ``prefix``, some at a time, wherever it moves."""
+
+        def empty(shard: Shard) -> bool:
+            found = False
+            for keys in keys_of(shard, prefix):
+                found = found or bool(keys)
+                for outcome in self.delete_many(keys, repeatable=True):
+                    _checked(outcome)
+            return found
+
+        self._empty_all(empty)
 
     def flush_database(self) -> None:
         """Delete every key of the database, whoever's it is."""
+
+        def empty(shard: Shard) -> bool:
+            found = self._target.cluster and bool(shard.ask("DBSIZE"))
+            shard.ask("FLUSHDB", "ASYNC")
+            return found
+
+        self._empty_all(empty)
+
+    def _empty_all(self, empty: Callable[[Shard], bool]) -> None:
+        """Empty all masters, until nothing can have gone from one to another meanwhile.
+
+        :param empty: empties one; returns whether there was something.
+        """
         with self._failures():
-            for shard in self._route.shards():
-                shard.ask("FLUSHDB", "ASYNC")
+            for _ in range(PASSES):
+                found = [empty(shard) for shard in self._route.shards()]
+                if self._route.is_settled(in_halves=not any(found)):
+                    return
+                time.sleep(PAUSE_SECONDS)
+        raise NotNow(f"{self._place} keeps moving its keys; some of them may be left.")
 
     def statistics(self, section: str | None) -> list[ServerStatistics]:
         """Return what each master says of itself."""
