@@ -92,7 +92,7 @@ class Route(ABC):
         :raises Broken: nobody could tell.
         """
 
-    def is_settled(self, *, in_halves: bool) -> bool:  # noqa: ARG002 (a cluster's alone)
+    def is_settled(self, *, in_halves: bool) -> bool:
         """Return whether :meth:`shards`, as they were told last, have all keys among them.
 
         :param in_halves: also while a key may go from one to another.
