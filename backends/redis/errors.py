@@ -34,6 +34,7 @@ _LATER: Final = {
     "MOVED": "{} is moving this key",
     "ASK": "{} is moving this key",
 }
+NOT_NOW: Final = frozenset(_LATER)
 # Redis's words for a type that say little.
 _KINDS: Final = {"zset": "sorted set", "ReJSON-RL": "JSON document"}
 _REFUSED_LOGIN: Final = {"NOAUTH", "WRONGPASS"}
