@@ -9,6 +9,9 @@ A backend stores bytes under text keys. Three words run through all of it:
 
 Every method raises :class:`~backends.errors.Failed` when the backend cannot do its work.
 Absence is said only when the backend itself said so: a broken connection is never a miss.
+A key under which another program stored something that is no value of a cache is no absence
+either: :class:`~backends.errors.WrongType`, and nothing is changed. Only :meth:`Backend.set`
+overwrites it and :meth:`Backend.delete` deletes it.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from __future__ import annotations
 import enum
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple, TypeVar
 
 from backends.capabilities import Capability, Limits, Traits
@@ -137,9 +140,17 @@ class Backend(ABC):
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         """Return the values of those keys that are there."""
 
+    def get_each(self, keys: Iterable[str]) -> Mapping[str, bytes | BackendError]:
+        """Return what :meth:`get_many` does, with an error in place of a value.
+
+        It is about that key alone: the others' values are what they are. Where a backend
+        cannot tell them apart, the error of one is raised for all.
+        """
+        return self.get_many(keys)
+
     @abstractmethod
     def set(self, key: str, value: bytes, ttl: float | None) -> None:
-        """Store, overwriting."""
+        """Store, overwriting; also what is of another type."""
 
     @abstractmethod
     def add(self, key: str, value: bytes, ttl: float | None) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from backends.base import MISSING, Backend, Found, Item, Missing, count_from
 from backends.capabilities import Capability
 from backends.endpoints import trial_key
-from backends.errors import BackendError, NotAnInteger, Unavailable
+from backends.errors import BackendError, NotAnInteger, Unavailable, WrongType
 from cacheapi.caching.codec import Value, read_stored
 from cacheapi.caching.conditions import Condition, PreconditionFailed
 from cacheapi.caching.reserved import is_reserved
@@ -97,6 +97,21 @@ class CacheService:
     def get_many(self, keys: Iterable[str]) -> dict[str, Value]:
         """Return the values of those keys that are there."""
         return {key: read_stored(raw) for key, raw in self.backend.get_many(keys).items()}
+
+    def get_each(self, keys: Iterable[str]) -> dict[str, Value | BackendError]:
+        """Return the values of those keys that are there; or why one's is not known."""
+        return {
+            key: raw if isinstance(raw, BackendError) else read_stored(raw)
+            for key, raw in self.backend.get_each(keys).items()
+        }
+
+    def exists(self, key: str) -> tuple[bool, str | None]:
+        """Return whether something is stored under a key, and its tag if it is a value."""
+        try:
+            value = self.get(key)
+        except WrongType:
+            return True, None
+        return (False, None) if value is MISSING else (True, value.etag)
 
     def list_keys(
         self, prefix: str, limit: int, cursor: str | None

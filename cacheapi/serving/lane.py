@@ -18,6 +18,7 @@ import re
 import time
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -40,7 +41,7 @@ from cacheapi.serving.recognition import (
     service_of,
 )
 from cacheapi.web.access import Access
-from cacheapi.web.batch import check_keys, entries_text, outcomes_text, read_pairs
+from cacheapi.web.batch import check_keys, entries_text, outcomes_text, read_pairs, values_of
 from cacheapi.web.errors import CACHE_CONTROL, ApiError, absent, answer_to, internal, note
 
 # A larger store would hold up the others of its turn.
@@ -280,7 +281,7 @@ class Lane:
         tally: Tally,
         taken: list[_Read | _Store],
         answered: list[_Answered],
-        found: Mapping[CacheService, dict[str, Value] | ApiError],
+        found: Mapping[CacheService, dict[str, Value | BackendError] | ApiError],
     ) -> None:
         """Count what was answered in this turn; all of it took as long."""
         numbers: dict[str, int] = {}
@@ -298,7 +299,7 @@ class Lane:
             tally.answered(name, "GET", status, size)
             tally.batch(name, "GET", len(request.keys))
             values = found[request.service]
-            if not isinstance(values, ApiError):
+            if status == HTTPStatus.OK and not isinstance(values, ApiError):
                 hits = sum(map(values.__contains__, request.keys))
                 tally.read(name, hits, len(request.keys) - hits)
         seconds = time.monotonic() - self._since
@@ -316,15 +317,20 @@ class Lane:
             if status >= 500 and health is not None and health.failure is not None:
                 tally.failed(name, type(health.failure).__name__)
 
-    def _get(self, service: CacheService, keys: list[str]) -> dict[str, Value] | ApiError:
-        """Return the values of those keys that are there; or the answer that all shall get."""
+    def _get(
+        self, service: CacheService, keys: list[str]
+    ) -> dict[str, Value | BackendError] | ApiError:
+        """Return the values of those keys that are there; or the answer that all shall get.
+
+        An error in place of a value is about that key alone, and says nothing of the service.
+        """
         health = self._troubled.get((service.name, False))
         if health is not None and health.failure is not None:
             return answer_to(health.failure)
         started = time.monotonic()
         failure = None
         try:
-            return service.get_many(keys)
+            return service.get_each(keys)
         except Failed as error:
             note(error)
             failure = error
@@ -344,7 +350,8 @@ class Lane:
             outcomes = [error] * len(pairs)
         except Exception as error:  # noqa: BLE001 (as Flask does: logged, and answered)
             outcomes = [internal(error)] * len(pairs)
-        failure = next((outcome for outcome in outcomes if isinstance(outcome, Failed)), None)
+        failures = (outcome for outcome in outcomes if isinstance(outcome, Failed))
+        failure = next((one for one in failures if not one.apart), None)
         self._look(service, started, failure, stores=True)
         if failure is None and self._troubled:
             self._hear(service.name, True, time.monotonic() - started, 201)
@@ -359,16 +366,20 @@ class Lane:
             health.failed(ended, failure)
 
 
-def _answer_read(read: _Read, found: dict[str, Value] | ApiError) -> _Answered:
+def _answer_read(read: _Read, found: dict[str, Value | BackendError] | ApiError) -> _Answered:
     """Answer a read; return the status and the size of the body."""
     if isinstance(found, ApiError):
         raise found
     key = read.key
     if key is None:
-        return _answer_json(read, 200, entries_text(read.keys, found))
+        return _answer_json(read, 200, entries_text(read.keys, values_of(read.keys, found)))
     value = found.get(key)
     if value is None:
         return _answer_error(read, absent(key))
+    if not isinstance(value, Value):
+        if isinstance(value, Failed):
+            note(value)
+        raise answer_to(value)
     etag = value.etag
     if read.tags is not None:
         try:

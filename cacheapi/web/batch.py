@@ -42,6 +42,25 @@ def _bad_keys(cache: CacheService, keys: Sequence[str]) -> ApiError:
     return ApiError(400, f"Key {first['index']}: {first['message']}", context={"errors": details})
 
 
+def values_of(keys: Sequence[str], found: Mapping[str, Value | BackendError]) -> dict[str, Value]:
+    """Return the values of those keys that are there.
+
+    :raises ApiError: of one it is not known; names it.
+    """
+    values: dict[str, Value] = {}
+    for key in keys:
+        value = found.get(key)
+        if isinstance(value, BackendError):
+            made = answer_to(value)
+            made.message = f"Key '{key}': {made.message}"
+            if isinstance(value, Failed):
+                note(value)
+            raise made from value
+        if value is not None:
+            values[key] = value
+    return values
+
+
 def entries_text(keys: Sequence[str], found: Mapping[str, Value]) -> str:
     """Return the JSON text about the keys asked for: entries, and which are missing."""
     entries = ",".join([entry_text(key, found[key]) for key in keys if key in found])

@@ -51,6 +51,8 @@ class ApiError(Exception):
 STATUSES: dict[type[Exception], HTTPStatus] = {
     InvalidJson: HTTPStatus.BAD_REQUEST,
     InvalidTtl: HTTPStatus.BAD_REQUEST,
+    # The first that fits.
+    backend.WrongType: HTTPStatus.CONFLICT,
     backend.Refused: HTTPStatus.BAD_REQUEST,
     backend.Failed: HTTPStatus.INTERNAL_SERVER_ERROR,
     ReadOnly: HTTPStatus.BAD_REQUEST,

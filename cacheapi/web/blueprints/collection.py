@@ -15,7 +15,7 @@ from cacheapi.caching.codec import encode
 from cacheapi.caching.service import MAX_PAGE, CacheService
 from cacheapi.observing.facts import facts
 from cacheapi.web.auth import PARAMETER
-from cacheapi.web.batch import check_keys, entries_text, outcomes_text, read_pairs
+from cacheapi.web.batch import check_keys, entries_text, outcomes_text, read_pairs, values_of
 from cacheapi.web.blueprints import documentation as doc
 from cacheapi.web.blueprints import find_service, flush, permit, permit_all, permit_some, verb
 from cacheapi.web.errors import ApiError
@@ -67,7 +67,7 @@ class Collection(MethodView):
         check_keys(cache, keys)
         permit(verb(), service, keys)
         facts().batch = len(keys)
-        found = cache.get_many(keys)
+        found = values_of(keys, cache.get_each(keys))
         facts().read(sum(key in found for key in keys), len(keys))
         return json_response(entries_text(keys, found))
 
