@@ -64,7 +64,15 @@ class Unsupported(Refused):
 
 
 class Failed(BackendError):
-    """The backend did not do its work; the same call may succeed later."""
+    """The backend did not do its work; the same call may succeed later.
+
+    :param cause: what is likely wrong, in plain words that name no host and no secret; empty:
+        what the class says.
+    """
+
+    def __init__(self, message: str = "", cause: str = "") -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class Unavailable(Failed):

@@ -1,18 +1,16 @@
-"""pylibmc made trustworthy: exact reads, known failures, raw bytes.
+"""pylibmc made trustworthy, for a login: exact reads, known failures, raw bytes.
 
-pylibmc reads a broken connection as a miss, inflates what is flagged as compressed before
-anybody can look at it, and stores many values in as many round trips. So values are read
-and overwritten not by it, but over a connection beside its own
-(:mod:`backends.memcached.link`). Each command waits for its reply, so what one connection
-has stored the other finds. A login needs the binary protocol; there values are read through
-libmemcached itself, the library that pylibmc carries, on pylibmc's own connection: its
-public calls tell whether a reply was whole (``memcached_last_error``) and give each value
-as it is stored, whatever its flags say. All other commands are pylibmc's own methods, which
-do report a failure.
+A login needs SASL, and with it the binary protocol: that is pylibmc's part. It reads a broken
+connection as a miss, and inflates what is flagged as compressed before anybody can look at
+it. So values are read through libmemcached itself, the library that pylibmc carries, on
+pylibmc's own connection: its public calls tell whether a reply was whole
+(``memcached_last_error``) and give each value as it is stored, whatever its flags say. All
+other commands are pylibmc's own methods, which do report a failure.
 
-One case libmemcached cannot tell: a server at its connection limit greets a new
-connection with an error that reads like an empty reply. So a new connection, and one that
-was idle, is tried with a harmless command first (:meth:`Client.probe`).
+Two cases libmemcached cannot tell. A server at its connection limit greets a new connection
+with an error that reads like an empty reply: so a new connection, and one that was idle, is
+tried with a harmless command first (:meth:`SaslClient.probe`). And a server that takes no
+logins, or other ones, looks like a broken one: so that is asked by text.
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ import ctypes
 import glob
 import os
 import re
+import socket
 import time
 from collections.abc import Sequence
 from typing import Any, Final
@@ -32,15 +31,20 @@ os.environ.setdefault("SASL_PATH", ":".join(glob.glob("/usr/lib/*/sasl2")))
 import _pylibmc
 import pylibmc
 
-from backends.memcached import reader
-from backends.memcached.errors import NOT_FOUND, SUCCESS, CommandFailed
-from backends.memcached.link import Link
-from backends.memcached.meta import remaining_ttl
+from backends.memcached.errors import (
+    AUTHENTICATION_FAILURE,
+    CONNECTION_FAILURE,
+    NO_IPV6,
+    NOT_FOUND,
+    OUT_OF_MEMORY_STORING,
+    SUCCESS,
+    CommandFailed,
+)
+from backends.memcached.link import IDLE_SECONDS, open_socket, why_no_login
 from backends.memcached.reader import Stored
-from backends.memcached.stores import Batch
 
-# A server closes a connection that was idle for a second or more, never sooner.
-IDLE_SECONDS: Final = 0.5
+# What the first failure on a new connection says for certain.
+_SURE: Final = {NOT_FOUND, AUTHENTICATION_FAILURE, CONNECTION_FAILURE}
 PROBE_KEY: Final = b"cacheapi:probe"
 
 _library = ctypes.CDLL(_pylibmc.__file__)
@@ -91,16 +95,16 @@ class _RawClient(pylibmc.Client):  # type: ignore[misc]
         return value if isinstance(value, tuple) else (value, 0)
 
 
-class Client:
-    """The connections of one thread to one server: a failure of either ends both.
+class SaslClient:
+    """The connection of one thread to one server, with a login.
 
     :param server: ``host:port``.
     :param timeout: bound on connecting and on each reply, in seconds.
     """
 
-    def __init__(
-        self, server: str, timeout: float, username: str | None, password: str | None
-    ) -> None:
+    def __init__(self, server: str, timeout: float, username: str, password: str) -> None:
+        self._server = server
+        self._timeout = timeout
         milliseconds = max(1, round(timeout * 1000))
         behaviors = {
             "tcp_nodelay": 1,
@@ -111,48 +115,69 @@ class Client:
             "_poll_timeout": milliseconds,
         }
 
-        def connect() -> _RawClient:
+        def connect(address: str) -> _RawClient:
             return _RawClient(
-                [server],
+                [address],
                 behaviors=behaviors,
-                binary=username is not None,
+                binary=True,
                 username=username,
                 password=password,
             )
 
         self._connect = connect
-        self._logs_in = username is not None
-        self._link = None if self._logs_in else Link(server, timeout)
-        # When the server last answered on pylibmc's connection.
+        self._client: _RawClient | None = None
+        self._handle = 0
+        # When the server last answered.
         self._proven_at = 0.0
-        self.reset()
 
-    def probe(self) -> None:
-        """Prove pylibmc's connection, if it is new or was idle, by a count on an absent key.
+    def prove(self) -> None:
+        """Have the server answer, by a count on an absent key, which is no hit and no miss.
 
-        :raises CommandFailed: the server does not answer.
+        :raises CommandFailed: it does not, or refuses the login.
         """
-        if time.monotonic() - self._proven_at < IDLE_SECONDS:
-            return
-        if self._logs_in:
-            # libmemcached 1.0 reads the server's list of mechanisms onto the stack and does not
-            # end it: what happens to lie there can make "PLAIN" an unknown word.
-            _clear_stack(_Zeros())
+        # libmemcached 1.0 reads the server's list of mechanisms onto the stack and does not
+        # end it: what happens to lie there can make "PLAIN" an unknown word.
+        _clear_stack(_Zeros())
+        opening = self._client is None
+        client = self._opened()
         try:
-            self._pylibmc.incr(PROBE_KEY, 0)
+            client.incr(PROBE_KEY, 0)
         except pylibmc.Error as error:
             failed = CommandFailed(self._code_of(error))
+            if opening and failed.code not in _SURE:
+                failed = why_no_login(self._server, self._timeout) or failed
             if not failed.answered:
                 raise failed from error
         self._proven_at = time.monotonic()
 
+    def probe(self) -> _RawClient:
+        """Return pylibmc's client, proven if it is new or was idle.
+
+        :raises CommandFailed: as of :meth:`prove`.
+        """
+        if time.monotonic() - self._proven_at >= IDLE_SECONDS or self._client is None:
+            self.prove()
+        return self._opened()
+
+    def _opened(self) -> _RawClient:
+        """Return pylibmc's client; libmemcached would look the name up itself, without a bound.
+
+        :raises CommandFailed: nothing takes connections there.
+        """
+        if self._client is None:
+            with open_socket(self._server, self._timeout) as connection:
+                if connection.family != socket.AF_INET:
+                    raise CommandFailed(NO_IPV6)
+                host, port = connection.getpeername()
+            # A new client: closing the old one's connection does not always clear what it knows.
+            self._client = self._connect(f"{host}:{port}")
+            self._handle = _handle(self._client)
+        return self._client
+
     def reset(self) -> None:
-        """Forget the connections, and that the server was down, so that its return is noticed."""
-        if self._link is not None:
-            self._link.close()
-        # A new client: closing the old one's connection does not always clear what it knows.
-        self._pylibmc = self._connect()
-        self._handle = _handle(self._pylibmc)
+        """Forget the connection, and that the server was down, so that its return is noticed."""
+        self.close()
+        self._client = None
         self._proven_at = 0.0
 
     def read_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
@@ -160,26 +185,13 @@ class Client:
 
         :raises CommandFailed: the reply was not whole.
         """
-        if self._link is not None:
-            return reader.read_many(self._link, keys)
-        return {key: stored.value for key, stored in self._read_logged_in(keys).items()}
+        return {key: stored.value for key, stored in self._read(keys).items()}
 
     def read(self, key: bytes) -> Stored | None:
         """Return what the server has under a key, as :meth:`read_many` does."""
-        if self._link is not None:
-            return reader.read(self._link, key)
-        return self._read_logged_in([key]).get(key)
+        return self._read([key]).get(key)
 
-    def remaining_ttl(self, key: bytes) -> int | None:
-        """Return the seconds that a value has left; ``None`` for ever.
-
-        :raises CommandFailed: the server has no such key, or does not know the command; or
-            the reply was not whole.
-        """
-        assert self._link is not None
-        return remaining_ttl(self._link, key)
-
-    def _read_logged_in(self, keys: Sequence[bytes]) -> dict[bytes, Stored]:
+    def _read(self, keys: Sequence[bytes]) -> dict[bytes, Stored]:
         self.probe()
         count = len(keys)
         array = (ctypes.c_char_p * count)(*keys)
@@ -199,22 +211,73 @@ class Client:
         self._proven_at = time.monotonic()
         return found
 
-    def store_many(self, batch: Batch) -> None:
-        """Do stores, without a login only.
+    def set(self, key: bytes, value: bytes, exptime: int) -> bool:
+        """Store, overwriting.
 
-        :raises CommandFailed: not all replies came; the batch has those that did.
+        :raises CommandFailed: the server is full, among others; pylibmc gives ``False`` for that.
         """
-        assert self._link is not None
-        batch.run(self._link)
+        if not self._command("set", key, value, exptime):
+            raise self._full()
+        return True
 
-    def command(self, name: str, *arguments: Any) -> Any:
+    def add(self, key: bytes, value: bytes, exptime: int) -> bool:
+        """Store if the key is absent; return whether it was."""
+        if self._command("add", key, value, exptime):
+            return True
+        if self._read_anew(key) is None:
+            raise self._full()
+        return False
+
+    def replace(self, key: bytes, value: bytes, exptime: int) -> bool:
+        """Store if the key is there; return whether it was."""
+        if not self._command("replace", key, value, exptime):
+            raise self._full()
+        return True
+
+    def cas(self, key: bytes, value: bytes, flags: int, cas: int, exptime: int) -> bool:
+        """Store if the value's unique number is still ``cas``; return whether it was."""
+        if self._command("cas", key, (value, flags), cas, exptime):
+            return True
+        stored = self._read_anew(key)
+        if stored is not None and stored.cas == cas:
+            raise self._full()
+        return False
+
+    def delete(self, key: bytes) -> bool:
+        """Delete; return whether the key was there."""
+        return bool(self._command("delete", key))
+
+    def count(self, key: bytes, delta: int) -> int:
+        """Count up or, with a negative ``delta``, down; return the new number."""
+        return int(self._command("incr" if delta >= 0 else "decr", key, abs(delta)))
+
+    def flush(self) -> None:
+        """Delete all that the server has."""
+        self._command("flush_all")
+
+    def _read_anew(self, key: bytes) -> Stored | None:
+        """Read after ``False``, which means no more than that nothing was stored.
+
+        Where the server was full, the connection can be of no more use.
+        """
+        try:
+            return self.read(key)
+        except CommandFailed:
+            self.reset()
+            return self.read(key)
+
+    def _full(self) -> CommandFailed:
+        self.reset()
+        return CommandFailed(OUT_OF_MEMORY_STORING)
+
+    def _command(self, name: str, *arguments: Any) -> Any:
         """Run one of pylibmc's commands and return its result.
 
         :raises CommandFailed: with libmemcached's code.
         """
-        self.probe()
+        client = self.probe()
         try:
-            result = getattr(self._pylibmc, name)(*arguments)
+            result = getattr(client, name)(*arguments)
         except pylibmc.Error as error:
             failed = CommandFailed(self._code_of(error), sent=True)
             if failed.answered:
@@ -224,10 +287,9 @@ class Client:
         return result
 
     def close(self) -> None:
-        """Close the connections."""
-        if self._link is not None:
-            self._link.close()
-        self._pylibmc.disconnect_all()
+        """Close the connection."""
+        if self._client is not None:
+            self._client.disconnect_all()
 
     def _code_of(self, error: pylibmc.Error) -> int:
         if match := re.match(r"error (\d+) ", str(error)):

@@ -102,8 +102,11 @@ class Server:
 class Memcached(Server):
     """A memcached server.
 
+    :cvar host: where it listens.
     :param open_port: where the tests look into a server that wants a password on its port.
     """
+
+    host = "127.0.0.1"
 
     def __init__(
         self,
@@ -117,7 +120,7 @@ class Memcached(Server):
         super().__init__()
 
     def start(self) -> None:
-        command = ["memcached", "-l", "127.0.0.1", "-p", str(self.port), "-U", "0"]
+        command = ["memcached", "-l", self.host, "-p", str(self.port), "-U", "0"]
         if os.getuid() == 0:
             command += ["-u", "root"]
         if self._open_port is not None:
@@ -187,7 +190,7 @@ SASL_USER = "user@cacheapi"
 
 
 @contextlib.contextmanager
-def sasl_memcached() -> Iterator[Memcached]:
+def sasl_memcached(*arguments: str) -> Iterator[Memcached]:
     """Run a memcached server that wants :data:`SASL_USER` and :data:`SASL_PASSWORD`."""
     with tempfile.TemporaryDirectory() as directory:
         base = Path(directory)
@@ -200,7 +203,7 @@ def sasl_memcached() -> Iterator[Memcached]:
             check=True,
         )
         environ = {"SASL_CONF_PATH": str(base)}
-        with memcached("-S", environ=environ, open_port=free_port()) as server:
+        with memcached("-S", *arguments, environ=environ, open_port=free_port()) as server:
             yield server
 
 
