@@ -47,6 +47,8 @@ ATTEMPTS: Final = 32
 
 KEYS_A_COMMAND: Final = 500
 
+# How long what was learned of the servers' settings counts.
+LEARNED_SECONDS: Final = 5.0
 # The server's clock ticks once a second, and a little late on a busy machine.
 FLUSHED_SECONDS: Final = 1.2
 WITHOUT_CAS: Final = "a server of it runs without CAS (its option -C)"
@@ -119,6 +121,7 @@ class MemcachedBackend(Backend):
         self._binary = username is not None
         if self._binary:
             self.capabilities -= {Capability.REMAINING_TTL}
+        self._learn_at = 0.0
         self._with_cas = {Capability.COMPARE_AND_SET, Capability.GET_AND_DELETE}
         if self._binary:
             self._with_cas |= {Capability.TOUCH}
@@ -167,9 +170,9 @@ class MemcachedBackend(Backend):
 
     def get_with_token(self, key: str) -> Found | Missing:
         found = self._members.read(self._stored(key))
-        if found is not MISSING:
-            # With -C the server numbers nothing.
-            self._learn(with_cas=found.token.cas != 0)
+        if found is not MISSING and not found.token.cas:
+            # With -C the server numbers nothing. Of a pool, one such server is enough.
+            self._learn(with_cas=False)
         self._require(Capability.COMPARE_AND_SET)
         return found
 
@@ -291,7 +294,7 @@ class MemcachedBackend(Backend):
                 "it is back; flush again then.",
                 failures[0].cause,
             ) from failures[0]
-        self.learn_capabilities()
+        self.stats()
         if Capability.COMPARE_AND_SET not in self.capabilities:
             # Without CAS the server tells old from new by the second alone, and takes for old
             # what is stored until its clock ticks: whoever is told that it is flushed may store.
@@ -306,7 +309,10 @@ class MemcachedBackend(Backend):
         return found
 
     def learn_capabilities(self) -> None:
-        self.stats()
+        # Anybody who may use the service may ask what it can do.
+        if time.monotonic() >= self._learn_at:
+            self._learn_at = time.monotonic() + LEARNED_SECONDS
+            self.stats()
 
     def endpoints(self) -> list[Endpoint]:
         """Return the servers of the pool, each with a key that is at home there."""
