@@ -208,9 +208,13 @@ def sasl_memcached(*arguments: str) -> Iterator[Memcached]:
 
 
 class Service:
-    """A live ``gunicorn wsgi:app`` with a data directory of its own."""
+    """A live ``gunicorn wsgi:app`` with a data directory of its own.
+
+    :cvar within: the command that it is run by, if any.
+    """
 
     api_key = "the-key-of-the-tests"
+    within: tuple[str, ...] = ()
 
     def __init__(
         self, directory: Path, *arguments: str, app: str = "wsgi:app", **settings: str
@@ -236,7 +240,7 @@ class Service:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", self._app, *self._arguments],
+                [*self.within, sys.executable, "-m", "gunicorn", self._app, *self._arguments],
                 cwd=REPOSITORY,
                 env=self.environ,
                 stdout=log,
