@@ -279,6 +279,13 @@ class Backend(ABC):
         """
         return frozenset()
 
+    def learn_capabilities(self) -> None:  # noqa: B027 (most backends' flags never change)
+        """Ask the servers for what takes flags away, where their own settings do.
+
+        It waits no longer than the time limit, and fails never: who does not answer is asked
+        again another time.
+        """
+
     def endpoints(self) -> list[Endpoint]:
         """Return where its servers listen; where one has to be asked for that, it may be.
 

@@ -80,9 +80,15 @@ class Failed(BackendError):
 
     :ivar apart: only this key's, or that of one server among several: it says nothing of
         whether the service answers for other keys.
+    :param cause: what is likely wrong, in plain words that name no host and no secret; empty:
+        what the class says.
     """
 
     apart = False
+
+    def __init__(self, message: str = "", cause: str = "") -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class Unavailable(Failed):

@@ -8,6 +8,7 @@ which knows what was answered and what was not.
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -22,6 +23,7 @@ from redis.connection import (
 )
 from redis.retry import Retry
 
+from backends import names
 from backends.pool import Pool
 from backends.redis.errors import NOT_NOW, Broken, code_of
 from backends.redis.options import Address, Target
@@ -36,6 +38,23 @@ ROLE_SECONDS: Final = 1.0
 CLOSED_AT_MOST: Final = 3
 _PING: Final = pack("PING")
 _ROLE: Final = pack("ROLE")
+
+
+class _Plain(Connection):
+    """A connection whose look-up and connecting have one bound, as :mod:`backends.names` has it."""
+
+    def _connect(self) -> socket.socket:
+        assert self.socket_connect_timeout is not None
+        made = names.connect(self.host, int(self.port), self.socket_connect_timeout)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.socket_keepalive:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        made.settimeout(self.socket_timeout)
+        return made
+
+
+class _Tls(SSLConnection, _Plain):
+    """The same, with TLS on it."""
 
 
 class Server:
@@ -157,8 +176,8 @@ def _arguments(
         return UnixDomainSocketConnection, {**arguments, "path": target.path}
     arguments |= {"host": address.host, "port": address.port, "socket_keepalive": True}
     if not target.tls:
-        return Connection, arguments
-    return SSLConnection, {
+        return _Plain, arguments
+    return _Tls, {
         **arguments,
         "ssl_ca_certs": target.tls_ca,
         "ssl_certfile": target.tls_cert,

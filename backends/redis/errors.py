@@ -20,6 +20,7 @@ from backends.errors import (
     ValueTooLarge,
     WrongType,
 )
+from backends.names import NotLookedUp
 
 # Redis refused, did nothing, and will take the same command later. "{}" is the server.
 _LATER: Final = {
@@ -131,6 +132,11 @@ def _refusal(error: Exception, place: str) -> BackendError:
 
 def _no_reply(cause: Exception, place: str, *, sent: bool) -> BackendError:
     unknown = " Whether the change was made is unknown." if sent else ""
+    if isinstance(cause.__context__, NotLookedUp):
+        return Timeout(
+            f"Connection timed out: the name of {place} was not looked up in time.{unknown}",
+            "The name servers do not answer in time, so the host of the service has no address.",
+        )
     if isinstance(cause, redis.TimeoutError):
         return Timeout(f"Connection timed out: {place} did not answer in time.{unknown}")
     if isinstance(cause.__context__, ssl.SSLError):

@@ -125,7 +125,8 @@ def run_on(backend: Backend, key: str | None = None) -> Outcome:
 
 def cause_of(error: Exception) -> str:
     """Return what is likely wrong, in plain words that name no host and no secret."""
-    return next((words for kind, words in CAUSES if isinstance(error, kind)), _OTHER)
+    told = error.cause if isinstance(error, Failed) else ""
+    return told or next((words for kind, words in CAUSES if isinstance(error, kind)), _OTHER)
 
 
 def _outcome(steps: Iterator[tuple[Step, Exception | None]]) -> Outcome:
