@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from cacheapi import create_app, load
-from cacheapi.serving import connection, site
+from cacheapi.serving import ending, site
 from tests.http.client import close_app
 from tests.support.inside import Inside, inside
 from tests.support.live import CACHE, Connection, Wire, call, chunk, head
@@ -54,7 +54,7 @@ def impatient(tmp_path: Path) -> Iterator[Inside]:
     """
     with pytest.MonkeyPatch.context() as patch:
         for name in ("HEAD_SECONDS", "STALL_SECONDS", "LINGER_SECONDS"):
-            patch.setattr(connection, name, 0.5)
+            patch.setattr(ending, name, 0.5)
         patch.setattr(site, "SWEEP_SECONDS", 0.1)
         with in_this_process(tmp_path, keep_alive=1) as live:
             yield live
