@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
 
 import httptools
 
@@ -22,9 +22,19 @@ from cacheapi.serving.site import Site
 from cacheapi.serving.taking import Taking
 from cacheapi.web.errors import FRAGMENT
 
+UPGRADE: Final = b"upgrade"
+
 
 class _Enough(Exception):
     """What follows the last request of a connection is not read."""
+
+
+def plain_parser(protocol: Any) -> httptools.HttpRequestParser:
+    """Return a parser for a connection whose requests stay those of HTTP/1.1."""
+    parser = httptools.HttpRequestParser(protocol)
+    # As uvicorn's: what is behind the last request may be there, and is not read.
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
 
 
 class Connection(Taking):
@@ -40,6 +50,9 @@ class Connection(Taking):
         self._came = 0
         # How many requests began in the piece that is being read.
         self._begun = 0
+        # Whether the request that is being read offers another protocol; and its line.
+        self._offers = False
+        self._line = b""
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
@@ -52,17 +65,13 @@ class Connection(Taking):
         self._begun = 0
         self._asker = None
         try:
-            self.parser.feed_data(data)
+            self._feed(data)
             if phase is self._phase is Phase.IDLE and self._begun == 1:
                 self._remember(data)
             if self._phase is Phase.HEAD and self._begun == (phase is Phase.IDLE):
                 self._came += len(data)
                 if self._came > MAX_HEAD:
                     raise too_large()
-        except httptools.HttpParserUpgrade:
-            # It stays HTTP/1.1; what follows is for another protocol.
-            self._last = self._deaf = True
-            self.cycle.keep_alive = False
         except httptools.HttpParserCallbackError as error:
             cause = error.__context__
             if isinstance(cause, _Enough):
@@ -75,6 +84,29 @@ class Connection(Taking):
             self._refuse(400, f"The request is not valid HTTP: {error}.")
         except Refused as error:
             self._refuse(error.status, str(error))
+
+    def _feed(self, data: bytes) -> None:
+        """Parse what came.
+
+        llhttp takes what follows an offer to change the protocol for that protocol's, and so
+        would lose a body. Nobody need take an offer (RFC 9110, section 7.8): such a request is
+        parsed anew without it, by the same rules, and stays one of HTTP/1.1.
+        """
+        rest = memoryview(data)
+        while True:
+            try:
+                self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as offer:
+                rest = rest[offer.args[0] :]
+                self.parser = plain_parser(self)
+                self._offers = False
+                self.parser.feed_data(self._head_without_offer())
+            else:
+                return
+
+    def _head_without_offer(self) -> bytes:
+        fields = [b"%b: %b\r\n" % field for field in self.headers if field[0] != UPGRADE]
+        return b"%b\r\n%b\r\n" % (self._line, b"".join(fields))
 
     def on_message_begin(self) -> None:
         if self._last:
@@ -111,6 +143,13 @@ class Connection(Taking):
         version = self.parser.get_http_version()
         if version not in VERSIONS:
             raise Refused(400, "The version of HTTP is neither 1.1 nor 1.0.")
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            raise Refused(400, "CONNECT is for proxies.")
+        if self.parser.should_upgrade():
+            self._offers = True
+            self._line = b"%b %b HTTP/%b" % (method, self.url, version.encode())
+            return
         keep_alive = version == "1.1" and self.parser.should_keep_alive() and not self._leaving
         self._last = not keep_alive
         self._hand_over(version, keep_alive)
@@ -124,6 +163,8 @@ class Connection(Taking):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self._offers:
+            return
         if self._body is not None:
             body, self._body = bytes(self._body), None
             self._take_store(body)

@@ -90,7 +90,7 @@ class Lane:
         """
         asked = read_target(target)
         said = None if asked is None else read_fields(headers, self._unsure)
-        if asked is None or said is None or said.length is not None or not said.shown:
+        if asked is None or said is None or said.length or not said.shown:
             return None
         asker = Asker(self._access.digest(said.shown), said.tags)
         return asker if self._take_read(sink, asked, asker, keep_alive) else None

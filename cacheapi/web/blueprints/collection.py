@@ -132,6 +132,7 @@ class Collection(MethodView):
         query = Query(request.query_string)
         keys = query.keys() if keys is None else keys
         if keys is None:
+            _refuse_announced_body()
             # A misspelt "keys" would flush all too.
             _refuse_parameters(query.names() - {PARAMETER})
             flush(service)
@@ -154,6 +155,21 @@ def _listed_keys() -> list[str] | None:
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise ApiError(400, 'The body must be {"resource": ["key", …]}.')
     return keys
+
+
+def _refuse_announced_body() -> None:
+    """Refuse a flush that was to bring a body: what was lost of it may have been a list.
+
+    A length of 0 announces that there is none; many clients send it with each DELETE.
+
+    :raises ApiError: 400.
+    """
+    if "Transfer-Encoding" in request.headers:
+        raise ApiError(
+            400,
+            "The body that was announced is empty. A DELETE without a body flushes the service; "
+            'with {"resource": ["key", …]} it deletes those keys.',
+        )
 
 
 def _refuse_parameters(names: Iterable[str]) -> None:

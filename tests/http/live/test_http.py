@@ -343,14 +343,6 @@ def test_an_absolute_target_is_its_path(live: Inside, path: str) -> None:
     assert (answer.status, answer.body) == (plain.status, plain.body)
 
 
-def test_an_upgrade_is_not_taken(live: Inside) -> None:
-    for path in (f"{CACHE}/k", f"{CACHE}/k?"):
-        with Wire(live.port) as wire:
-            wire.send(head(f"GET {path}", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c"))
-            assert wire.answer().status == 200
-            assert wire.is_closed()
-
-
 def test_head_has_the_fields_of_get_and_no_body(live: Inside) -> None:
     with Connection(live.port) as connection:
         got = connection.call("GET", f"{CACHE}/k")
