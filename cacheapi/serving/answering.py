@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 import msgspec
-from werkzeug.http import parse_etags
 
 from backends.errors import BackendError, Failed
 from cacheapi.caching.codec import Value, entry_text, error_text
@@ -46,7 +45,8 @@ class Read(msgspec.Struct):
     keys: list[str]
     # Where it is for this one alone.
     key: str | None
-    tags: str | None
+    # What it demands, where it is for one key.
+    condition: Condition | None
 
 
 class Store(msgspec.Struct):
@@ -185,9 +185,9 @@ def _answer_read(read: Read, found: dict[str, Value] | ApiError) -> Answered:
     if value is None:
         return _answer_error(read, absent(key))
     etag = value.etag
-    if read.tags is not None:
+    if read.condition is not None:
         try:
-            Condition(if_none_match=parse_etags(read.tags)).check(etag)
+            read.condition.check(etag)
         except NotModified:
             read.sink.answer(304, f'{_FIELDS}etag: "{etag}"\r\n', None, read.keep_alive)
             return 304, 0

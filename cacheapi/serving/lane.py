@@ -23,6 +23,7 @@ import msgspec
 from backends.base import MISSING
 from backends.errors import InvalidKey
 from cacheapi.caching.codec import InvalidJson
+from cacheapi.caching.conditions import Condition, InvalidCondition, parse_tags
 from cacheapi.observing.metrics.tally import Tally
 from cacheapi.serving.answering import Answering, Read, Sink, Store
 from cacheapi.serving.health import Troubles, Way
@@ -53,11 +54,15 @@ class Asker(msgspec.Struct):
     """What the header fields of a read say: who asks, and what they have already.
 
     :ivar digest: of their API key.
-    :ivar tags: If-None-Match.
+    :ivar condition: of If-None-Match.
     """
 
     digest: bytes
-    tags: str | None
+    condition: Condition | None
+
+
+def _condition(tags: str | None) -> Condition | None:
+    return None if tags is None else Condition(if_none_match=parse_tags("If-None-Match", tags))
 
 
 class Lane:
@@ -92,7 +97,11 @@ class Lane:
         said = None if asked is None else read_fields(headers, self._unsure)
         if asked is None or said is None or said.length or not said.shown:
             return None
-        asker = Asker(self._access.digest(said.shown), said.tags)
+        try:
+            condition = _condition(said.tags)
+        except InvalidCondition:
+            return None
+        asker = Asker(self._access.digest(said.shown), condition)
         return asker if self._take_read(sink, asked, asker, keep_alive) else None
 
     def take_again(self, sink: Sink, match: re.Match[bytes], asker: Asker) -> bool:
@@ -116,7 +125,7 @@ class Lane:
                 keys = [key]
                 service.check_key(key)
             elif keys is not None:
-                if self._load >= MOST_AT_ONCE:
+                if self._load >= MOST_AT_ONCE or asker.condition is not None:
                     return False
                 check_keys(service, keys)
             else:
@@ -127,7 +136,7 @@ class Lane:
             return False
         if self._troubles and self._troubles.way(asked.service, stores=False) is Way.FLASK:
             return False
-        self._gather(Read(sink, keep_alive, service, keys, key, asker.tags), len(keys))
+        self._gather(Read(sink, keep_alive, service, keys, key, asker.condition), len(keys))
         return True
 
     def wants_store(self, target: bytes, headers: Fields) -> bool:
@@ -142,6 +151,7 @@ class Lane:
             and service.sets_many_at_once
             and said is not None
             and said.is_json
+            and said.tags is None
             and said.length is not None
             and said.length <= min(MAX_STORE, self._access.max_body)
         )

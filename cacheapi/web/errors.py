@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from backends import errors as backend
 from cacheapi.caching.codec import InvalidJson, error_text
-from cacheapi.caching.conditions import PreconditionFailed
+from cacheapi.caching.conditions import InvalidCondition, PreconditionFailed
 from cacheapi.caching.service import KeyExists
 from cacheapi.caching.ttl import InvalidTtl
 from cacheapi.observing.facts import facts
@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 RETRY_AFTER_SECONDS = "1"
 # What one API key may see is not for a shared cache between it and others; a client's own
 # may keep it, and asks with If-None-Match whether it is still so (RFC 9111, section 5.2.2).
-CACHE_CONTROL = "private, no-cache"
+# A proxy that compresses would change the tag, which is the stored value's.
+CACHE_CONTROL = "private, no-cache, no-transform"
 FRAGMENT = "The address has a '#' in it; in a key, write it as %23."
 
 
@@ -50,6 +51,7 @@ class ApiError(Exception):
 
 STATUSES: dict[type[Exception], HTTPStatus] = {
     InvalidJson: HTTPStatus.BAD_REQUEST,
+    InvalidCondition: HTTPStatus.BAD_REQUEST,
     InvalidTtl: HTTPStatus.BAD_REQUEST,
     backend.Refused: HTTPStatus.BAD_REQUEST,
     backend.Failed: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -85,7 +87,7 @@ def answer(error: Exception) -> ApiError:
     if isinstance(error, KeyExists):
         return ApiError(400, f"Key '{error}' exists already; PUT changes it.")
     if isinstance(error, PreconditionFailed):
-        return ApiError(412, "The stored value is not the one that the condition asks for.")
+        return ApiError(412, str(error))
     if isinstance(error, Invalid):
         return invalid(
             [

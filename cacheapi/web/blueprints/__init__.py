@@ -16,6 +16,7 @@ from cacheapi.registry import audit
 from cacheapi.registry.live import Registry
 from cacheapi.registry.rights import FLUSH, Caller
 from cacheapi.web.errors import ApiError, not_read_yet
+from cacheapi.web.http import refuse_conditions
 
 EXTENSION = "cacheapi"
 
@@ -113,6 +114,8 @@ def administer() -> None:
     :raises ApiError: 403.
     """
     permit_administrator()
+    if request.method not in ("GET", "HEAD"):
+        refuse_conditions(request)
     # What one worker has just made, the next request must find in another.
     registry().refresh()
 

@@ -19,7 +19,13 @@ from cacheapi.web.batch import check_keys, entries_text, outcomes_text, read_pai
 from cacheapi.web.blueprints import documentation as doc
 from cacheapi.web.blueprints import find_service, flush, permit, permit_all, permit_some, verb
 from cacheapi.web.errors import ApiError
-from cacheapi.web.http import TUNNELLED, json_response, read_document, read_json
+from cacheapi.web.http import (
+    TUNNELLED,
+    json_response,
+    read_document,
+    read_json,
+    refuse_conditions,
+)
 from cacheapi.web.query import Query
 from cacheapi.web.schemas.cache import (
     EntriesSchema,
@@ -57,6 +63,7 @@ class Collection(MethodView):
         `meta.missing`. Without: a page of keys, where the backend can list them.
         """
         permit_some(service)
+        refuse_conditions(request)
         cache = find_service(service)
         query = Query(request.query_string)
         keys = _listed_keys() if TUNNELLED in request.environ else None
@@ -106,6 +113,7 @@ class Collection(MethodView):
         A bad item stores nothing of the batch. Of two equal keys the last wins.
         """
         permit_some(service)
+        refuse_conditions(request)
         cache = find_service(service)
         pairs = read_pairs(cache, read_json(request), Query(request.query_string).ttl())
         permit(verb(), service, [pair.key for pair in pairs])
@@ -126,6 +134,7 @@ class Collection(MethodView):
         With `keys` or `key`, those. Without, the service is **flushed**: every key goes.
         """
         permit_some(service)
+        refuse_conditions(request)
         cache = find_service(service)
         # A list in the body counts without a tunnel too: to overlook it would flush all.
         keys = _listed_keys()

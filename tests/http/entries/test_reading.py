@@ -260,7 +260,7 @@ def test_no_answer_may_be_kept_for_others(api: Api) -> None:
         api.call("GET", entry("absent")),
         api.call("GET", ALL, query="keys=k"),
     ):
-        assert answer.headers["Cache-Control"] == "private, no-cache"
+        assert answer.headers["Cache-Control"] == "private, no-cache, no-transform"
 
 
 OWN_NAMES = {"file": "local", "memcached": "memcache", "redis": "redis"}

@@ -138,6 +138,10 @@ TAKEN = [
 ]
 LEFT = [
     head(f"GET {CACHE}?keys="),
+    head(f"GET {CACHE}?keys=k", "If-None-Match: *"),
+    store(PAIR, 'If-None-Match: "x"'),
+    head(f"GET {CACHE}/k", "If-None-Match:"),
+    head(f"GET {CACHE}/k", "If-None-Match: x"),
     head(f"GET {CACHE}?keys=k,,k"),
     head(f"GET {CACHE}?keys=k&api_key={KEY}"),
     head(f"GET {CACHE}?keys=%FF"),
