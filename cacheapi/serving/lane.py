@@ -127,10 +127,10 @@ class Lane:
             elif keys is not None:
                 if self._load >= MOST_AT_ONCE or asker.condition is not None:
                     return False
-                check_keys(service, keys)
+                check_keys(service, keys, self._access.max_batch)
             else:
                 return False
-        except (ApiError, InvalidKey):
+        except (ApiError, InvalidJson, InvalidKey):
             return False
         if not self._access.may(asker.digest, "GET", asked.service, keys):
             return False
@@ -171,7 +171,7 @@ class Lane:
         if not self._access.may(digest, "POST", asked.service, ()):
             return False
         try:
-            pairs = read_pairs(service, body, MISSING)
+            pairs = read_pairs(service, body, MISSING, self._access.max_batch)
         except (ApiError, InvalidJson):
             return False
         keys = [pair.key for pair in pairs]

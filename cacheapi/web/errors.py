@@ -20,6 +20,9 @@ from cacheapi.registry.errors import Invalid, NotFound, ReadOnly, RegistryUnavai
 
 log = logging.getLogger(__name__)
 
+# A client that sends worse needs no longer list.
+MOST_FAULTS = 20
+
 RETRY_AFTER_SECONDS = "1"
 # What one API key may see is not for a shared cache between it and others; a client's own
 # may keep it, and asks with If-None-Match whether it is still so (RFC 9111, section 5.2.2).
@@ -62,12 +65,18 @@ STATUSES: dict[type[Exception], HTTPStatus] = {
 _WORTH_A_RETRY = (backend.Unavailable, RegistryUnavailable)
 
 
+def listed(details: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the ``context`` that lists faults: the first, and how many there are more."""
+    more = len(details) - MOST_FAULTS
+    return {"errors": details[:MOST_FAULTS]} | ({"more": more} if more > 0 else {})
+
+
 def invalid(details: Sequence[Mapping[str, Any]]) -> ApiError:
-    """Return the answer to a body with bad members: each by index, field and message."""
+    """Return the answer to a body with bad members: the first by index, field and message."""
     first = details[0]
     item = "" if first["index"] is None else f"Item {first['index']}: "
     member = "" if first["field"] is None else f"{first['field']}: "
-    return ApiError(400, f"{item}{member}{first['message']}", context={"errors": details})
+    return ApiError(400, f"{item}{member}{first['message']}", context=listed(details))
 
 
 def absent(key: str) -> ApiError:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from flask import Request, Response, after_this_request
+from flask import Request, Response, after_this_request, current_app
 
 from backends.base import MISSING
 from cacheapi.caching.codec import parse_document
@@ -21,6 +21,7 @@ TUNNEL_HEADER: Final = "HTTP_X_HTTP_METHOD"
 TUNNELLED: Final = "cacheapi.tunnelled"
 TUNNEL_METHODS: Final = ("GET", "PUT", "PATCH", "DELETE")
 
+MAX_BATCH: Final = "CACHEAPI_MAX_BATCH"
 CONDITIONS: Final = ("If-Match", "If-None-Match")
 
 # How much of a body that is too large is read all the same: so many times the limit.
@@ -66,6 +67,12 @@ def check_request(request: Request) -> None:
         raise ApiError(400, f"X-HTTP-Method must be one of {', '.join(TUNNEL_METHODS)}.")
 
 
+def max_batch() -> int:
+    """Return how many items a batch has at most."""
+    most: int = current_app.config[MAX_BATCH]
+    return most
+
+
 def read_document(request: Request, *, required: bool = True) -> Any:
     """Return the parsed JSON body; see :func:`~cacheapi.caching.codec.parse_document`.
 
@@ -74,7 +81,7 @@ def read_document(request: Request, *, required: bool = True) -> Any:
     :raises InvalidJson: the body is not JSON that can be stored.
     """
     body = read_json(request, required=required)
-    return parse_document(body) if body or required else MISSING
+    return parse_document(body, max_batch()) if body or required else MISSING
 
 
 def read_json(request: Request, *, required: bool = True) -> bytes:

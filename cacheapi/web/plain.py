@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from backends.errors import InvalidKey
-from cacheapi.caching.codec import MAX_DEPTH
+from cacheapi.caching.codec import MAX_DEPTH, TooManyItems
 from cacheapi.caching.service import Pair
 from cacheapi.caching.ttl import InvalidTtl, check_ttl
 
@@ -37,18 +37,22 @@ _PAIR: Final = msgspec.json.Decoder(_Pair)
 
 
 def plain_pairs(
-    body: bytes, check_key: Callable[[str], None], ttl: int | None
+    body: bytes, check_key: Callable[[str], None], ttl: int | None, most: int
 ) -> list[Pair] | None:
     """Return the pairs of a request body, or ``None`` if it is not plain or not right.
 
     :param check_key: raises :class:`~backends.errors.InvalidKey`.
     :param ttl: the lifetime of those that bring none.
+    :param most: how many there may be.
+    :raises TooManyItems: there are more.
     """
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
         return None
     try:
-        _WHOLE.decode(body)
         pairs = _pairs(body)
+        if len(pairs) > most:
+            raise TooManyItems(most)
+        _WHOLE.decode(body)
         for pair in pairs:
             check_key(pair.key)
         return [

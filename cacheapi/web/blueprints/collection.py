@@ -14,6 +14,7 @@ from backends.errors import Unsupported
 from cacheapi.caching.codec import encode
 from cacheapi.caching.service import MAX_PAGE, CacheService
 from cacheapi.observing.facts import facts
+from cacheapi.registry.rights import FLUSH
 from cacheapi.web.auth import PARAMETER
 from cacheapi.web.batch import check_keys, entries_text, outcomes_text, read_pairs
 from cacheapi.web.blueprints import documentation as doc
@@ -22,6 +23,7 @@ from cacheapi.web.errors import ApiError
 from cacheapi.web.http import (
     TUNNELLED,
     json_response,
+    max_batch,
     read_document,
     read_json,
     refuse_conditions,
@@ -62,7 +64,7 @@ class Collection(MethodView):
         With `keys` or `key`: the values, in the order asked; an absent key is in
         `meta.missing`. Without: a page of keys, where the backend can list them.
         """
-        permit_some(service)
+        permit_some(service, verb())
         refuse_conditions(request)
         cache = find_service(service)
         query = Query(request.query_string)
@@ -71,7 +73,7 @@ class Collection(MethodView):
         if keys is None:
             permit_all("GET", service, query.text("prefix") or "")
             return _list_keys(cache, query)
-        check_keys(cache, keys)
+        check_keys(cache, keys, max_batch())
         permit(verb(), service, keys)
         facts().batch = len(keys)
         found = cache.get_many(keys)
@@ -112,10 +114,11 @@ class Collection(MethodView):
 
         A bad item stores nothing of the batch. Of two equal keys the last wins.
         """
-        permit_some(service)
+        permit_some(service, verb())
         refuse_conditions(request)
         cache = find_service(service)
-        pairs = read_pairs(cache, read_json(request), Query(request.query_string).ttl())
+        ttl = Query(request.query_string).ttl()
+        pairs = read_pairs(cache, read_json(request), ttl, max_batch())
         permit(verb(), service, [pair.key for pair in pairs])
         facts().batch = len(pairs)
         outcomes = cache.set_many(pairs)
@@ -133,7 +136,7 @@ class Collection(MethodView):
 
         With `keys` or `key`, those. Without, the service is **flushed**: every key goes.
         """
-        permit_some(service)
+        permit_some(service, verb(), FLUSH)
         refuse_conditions(request)
         cache = find_service(service)
         # A list in the body counts without a tunnel too: to overlook it would flush all.
@@ -146,14 +149,14 @@ class Collection(MethodView):
             _refuse_parameters(query.names() - {PARAMETER})
             flush(service)
             return json_response('{"success":true}')
-        check_keys(cache, keys)
+        check_keys(cache, keys, max_batch())
         permit(verb(), service, keys)
         facts().batch = len(keys)
         return json_response(outcomes_text(keys, cache.delete_many(keys)))
 
 
 def _listed_keys() -> list[str] | None:
-    """Return the keys of a body ``{"resource": ["key", …]}``; ``None`` where there is no body.
+    """Return the keys, each once, of a body ``{"resource": ["key", …]}``; ``None`` without one.
 
     :raises ApiError: 400; the body is something else.
     """
@@ -163,7 +166,7 @@ def _listed_keys() -> list[str] | None:
     keys = document.get("resource") if isinstance(document, dict) else None
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise ApiError(400, 'The body must be {"resource": ["key", …]}.')
-    return keys
+    return list(dict.fromkeys(keys))
 
 
 def _refuse_announced_body() -> None:
