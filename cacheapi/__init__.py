@@ -40,7 +40,7 @@ from cacheapi.web.blueprints import (
 )
 from cacheapi.web.blueprints.metrics import add_metrics
 from cacheapi.web.errors import register_error_handlers
-from cacheapi.web.http import MethodTunnel, check_request
+from cacheapi.web.http import MAX_BATCH, MethodTunnel, check_request
 from cacheapi.web.openapi import describe
 from cacheapi.web.routes import KeyConverter, ServiceConverter
 
@@ -69,6 +69,7 @@ def create_app(config: Settings | None = None) -> Flask:
         log.warning("%s", warning)
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings["CACHEAPI_MAX_BODY_MB"] * 1024 * 1024
+    app.config[MAX_BATCH] = settings["CACHEAPI_MAX_BATCH"]
     app.url_map.converters["key"] = KeyConverter
     app.url_map.converters["service"] = ServiceConverter
     # "a//b" is a key, and not another way to write "a/b".
@@ -109,7 +110,12 @@ def create_app(config: Settings | None = None) -> Flask:
     registry.accompany(sampler)
     app.extensions[samples.EXTENSION] = sampler
     app.extensions[ACCESS] = Access(
-        registry.find, digest_of, registry.may, registry.watch, app.config["MAX_CONTENT_LENGTH"]
+        registry.find,
+        digest_of,
+        registry.may,
+        registry.watch,
+        app.config["MAX_CONTENT_LENGTH"],
+        app.config[MAX_BATCH],
     )
     api = describe(app, __version__)
     api.register_converter(KeyConverter, lambda converter: {"type": "string", "minLength": 1})

@@ -121,7 +121,7 @@ class Registry:
 
         One with a rate limit may not: counting waits for a cache, and who asks this does not.
 
-        :param keys: with none, it is whether there is anything that it may do there.
+        :param keys: with none, it is whether there is a key that it may use the verb on.
         """
         caller = self.snapshot.whose(digest)
         if caller is None or caller.rate is not None:
@@ -129,7 +129,9 @@ class Registry:
         if caller.administrator:
             return True
         service = self.snapshot.name_of(service)
-        return caller.may_use(service) and all(caller.may(verb, service, key) for key in keys)
+        if not keys:
+            return caller.may_some((verb,), service)
+        return all(caller.may(verb, service, key) for key in keys)
 
     # From start to end
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from cacheapi.caching.reserved import is_reserved
@@ -102,12 +102,16 @@ class Caller:
 
     def may_use(self, service: str) -> bool:
         """Return whether there is anything that it may do with some key of a service."""
+        return self.may_some(VERBS, service)
+
+    def may_some(self, verbs: Collection[str], service: str) -> bool:
+        """Return whether it may use one of several verbs on some key of a service."""
         if self.administrator:
             return True
         decided: list[str] = []
         for rule in self._by_service(service):
             if not rule.prefix.startswith(tuple(decided)):
-                if rule.verbs:
+                if not rule.verbs.isdisjoint(verbs):
                     return True
                 decided.append(rule.prefix)
         return False
