@@ -5,7 +5,7 @@ The rules are those of Redis's cluster specification, "Redirection and reshardin
 
 from __future__ import annotations
 
-import random
+import secrets
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
@@ -23,6 +23,8 @@ from backends.redis.wire import Command, Reply, pack
 
 # A key moves once while a slot migrates; more is a cluster at odds with itself.
 REDIRECTIONS: Final = 5
+# No state that others share: Python's own generator is everybody's, tests' too.
+_RANDOM = secrets.SystemRandom()
 _NODES: Final = pack("CLUSTER", "NODES")
 
 
@@ -165,7 +167,7 @@ class ClusterRoute(Route):
     def _ask(self) -> None:
         """Take the table of slots from the first node that tells it."""
         nodes = list(dict.fromkeys([*self._servers, *self._target.hosts]))
-        random.shuffle(nodes)
+        _RANDOM.shuffle(nodes)
         # A node that hangs costs the whole time limit: those that failed last come last.
         nodes.sort(key=lambda address: address in self._suspects)
         failed: Exception = redis.ConnectionError("no node knows the slots")
