@@ -74,6 +74,10 @@ class Proxy:
             sink.close()
         return mode in ("pass", "delay")
 
+    def lead_to(self, target: int) -> None:
+        """Pass new connections on to another port, as a name that changes its meaning does."""
+        self._target = target
+
     def refuse(self) -> None:
         """Take no new connections; those that there are go on."""
         self._listener.shutdown(socket.SHUT_RDWR)
