@@ -8,15 +8,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from dotenv import dotenv_values
-
 from backends.errors import PluginBroken
 from backends.options import DATA_DIR, TEXT, Kind, Option, integer
 from backends.registry import BUILT_IN, backend_class, drivers
+from cacheapi import dotenv_file, kubernetes
+from cacheapi.dotenv_file import SettingsError as SettingsError
 
 EVERY_SERVICE: Final = "*"
 _PARTS: Final[Mapping[str, float | None]] = {"off": None, "errors": 0.0, "all": 1.0}
-OWN_PREFIXES: Final = ("CACHE_", "CACHEAPI_", "MEMCACHED_", "REDIS_")
+# One of them is nearly right, and what people write.
+OWN_PREFIXES: Final = ("CACHE_", "CACHEAPI_", "MEMCACHE_", "MEMCACHED_", "REDIS_")
 
 
 def _driver(text: str) -> str:
@@ -205,16 +206,24 @@ CORE: Final = (
         help="Port to listen on.",
     ),
     Option(
+        variable="CACHEAPI_HOST",
+        kind=TEXT,
+        default=None,
+        help="Address to listen on; wins over `HOST`, which shells and platforms set too.",
+    ),
+    Option(
+        variable="CACHEAPI_PORT",
+        kind=integer(1, 65535),
+        default=None,
+        help="Port to listen on; wins over `PORT`.",
+    ),
+    Option(
         variable="WEB_CONCURRENCY",
         kind=integer(1, 1024),
         default=None,
         help="Worker processes; by default one for each core.",
     ),
 )
-
-
-class SettingsError(Exception):
-    """A setting that the service cannot start with; one line that names it."""
 
 
 class Settings(Mapping[str, Any]):
@@ -262,12 +271,13 @@ def load(environ: Mapping[str, str] | None = None, dotenv: str | Path | None = "
     """
     given: dict[str, str] = {}
     if dotenv is not None:
-        given.update(_of_file(dotenv))
+        given.update(dotenv_file.read(dotenv))
     given.update(os.environ if environ is None else environ)
     core = {option.variable: option for option in CORE}
     driver = _value(core["CACHE_DRIVER"], given)
     try:
         options = table(driver)
+        given = kubernetes.without(given, {each.variable for each in backend_class(driver).options})
     except PluginBroken as error:
         raise SettingsError(str(error)) from error
     values = {variable: _value(option, given) for variable, option in options.items()}
@@ -295,12 +305,15 @@ def explain(
 
     :raises SettingsError: the driver is a broken plugin.
     """
-    file = _of_file(dotenv)
+    file = dotenv_file.read(dotenv)
     own = os.environ if environ is None else environ
     given = {**file, **own}
-    driver = given.get("CACHE_DRIVER")
+    core = {option.variable: option for option in CORE}
+    driver = given.get("CACHE_DRIVER") or core["CACHE_DRIVER"].default
     try:
         options = table(driver if driver in drivers() else None)
+        used = backend_class(driver).options if driver in drivers() else ()
+        given = kubernetes.without(given, {option.variable for option in used})
     except PluginBroken as error:
         raise SettingsError(str(error)) from error
     found = []
@@ -318,11 +331,6 @@ def explain(
     return found, list(_misspelt(given, options))
 
 
-def _of_file(dotenv: str | Path) -> dict[str, str]:
-    found = dotenv_values(dotenv, interpolate=False)
-    return {name: text for name, text in found.items() if text is not None}
-
-
 def _value(option: Option, given: Mapping[str, str]) -> Any:
     text = given.get(option.variable)
     if not text and not (option.may_be_empty and text == ""):
@@ -332,6 +340,9 @@ def _value(option: Option, given: Mapping[str, str]) -> Any:
     try:
         return option.kind.parse(text)
     except ValueError:
+        hint = kubernetes.hint(option.variable, text)
+        if hint is not None:
+            raise SettingsError(hint) from None
         shown = "the given value" if option.secret else repr(text)
         # No chain: the parser's error may repeat a secret.
         raise SettingsError(
@@ -341,6 +352,8 @@ def _value(option: Option, given: Mapping[str, str]) -> Any:
 
 def _misspelt(given: Mapping[str, str], options: Mapping[str, Option]) -> Iterator[str]:
     for name in sorted(given):
+        if kubernetes.is_its_own(name):
+            continue
         if name.startswith(OWN_PREFIXES) and name not in options:
             close = difflib.get_close_matches(name, options, n=1)
             hint = f"; did you mean {close[0]}?" if close else "."

@@ -73,7 +73,7 @@ def _guard() -> AnyResponse | None:
         return None
     if not registry().snapshot.is_complete and "mark" in session:
         raise not_read_yet()
-    sessions.end()
+    sessions.forget()
     return redirect(url_for("console.sign_in", next=_way_back()), 303)
 
 

@@ -54,7 +54,7 @@ def enter() -> Response:
 
 def sign_out() -> Response:
     """End the session."""
-    session.end()
+    session.end(registry())
     return redirect(url_for("console.sign_in"), 303)
 
 

@@ -15,7 +15,7 @@ from cacheapi.registry.database.store import Change
 from cacheapi.registry.definition import FIELDS, Definition, Source, define
 from cacheapi.registry.errors import Fault, Invalid, NotFound, ReadOnly
 from cacheapi.registry.live import Registry
-from cacheapi.registry.rights import Caller
+from cacheapi.registry.rights import Caller, Rule
 from cacheapi.registry.vault import Sealed
 
 _PLAIN = ("name", "label", "description", "type", "is_active")
@@ -111,12 +111,14 @@ def update(
             _try(registry.data_dir, new)
             row = _row(registry, new)
         transaction.put(tables.services, number, row)
+        if new.name != old.name:
+            _rename(transaction, old.name, new.name)
     audit.note(caller, "changed", "service", number, new.name)
     return find(registry, str(number))
 
 
 def delete(registry: Registry, caller: Caller, reference: str) -> Definition:
-    """Delete a service.
+    """Delete a service. What API keys might do with it, they may with no other of its name.
 
     :raises NotFound: there is no such service.
     :raises ReadOnly: it is from another source.
@@ -126,6 +128,7 @@ def delete(registry: Registry, caller: Caller, reference: str) -> Definition:
     with change(registry) as transaction:
         old = _stored(registry, transaction, number, reference)
         transaction.remove(tables.services, number)
+        _close(transaction, old.name)
     audit.note(caller, "deleted", "service", number, old.name)
     return old
 
@@ -191,6 +194,35 @@ def _number(registry: Registry, reference: str, verb: str) -> int:
             f"Service '{definition.name}' is set up {place} and can only be {verb} there."
         )
     return definition.number
+
+
+def _close(transaction: Change, name: str) -> None:
+    """Let the rules about a service that goes grant nothing.
+
+    They stay, as one that says so: without it a later rule, for every service, would decide of
+    the next one of the name.
+    """
+    for number, rules in _rules_about(transaction, name):
+        first = next(index for index, rule in enumerate(rules) if rule.service == name)
+        others = [rule for rule in rules if rule.service != name]
+        others.insert(first, Rule(name, frozenset()))
+        transaction.put(tables.api_keys, number, {"rules": records.rules_text(tuple(others))})
+
+
+def _rename(transaction: Change, old: str, new: str) -> None:
+    """Let the rules about a service follow its name, in the place of any about the new one."""
+    for number, rules in _rules_about(transaction, old):
+        named = [rule for rule in rules if rule.service != new]
+        text = records.rules_text(records.named(named, {old: new}))
+        transaction.put(tables.api_keys, number, {"rules": text})
+
+
+def _rules_about(transaction: Change, name: str) -> list[tuple[int, tuple[Rule, ...]]]:
+    """Return the ids and rules of the API keys that have rules about a service."""
+    found = [(row["id"], records.rules_of(row)) for row in transaction.all(tables.api_keys)]
+    return [
+        (number, rules) for number, rules in found if any(rule.service == name for rule in rules)
+    ]
 
 
 def _stored(registry: Registry, transaction: Change, number: int, reference: str) -> Definition:

@@ -279,6 +279,7 @@ class Registry:
             noted,
             callers | self._callers,
             self._aliases,
+            frozenset(row["session"] for row in rows.ended_sessions),
             is_complete=rows.number >= 0,
         )
         self._rows = rows

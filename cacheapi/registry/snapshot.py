@@ -31,6 +31,7 @@ class Snapshot:
     :ivar definitions: all, by name.
     :ivar callers: by the digests of their keys.
     :ivar aliases: names, by other ways to write them.
+    :ivar ended_sessions: of the console.
     :ivar is_complete: whether the database was ever read; else there may be more.
     """
 
@@ -38,6 +39,7 @@ class Snapshot:
     definitions: Mapping[str, Definition]
     callers: Mapping[bytes, Caller]
     aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    ended_sessions: frozenset[str] = frozenset()
     is_complete: bool = True
 
     def name_of(self, written: str) -> str:

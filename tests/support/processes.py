@@ -26,8 +26,8 @@ def free_port() -> int:
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes] | None = None) -> None:
-    """Return when something listens on a port, after 20 seconds at most."""
-    deadline = time.monotonic() + 20
+    """Return when something listens on a port, after a minute at most: the machine may be busy."""
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if process is not None and process.poll() is not None:
             raise RuntimeError(f"{process.args!r} ended with {process.returncode}")

@@ -83,6 +83,10 @@ class Proxy:
         """Drop all connections so that neither side hears of it; new ones are passed on."""
         self._forgotten.update(self._sockets)
 
+    def lead_to(self, target: int) -> None:
+        """Pass new connections on to another port, as a name that changes its meaning does."""
+        self._target = target
+
     def refuse(self) -> None:
         """Take no new connections; those that there are go on."""
         self._listener.shutdown(socket.SHUT_RDWR)

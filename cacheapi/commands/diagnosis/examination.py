@@ -72,7 +72,7 @@ class Examination:
         self.directory, found = machine.directory(settings)
         self.findings += found
         try:
-            if not self.directory["exists"]:
+            if not self.directory["exists"] or "free_bytes" not in self.directory:
                 self._look_without_directory(settings)
                 return
             registry = open_registry(settings)

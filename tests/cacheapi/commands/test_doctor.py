@@ -466,3 +466,54 @@ def test_services_of_the_file_are_looked_at_too(
     shown = doctor("doctor", code=3)
     assert "Service sessions (cache_memcached)" in shown
     assert "pl4nted" not in shown
+
+
+def test_a_data_directory_that_is_a_file_is_reported(
+    doctor: Program, tmp_path: Path, memcached_server: Memcached
+) -> None:
+    file = tmp_path / "taken"
+    file.write_text("")
+    found = failure(doctor, CACHEAPI_DATA_DIR=str(file), **on_memcached(memcached_server))
+    assert found["where"] == "data directory"
+    assert "is a file and no directory" in found["message"]
+    seen = doctor.json("doctor", code=3)
+    # The cache is looked at all the same.
+    (service,) = seen["services"]
+    assert service["success"] is True
+    assert "is a file and no directory" in doctor("doctor", code=3)
+    doctor.settings["CACHE_DRIVER"] = "file"
+    assert failure(doctor)["where"] == "data directory"
+
+
+def test_a_data_directory_without_rights_is_reported(
+    doctor: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Root may enter all; so the system's refusal is what is made up here.
+    closed = tmp_path / "closed"
+    real = os.stat
+
+    def refuse(path: Any, *arguments: Any, **named: Any) -> os.stat_result:
+        if str(path).startswith(str(closed)):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *arguments, **named)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    found = failure(doctor, CACHEAPI_DATA_DIR=str(closed / "data"))
+    assert found["where"] == "data directory"
+    assert "cannot be looked into (Permission denied)" in found["message"]
+    assert "cannot be looked into" in doctor("doctor", code=3)
+
+
+def test_a_line_of_the_settings_that_is_none_is_named(
+    doctor: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("CACHE_DRIVER=file\nREDIS_HOST redis\n")
+    found = failure(doctor)
+    assert "The file .env, line 2: it is not NAME=value." in found["message"]
+
+
+def test_a_misspelt_setting_is_a_warning(doctor: Program) -> None:
+    doctor.settings["MEMCACHE_HOST"] = "10.0.0.8"
+    (found,) = doctor.json("doctor", code=1)["findings"]
+    assert "did you mean MEMCACHED_HOST?" in found["message"]

@@ -141,3 +141,43 @@ def test_lists_show_the_two_names_as_one(api: AppApi) -> None:
     answer = api.call("POST", "/api/v2/system/service", body=taken)
     assert answer.status == 400
     assert "There is a service 'local' already." in answer.message
+
+
+def test_a_key_whose_service_was_deleted_does_not_open_the_next_of_its_name(
+    api: AppApi,
+) -> None:
+    services = "/api/v2/system/service"
+    tenant = {"name": "tenant", "type": "cache_local"}
+    api.call("POST", services, body=tenant)
+    whole = key_with(api, {"service": "tenant", "verbs": ALL_VERBS})
+    part = key_with(
+        api,
+        {"service": "other", "verbs": ["GET"]},
+        {"service": "tenant", "verbs": ["GET"], "keys": "a*"},
+        {"service": "tenant", "verbs": ["GET"], "keys": "b*"},
+        EVERYTHING,
+    )
+    path = "/api/v2/tenant/a"
+    assert api.call("GET", path, whole).status == api.call("GET", path, part).status == 404
+    assert api.call("DELETE", f"{services}/tenant").status == 200
+    api.call("POST", services, body=tenant)
+    for header in (whole, part):
+        assert api.call("GET", path, header).status == 403
+        assert api.call("DELETE", "/api/v2/tenant", header).status == 403
+    # What else they might do, they may.
+    assert api.call("GET", "/api/v2/cache/a", part).status == 404
+    rules = [each["rules"] for each in api.call("GET", KEYS).json["resource"]]
+    closed = {"service": "tenant", "verbs": [], "keys": "*"}
+    assert rules[0] == [closed]
+    assert [rule["service"] for rule in rules[1]] == ["other", "tenant", "*"]
+    assert closed in rules[1]
+
+
+def test_rights_follow_a_service_that_gets_another_name(api: AppApi) -> None:
+    services = "/api/v2/system/service"
+    api.call("POST", services, body={"name": "old", "type": "cache_local"})
+    header = key_with(api, {"service": "old", "verbs": ["GET"]})
+    assert api.call("PATCH", f"{services}/old", body={"name": "new"}).status == 200
+    assert api.call("GET", "/api/v2/new/k", header).status == 404
+    api.call("POST", services, body={"name": "old", "type": "cache_local"})
+    assert api.call("GET", "/api/v2/old/k", header).status == 403
