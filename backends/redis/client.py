@@ -156,7 +156,7 @@ class Client:
                 else reply
                 for reply in some
             ]
-            if Broken in map(type, some):
+            if any(isinstance(reply, Broken) and reply.node is None for reply in some):
                 # Each further part could take the whole time limit.
                 replies += [not_tried() for _ in commands[start + COMMANDS_AT_ONCE :]]
                 break
