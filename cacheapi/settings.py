@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from dotenv import dotenv_values
 
 from backends.errors import PluginBroken
-from backends.options import DATA_DIR, TEXT, Kind, Option, integer
+from backends.options import DATA_DIR, TEXT, Kind, NotAllowed, Option, integer
 from backends.registry import BUILT_IN, backend_class, drivers
 
 EVERY_SERVICE: Final = "*"
@@ -331,6 +331,10 @@ def _value(option: Option, given: Mapping[str, str]) -> Any:
         return text
     try:
         return option.kind.parse(text)
+    except NotAllowed as error:
+        raise SettingsError(
+            f"{option.variable}: the given value is not allowed: {error}."
+        ) from None
     except ValueError:
         shown = "the given value" if option.secret else repr(text)
         # No chain: the parser's error may repeat a secret.

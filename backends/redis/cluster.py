@@ -59,7 +59,7 @@ class ClusterRoute(Route):
         for slot, address in enumerate(slots):
             firsts.setdefault(address, slot)
         return [
-            Shard(slot, address, self._server(address), _name(address))
+            Shard(slot, address, self._server(address), self._name(address))
             for address, slot in firsts.items()
         ]
 
@@ -142,10 +142,14 @@ class ClusterRoute(Route):
             replies = server.exchange(wanted)
         for reply in replies:
             if isinstance(reply, Broken):
-                reply.node = _name(place.address)
+                reply.node = self._name(place.address)
                 if not reply.refuses_login:
                     self._suspects.note(place.address, reply)
         return replies
+
+    def _name(self, address: Address) -> str:
+        known = address in self._target.hosts
+        return f"the node {address} {'of' if known else 'that is announced by'} Redis Cluster"
 
     def _answers(self, address: Address) -> bool:
         (reply,) = self._server(address).exchange([_PING])
@@ -197,10 +201,6 @@ class ClusterRoute(Route):
             if isinstance(reply, Exception):
                 failed = reply.cause if isinstance(reply, Broken) else reply
         raise Broken(failed, sent=False)
-
-
-def _name(address: Address) -> str:
-    return f"the node {address} of Redis Cluster"
 
 
 def _slots(ranges: Sequence[Sequence[Reply]], asked: Address) -> list[Address]:
