@@ -17,7 +17,7 @@ import redis
 
 from backends.base import Item, not_tried
 from backends.endpoints import Endpoint
-from backends.errors import BackendError, NotNow, WrongType
+from backends.errors import BackendError, Failed, NotNow, WrongType
 from backends.parallel import at_once
 from backends.redis.cluster import ClusterRoute
 from backends.redis.endpoints import endpoints
@@ -233,11 +233,18 @@ class Client:
         """
         with self._failures(reading=True):
             self._refuse_a_part()
-            found = at_once(_ping, self._route.shards())
-        for error in found:
-            if error is not None:
-                with self._failures(reading=True):
-                    raise error
+            shards = self._route.shards()
+        found = at_once(_ping, shards)
+        for number, (shard, error) in enumerate(zip(shards, found, strict=True), 1):
+            if error is None:
+                continue
+            made = failure(error, self._place, reading=True, cluster=self._target.cluster)
+            if len(shards) > 1 and isinstance(made, Failed):
+                made.cause = (
+                    f"Of the {len(shards)} masters of the cluster, number {number} (from slot "
+                    f"{shard.slot} on) does not answer; the keys of the others are served."
+                )
+            raise made from error
 
     def ping(self, key: bytes) -> None:
         """Have the server of a key answer."""

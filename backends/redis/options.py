@@ -11,7 +11,15 @@ from backends.endpoints import place_of
 from backends.errors import InvalidOption
 from backends.options import BOOLEAN, HOST_AND_PORT, TEXT, Kind, NotAllowed, Option, integer
 
-_SCHEMES: Final = {"redis": False, "rediss": True, "unix": False}
+# With TLS or without.
+_SCHEMES: Final = {
+    "redis": False,
+    "rediss": True,
+    "unix": False,
+    # As Valkey's own clients write it.
+    "valkey": False,
+    "valkeys": True,
+}
 
 
 # What a query of other clients says, and what says it here.
@@ -73,6 +81,8 @@ class Url(NamedTuple):
 
 def parse_url(text: str) -> Url:
     """Parse ``redis://``, ``rediss://`` (TLS) or ``unix://``, with ``user:password@``.
+
+    ``valkey://`` and ``valkeys://`` are the same.
 
     The database is the path, ``redis://host/2``, or ``?db=2``.
 
@@ -278,9 +288,13 @@ OPTIONS: Final = (
     ),
     Option(
         variable="REDIS_URL",
-        kind=Kind("redis://, rediss:// or unix:// with a host or a path", parse_url),
+        kind=Kind(
+            "redis://, rediss:// (or valkey://, valkeys://) or unix:// with a host or a path",
+            parse_url,
+        ),
         default=None,
-        help="`redis://`, `rediss://` (TLS) or `unix://`: wins over host, user and database.",
+        help="`redis://`, `rediss://` (TLS), or `valkey://`, `valkeys://`, or `unix://`: wins over "
+        "host, user and database.",
         name="url",
         title="URL",
         secret=True,
