@@ -43,6 +43,10 @@ class Probe:
         """Have the server of the key answer, changing nothing; may be repeated."""
         expect(self.backend.get(self.key) is MISSING)
 
+    def connect_all(self) -> None:
+        """Have each server answer, where there are several and all of them are needed."""
+        self.connect()
+
     def write(self) -> None:
         """Store the value, for up to a minute."""
         self.backend.set(self.key, self.value, TTL_SECONDS)

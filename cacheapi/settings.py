@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from backends.errors import PluginBroken
-from backends.options import DATA_DIR, TEXT, Kind, Option, integer
+from backends.options import DATA_DIR, TEXT, Kind, NotAllowed, Option, integer
 from backends.registry import BUILT_IN, backend_class, drivers
 from cacheapi import dotenv_file, kubernetes
 from cacheapi.dotenv_file import SettingsError as SettingsError
@@ -339,6 +339,10 @@ def _value(option: Option, given: Mapping[str, str]) -> Any:
         return text
     try:
         return option.kind.parse(text)
+    except NotAllowed as error:
+        raise SettingsError(
+            f"{option.variable}: the given value is not allowed: {error}."
+        ) from None
     except ValueError:
         hint = kubernetes.hint(option.variable, text)
         if hint is not None:

@@ -15,7 +15,9 @@ from backends.base import MISSING, Backend, Found, Item, Missing
 from backends.capabilities import Capability, Limits, Traits
 from backends.endpoints import Endpoint
 from backends.errors import BackendError, DriverMissing, Failed, InvalidOption, ValueTooLarge
+from backends.probe import Probe
 from backends.redis.options import OPTIONS, Address, Url, target
+from backends.redis.probe import RedisProbe
 from backends.statistics import ServerStatistics
 
 if TYPE_CHECKING:
@@ -266,6 +268,21 @@ class RedisBackend(Backend):
 
     def places(self) -> frozenset[str]:
         return self._places
+
+    def probe(self, key: str) -> Probe:
+        return RedisProbe(self, key)
+
+    def look(self) -> None:
+        """See that every server answers and is what the settings say."""
+        self._client.look()
+
+    def ping(self, key: str) -> None:
+        """Have the server of a key answer."""
+        self._client.ping(self._stored(key))
+
+    def increment_by_nothing(self, key: str) -> bytes:
+        """Return the number under a key; unlike a read, Redis counts it neither hit nor miss."""
+        return b"%d" % self._client.run("INCRBY", self._stored(key), 0)
 
     def close(self) -> None:
         self._client.close()

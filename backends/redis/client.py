@@ -17,10 +17,11 @@ import redis
 
 from backends.base import Item, not_tried
 from backends.endpoints import Endpoint
-from backends.errors import BackendError, NotNow, WrongType
+from backends.errors import BackendError, Failed, NotNow, WrongType
+from backends.parallel import at_once
 from backends.redis.cluster import ClusterRoute
 from backends.redis.endpoints import endpoints
-from backends.redis.errors import Broken, failure, kind_of
+from backends.redis.errors import Broken, failure, kind_of, not_told_of_cluster
 from backends.redis.listing import keys_of, page
 from backends.redis.options import Target
 from backends.redis.routes import Route, SentinelRoute, Shard, SingleRoute
@@ -34,6 +35,8 @@ COMMANDS_AT_ONCE: Final = 1000
 PASSES: Final = 10
 # In between, for the nodes to tell each other.
 PAUSE_SECONDS: Final = 0.3
+
+_PING: Final = pack("PING")
 
 Argument = bytes | str | int
 
@@ -151,12 +154,12 @@ class Client:
             part = commands[start : start + COMMANDS_AT_ONCE]
             some = self._route.run(part, repeatable=repeatable)
             replies += [
-                failure(reply, self._place, reading=reading)
+                failure(reply, self._place, reading=reading, cluster=self._target.cluster)
                 if isinstance(reply, Exception)
                 else reply
                 for reply in some
             ]
-            if Broken in map(type, some):
+            if any(isinstance(reply, Broken) and reply.node is None for reply in some):
                 # Each further part could take the whole time limit.
                 replies += [not_tried() for _ in commands[start + COMMANDS_AT_ONCE :]]
                 break
@@ -173,7 +176,7 @@ class Client:
             command = (key, pack("EVAL", script.text, *rest))
             (reply,) = self._route.run([command], repeatable=repeatable)
         if isinstance(reply, Exception):
-            error = failure(reply, self._place, reading=False)
+            error = failure(reply, self._place, reading=False, cluster=self._target.cluster)
             raise self._named([key], [error])[0] if " or " in str(error) else error
         return reply
 
@@ -182,6 +185,8 @@ class Client:
     ) -> tuple[list[bytes], str | None]:
         """Return a page of keys; see :mod:`backends.redis.listing`."""
         with self._failures(reading=True):
+            if cursor is None:
+                self._refuse_a_part()
             return page(self._route.shards(), prefix, limit, cursor)
 
     def delete_all(self, prefix: bytes) -> None:
@@ -213,12 +218,51 @@ class Client:
         :param empty: empties one; returns whether there was something.
         """
         with self._failures():
+            self._refuse_a_part()
             for _ in range(PASSES):
                 found = [empty(shard) for shard in self._route.shards()]
                 if self._route.is_settled(in_halves=not any(found)):
                     return
                 time.sleep(PAUSE_SECONDS)
         raise NotNow(f"{self._place} keeps moving its keys; some of them may be left.")
+
+    def look(self) -> None:
+        """See that every server answers, and is what the settings say; nothing is counted.
+
+        :raises BackendError: of one that does not; of a cluster it names the node.
+        """
+        with self._failures(reading=True):
+            self._refuse_a_part()
+            shards = self._route.shards()
+        found = at_once(_ping, shards)
+        for number, (shard, error) in enumerate(zip(shards, found, strict=True), 1):
+            if error is None:
+                continue
+            made = failure(error, self._place, reading=True, cluster=self._target.cluster)
+            if len(shards) > 1 and isinstance(made, Failed):
+                made.cause = (
+                    f"Of the {len(shards)} masters of the cluster, number {number} (from slot "
+                    f"{shard.slot} on) does not answer; the keys of the others are served."
+                )
+            raise made from error
+
+    def ping(self, key: bytes) -> None:
+        """Have the server of a key answer."""
+        (reply,) = self._run_many([(key, _PING)], repeatable=True, reading=True)
+        _checked(reply)
+
+    def _refuse_a_part(self) -> None:
+        """Raise, where the server is a node of a cluster and the service does not know it."""
+        if self._target.cluster:
+            return
+        (shard,) = self._route.shards()
+        try:
+            said = shard.ask("INFO", "cluster")
+        except redis.ResponseError:
+            # Without that right, who asks for a key is told by what the server answers.
+            return
+        if isinstance(said, bytes) and b"cluster_enabled:1" in said:
+            raise not_told_of_cluster(self._place)
 
     def statistics(self, section: str | None) -> list[ServerStatistics]:
         """Return what each master says of itself."""
@@ -239,7 +283,20 @@ class Client:
             yield
         except (Broken, redis.RedisError) as error:
             self._route.learn()
-            raise failure(error, self._place, reading=reading) from error
+            raise failure(
+                error, self._place, reading=reading, cluster=self._target.cluster
+            ) from error
+
+
+def _ping(shard: Shard) -> Exception | None:
+    try:
+        shard.ask("PING")
+    except redis.exceptions.NoPermissionError:
+        # It answers.
+        return None
+    except (Broken, redis.RedisError) as error:
+        return error
+    return None
 
 
 def _checked(reply: Reply | BackendError) -> Reply:

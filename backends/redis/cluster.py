@@ -19,12 +19,14 @@ from backends.redis.connections import Server
 from backends.redis.errors import Broken
 from backends.redis.options import Address, Target
 from backends.redis.routes import Route, Shard
+from backends.redis.suspects import Suspects
 from backends.redis.wire import Command, Reply, pack
 
 # A key moves once while a slot migrates; more is a cluster at odds with itself.
 REDIRECTIONS: Final = 5
 # No state that others share: Python's own generator is everybody's, tests' too.
 _RANDOM = secrets.SystemRandom()
+_PING: Final = pack("PING")
 _NODES: Final = pack("CLUSTER", "NODES")
 
 
@@ -46,7 +48,9 @@ class ClusterRoute(Route):
         self._servers: dict[Address, Server] = {}
         # The master of each slot; empty until a node has told.
         self._slots: list[Address] = []
-        self._suspects: set[Address] = set()
+        # Those that failed when they were last asked for the table, and those of keys.
+        self._silent: set[Address] = set()
+        self._suspects = Suspects(self._answers, self.learn)
 
     def shards(self) -> list[Shard]:
         """Return today's masters: who works on all of them may not have met what moved."""
@@ -56,7 +60,10 @@ class ClusterRoute(Route):
         firsts: dict[Address, int] = {}
         for slot, address in enumerate(slots):
             firsts.setdefault(address, slot)
-        return [Shard(slot, address, self._server(address)) for address, slot in firsts.items()]
+        return [
+            Shard(slot, address, self._server(address), self._name(address))
+            for address, slot in firsts.items()
+        ]
 
     def is_settled(self, *, in_halves: bool) -> bool:
         slots = self._slots
@@ -84,6 +91,7 @@ class ClusterRoute(Route):
         return self._slots[key_slot(key)]
 
     def close(self) -> None:
+        self._suspects.clear()
         for server in list(self._servers.values()):
             server.close()
 
@@ -124,6 +132,9 @@ class ClusterRoute(Route):
         return elsewhere
 
     def _exchange(self, place: Place, wanted: Sequence[bytes]) -> list[Reply]:
+        failure = self._suspects.failure(place.address)
+        if failure is not None:
+            return [failure] * len(wanted)
         server = self._server(place.address)
         if place.asking:
             # It holds for the next command only.
@@ -131,11 +142,20 @@ class ClusterRoute(Route):
             replies = server.exchange(both)[1::2]
         else:
             replies = server.exchange(wanted)
-        if Broken in map(type, replies):
-            self._suspects.add(place.address)
-        else:
-            self._suspects.discard(place.address)
+        for reply in replies:
+            if isinstance(reply, Broken):
+                reply.node = self._name(place.address)
+                if not reply.refuses_login:
+                    self._suspects.note(place.address, reply)
         return replies
+
+    def _name(self, address: Address) -> str:
+        known = address in self._target.hosts
+        return f"the node {address} {'of' if known else 'that is announced by'} Redis Cluster"
+
+    def _answers(self, address: Address) -> bool:
+        (reply,) = self._server(address).exchange([_PING])
+        return not isinstance(reply, Broken)
 
     def _server(self, address: Address) -> Server:
         # Of two threads that make one at once, the second's is kept; both serve.
@@ -169,15 +189,17 @@ class ClusterRoute(Route):
         nodes = list(dict.fromkeys([*self._servers, *self._target.hosts]))
         _RANDOM.shuffle(nodes)
         # A node that hangs costs the whole time limit: those that failed last come last.
-        nodes.sort(key=lambda address: address in self._suspects)
+        nodes.sort(key=lambda address: address in self._silent or address in self._suspects)
         failed: Exception = redis.ConnectionError("no node knows the slots")
         for address in nodes:
             (reply,) = self._server(address).exchange([pack("CLUSTER", "SLOTS")])
             if isinstance(reply, list) and reply:
                 self._slots = _slots(reply, address)
+                self._silent.discard(address)
+                self._suspects.keep(set(self._slots))
                 return
             if isinstance(reply, Broken):
-                self._suspects.add(address)
+                self._silent.add(address)
             if isinstance(reply, Exception):
                 failed = reply.cause if isinstance(reply, Broken) else reply
         raise Broken(failed, sent=False)

@@ -32,11 +32,15 @@ SILENCE_SECONDS: Final = 10.0
 
 
 class Shard(NamedTuple):
-    """A master, and the first hash slot that it has."""
+    """A master, and the first hash slot that it has.
+
+    :ivar node: what a message calls it, where there are others.
+    """
 
     slot: int
     address: Address | None
     server: Server
+    node: str | None = None
 
     def ask(self, *arguments: bytes | str | int) -> Reply:
         """Send one command that may be repeated to this server; return its reply.
@@ -45,6 +49,8 @@ class Shard(NamedTuple):
         :raises redis.RedisError: the server refused.
         """
         (reply,) = self.server.exchange([pack(*arguments)])
+        if isinstance(reply, Broken):
+            reply.node = self.node
         if isinstance(reply, Exception):
             raise reply
         return reply
@@ -85,7 +91,7 @@ class Route(ABC):
                 # What was sent the first time may have been done, whatever became of the second.
                 sent = replies[index].sent
                 if sent and isinstance(reply, Broken) and not reply.sent:
-                    reply = Broken(reply.cause, sent=True)
+                    reply = Broken(reply.cause, sent=True, node=reply.node)
                 replies[index] = reply
         return replies
 

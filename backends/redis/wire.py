@@ -20,7 +20,7 @@ import redis
 from redis.connection import AbstractConnection, DefaultParser, SSLConnection
 
 from backends.base import Item
-from backends.redis.errors import Broken, is_refusal
+from backends.redis.errors import CLOSED_AT_ONCE, Broken, is_refusal
 
 # A key, and a command on it as it is sent.
 Command = tuple[bytes, bytes]
@@ -167,7 +167,7 @@ class Wire:
         except (BlockingIOError, TimeoutError) as error:
             raise redis.TimeoutError("the server does not take what is sent") from error
         except OSError as error:
-            raise redis.ConnectionError(str(error)) from error
+            raise self._ended(str(error)) from error
 
     def _receive(self) -> bytes:
         assert self._socket is not None
@@ -177,10 +177,14 @@ class Wire:
             # The one is the system's word for it, the other Python's.
             raise redis.TimeoutError("the server does not answer") from error
         except OSError as error:
-            raise redis.ConnectionError(str(error)) from error
+            raise self._ended(str(error)) from error
         if not data:
-            raise redis.ConnectionError("closed by the server")
+            raise self._ended("closed by the server")
         return data
+
+    def _ended(self, how: str) -> redis.ConnectionError:
+        first = self.answered_at == self.opened_at
+        return redis.ConnectionError(CLOSED_AT_ONCE if first else how)
 
     def _take(self, replies: list[Reply], count: int) -> None:
         """Add so many replies to those given.

@@ -14,7 +14,7 @@ from typing import Any, Final
 from backends import registry
 from backends.base import Backend
 from backends.errors import DriverMissing, InvalidOption, PluginBroken
-from backends.options import DATA_DIR, Option
+from backends.options import DATA_DIR, NotAllowed, Option
 from cacheapi.registry.errors import Fault, Invalid
 from cacheapi.registry.vault import MASK
 from cacheapi.settings import DEFAULT_TTL
@@ -93,6 +93,8 @@ def check(backend: type[Backend], config: Mapping[str, Any], kept: Config) -> di
             continue
         try:
             option.kind.parse(_text(option, value))
+        except NotAllowed as error:
+            faults.append(Fault(f"The given value is not allowed: {error}.", name))
         except ValueError:
             shown = "The given value" if option.secret else repr(value)
             fault = f"{shown} is not allowed; it must be {option.kind.allowed}."

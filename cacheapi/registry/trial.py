@@ -148,7 +148,8 @@ def _steps(
         made.append(make().probe(key or trial_key()))
 
     def connect() -> None:
-        made[0].connect()
+        # A key that was given is one server's.
+        made[0].connect() if key else made[0].connect_all()
 
     def write() -> None:
         made[0].write()

@@ -26,6 +26,11 @@ LANE = "http/lane/test_faults.py"
 SLOW = "http/live/test_http.py"
 HEALTH = "http/observing/test_health.py"
 REDIS_HTTP = "http/live/test_redis.py"
+RESHARD = "backends/redis/test_reshard.py"
+APART = "backends/redis/test_apart.py"
+REPLACED = "backends/redis/test_replaced.py"
+TYPES = "backends/redis/test_types.py"
+STRANGERS = "backends/redis/test_strangers.py"
 
 HEAD = """\
 # Faults
@@ -320,6 +325,80 @@ FAULTS = (
             FAILOVER,
             "slots_that_move_in_mid_load_fail_nothing",
             "a_slot_that_is_half_moved_is_read_and_written_on_both_nodes",
+        ),
+    ),
+    Fault(
+        "slots moved to another master, or a replica took over, and no key was asked for since",
+        "reshard to a new master, kill -9",
+        "lists, exports, flushes and statistics cover today's masters; a flush follows what moves",
+        named(
+            RESHARD,
+            "what_moved_to_a_new_master_is_listed_and_counted",
+            "what_moved_to_a_new_master_is_flushed",
+            "a_flush_goes_on_to_where_keys_went_meanwhile",
+            "a_flush_of_a_cluster_with_a_slot_in_two_halves_leaves_nothing",
+            "after_a_failover_that_nobody_met_the_new_master_is_asked",
+        ),
+    ),
+    Fault(
+        "one shard of a cluster is gone, without a replica",
+        "kill -9, SIGSTOP",
+        "the keys of the others as before; `/health/ready` names the shard",
+        named(
+            APART,
+            "a_node_that_is_gone_fails_its_own_keys_alone",
+            "a_node_that_is_back_is_asked_again_soon",
+        ),
+    ),
+    Fault(
+        "one key that the Redis user may not read, among many",
+        "ACL",
+        "its own request is a 500, nobody else's",
+        named(
+            APART,
+            "a_key_that_may_not_be_read_is_that_keys_failure_alone",
+            "who_reads_other_keys_does_not_notice_one_that_is_refused",
+        ),
+    ),
+    Fault(
+        "a Redis primary behind one name or balancer fails over",
+        "TCP forwarder, REPLICAOF, a long LOADING",
+        "writes and reads at the new one within seconds; counts are made once",
+        named(
+            REPLACED,
+            "writes_go_on_at_the_new_primary_and_counts_are_made_once",
+            "who_only_reads_hears_of_the_new_primary_too",
+            "a_primary_that_loads_for_long_is_left_for_the_one_that_took_over",
+            "a_replica_that_lost_its_master_is_left_for_the_new_primary",
+        ),
+    ),
+    Fault(
+        "idle connections to Redis are dropped in silence",
+        "proxy that forgets them",
+        "nothing fails within the time limit; the other idle ones are thrown away",
+        named(
+            REPLACED, "idle_connections_that_were_dropped_in_silence_fail_nothing_and_go_at_once"
+        ),
+    ),
+    Fault(
+        "another program's type under a key of Redis",
+        "HSET, RPUSH, SADD, ZADD, XADD",
+        "409 that names it, nothing changed",
+        (
+            *named(TYPES, "every_verb_says_what_is_there_and_changes_nothing"),
+            *named(REDIS_HTTP, "what_another_program_stored_is_409_for_every_verb_and_stays"),
+        ),
+    ),
+    Fault(
+        "something else answers on Redis's port, or a node of a cluster",
+        "memcached, HTTP, TLS, a cluster's node",
+        "an error that names it; never half a list or half a flush",
+        named(
+            STRANGERS,
+            "a_node_of_a_cluster_is_not_listed_or_flushed_as_if_it_were_all",
+            "a_plain_server_says_that_it_is_no_cluster",
+            "memcached_on_the_port_is_named",
+            "a_server_that_wants_tls_is_not_one_that_takes_no_connections",
         ),
     ),
     Fault(

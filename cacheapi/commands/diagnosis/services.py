@@ -32,7 +32,7 @@ CLOCK_SECONDS: Final = 2.0
 # What these rules find ends badly. A cache that is full and evicts does what it is for.
 WARNED: Final = frozenset({"connections"})
 # Where the servers say which they are, and what time it is.
-_VERSIONS: Final = ("version", "redis_version")
+_VERSIONS: Final = ("version", "valkey_version", "redis_version")
 _HANGS: Final = (
     "It takes connections and does not answer: its process is stopped or stuck, or the machine is "
     "overloaded. Look at the process there (is its state T?), continue or restart it."
@@ -159,8 +159,10 @@ class _Look:
             report.steps.append(Step("statistics", False, told.error or "", 0.0))
             return
         report.stats = statistics.figures_shown(told.figures)
-        version = next((told.raw[name] for name in _VERSIONS if name in told.raw), None)
-        report.version = None if version is None else str(version)
+        name = next((name for name in _VERSIONS if name in told.raw), "")
+        # Valkey says too, as which Redis it behaves.
+        brand = "Valkey " if name.startswith("valkey") else ""
+        report.version = f"{brand}{told.raw[name]}" if name else None
 
     def _judge_clock(
         self, report: ServerReport, told: ServerStatistics | None, before: float, after: float
