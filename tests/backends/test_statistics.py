@@ -14,6 +14,7 @@ from backends.file.backend import FileBackend
 from backends.memcached.backend import MemcachedBackend
 from backends.memcached.options import parse_servers
 from backends.statistics import Figures, ServerStatistics, number_or_text
+from cacheapi.observing.advice import advise
 from tests.conftest import connect, connect_redis
 from tests.support.processes import (
     SASL_PASSWORD,
@@ -80,6 +81,20 @@ def test_a_memcached_of_known_traffic() -> None:
         assert found.raw["get_hits"] == 80
         assert found.raw["pid"] > 0
         assert isinstance(found.raw["version"], str)
+        backend.close()
+
+
+def test_the_disk_of_extstore_counts_as_room(tmp_path) -> None:
+    with memcached("-m", "64", "-o", f"ext_path={tmp_path / 'disk'}:512m") as server:
+        backend = connect(server, timeout_ms=PATIENT)
+        for number in range(7000):
+            backend.set(f"key{number}", b"x" * 12_000, None)
+        found = only(backend)
+        told = figures(found)
+        # As the server counts: the entries on the disk, and the memory alone.
+        assert told.bytes == found.raw["bytes"] > found.raw["limit_maxbytes"] == 64 * 2**20
+        assert told.limit_bytes == (64 + 512) * 2**20
+        assert "memory" not in {advice.rule for advice in advise(told, [found])}
         backend.close()
 
 
