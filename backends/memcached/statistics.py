@@ -122,7 +122,7 @@ class _Connection:
 
     def _ask_by_text(self, sections: Sequence[str]) -> dict[str, Raw]:
         self._socket.settimeout(self._timeout)
-        greet(self._socket)
+        greet(self._socket, self._timeout)
         self._socket.sendall(b"".join(b"stats %s\r\n" % name.encode() for name in sections))
         return {name: dict(self._lines()) for name in sections}
 
