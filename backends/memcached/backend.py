@@ -38,6 +38,7 @@ from backends.memcached.pool import Members
 from backends.memcached.ring import Ring, as_libmemcached, even
 from backends.memcached.statistics import SECTIONS, Login
 from backends.memcached.text import TextClient
+from backends.probe import Probe, expect
 from backends.statistics import ServerStatistics
 
 log = logging.getLogger(__name__)
@@ -276,12 +277,15 @@ class MemcachedBackend(Backend):
                 return MISSING
             if error.code == CLIENT_ERROR:
                 raise NotAnInteger(_NOT_A_NUMBER) from error
-            raise
+            raise failure(error, self.label, sent=False) from error
         return number
 
     def prove(self, key: str) -> None:
         """Have the server of a key answer; it counts that nowhere as a hit or a miss."""
-        self._members.run(self._stored(key), lambda client: client.prove(), repeatable=True)
+        try:
+            self._members.run(self._stored(key), lambda client: client.prove(), repeatable=True)
+        except CommandFailed as error:
+            raise failure(error, self.label, sent=False) from error
 
     def flush(self) -> None:
         if self.prefix:
@@ -316,6 +320,9 @@ class MemcachedBackend(Backend):
         if time.monotonic() >= self._learn_at:
             self._learn_at = time.monotonic() + LEARNED_SECONDS
             self.stats()
+
+    def probe(self, key: str) -> Probe:
+        return _Probe(self, key)
 
     def endpoints(self) -> list[Endpoint]:
         """Return the servers of the pool, each with a key that is at home there."""
@@ -390,6 +397,25 @@ class MemcachedBackend(Backend):
     def _require(self, capability: Capability) -> None:
         if capability not in self.capabilities:
             raise Unsupported(self.label, capability, WITHOUT_CAS)
+
+
+class _Probe(Probe):
+    """Steps that memcached counts neither as a hit nor as a miss."""
+
+    backend: MemcachedBackend
+
+    def connect(self) -> None:
+        self.backend.prove(self.key)
+
+    def read(self) -> None:
+        # A count of nothing tells a number without reading it.
+        expect(self.backend.count(self.key, 0) == int(self.value))
+
+    def delete(self) -> None:
+        expect(self.backend.delete(self.key))
+        expect(not self.backend.delete(self.key))
+        # So each process knows soon after its start, when readiness looks.
+        self.backend.learn_capabilities()
 
 
 def _connect(timeout: float, login: Login | None) -> Connect:

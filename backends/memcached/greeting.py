@@ -8,6 +8,7 @@ instead of waiting for more.
 from __future__ import annotations
 
 import socket
+import time
 from typing import Final
 
 from backends.memcached.errors import (
@@ -28,14 +29,17 @@ _HTTP: Final = (b"HTTP/", b"<")
 _TOLD: Final = 60
 
 
-def greet(connection: socket.socket) -> None:
+def greet(connection: socket.socket, timeout: float) -> None:
     """Say the first words and hear the answer.
+
+    :param timeout: bound on the whole answer, in seconds; the connection has it for each wait.
 
     :raises CommandFailed: it is no memcached, or one that wants a login by text; or it has its
         most clients; or it closed the connection at once.
     :raises OSError: there was no answer in time.
     """
     data = b""
+    deadline = time.monotonic() + timeout
     try:
         connection.sendall(GREETING)
         while not data.endswith(b"\n") and len(data) < _LONGEST:
@@ -43,6 +47,8 @@ def greet(connection: socket.socket) -> None:
             if not part:
                 raise ConnectionError("closed by the server")
             data += part
+            if time.monotonic() > deadline:
+                raise TimeoutError("it never ends")
             if data.startswith(_TLS):
                 break
     except ConnectionError as error:

@@ -149,7 +149,7 @@ class Link:
     def _greet(self, connection: socket.socket, timeout: float) -> None:
         try:
             self._limit(connection, max(0.001, timeout))
-            greet(connection)
+            greet(connection, timeout)
             self._limit(connection, self._timeout)
         except (OSError, CommandFailed) as error:
             self.close()
@@ -194,7 +194,7 @@ def why_no_login(server: str, timeout: float) -> CommandFailed | None:
     try:
         with open_socket(server, timeout / 4) as connection:
             connection.settimeout(timeout / 4)
-            greet(connection)
+            greet(connection, timeout / 4)
     except CommandFailed as said:
         return said if said.code in (TEXT_LOGIN, OTHER_SERVER, MOST_CLIENTS) else None
     except OSError:

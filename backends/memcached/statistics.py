@@ -84,6 +84,10 @@ def _read_one(
         return ServerStatistics(address, None, {}, str(reason), cause=reason.cause)
     general = sections[""]
     figures = Figures(**{ours: _number(general.get(name)) for ours, name in _FIGURES.items()})
+    disk = _number(general.get("extstore_limit_maxbytes"))
+    if disk and figures.limit_bytes:
+        # Its "bytes" counts what it moved to the disk, and its limit the memory alone.
+        figures = figures._replace(limit_bytes=figures.limit_bytes + disk)
     return ServerStatistics(address, figures, sections[section or ""], signs=signs(sections))
 
 
@@ -118,7 +122,7 @@ class _Connection:
 
     def _ask_by_text(self, sections: Sequence[str]) -> dict[str, Raw]:
         self._socket.settimeout(self._timeout)
-        greet(self._socket)
+        greet(self._socket, self._timeout)
         self._socket.sendall(b"".join(b"stats %s\r\n" % name.encode() for name in sections))
         return {name: dict(self._lines()) for name in sections}
 

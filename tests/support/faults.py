@@ -15,6 +15,12 @@ MEMCACHED = "backends/memcached/test_backend.py"
 REPLIES = "backends/memcached/test_replies.py"
 STORES = "backends/memcached/test_stores.py"
 POOL = "backends/memcached/test_pool.py"
+ANSWERS = "backends/memcached/test_answers.py"
+WITHOUT_CAS = "backends/memcached/test_without_cas.py"
+IDLE = "backends/memcached/test_idle.py"
+LIFETIMES = "backends/memcached/test_lifetimes.py"
+NAMES = "backends/test_names.py"
+NAMES_LIVE = "http/live/test_names.py"
 POOL_LIVE = "backends/memcached/test_pool_live.py"
 REDIS = "backends/redis/test_faults.py"
 REFUSALS = "backends/redis/test_refusals.py"
@@ -184,6 +190,81 @@ FAULTS = (
             *named(MEMCACHED, "a_full_server_refuses_stores_and_goes_on_reading"),
             *named(STORES, "a_full_server_refuses_some_of_a_batch_and_goes_on_with_the_rest"),
             *named(HTTP, "a_full_server_refuses_writes_and_goes_on_reading"),
+        ),
+    ),
+    Fault(
+        "memcached is full and says so, also of a value over 512 kB, or says what nobody knows",
+        "`-M`, `SERVER_ERROR …`",
+        "500 with the server's words; no pool leaves it out, its keys stay",
+        named(
+            ANSWERS,
+            "a_full_server_says_so_of_every_write",
+            "a_full_server_is_left_out_of_no_pool",
+            "an_answer_that_is_known_to_nobody_is_told_and_leaves_no_server_out",
+        ),
+    ),
+    Fault(
+        "memcached runs without CAS",
+        "`-C`",
+        "400 that names `-C`, flags off; what is stored after the answer to a flush stays",
+        named(
+            WITHOUT_CAS,
+            "the_error_names_the_option_before_anything_was_learned",
+            "the_first_look_takes_the_flags_away",
+            "what_is_stored_after_a_flush_is_there",
+            "of_a_pool_one_server_is_enough",
+        ),
+    ),
+    Fault(
+        "memcached wants another login or TLS, or is no memcached",
+        "`-Y`, `-Z`, `-S`, Redis or HTTP on its port",
+        "the cause in words, the same everywhere",
+        named(
+            ANSWERS,
+            "a_text_login_that_is_wanted_is_named",
+            "tls_that_is_wanted_is_named",
+            "a_login_that_is_wanted_is_named",
+            "a_server_that_takes_no_login_is_told_apart_from_a_wrong_password",
+            "redis_on_the_port_of_memcached_is_named",
+            "a_web_server_on_the_port_of_memcached_is_named",
+        ),
+    ),
+    Fault(
+        "memcached's clock ticks right after a store",
+        "`ttl: 1` at all times of a second",
+        "there for a whole second, at most one longer",
+        named(
+            LIFETIMES,
+            "a_second_is_never_shorter_than_a_second",
+            "it_stays_at_most_one_second_longer",
+            "a_lock_that_is_made_for_a_second_is_made_once_in_it",
+        ),
+    ),
+    Fault(
+        "a name server does not answer, or all addresses of a name are dead",
+        "mount namespace with a silent name server, listeners with full queues",
+        "500 within the time limit, for that service alone; no worker is stopped",
+        (
+            *named(
+                NAMES_LIVE,
+                "a_read_fails_within_its_limit",
+                "the_worker_and_all_else_go_on_meanwhile",
+            ),
+            *named(
+                NAMES,
+                "dead_addresses_share_one_limit",
+                "a_name_that_was_known_is_served_while_the_name_server_is_silent",
+            ),
+        ),
+    ),
+    Fault(
+        "connections to memcached are silently dropped while idle",
+        "forwarder that forgets them",
+        "asked on a fresh one within the time limit; others as old are thrown away",
+        named(
+            IDLE,
+            "what_finds_a_silent_connection_is_asked_on_a_fresh_one_within_the_limit",
+            "one_call_pays_for_all_that_were_idle_as_long",
         ),
     ),
     Fault(

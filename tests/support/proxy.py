@@ -79,9 +79,13 @@ class Proxy:
             sink.close()
         return mode in ("pass", "delay")
 
-    def forget(self) -> None:
-        """Drop all connections so that neither side hears of it; new ones are passed on."""
+    def forget(self) -> int:
+        """Drop all connections so that neither side hears of it; new ones are passed on.
+
+        :return: how many were ever dropped.
+        """
         self._forgotten.update(self._sockets)
+        return len(self._forgotten) // 2
 
     def lead_to(self, target: int) -> None:
         """Pass new connections on to another port, as a name that changes its meaning does."""

@@ -11,7 +11,13 @@ from typing import Any, Final
 from backends.base import Backend
 from backends.capabilities import Capability
 from backends.endpoints import Endpoint, trial_key
-from backends.errors import AuthenticationFailed, BackendError, Timeout, Unavailable
+from backends.errors import (
+    AuthenticationFailed,
+    BackendError,
+    LoginNotSent,
+    Timeout,
+    Unavailable,
+)
 from backends.parallel import at_once
 from backends.probe import NotDone
 from backends.statistics import ServerStatistics
@@ -143,14 +149,14 @@ class _Look:
         if own is not None:
             self._take(report, own)
             if own.error is not None:
-                self._fail(endpoint.server, _fault_of(own.error))
+                self._fail(endpoint.server, _fault_of(own))
         return report
 
     def _without_place(self, told: ServerStatistics) -> ServerReport:
         report = ServerReport(told.server)
         self._take(report, told)
         if told.error is not None:
-            self._fail(told.server, _fault_of(told.error))
+            self._fail(told.server, _fault_of(told))
         return report
 
     def _take(self, report: ServerReport, told: ServerStatistics) -> None:
@@ -232,10 +238,15 @@ def _named(step: Step) -> Step:
     return dataclasses.replace(step, name="login") if step.name == "connect" else step
 
 
-def _fault_of(error: str) -> Fault:
+def _fault_of(told: ServerStatistics) -> Fault:
     """Return what the error in a server's statistics means, where it was connected to."""
+    error = told.error or ""
+    if told.cause:
+        return Fault(error, told.cause)
     if error.startswith("Authentication failed"):
-        return Fault(error, f"{trial.cause_of(AuthenticationFailed(''))} {_LOGIN}")
+        refused = AuthenticationFailed if "refused" in error else LoginNotSent
+        advice = f" {_LOGIN}" if refused is AuthenticationFailed else ""
+        return Fault(error, f"{trial.cause_of(refused(''))}{advice}")
     if error.startswith("Connection timed out"):
         return Fault(error, _HANGS)
     return Fault(error, trial.cause_of(Unavailable("")))

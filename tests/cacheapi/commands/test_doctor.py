@@ -280,7 +280,10 @@ def test_a_driver_that_is_not_installed(tmp_path: Path, driver: str, module: str
     (tmp_path / "without" / f"{module}.py").write_text("raise ImportError('not here')\n")
     (tmp_path / "data").mkdir(mode=0o700)
     path = f"{tmp_path / 'without'}:{REPOSITORY}"
-    ended = run(tmp_path, "doctor", "--json", CACHE_DRIVER=driver, PYTHONPATH=path)
+    # memcached's is needed for a login alone.
+    login = {"MEMCACHED_USERNAME": "user", "MEMCACHED_PASSWORD": "pl4nted"}
+    given = login if driver == "memcached" else {}
+    ended = run(tmp_path, "doctor", "--json", CACHE_DRIVER=driver, PYTHONPATH=path, **given)
     assert ended.returncode == 3
     (found,) = json.loads(ended.stdout)["findings"]
     assert f"pip install 'cacheapi[{driver}]'" in found["message"]
@@ -353,6 +356,31 @@ def test_something_else_listens_there(doctor: Program) -> None:
             doctor, CACHE_DRIVER="memcached", MEMCACHED_HOST="127.0.0.1", MEMCACHED_PORT=port
         )
         assert found["where"].endswith(port)
+
+
+def test_what_a_memcached_wants_or_is_instead_is_named(
+    doctor: Program, memcached_server: Memcached, redis_one: Redis, tmp_path: Path
+) -> None:
+    (tmp_path / "users").write_text("user:password\n")
+    with memcached("-Y", str(tmp_path / "users")) as server:
+        found = failure(doctor, **on_memcached(server))
+    assert "unauthenticated" in found["message"]
+    assert "-Y" in found["action"]
+    there = {"MEMCACHED_HOST": f"127.0.0.1:{redis_one.port}"}
+    assert "is Redis" in failure(doctor, **there)["action"]
+    login = {"MEMCACHED_USERNAME": SASL_USER, "MEMCACHED_PASSWORD": "pl4nted-wrong"}
+    found = failure(doctor, **on_memcached(memcached_server), **login)
+    assert "no login was sent" in found["message"]
+    assert "takes no logins" in found["action"]
+    assert "does not accept this user name" not in found["action"]
+
+
+def test_a_memcached_without_cas_is_told(doctor: Program) -> None:
+    with memcached("-C") as server:
+        doctor.settings |= on_memcached(server)
+        seen = doctor.json("doctor", code=0)
+    (found,) = (each for each in seen["findings"] if each["level"] == "advice")
+    assert "-C" in found["message"]
 
 
 # The machine
