@@ -1,13 +1,15 @@
 """What the lane answers in one turn of the event loop.
 
-One call a service for the reads and one for the stores. What is gathered came at the same
-time, so the stores may go first. The texts of the answers are those that the views give.
+One call a service for the stores, and one for some keys that are read: how large values are
+is known only once they are here, so a turn ends when there were enough. What is gathered came
+at the same time, so the stores may go first. The texts of the answers are those that the views
+give.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -18,15 +20,29 @@ from cacheapi.caching.conditions import Condition, NotModified
 from cacheapi.caching.service import CacheService, Pair
 from cacheapi.observing.metrics.tally import Tally
 from cacheapi.serving.health import Troubles
-from cacheapi.web.batch import entries_text, outcomes_text
+from cacheapi.web.batch import MOST_UNKNOWN, SMALL, entries_text, outcomes_text, read_many
 from cacheapi.web.errors import CACHE_CONTROL, ApiError, absent, answer_to, internal, note
 
 _FIELDS: Final = f"cache-control: {CACHE_CONTROL}\r\n"
 _JSON_FIELDS: Final = f"{_FIELDS}content-type: application/json\r\n"
 
 
+# The values that are read in one turn, in bytes, about.
+TURN_BYTES: Final = 16 * 1024 * 1024
+# How many keys are asked for at once where values are small, and how often they have to be.
+MOST_KEYS: Final = 32
+PATIENCE: Final = 32
+
+
 class Sink(Protocol):
     """A connection, as the lane sees it."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether what was answered has not left yet."""
+
+    def flush(self) -> None:
+        """Send what waits for further answers."""
 
     def answer(self, status: int, fields: str, body: bytes | None, keep_alive: bool) -> None:
         """Send a response.
@@ -72,23 +88,55 @@ class Answering:
     def __init__(self, troubles: Troubles, tally: Tally | None) -> None:
         self._troubles = troubles
         self._tally = tally
+        # How many keys are read at once now, and since how many times all values were small.
+        self._most_keys = MOST_UNKNOWN
+        self._small = 0
 
-    def answer(self, taken: list[Read | Store], since: float) -> None:
+    def answer(self, taken: list[Read | Store], since: float) -> list[Read]:
         """Answer what was taken, in the order of arrival.
 
         :param since: when the first of it came.
+        :return: what is to be answered later: there was too much for one turn, or what its
+            connection was answered before has not left yet.
         """
-        stores: dict[CacheService, list[Pair]] = {}
-        reads: dict[CacheService, list[str]] = {}
+        stored = self._store(taken)
+        left: list[Read] = []
+        part: list[Read | Store] = []
+        keys = size = 0
         for request in taken:
             if isinstance(request, Read):
-                reads.setdefault(request.service, []).extend(request.keys)
-            else:
-                stores.setdefault(request.service, []).extend(request.pairs)
-        stored = {service: iter(self._set(service, pairs)) for service, pairs in stores.items()}
-        found = {service: self._get(service, keys) for service, keys in reads.items()}
-        answered = []
+                if part and keys + len(request.keys) > self._most_keys:
+                    size += self._answer(part, stored, since)
+                    part, keys = [], 0
+                if size > TURN_BYTES or request.sink.is_full:
+                    left.append(request)
+                    continue
+                keys += len(request.keys)
+            part.append(request)
+        if part:
+            self._answer(part, stored, since)
+        return left
+
+    def _store(self, taken: Sequence[Read | Store]) -> dict[CacheService, Iterator[Any]]:
+        """Do the stores; return the outcomes, one a pair."""
+        stores: dict[CacheService, list[Pair]] = {}
         for request in taken:
+            if isinstance(request, Store):
+                stores.setdefault(request.service, []).extend(request.pairs)
+        return {service: iter(self._set(service, pairs)) for service, pairs in stores.items()}
+
+    def _answer(
+        self, part: list[Read | Store], stored: Mapping[CacheService, Any], since: float
+    ) -> int:
+        """Answer some of what was taken; return the size of the values that were read."""
+        reads: dict[CacheService, dict[str, None]] = {}
+        for request in part:
+            if isinstance(request, Read):
+                reads.setdefault(request.service, {}).update(dict.fromkeys(request.keys))
+        found = {service: self._get(service, list(keys)) for service, keys in reads.items()}
+        size = self._learn(found)
+        answered = []
+        for request in part:
             try:
                 if isinstance(request, Read):
                     answered.append(_answer_read(request, found[request.service]))
@@ -97,7 +145,26 @@ class Answering:
             except ApiError as error:
                 answered.append(_answer_error(request, error))
         if self._tally is not None:
-            self._count(self._tally, taken, answered, found, time.monotonic() - since)
+            self._count(self._tally, part, answered, found, time.monotonic() - since)
+        return size
+
+    def _learn(self, found: Mapping[CacheService, dict[str, Value] | ApiError]) -> int:
+        """Note how large values are, for how many are read next; return their sum."""
+        sizes = [
+            len(value.json)
+            for values in found.values()
+            if not isinstance(values, ApiError)
+            for value in values.values()
+        ]
+        largest = max(sizes, default=0)
+        if largest > SMALL:
+            self._most_keys = max(1, min(self._most_keys, TURN_BYTES // largest // 4))
+            self._small = 0
+        else:
+            self._small += 1
+            if self._small >= PATIENCE and self._most_keys < MOST_KEYS:
+                self._most_keys, self._small = min(2 * self._most_keys, MOST_KEYS), 0
+        return sum(sizes)
 
     def _count(
         self,
@@ -147,7 +214,9 @@ class Answering:
             return answer_to(failure)
         started = time.monotonic()
         try:
-            return service.get_many(keys)
+            return service.get_many(keys) if len(keys) <= MOST_KEYS else read_many(service, keys)
+        except ApiError as error:
+            return error
         except Failed as error:
             note(error)
             failure = error

@@ -21,6 +21,8 @@ from cacheapi.serving.site import Site
 HEAD_SECONDS: Final = 10.0
 # Between two pieces of a body; and for a client to take a piece of an answer.
 STALL_SECONDS: Final = 15.0
+# What a client takes in that time at least, of an answer that waits for it.
+STALL_BYTES: Final = 16 * 1024
 # A client that is refused while it sends shall see why.
 LINGER_SECONDS: Final = 2.0
 # How long a stopping worker waits for the next request of a kept connection.
@@ -52,6 +54,8 @@ class Ending(HttpToolsProtocol):
         self._phase = Phase.IDLE
         self._deadline = math.inf
         self._write_deadline = math.inf
+        # What was not sent yet when that was set.
+        self._unsent = 0
         # How many requests wait for the lane; and the body of one that it may take.
         self._taken = 0
         self._body: bytearray | None = None
@@ -94,10 +98,10 @@ class Ending(HttpToolsProtocol):
             self.transport.close()
         else:
             self._answer_taken()
-            if not self._is_busy():
-                self.transport.close()
-            else:
+            if self._is_busy():
                 self.cycle.keep_alive = False
+            elif not self._taken:
+                self.transport.close()
         # Over TLS one side cannot end alone.
         return self.scheme != "https"
 
@@ -116,21 +120,23 @@ class Ending(HttpToolsProtocol):
 
     def _leave(self) -> None:
         self._answer_taken()
-        if self._phase is Phase.IDLE and not self._is_busy():
+        if self._phase is Phase.IDLE and not self._is_busy() and not self._taken:
             self.transport.close()
 
     def pause_writing(self) -> None:
         self._write_deadline = self.loop.time() + STALL_SECONDS
+        self._unsent = self.transport.get_write_buffer_size()
         super().pause_writing()
 
     def resume_writing(self) -> None:
         self._write_deadline = math.inf
         super().resume_writing()
+        self._go_on()
 
     def check(self, now: float) -> None:
         """End the connection if its time is over."""
-        if now >= self._write_deadline or (now >= self._deadline and self.transport.is_closing()):
-            self.transport.abort()
+        if self.flow.write_paused or self.transport.is_closing():
+            self._check_reader(now)
         elif now >= self._deadline and not self.flow.read_paused:
             self._deadline = now + STALL_SECONDS
             if self._phase is Phase.HEAD:
@@ -139,6 +145,18 @@ class Ending(HttpToolsProtocol):
                 self._refuse(408, f"Nothing came of the body for {STALL_SECONDS:.0f} s.")
             else:
                 self.transport.close()
+
+    def _check_reader(self, now: float) -> None:
+        """End the connection if the client does not take its answers.
+
+        Slow is no fault; but it has to be more than a trickle.
+        """
+        unsent = self.transport.get_write_buffer_size()
+        if unsent <= self._unsent - STALL_BYTES or self._write_deadline == math.inf:
+            self._unsent = unsent
+            self._write_deadline = now + STALL_SECONDS
+        elif now >= self._write_deadline:
+            self.transport.abort()
 
     def _await_head(self) -> None:
         self._deadline = self.loop.time() + HEAD_SECONDS
@@ -187,7 +205,7 @@ class Ending(HttpToolsProtocol):
                 if cycle.response_started:
                     self._linger()
                     return
-        if self._is_busy():
+        if self._is_busy() or self._taken:
             self._refusal = data
         else:
             self._send_refusal(data)
@@ -211,5 +229,24 @@ class Ending(HttpToolsProtocol):
             self.transport.write_eof()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._started = cycle
-        super()._start_asgi_task(cycle, app)
+        if self._taken or self.flow.write_paused:
+            # What was asked before is not answered yet, or has not left.
+            self.flow.pause_reading()
+            self.pipeline.append((cycle, app))
+        else:
+            self._started = cycle
+            super()._start_asgi_task(cycle, app)
+
+    def _go_on(self) -> None:
+        """Go on with what waited for earlier answers to be given, or to leave."""
+        if self._taken or self.flow.write_paused or self.transport.is_closing():
+            return
+        if self.pipeline and (self._started is None or self._started.response_complete):
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._is_busy():
+            pass
+        elif self._refusal is not None:
+            refusal, self._refusal = self._refusal, None
+            self._send_refusal(refusal)
+        elif self._ended:
+            self.transport.close()

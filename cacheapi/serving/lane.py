@@ -81,6 +81,8 @@ class Lane:
         # When the first of those came, and what they have of MOST_AT_ONCE.
         self._since = 0.0
         self._load = 0
+        # What waits for a connection to take what it was answered before.
+        self._waiting: dict[Sink, list[Read]] = {}
         self._troubles = Troubles()
         self._answering = Answering(self._troubles, tally)
 
@@ -199,4 +201,18 @@ class Lane:
         """Answer what was taken until now."""
         taken, self._taken = self._taken, []
         self._load = 0
-        self._answering.answer(taken, self._since)
+        for read in self._answering.answer(taken, self._since):
+            read.sink.flush()
+            if read.sink.is_full:
+                self._waiting.setdefault(read.sink, []).append(read)
+            else:
+                self._gather(read, len(read.keys))
+
+    def go_on(self, sink: Sink) -> None:
+        """Answer what waited for earlier answers of a connection to leave."""
+        for read in self._waiting.pop(sink, ()):
+            self._gather(read, len(read.keys))
+
+    def forget(self, sink: Sink) -> None:
+        """Forget what waited for a connection that is gone."""
+        self._waiting.pop(sink, None)

@@ -204,6 +204,10 @@ class Taker:
 
     def __init__(self) -> None:
         self.statuses: list[int] = []
+        self.is_full = False
+
+    def flush(self) -> None:
+        pass
 
     def answer(self, status: int, fields: str, body: bytes | None, keep_alive: bool) -> None:
         self.statuses.append(status)
