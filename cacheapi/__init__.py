@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 from flask import Flask, current_app, g, request
 
@@ -43,6 +44,9 @@ from cacheapi.web.errors import register_error_handlers
 from cacheapi.web.http import MAX_BATCH, MethodTunnel, check_request
 from cacheapi.web.openapi import describe
 from cacheapi.web.routes import KeyConverter, ServiceConverter
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 try:
     __version__ = version("cacheapi")
@@ -110,6 +114,7 @@ def create_app(config: Settings | None = None) -> Flask:
         registry.watch,
         app.config["MAX_CONTENT_LENGTH"],
         app.config[MAX_BATCH],
+        lambda environ: _most_body(app, registry, environ),
     )
     api = describe(app, __version__)
     api.register_converter(KeyConverter, lambda converter: {"type": "string", "minLength": 1})
@@ -125,6 +130,16 @@ def create_app(config: Settings | None = None) -> Flask:
     _observe(app, settings, registry, sampler)
     register_error_handlers(app)
     return app
+
+
+def _most_body(app: Flask, registry: Registry, environ: WSGIEnvironment) -> int:
+    """Return how much is read of a request's body: nothing, or a form's, of a stranger's."""
+    most: int = app.config["MAX_CONTENT_LENGTH"]
+    asked = app.request_class(environ)
+    if console.is_for(asked.path):
+        return most if console.is_signed_in(app, environ, registry) else console.SIGN_IN_BYTES
+    shown = auth.shown_key(asked)
+    return most if shown and registry.snapshot.who(shown) is not None else 0
 
 
 def _note_route(registry: Registry) -> None:

@@ -8,12 +8,17 @@ does not take the answer away from a client that is still sending.
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import fcntl
 import math
+import sys
+import termios
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from cacheapi.serving.head import Refused
 from cacheapi.serving.refusals import refusal
 from cacheapi.serving.site import Site
 
@@ -23,6 +28,11 @@ HEAD_SECONDS: Final = 10.0
 STALL_SECONDS: Final = 15.0
 # What a client takes in that time at least, of an answer that waits for it.
 STALL_BYTES: Final = 16 * 1024
+# What a body may take at least, and how many bytes of it have to come in each further second.
+BODY_SECONDS: Final = 30.0
+BODY_RATE: Final = 4096
+# A body of this size is taken however many others are on their way.
+SMALL_BODY: Final = 64 * 1024
 # A client that is refused while it sends shall see why.
 LINGER_SECONDS: Final = 2.0
 # How long a stopping worker waits for the next request of a kept connection.
@@ -56,6 +66,11 @@ class Ending(HttpToolsProtocol):
         self._write_deadline = math.inf
         # What was not sent yet when that was set.
         self._unsent = 0
+        # Of the body that is being read: since when, and how much of it came.
+        self._body_since = 0.0
+        self._body_came = 0
+        # What is held of bodies of this connection.
+        self._body_held = 0
         # How many requests wait for the lane; and the body of one that it may take.
         self._taken = 0
         self._body: bytearray | None = None
@@ -75,6 +90,7 @@ class Ending(HttpToolsProtocol):
         self._site.watch(self.connections)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._release_bodies()
         if self._started is not None:
             # uvicorn tells the request that came last, and that one may wait for this one.
             self._started.disconnected = True
@@ -125,7 +141,7 @@ class Ending(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         self._write_deadline = self.loop.time() + STALL_SECONDS
-        self._unsent = self.transport.get_write_buffer_size()
+        self._unsent = self._count_unsent()
         super().pause_writing()
 
     def resume_writing(self) -> None:
@@ -145,24 +161,55 @@ class Ending(HttpToolsProtocol):
                 self._refuse(408, f"Nothing came of the body for {STALL_SECONDS:.0f} s.")
             else:
                 self.transport.close()
+        elif self._phase is Phase.BODY:
+            if self.flow.read_paused:
+                # It waits for us.
+                self._body_since, self._body_came = now, 0
+            elif now > self._body_since + BODY_SECONDS + self._body_came / BODY_RATE:
+                self._refuse(408, f"The body came slower than {BODY_RATE} bytes a second.")
 
     def _check_reader(self, now: float) -> None:
         """End the connection if the client does not take its answers.
 
         Slow is no fault; but it has to be more than a trickle.
         """
-        unsent = self.transport.get_write_buffer_size()
+        unsent = self._count_unsent()
         if unsent <= self._unsent - STALL_BYTES or self._write_deadline == math.inf:
             self._unsent = unsent
             self._write_deadline = now + STALL_SECONDS
         elif now >= self._write_deadline:
             self.transport.abort()
 
+    def _count_unsent(self) -> int:
+        """Return how much the client has not got yet: what waits here, and in the kernel.
+
+        The kernel takes more only once a third of its buffer is free, which may be megabytes.
+        """
+        waits = self.transport.get_write_buffer_size()
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            there = fcntl.ioctl(self.transport.get_extra_info("socket"), termios.TIOCOUTQ, bytes(4))
+            waits += int.from_bytes(there, sys.byteorder)
+        return waits
+
     def _await_head(self) -> None:
         self._deadline = self.loop.time() + HEAD_SECONDS
 
     def _await_body(self) -> None:
         self._deadline = self.loop.time() + STALL_SECONDS
+
+    def _hold_body(self, size: int) -> None:
+        """Count what is held of a body.
+
+        :raises Refused: bodies of all clients are too much together.
+        """
+        self._body_held += size
+        self._site.bodies += size
+        if self._site.bodies > self._site.most_bodies and self._body_held > SMALL_BODY:
+            raise Refused(503, "Too many large bodies are on their way; try again in a second.")
+
+    def _release_bodies(self) -> None:
+        self._site.bodies -= self._body_held
+        self._body_held = 0
 
     def _await_request(self) -> None:
         self._deadline = self.loop.time() + self.timeout_keep_alive
@@ -174,7 +221,10 @@ class Ending(HttpToolsProtocol):
         super().on_response_complete()
         # The site keeps all time limits.
         self._unset_keepalive_if_required()
-        if self.transport.is_closing() or self._is_busy():
+        if self._is_busy():
+            return
+        self._release_bodies()
+        if self.transport.is_closing():
             return
         if self._refusal is not None:
             self._send_refusal(self._refusal)
@@ -191,6 +241,7 @@ class Ending(HttpToolsProtocol):
         """Refuse the request that is being read, once those before it are answered."""
         self._deaf = True
         self._answer_taken()
+        self._release_bodies()
         self._site.note_refusal(status, self.client)
         data = refusal(status, message)
         cycle = self.cycle

@@ -30,6 +30,7 @@ from cacheapi.serving.health import Troubles, Way
 from cacheapi.serving.recognition import (
     UNSURE,
     Fields,
+    Said,
     Target,
     asked_by,
     read_fields,
@@ -150,6 +151,7 @@ class Lane:
         said = read_fields(headers, self._unsure)
         return (
             service is not None
+            and self._may_store(said, asked.service)
             and service.sets_many_at_once
             and said is not None
             and said.is_json
@@ -157,6 +159,12 @@ class Lane:
             and said.length is not None
             and said.length <= min(MAX_STORE, self._access.max_body)
         )
+
+    def _may_store(self, said: Said | None, service: str) -> bool:
+        # Nothing is waited for of who may not.
+        if said is None or not said.shown:
+            return False
+        return self._access.may(self._access.digest(said.shown), "POST", service, ())
 
     def take_store(
         self, sink: Sink, target: bytes, headers: Fields, keep_alive: bool, body: bytes

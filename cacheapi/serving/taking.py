@@ -166,6 +166,8 @@ class Taking(Ending):
         self._held_size += len(data)
         if not (self._taken and keep_alive) or self._held_size > MOST_HELD:
             self.flush()
+        if not self._taken:
+            self._release_bodies()
         if not keep_alive:
             self.transport.close()
         elif not self._taken:

@@ -44,7 +44,7 @@ def assemble(wsgi: Any, threads: int) -> tuple[Application, Callable[..., Connec
     tally = None if meter is None else meter.fast
     lane = Lane(access, asyncio.get_running_loop(), tally)
     site = Site(lane, access.max_body, access_log, tally)
-    application = Application(wsgi, threads, access.max_body)
+    application = Application(wsgi, threads, access)
     return application, functools.partial(Connection, site)
 
 
