@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from flask import Flask, current_app, g, request
+from flask import Flask, Response, current_app, g, request
 
 from cacheapi import console
 from cacheapi.observing import samples, tracing
@@ -26,7 +27,7 @@ from cacheapi.registry.snapshot import digest_of
 from cacheapi.settings import Settings as Settings
 from cacheapi.settings import SettingsError as SettingsError
 from cacheapi.settings import load as load
-from cacheapi.web import auth, rates
+from cacheapi.web import auth, cors, rates
 from cacheapi.web.access import ACCESS, Access
 from cacheapi.web.blueprints import (
     EXTENSION,
@@ -41,7 +42,7 @@ from cacheapi.web.blueprints import (
 )
 from cacheapi.web.blueprints.metrics import add_metrics
 from cacheapi.web.errors import register_error_handlers
-from cacheapi.web.http import MAX_BATCH, MethodTunnel, check_request
+from cacheapi.web.http import MAX_BATCH, MethodTunnel, check_path, check_request
 from cacheapi.web.openapi import describe
 from cacheapi.web.routes import KeyConverter, ServiceConverter
 
@@ -89,14 +90,27 @@ def create_app(config: Settings | None = None) -> Flask:
         console.register(app, registry.vault)
 
     @app.before_request
-    def admit() -> None:
+    def admit() -> Response | None:
         registry.watch()
+        check_path(request)
         _note_route(registry)
+        if request.method == "OPTIONS":
+            # A browser asks without the key that it would send.
+            if request.routing_exception is not None:
+                raise request.routing_exception
+            return cors.preflight(", ".join(sorted(_allowed())))
         view = current_app.view_functions.get(request.endpoint or "")
         g.caller = auth.admit(request, view, registry.snapshot)
         if g.caller is not None:
             rates.count(g.caller, registry.find(SYSTEM_CACHE))
         check_request(request)
+        return None
+
+    @app.after_request
+    def seal(response: Response) -> Response:
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        cors.tell(request, response, settings["CACHEAPI_CORS_ORIGINS"] or ())
+        return response
 
     app.after_request(rates.tell)
     app.extensions[EXTENSION] = registry
@@ -115,6 +129,8 @@ def create_app(config: Settings | None = None) -> Flask:
         app.config["MAX_CONTENT_LENGTH"],
         app.config[MAX_BATCH],
         lambda environ: _most_body(app, registry, environ),
+        # The lane knows no origins.
+        frozenset({cors.ORIGIN} if settings["CACHEAPI_CORS_ORIGINS"] else ()),
     )
     api = describe(app, __version__)
     api.register_converter(KeyConverter, lambda converter: {"type": "string", "minLength": 1})
@@ -130,6 +146,15 @@ def create_app(config: Settings | None = None) -> Flask:
     _observe(app, settings, registry, sampler)
     register_error_handlers(app)
     return app
+
+
+def _allowed() -> Iterable[str]:
+    """Return the methods that the path of a request takes."""
+    rule = request.url_rule
+    assert rule is not None
+    adapter = current_app.create_url_adapter(request)
+    assert adapter is not None
+    return adapter.allowed_methods(request.environ["PATH_INFO"].encode("latin-1").decode())
 
 
 def _most_body(app: Flask, registry: Registry, environ: WSGIEnvironment) -> int:
@@ -173,7 +198,7 @@ def _observe(app: Flask, settings: Settings, registry: Registry, sampler: Sample
         registry.accompany(traces)
         # The lane makes no spans.
         access: Access = app.extensions[ACCESS]
-        app.extensions[ACCESS] = access._replace(left=frozenset({tracing.PARENT}))
+        app.extensions[ACCESS] = access._replace(left=access.left | {tracing.PARENT})
     app.wsgi_app = Observed(  # type: ignore[method-assign]
         MethodTunnel(app.wsgi_app), meter, requests, traces
     )

@@ -24,6 +24,7 @@ from cacheapi.web.batch import MOST_UNKNOWN, SMALL, entries_text, outcomes_text,
 from cacheapi.web.errors import CACHE_CONTROL, ApiError, absent, answer_to, internal, note
 
 _FIELDS: Final = f"cache-control: {CACHE_CONTROL}\r\n"
+_SEALED: Final = "x-content-type-options: nosniff\r\n"
 _JSON_FIELDS: Final = f"{_FIELDS}content-type: application/json\r\n"
 
 
@@ -258,7 +259,7 @@ def _answer_read(read: Read, found: dict[str, Value] | ApiError) -> Answered:
         try:
             read.condition.check(etag)
         except NotModified:
-            read.sink.answer(304, f'{_FIELDS}etag: "{etag}"\r\n', None, read.keep_alive)
+            read.sink.answer(304, f'{_FIELDS}etag: "{etag}"\r\n{_SEALED}', None, read.keep_alive)
             return 304, 0
     return _answer_json(read, 200, entry_text(key, value), f'etag: "{etag}"\r\n')
 
@@ -278,6 +279,6 @@ def _answer_error(request: Read | Store, error: ApiError) -> Answered:
 
 def _answer_json(request: Read | Store, status: int, text: str, more: str = "") -> Answered:
     body = text.encode()
-    fields = f"{_JSON_FIELDS}content-length: {len(body)}\r\n{more}"
+    fields = f"{_JSON_FIELDS}content-length: {len(body)}\r\n{more}{_SEALED}"
     request.sink.answer(status, fields, body, request.keep_alive)
     return status, len(body)

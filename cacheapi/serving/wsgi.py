@@ -47,6 +47,7 @@ def _environ(scope: dict[str, Any], body: bytes) -> Any:
     environ: Any = build_environ(scope, io.BytesIO(body))  # type: ignore[arg-type]
     # The bytes that were sent: a2wsgi has the text, where all that is not UTF-8 is alike.
     environ["PATH_INFO"] = unquote_to_bytes(scope["raw_path"]).decode("latin-1")
+    environ["RAW_URI"] = scope["raw_path"].decode("latin-1")
     return environ
 
 
@@ -110,6 +111,7 @@ class Application:
             status, content = refusal.status, error_text(refusal.status, refusal.message).encode()
             fields = [
                 (b"content-type", b"application/json"),
+                (b"x-content-type-options", b"nosniff"),
                 (b"content-length", b"%d" % len(content)),
             ]
         listener = scope["state"].get(LISTENER)
