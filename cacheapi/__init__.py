@@ -23,6 +23,7 @@ from cacheapi.observing.wsgi import Observed
 from cacheapi.registry.environment import SYSTEM_CACHE
 from cacheapi.registry.live import Registry
 from cacheapi.registry.opening import open_registry
+from cacheapi.registry.rights import FLUSH
 from cacheapi.registry.snapshot import digest_of
 from cacheapi.settings import Settings as Settings
 from cacheapi.settings import SettingsError as SettingsError
@@ -58,6 +59,7 @@ log = logging.getLogger(__name__)
 
 # The blueprints whose "service" is a cache.
 _CACHES = (collection.blueprint.name, entry.blueprint.name)
+_SERVICE = re.compile(r"/api/v2/(?!system/|docs/)([^/]+)")
 _CONVERTER = re.compile(r"<(?:\w+:)?(\w+)>")
 
 
@@ -158,13 +160,20 @@ def _allowed() -> Iterable[str]:
 
 
 def _most_body(app: Flask, registry: Registry, environ: WSGIEnvironment) -> int:
-    """Return how much is read of a request's body: nothing, or a form's, of a stranger's."""
+    """Return how much is read of a body: nothing of who may not, little of who signs in."""
     most: int = app.config["MAX_CONTENT_LENGTH"]
     asked = app.request_class(environ)
     if console.is_for(asked.path):
         return most if console.is_signed_in(app, environ, registry) else console.SIGN_IN_BYTES
     shown = auth.shown_key(asked)
-    return most if shown and registry.snapshot.who(shown) is not None else 0
+    caller = registry.snapshot.who(shown) if shown else None
+    if caller is None:
+        return 0
+    service = _SERVICE.match(asked.path)
+    method = asked.headers.get("X-HTTP-Method", asked.method).upper()
+    if service is not None and not caller.may_some((method, FLUSH), service[1]):
+        return 0
+    return most
 
 
 def _note_route(registry: Registry) -> None:

@@ -33,6 +33,11 @@ TURN_BYTES: Final = 16 * 1024 * 1024
 # How many keys are asked for at once where values are small, and how often they have to be.
 MOST_KEYS: Final = 32
 PATIENCE: Final = 32
+# A value of this size, in bytes, is better made an answer of on a thread; for how long that is
+# remembered, and of how many keys.
+LARGE: Final = 256 * 1024
+LARGE_SECONDS: Final = 60.0
+MOST_LARGE: Final = 10_000
 
 
 class Sink(Protocol):
@@ -89,6 +94,8 @@ class Answering:
     def __init__(self, troubles: Troubles, tally: Tally | None) -> None:
         self._troubles = troubles
         self._tally = tally
+        # Keys whose values were large, and until when that is remembered.
+        self.large: dict[tuple[CacheService, str], float] = {}
         # How many keys are read at once now, and since how many times all values were small.
         self._most_keys = MOST_UNKNOWN
         self._small = 0
@@ -136,6 +143,9 @@ class Answering:
                 reads.setdefault(request.service, {}).update(dict.fromkeys(request.keys))
         found = {service: self._get(service, list(keys)) for service, keys in reads.items()}
         size = self._learn(found)
+        for service, values in found.items():
+            if not isinstance(values, ApiError):
+                self._note_large(service, values)
         answered = []
         for request in part:
             try:
@@ -148,6 +158,18 @@ class Answering:
         if self._tally is not None:
             self._count(self._tally, part, answered, found, time.monotonic() - since)
         return size
+
+    def _note_large(self, service: CacheService, values: Mapping[str, Value]) -> None:
+        large = [key for key, value in values.items() if len(value.json) > LARGE]
+        if large and len(self.large) + len(large) > MOST_LARGE:
+            self.large.clear()
+        until = time.monotonic() + LARGE_SECONDS
+        self.large.update({(service, key): until for key in large})
+
+    def is_large(self, service: CacheService, key: str) -> bool:
+        """Return whether the value of a key was large a short time ago."""
+        until = self.large.get((service, key))
+        return until is not None and time.monotonic() < until
 
     def _learn(self, found: Mapping[CacheService, dict[str, Value] | ApiError]) -> int:
         """Note how large values are, for how many are read next; return their sum."""

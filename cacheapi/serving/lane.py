@@ -139,6 +139,8 @@ class Lane:
             return False
         if self._troubles and self._troubles.way(asked.service, stores=False) is Way.FLASK:
             return False
+        if self._answering.large and any(self._answering.is_large(service, key) for key in keys):
+            return False
         self._gather(Read(sink, keep_alive, service, keys, key, asker.condition), len(keys))
         return True
 
