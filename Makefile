@@ -40,8 +40,8 @@ format: $(VENV)/.test ## Put the code into the one style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-soak: $(VENV)/.test system-packages ## Kill servers under load for five minutes; SOAK_SECONDS, SOAK_KINDS, SOAK_SEED
-	$(BIN)/python -u -m tests.soak
+soak: $(VENV)/.test system-packages ## Kill servers under load for five minutes; SOAK_SECONDS, SOAK_KINDS, SOAK_SEED; ATTACK=1: attack it instead
+	$(if $(ATTACK),ATTACK=1) $(BIN)/python -u -m tests.soak
 
 lock: ## Renew the lock files in requirements/ (needs uv, a package of PyPI)
 	requirements/lock

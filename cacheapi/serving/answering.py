@@ -1,13 +1,15 @@
 """What the lane answers in one turn of the event loop.
 
-One call a service for the reads and one for the stores. What is gathered came at the same
-time, so the stores may go first. The texts of the answers are those that the views give.
+One call a service for the stores, and one for some keys that are read: how large values are
+is known only once they are here, so a turn ends when there were enough. What is gathered came
+at the same time, so the stores may go first. The texts of the answers are those that the views
+give.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
@@ -19,15 +21,42 @@ from cacheapi.caching.conditions import Condition, NotModified
 from cacheapi.caching.service import CacheService, Pair
 from cacheapi.observing.metrics.tally import Tally
 from cacheapi.serving.health import Troubles
-from cacheapi.web.batch import entries_text, outcomes_text, values_of
+from cacheapi.web.batch import (
+    MOST_UNKNOWN,
+    SMALL,
+    entries_text,
+    outcomes_text,
+    read_many,
+    values_of,
+)
 from cacheapi.web.errors import CACHE_CONTROL, ApiError, absent, answer_to, internal, note
 
 _FIELDS: Final = f"cache-control: {CACHE_CONTROL}\r\n"
+_SEALED: Final = "x-content-type-options: nosniff\r\n"
 _JSON_FIELDS: Final = f"{_FIELDS}content-type: application/json\r\n"
+
+
+# The values that are read in one turn, in bytes, about.
+TURN_BYTES: Final = 16 * 1024 * 1024
+# How many keys are asked for at once where values are small, and how often they have to be.
+MOST_KEYS: Final = 32
+PATIENCE: Final = 32
+# A value of this size, in bytes, is better made an answer of on a thread; for how long that is
+# remembered, and of how many keys.
+LARGE: Final = 256 * 1024
+LARGE_SECONDS: Final = 60.0
+MOST_LARGE: Final = 10_000
 
 
 class Sink(Protocol):
     """A connection, as the lane sees it."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether what was answered has not left yet."""
+
+    def flush(self) -> None:
+        """Send what waits for further answers."""
 
     def answer(self, status: int, fields: str, body: bytes | None, keep_alive: bool) -> None:
         """Send a response.
@@ -75,23 +104,60 @@ class Answering:
     def __init__(self, troubles: Troubles, tally: Tally | None) -> None:
         self._troubles = troubles
         self._tally = tally
+        # Keys whose values were large, and until when that is remembered.
+        self.large: dict[tuple[CacheService, str], float] = {}
+        # How many keys are read at once now, and since how many times all values were small.
+        self._most_keys = MOST_UNKNOWN
+        self._small = 0
 
-    def answer(self, taken: list[Read | Store], since: float) -> None:
+    def answer(self, taken: list[Read | Store], since: float) -> list[Read]:
         """Answer what was taken, in the order of arrival.
 
         :param since: when the first of it came.
+        :return: what is to be answered later: there was too much for one turn, or what its
+            connection was answered before has not left yet.
         """
-        stores: dict[CacheService, list[Pair]] = {}
-        reads: dict[CacheService, list[str]] = {}
+        stored = self._store(taken)
+        left: list[Read] = []
+        part: list[Read | Store] = []
+        keys = size = 0
         for request in taken:
             if isinstance(request, Read):
-                reads.setdefault(request.service, []).extend(request.keys)
-            else:
-                stores.setdefault(request.service, []).extend(request.pairs)
-        stored = {service: iter(self._set(service, pairs)) for service, pairs in stores.items()}
-        found = {service: self._get(service, keys) for service, keys in reads.items()}
-        answered = []
+                if part and keys + len(request.keys) > self._most_keys:
+                    size += self._answer(part, stored, since)
+                    part, keys = [], 0
+                if size > TURN_BYTES or request.sink.is_full:
+                    left.append(request)
+                    continue
+                keys += len(request.keys)
+            part.append(request)
+        if part:
+            self._answer(part, stored, since)
+        return left
+
+    def _store(self, taken: Sequence[Read | Store]) -> dict[CacheService, Iterator[Any]]:
+        """Do the stores; return the outcomes, one a pair."""
+        stores: dict[CacheService, list[Pair]] = {}
         for request in taken:
+            if isinstance(request, Store):
+                stores.setdefault(request.service, []).extend(request.pairs)
+        return {service: iter(self._set(service, pairs)) for service, pairs in stores.items()}
+
+    def _answer(
+        self, part: list[Read | Store], stored: Mapping[CacheService, Any], since: float
+    ) -> int:
+        """Answer some of what was taken; return the size of the values that were read."""
+        reads: dict[CacheService, dict[str, None]] = {}
+        for request in part:
+            if isinstance(request, Read):
+                reads.setdefault(request.service, {}).update(dict.fromkeys(request.keys))
+        found = {service: self._get(service, list(keys)) for service, keys in reads.items()}
+        size = self._learn(found)
+        for service, values in found.items():
+            if not isinstance(values, ApiError):
+                self._note_large(service, values)
+        answered = []
+        for request in part:
             try:
                 if isinstance(request, Read):
                     answered.append(_answer_read(request, found[request.service]))
@@ -100,7 +166,45 @@ class Answering:
             except ApiError as error:
                 answered.append(_answer_error(request, error))
         if self._tally is not None:
-            self._count(self._tally, taken, answered, found, time.monotonic() - since)
+            self._count(self._tally, part, answered, found, time.monotonic() - since)
+        return size
+
+    def _note_large(
+        self, service: CacheService, values: Mapping[str, Value | BackendError]
+    ) -> None:
+        large = [
+            key
+            for key, value in values.items()
+            if isinstance(value, Value) and len(value.json) > LARGE
+        ]
+        if large and len(self.large) + len(large) > MOST_LARGE:
+            self.large.clear()
+        until = time.monotonic() + LARGE_SECONDS
+        self.large.update({(service, key): until for key in large})
+
+    def is_large(self, service: CacheService, key: str) -> bool:
+        """Return whether the value of a key was large a short time ago."""
+        until = self.large.get((service, key))
+        return until is not None and time.monotonic() < until
+
+    def _learn(self, found: Mapping[CacheService, Found]) -> int:
+        """Note how large values are, for how many are read next; return their sum."""
+        sizes = [
+            len(value.json)
+            for values in found.values()
+            if not isinstance(values, ApiError)
+            for value in values.values()
+            if isinstance(value, Value)
+        ]
+        largest = max(sizes, default=0)
+        if largest > SMALL:
+            self._most_keys = max(1, min(self._most_keys, TURN_BYTES // largest // 4))
+            self._small = 0
+        else:
+            self._small += 1
+            if self._small >= PATIENCE and self._most_keys < MOST_KEYS:
+                self._most_keys, self._small = min(2 * self._most_keys, MOST_KEYS), 0
+        return sum(sizes)
 
     def _count(
         self,
@@ -153,7 +257,9 @@ class Answering:
             return answer_to(failure)
         started = time.monotonic()
         try:
-            return service.get_each(keys)
+            return service.get_each(keys) if len(keys) <= MOST_KEYS else read_many(service, keys)
+        except ApiError as error:
+            return error
         except Failed as error:
             note(error)
             failure = error
@@ -200,7 +306,7 @@ def _answer_read(read: Read, found: Found) -> Answered:
         try:
             read.condition.check(etag)
         except NotModified:
-            read.sink.answer(304, f'{_FIELDS}etag: "{etag}"\r\n', None, read.keep_alive)
+            read.sink.answer(304, f'{_FIELDS}etag: "{etag}"\r\n{_SEALED}', None, read.keep_alive)
             return 304, 0
     return _answer_json(read, 200, entry_text(key, value), f'etag: "{etag}"\r\n')
 
@@ -220,6 +326,6 @@ def _answer_error(request: Read | Store, error: ApiError) -> Answered:
 
 def _answer_json(request: Read | Store, status: int, text: str, more: str = "") -> Answered:
     body = text.encode()
-    fields = f"{_JSON_FIELDS}content-length: {len(body)}\r\n{more}"
+    fields = f"{_JSON_FIELDS}content-length: {len(body)}\r\n{more}{_SEALED}"
     request.sink.answer(status, fields, body, request.keep_alive)
     return status, len(body)

@@ -50,6 +50,8 @@ class Connection(Taking):
         self._came = 0
         # How many requests began in the piece that is being read.
         self._begun = 0
+        # What came in the pieces that had nothing but parts of a body.
+        self._framing = 0
         # Whether the request that is being read offers another protocol; and its line.
         self._offers = False
         self._line = b""
@@ -68,6 +70,8 @@ class Connection(Taking):
             self._feed(data)
             if phase is self._phase is Phase.IDLE and self._begun == 1:
                 self._remember(data)
+            if phase is self._phase is Phase.BODY and not self._begun:
+                self._check_framing(len(data))
             if self._phase is Phase.HEAD and self._begun == (phase is Phase.IDLE):
                 self._came += len(data)
                 if self._came > MAX_HEAD:
@@ -84,6 +88,16 @@ class Connection(Taking):
             self._refuse(400, f"The request is not valid HTTP: {error}.")
         except Refused as error:
             self._refuse(error.status, str(error))
+
+    def _check_framing(self, size: int) -> None:
+        """Bound what comes with a body beside it: extensions of chunks, and a trailer.
+
+        :raises Refused: it is too much (RFC 9112, section 7.1.1).
+        """
+        self._framing += size
+        # A chunk of one byte has five beside it.
+        if self._framing - self._body_came > MAX_HEAD + 8 * self._body_came:
+            raise Refused(431, f"Beside the body there are more than {MAX_HEAD} bytes.")
 
     def _feed(self, data: bytes) -> None:
         """Parse what came.
@@ -152,11 +166,16 @@ class Connection(Taking):
             return
         keep_alive = version == "1.1" and self.parser.should_keep_alive() and not self._leaving
         self._last = not keep_alive
+        self._body_since = self.loop.time()
+        self._body_came = self._framing = 0
         self._hand_over(version, keep_alive)
         self._phase = Phase.BODY
 
     def on_body(self, body: bytes) -> None:
         self._await_body()
+        self._body_came += len(body)
+        if self._body is not None or not self.cycle.response_started:
+            self._hold_body(len(body))
         if self._body is not None:
             self._body += body
         else:

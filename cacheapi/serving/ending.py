@@ -8,12 +8,17 @@ does not take the answer away from a client that is still sending.
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import fcntl
 import math
+import sys
+import termios
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from cacheapi.serving.head import Refused
 from cacheapi.serving.refusals import refusal
 from cacheapi.serving.site import Site
 
@@ -21,6 +26,13 @@ from cacheapi.serving.site import Site
 HEAD_SECONDS: Final = 10.0
 # Between two pieces of a body; and for a client to take a piece of an answer.
 STALL_SECONDS: Final = 15.0
+# What a client takes in that time at least, of an answer that waits for it.
+STALL_BYTES: Final = 16 * 1024
+# What a body may take at least, and how many bytes of it have to come in each further second.
+BODY_SECONDS: Final = 30.0
+BODY_RATE: Final = 4096
+# A body of this size is taken however many others are on their way.
+SMALL_BODY: Final = 64 * 1024
 # A client that is refused while it sends shall see why.
 LINGER_SECONDS: Final = 2.0
 # How long a stopping worker waits for the next request of a kept connection.
@@ -52,6 +64,13 @@ class Ending(HttpToolsProtocol):
         self._phase = Phase.IDLE
         self._deadline = math.inf
         self._write_deadline = math.inf
+        # What was not sent yet when that was set.
+        self._unsent = 0
+        # Of the body that is being read: since when, and how much of it came.
+        self._body_since = 0.0
+        self._body_came = 0
+        # What is held of bodies of this connection.
+        self._body_held = 0
         # How many requests wait for the lane; and the body of one that it may take.
         self._taken = 0
         self._body: bytearray | None = None
@@ -71,6 +90,7 @@ class Ending(HttpToolsProtocol):
         self._site.watch(self.connections)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._release_bodies()
         if self._started is not None:
             # uvicorn tells the request that came last, and that one may wait for this one.
             self._started.disconnected = True
@@ -94,10 +114,10 @@ class Ending(HttpToolsProtocol):
             self.transport.close()
         else:
             self._answer_taken()
-            if not self._is_busy():
-                self.transport.close()
-            else:
+            if self._is_busy():
                 self.cycle.keep_alive = False
+            elif not self._taken:
+                self.transport.close()
         # Over TLS one side cannot end alone.
         return self.scheme != "https"
 
@@ -116,21 +136,23 @@ class Ending(HttpToolsProtocol):
 
     def _leave(self) -> None:
         self._answer_taken()
-        if self._phase is Phase.IDLE and not self._is_busy():
+        if self._phase is Phase.IDLE and not self._is_busy() and not self._taken:
             self.transport.close()
 
     def pause_writing(self) -> None:
         self._write_deadline = self.loop.time() + STALL_SECONDS
+        self._unsent = self._count_unsent()
         super().pause_writing()
 
     def resume_writing(self) -> None:
         self._write_deadline = math.inf
         super().resume_writing()
+        self._go_on()
 
     def check(self, now: float) -> None:
         """End the connection if its time is over."""
-        if now >= self._write_deadline or (now >= self._deadline and self.transport.is_closing()):
-            self.transport.abort()
+        if self.flow.write_paused or self.transport.is_closing():
+            self._check_reader(now)
         elif now >= self._deadline and not self.flow.read_paused:
             self._deadline = now + STALL_SECONDS
             if self._phase is Phase.HEAD:
@@ -139,12 +161,55 @@ class Ending(HttpToolsProtocol):
                 self._refuse(408, f"Nothing came of the body for {STALL_SECONDS:.0f} s.")
             else:
                 self.transport.close()
+        elif self._phase is Phase.BODY:
+            if self.flow.read_paused:
+                # It waits for us.
+                self._body_since, self._body_came = now, 0
+            elif now > self._body_since + BODY_SECONDS + self._body_came / BODY_RATE:
+                self._refuse(408, f"The body came slower than {BODY_RATE} bytes a second.")
+
+    def _check_reader(self, now: float) -> None:
+        """End the connection if the client does not take its answers.
+
+        Slow is no fault; but it has to be more than a trickle.
+        """
+        unsent = self._count_unsent()
+        if unsent <= self._unsent - STALL_BYTES or self._write_deadline == math.inf:
+            self._unsent = unsent
+            self._write_deadline = now + STALL_SECONDS
+        elif now >= self._write_deadline:
+            self.transport.abort()
+
+    def _count_unsent(self) -> int:
+        """Return how much the client has not got yet: what waits here, and in the kernel.
+
+        The kernel takes more only once a third of its buffer is free, which may be megabytes.
+        """
+        waits = self.transport.get_write_buffer_size()
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            there = fcntl.ioctl(self.transport.get_extra_info("socket"), termios.TIOCOUTQ, bytes(4))
+            waits += int.from_bytes(there, sys.byteorder)
+        return waits
 
     def _await_head(self) -> None:
         self._deadline = self.loop.time() + HEAD_SECONDS
 
     def _await_body(self) -> None:
         self._deadline = self.loop.time() + STALL_SECONDS
+
+    def _hold_body(self, size: int) -> None:
+        """Count what is held of a body.
+
+        :raises Refused: bodies of all clients are too much together.
+        """
+        self._body_held += size
+        self._site.bodies += size
+        if self._site.bodies > self._site.most_bodies and self._body_held > SMALL_BODY:
+            raise Refused(503, "Too many large bodies are on their way; try again in a second.")
+
+    def _release_bodies(self) -> None:
+        self._site.bodies -= self._body_held
+        self._body_held = 0
 
     def _await_request(self) -> None:
         self._deadline = self.loop.time() + self.timeout_keep_alive
@@ -156,7 +221,10 @@ class Ending(HttpToolsProtocol):
         super().on_response_complete()
         # The site keeps all time limits.
         self._unset_keepalive_if_required()
-        if self.transport.is_closing() or self._is_busy():
+        if self._is_busy():
+            return
+        self._release_bodies()
+        if self.transport.is_closing():
             return
         if self._refusal is not None:
             self._send_refusal(self._refusal)
@@ -173,6 +241,7 @@ class Ending(HttpToolsProtocol):
         """Refuse the request that is being read, once those before it are answered."""
         self._deaf = True
         self._answer_taken()
+        self._release_bodies()
         self._site.note_refusal(status, self.client)
         data = refusal(status, message)
         cycle = self.cycle
@@ -187,7 +256,7 @@ class Ending(HttpToolsProtocol):
                 if cycle.response_started:
                     self._linger()
                     return
-        if self._is_busy():
+        if self._is_busy() or self._taken:
             self._refusal = data
         else:
             self._send_refusal(data)
@@ -211,5 +280,24 @@ class Ending(HttpToolsProtocol):
             self.transport.write_eof()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._started = cycle
-        super()._start_asgi_task(cycle, app)
+        if self._taken or self.flow.write_paused:
+            # What was asked before is not answered yet, or has not left.
+            self.flow.pause_reading()
+            self.pipeline.append((cycle, app))
+        else:
+            self._started = cycle
+            super()._start_asgi_task(cycle, app)
+
+    def _go_on(self) -> None:
+        """Go on with what waited for earlier answers to be given, or to leave."""
+        if self._taken or self.flow.write_paused or self.transport.is_closing():
+            return
+        if self.pipeline and (self._started is None or self._started.response_complete):
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._is_busy():
+            pass
+        elif self._refusal is not None:
+            refusal, self._refusal = self._refusal, None
+            self._send_refusal(refusal)
+        elif self._ended:
+            self.transport.close()

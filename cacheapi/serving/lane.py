@@ -30,6 +30,7 @@ from cacheapi.serving.health import Troubles, Way
 from cacheapi.serving.recognition import (
     UNSURE,
     Fields,
+    Said,
     Target,
     asked_by,
     read_fields,
@@ -81,6 +82,8 @@ class Lane:
         # When the first of those came, and what they have of MOST_AT_ONCE.
         self._since = 0.0
         self._load = 0
+        # What waits for a connection to take what it was answered before.
+        self._waiting: dict[Sink, list[Read]] = {}
         self._troubles = Troubles()
         self._answering = Answering(self._troubles, tally)
 
@@ -136,6 +139,8 @@ class Lane:
             return False
         if self._troubles and self._troubles.way(service.name, stores=False) is Way.FLASK:
             return False
+        if self._answering.large and any(self._answering.is_large(service, key) for key in keys):
+            return False
         self._gather(Read(sink, keep_alive, service, keys, key, asker.condition), len(keys))
         return True
 
@@ -148,6 +153,7 @@ class Lane:
         said = read_fields(headers, self._unsure)
         return (
             service is not None
+            and self._may_store(said, asked.service)
             and service.sets_many_at_once
             and said is not None
             and said.is_json
@@ -155,6 +161,12 @@ class Lane:
             and said.length is not None
             and said.length <= min(MAX_STORE, self._access.max_body)
         )
+
+    def _may_store(self, said: Said | None, service: str) -> bool:
+        # Nothing is waited for of who may not.
+        if said is None or not said.shown:
+            return False
+        return self._access.may(self._access.digest(said.shown), "POST", service, ())
 
     def take_store(
         self, sink: Sink, target: bytes, headers: Fields, keep_alive: bool, body: bytes
@@ -200,4 +212,18 @@ class Lane:
         """Answer what was taken until now."""
         taken, self._taken = self._taken, []
         self._load = 0
-        self._answering.answer(taken, self._since)
+        for read in self._answering.answer(taken, self._since):
+            read.sink.flush()
+            if read.sink.is_full:
+                self._waiting.setdefault(read.sink, []).append(read)
+            else:
+                self._gather(read, len(read.keys))
+
+    def go_on(self, sink: Sink) -> None:
+        """Answer what waited for earlier answers of a connection to leave."""
+        for read in self._waiting.pop(sink, ()):
+            self._gather(read, len(read.keys))
+
+    def forget(self, sink: Sink) -> None:
+        """Forget what waited for a connection that is gone."""
+        self._waiting.pop(sink, None)

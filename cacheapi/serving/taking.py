@@ -16,6 +16,9 @@ from cacheapi.serving.site import Site
 # More of one connection in one turn would be answers without a bound for who does not read.
 TAKEN_AT_ONCE: Final = 32
 
+# What is answered to one connection in a turn is sent together, up to so many bytes.
+MOST_HELD: Final = 64 * 1024
+
 _READING: Final = frozenset({b"GET", b"HEAD"})
 
 
@@ -38,6 +41,15 @@ class Taking(Ending):
         self._repeat: Repeat | None = None
         # Answers that wait for the others of this turn, to be sent with them.
         self._held: list[bytes] = []
+        self._held_size = 0
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._site.lane.forget(self)
+        super().connection_lost(exc)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._site.lane.go_on(self)
 
     def _hand_over(self, version: str, keep_alive: bool) -> None:
         """Hand over a request whose head is there; a store that the lane may take waits."""
@@ -120,11 +132,25 @@ class Taking(Ending):
             self.cycle.keep_alive = False
         self._await_body()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether what was answered has not left yet; see :class:`Sink`."""
+        return self.flow.write_paused and not self.transport.is_closing()
+
+    def flush(self) -> None:
+        """Send what waits for further answers; see :class:`Sink`."""
+        held, self._held, self._held_size = self._held, [], 0
+        if len(held) == 1:
+            self.transport.write(held[0])
+        elif held:
+            self.transport.writelines(held)
+
     def answer(self, status: int, fields: str, body: bytes | None, keep_alive: bool) -> None:
         """Send an answer of the lane; see :class:`~cacheapi.serving.answering.Sink`."""
         self._taken -= 1
         self._stores = False
-        keep_alive = keep_alive and not self._leaving
+        # One that leaves says so with its last answer.
+        keep_alive = keep_alive and not (self._leaving and not self._taken)
         if self.transport.is_closing():
             return
         self.server_state.total_requests += 1
@@ -136,14 +162,15 @@ class Taking(Ending):
         if not keep_alive:
             head += "connection: close\r\n"
         data = (head + "\r\n").encode("latin-1") + (body or b"")
-        if self._taken and keep_alive:
-            self._held.append(data)
-        elif self._held:
-            self.transport.writelines([*self._held, data])
-            self._held.clear()
-        else:
-            self.transport.write(data)
+        self._held.append(data)
+        self._held_size += len(data)
+        if not (self._taken and keep_alive) or self._held_size > MOST_HELD:
+            self.flush()
+        if not self._taken:
+            self._release_bodies()
         if not keep_alive:
             self.transport.close()
+        elif not self._taken:
+            self._go_on()
         if access_log is not None:
             access_log.note(begun, status, len(body or b""), self.client)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cacheapi.caching.service import CacheService
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 # The name of an application's Access in its "extensions".
 ACCESS: Final = "cacheapi.access"
@@ -20,6 +23,8 @@ class Access(NamedTuple):
         service; with no keys, whether there is a key that they may use it on.
     :ivar watch: makes ``find`` and ``may`` follow changes, in a process that serves.
     :ivar max_body: the largest request body, in bytes.
+    :ivar most_body: returns how much of the body of a request, by its WSGI environment, is read
+        of who sends it: nothing of a stranger's.
     :ivar max_batch: how many items a batch has at most.
     :ivar left: header fields, in lower case, with which a request is left to Flask.
     """
@@ -30,4 +35,5 @@ class Access(NamedTuple):
     watch: Callable[[], None]
     max_body: int
     max_batch: int
+    most_body: Callable[[WSGIEnvironment], int]
     left: frozenset[bytes] = frozenset()

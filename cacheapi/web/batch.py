@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from marshmallow import ValidationError
 
@@ -14,6 +15,13 @@ from cacheapi.caching.service import CacheService, Pair
 from cacheapi.web.errors import ApiError, answer_to, invalid, listed, note
 from cacheapi.web.plain import plain_pairs
 from cacheapi.web.schemas.cache import PairSchema, validation_details
+
+# The values of one answer to a request for several keys, in bytes, about.
+MAX_ANSWER: Final = 32 * 1024 * 1024
+# How many values are asked for at once: of a size not known yet, and where they are small.
+MOST_UNKNOWN: Final = 16
+MOST_SMALL: Final = 256
+SMALL: Final = 16 * 1024
 
 
 def check_keys(cache: CacheService, keys: Sequence[str], most: int) -> None:
@@ -45,6 +53,28 @@ def _bad_keys(cache: CacheService, keys: Sequence[str]) -> ApiError:
     return ApiError(400, f"Key {first['index']}: {first['message']}", context=listed(details))
 
 
+def read_many(cache: CacheService, keys: Sequence[str]) -> dict[str, Value | BackendError]:
+    """Return the values of those keys that are there, or what stands in the way of one.
+
+    They are asked for some at a time: how large they are is known only once they are here.
+
+    :raises ApiError: 400; they are too much for one answer.
+    """
+    found: dict[str, Value | BackendError] = {}
+    size = start = 0
+    step = MOST_UNKNOWN
+    while start < len(keys):
+        part = cache.get_each(keys[start : start + step])
+        start += step
+        found.update(part)
+        sizes = [len(value.json) for value in part.values() if isinstance(value, Value)]
+        size += sum(sizes)
+        if size > MAX_ANSWER and len(found) > 1:
+            raise _too_large()
+        step = min(2 * step, MOST_SMALL) if max(sizes, default=0) < SMALL else MOST_UNKNOWN
+    return found
+
+
 def values_of(keys: Sequence[str], found: Mapping[str, Value | BackendError]) -> dict[str, Value]:
     """Return the values of those keys that are there.
 
@@ -64,8 +94,21 @@ def values_of(keys: Sequence[str], found: Mapping[str, Value | BackendError]) ->
     return values
 
 
+def _too_large() -> ApiError:
+    return ApiError(
+        400,
+        f"The values of these keys have more than {MAX_ANSWER // (1024 * 1024)} MiB together; ask "
+        "for fewer at once.",
+    )
+
+
 def entries_text(keys: Sequence[str], found: Mapping[str, Value]) -> str:
-    """Return the JSON text about the keys asked for: entries, and which are missing."""
+    """Return the JSON text about the keys asked for: entries, and which are missing.
+
+    :raises ApiError: 400; they are too much for one answer.
+    """
+    if len(keys) > 1 and sum(len(found[key].json) for key in keys if key in found) > MAX_ANSWER:
+        raise _too_large()
     entries = ",".join([entry_text(key, found[key]) for key in keys if key in found])
     missing = ",".join([string_text(key) for key in keys if key not in found])
     return f'{{"resource":[{entries}],"meta":{{"missing":[{missing}]}}}}'

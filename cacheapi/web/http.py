@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,8 @@ TUNNEL_HEADER: Final = "HTTP_X_HTTP_METHOD"
 TUNNELLED: Final = "cacheapi.tunnelled"
 TUNNEL_METHODS: Final = ("GET", "PUT", "PATCH", "DELETE")
 
+# What is no key, of a path: up to the key; those of the console have keys of their own.
+_ROUTED = re.compile(r"/(?:api/v2/[^/]*|(?!api/v2/|console/).*)", re.DOTALL)
 MAX_BATCH: Final = "CACHEAPI_MAX_BATCH"
 CONDITIONS: Final = ("If-Match", "If-None-Match")
 
@@ -48,12 +51,26 @@ class MethodTunnel:
         return self._app(environ, start_response)
 
 
+def check_path(request: Request) -> None:
+    """Refuse a path that is another way to write one: what stands in front may tell them apart.
+
+    :raises ApiError: 404; it begins with two slashes, or percent-encodes what is no key.
+    """
+    path = request.environ.get("RAW_URI", "").partition("?")[0]
+    routed = _ROUTED.match(path)
+    if path.startswith("//") or (routed is not None and "%" in routed[0]):
+        raise ApiError(404, "There is nothing at this path; a cache is at /api/v2/{service}.")
+
+
 def check_request(request: Request) -> None:
     """Refuse what no view should see.
 
-    :raises ApiError: 400; the path is not UTF-8, or cut at a ``#``, or the tunnelled method
-        is unknown.
+    :raises ApiError: 400; the path is not UTF-8, or cut at a ``#``, or HTTP/1.1 names no host, or
+        the tunnelled method is unknown.
     """
+    hosts = request.environ.get("HTTP_HOST", "")
+    if "," in hosts or (not hosts and request.environ.get("SERVER_PROTOCOL") == "HTTP/1.1"):
+        raise ApiError(400, "A request of HTTP/1.1 has the field Host once.")
     # A server takes what follows for a fragment (RFC 9112, section 3.2: there is none) and
     # drops it: the request would be about another key.
     if "#" in request.environ.get("RAW_URI", ""):

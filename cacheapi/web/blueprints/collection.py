@@ -16,7 +16,14 @@ from cacheapi.caching.service import MAX_PAGE, CacheService
 from cacheapi.observing.facts import facts
 from cacheapi.registry.rights import FLUSH
 from cacheapi.web.auth import PARAMETER
-from cacheapi.web.batch import check_keys, entries_text, outcomes_text, read_pairs, values_of
+from cacheapi.web.batch import (
+    check_keys,
+    entries_text,
+    outcomes_text,
+    read_many,
+    read_pairs,
+    values_of,
+)
 from cacheapi.web.blueprints import documentation as doc
 from cacheapi.web.blueprints import find_service, flush, permit, permit_all, permit_some, verb
 from cacheapi.web.errors import ApiError
@@ -76,7 +83,7 @@ class Collection(MethodView):
         check_keys(cache, keys, max_batch())
         permit(verb(), service, keys)
         facts().batch = len(keys)
-        found = values_of(keys, cache.get_each(keys))
+        found = values_of(keys, read_many(cache, keys))
         facts().read(sum(key in found for key in keys), len(keys))
         return json_response(entries_text(keys, found))
 

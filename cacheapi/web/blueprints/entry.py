@@ -15,8 +15,8 @@ from cacheapi.caching.conditions import NotModified
 from cacheapi.caching.service import CacheService
 from cacheapi.observing.facts import facts
 from cacheapi.web.batch import invalid_body
+from cacheapi.web.blueprints import caller, find_service, permit, verb
 from cacheapi.web.blueprints import documentation as doc
-from cacheapi.web.blueprints import find_service, permit, verb
 from cacheapi.web.errors import ApiError, absent
 from cacheapi.web.http import condition, json_response, not_modified, read_document
 from cacheapi.web.query import Query
@@ -97,7 +97,7 @@ class Entry(MethodView):
         wanted = condition(request)
         body = _load(ValueSchema())
         cache.add(key, body["value"], body.get("ttl"), wanted)
-        return _done(key, 201, Value(body["value"]))
+        return _done(key, 201, _tag(service, key, Value(body["value"])))
 
     @blueprint.doc(
         operationId="update",
@@ -113,7 +113,7 @@ class Entry(MethodView):
         body = _load(ValueSchema())
         if not cache.replace(key, body["value"], body.get("ttl"), wanted):
             raise absent(key)
-        return _done(key, 200, Value(body["value"]))
+        return _done(key, 200, _tag(service, key, Value(body["value"])))
 
     @blueprint.doc(
         operationId="change",
@@ -146,20 +146,23 @@ class Entry(MethodView):
         wanted = condition(request)
         body = _load(ChangeSchema())
         if "increment" in body:
+            if body["increment"] == 0:
+                # It tells the value, and changes nothing.
+                permit("GET", service, [key])
             number = cache.increment(
                 key, body["increment"], body.get("initial"), body.get("ttl"), wanted
             )
             if number is MISSING:
                 raise absent(key)
             value = Value(str(number))
-            return json_response(entry_text(key, value), etag=value.etag)
+            return json_response(entry_text(key, value), etag=_tag(service, key, value))
         if "ttl" not in body or "initial" in body:
             raise ApiError(400, "The body must have ttl, for a new lifetime, or increment.")
         # Read first: a failure after the change would tell that it was not made.
         current = cache.get(key)
         if not cache.touch(key, body["ttl"], wanted) or current is MISSING:
             raise absent(key)
-        return _done(key, 200, current)
+        return _done(key, 200, _tag(service, key, current))
 
     @blueprint.doc(operationId="delete", parameters=[doc.IF_MATCH, doc.IF_NONE_MATCH_WRITE])
     @blueprint.response(200, KeyOutcomeSchema, description="It is deleted.")
@@ -179,8 +182,12 @@ def _find(service: str, key: str) -> CacheService:
     return cache
 
 
-def _done(key: str, status: int, stored: Value | None = None) -> Response:
-    etag = None if stored is None else stored.etag
+def _tag(service: str, key: str, stored: Value) -> str | None:
+    """Return the tag of a value, for who may read it: it would tell a guess from a wrong one."""
+    return stored.etag if caller().may("GET", service, key) else None
+
+
+def _done(key: str, status: int, etag: str | None = None) -> Response:
     return json_response(encode({"key": key, "success": True}), status, etag)
 
 

@@ -179,7 +179,6 @@ LEFT = [
     head(f"GET {CACHE}/k", AUTH),
     request(f"{CACHE}/k", "Host: a"),
     request(f"{CACHE}/k", "Host: a", AUTH + "x"),
-    request(f"{CACHE}/k", AUTH),
     request(f"{CACHE}/k", "Host: a b", AUTH),
     request(f"{CACHE}/k", "Host: a", f"X_DreamFactory_API_Key: {KEY}"),
 ]
@@ -204,6 +203,10 @@ class Taker:
 
     def __init__(self) -> None:
         self.statuses: list[int] = []
+        self.is_full = False
+
+    def flush(self) -> None:
+        pass
 
     def answer(self, status: int, fields: str, body: bytes | None, keep_alive: bool) -> None:
         self.statuses.append(status)
