@@ -56,7 +56,7 @@ export class Cache {
     this.#timeout = timeoutMs;
     this.#strict = strict;
     this.#onError = onError ?? ((message) => console.warn(`cacheapi: ${message}`));
-    this.#fetch = fetch ?? globalThis.fetch.bind(globalThis);
+    this.#fetch = fetch ?? globalThis.fetch;
   }
 
   /** Give a value, or what is given instead. */
@@ -191,13 +191,13 @@ export class Cache {
     return { missed: false, found: hit ? [valueOf(answer.document)] : [] };
   }
 
-  /** Store unless there is something: 200, 412, or a failure, which was told. */
+  /** Store unless there is something: 200, 412, or 0 for a failure, which was told. */
   async #create({ key, ...body }) {
     const fields = { "If-None-Match": "*" };
     const request = { method: "PUT", path: path(key), body, fields, again: false };
     const answer = await this.#ask(request);
-    if (answer.status !== 412) this.#succeeded(answer);
-    return answer;
+    const settled = answer.status === 412 || this.#succeeded(answer, "success");
+    return settled ? answer : { status: 0 };
   }
 
   async #store(pairs) {
@@ -212,13 +212,14 @@ export class Cache {
       headers: fields ? { ...this.#fields, ...fields } : this.#fields,
       body: body && JSON.stringify(body),
       signal: AbortSignal.timeout(this.#timeout),
-      // A redirect would lead the API key elsewhere; and what is cached here is cached there.
-      redirect: "error",
-      cache: "no-store",
+      // A redirect would lead the API key elsewhere. Not "error": Workers do not know it.
+      redirect: "manual",
     };
+    // Browsers want it called by its bare name.
+    const fetch = this.#fetch;
     for (;;) {
       try {
-        const response = await this.#fetch(this.#url + path, options);
+        const response = await fetch(this.#url + path, options);
         const text = await response.text();
         return answerOf(response.status, text, response.headers.get("ETag") ?? "");
       } catch (error) {
@@ -303,10 +304,10 @@ function lifetime(ttl) {
 }
 
 function pair(key, value, ttl) {
-  // JSON.stringify would drop the one and make null of the other.
-  if (JSON.stringify(value) === undefined) throw new TypeError("JSON cannot carry the value.");
-  if (typeof value === "number" && !Number.isFinite(value)) {
-    throw new TypeError(`JSON cannot carry ${value}.`);
+  // JSON.stringify would drop these, or make null of them.
+  const kind = typeof value;
+  if (["undefined", "function", "symbol"].includes(kind) || (kind === "number" && !isFinite(value))) {
+    throw new TypeError(`JSON cannot carry ${String(value)}.`);
   }
   return { key: check(key), value, ...lifetime(ttl) };
 }

@@ -175,7 +175,7 @@ final class Cache implements CacheInterface
         $body = ['increment' => $by, 'initial' => $by]
             + ($seconds === null ? [] : ['ttl' => self::written($seconds)]);
         $answer = $this->ask('PATCH', $this->path($this->key($key)), $body, [], false);
-        return $this->succeeded($answer) ? $answer['document']['value'] : null;
+        return $this->succeeded($answer, 'value') ? $answer['document']['value'] : null;
     }
 
     /** Give a value a new lifetime; return whether there is one. */
@@ -264,14 +264,14 @@ final class Cache implements CacheInterface
         }
     }
 
-    /** Store unless there is something: status 200 or 412, or a failure, which was told. */
+    /** Store unless there is something: status 200, 412, or 0 for a failure, which was told. */
     private function create(array $pair): array
     {
         $path = $this->path($pair['key']);
         unset($pair['key']);
         $answer = $this->ask('PUT', $path, $pair, ['If-None-Match: *'], false);
-        if ($answer['status'] !== 412) {
-            $this->succeeded($answer);
+        if ($answer['status'] !== 412 && !$this->succeeded($answer, 'success')) {
+            $answer['status'] = 0;
         }
         return $answer;
     }

@@ -94,13 +94,13 @@ class Operations:
         return stored
 
     def create(self, key: str, value: Any, ttl: TTL) -> Generator[Step, Any, Answer]:
-        """Store unless there is something: 200, 412, or a failure, which was told."""
+        """Store unless there is something: 200, 412, or 0 for a failure, which was told."""
         body = {"value": value, **lifetime(ttl)}
         fields = {"If-None-Match": "*"}
         answer: Answer = yield Request("PUT", path(key), body, fields, again=False)
-        if answer.status != 412:
-            self.succeeded(answer)
-        return answer
+        if answer.status == 412 or self.succeeded(answer, "success"):
+            return answer
+        return answer._replace(status=0)
 
     def add(self, key: str, value: Any, ttl: TTL) -> Generator[Step, Any, bool]:
         answer = yield from self.create(key, value, ttl)
@@ -127,12 +127,12 @@ class Operations:
     def increment(
         self, key: str, by: int, initial: int | None, ttl: TTL
     ) -> Generator[Step, Any, Answer]:
-        """Count; 404 where there is nothing and ``initial`` is None."""
+        """Count: 200, 404 where there is nothing and ``initial`` is None, or 0 for a failure."""
         body = {"increment": by, **({} if initial is None else {"initial": initial})}
         answer: Answer = yield Request("PATCH", path(key), body | lifetime(ttl), again=False)
-        if not answer.is_miss:
-            self.succeeded(answer, "value")
-        return answer
+        if answer.is_miss or self.succeeded(answer, "value"):
+            return answer
+        return answer._replace(status=0)
 
     def touch(self, key: str, ttl: TTL) -> Generator[Step, Any, bool]:
         answer = yield Request("PATCH", path(key), lifetime(ttl) or {"ttl": None})

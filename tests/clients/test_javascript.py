@@ -1,0 +1,40 @@
+"""clients/javascript: the table, in Node and in a browser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.clients.conformance import CLIENTS, check, run
+from tests.support.browser import chromium, window
+from tests.support.processes import Service
+from tests.support.tools import tool
+
+pytestmark = pytest.mark.timeout(600)
+
+# A page asks where it comes from, and nobody else.
+ASIDE = ("away", "other")
+
+
+def test_the_table_in_node(live: Service, table: list[Any]) -> None:
+    command = [tool("node"), CLIENTS / "conformance" / "run.js", "stdin"]
+    check(live, table, run(command, table))
+
+
+def test_the_table_in_a_browser(live: Service, table: list[Any]) -> None:
+    given = [case for case in table if case.get("cache") not in ASIDE]
+    with chromium() as browser, window(browser) as context:
+        page = context.new_page()
+        for path in ("conformance/run.js", "javascript/cacheapi.js"):
+            page.route(f"**/clients/{path}", lambda route, _, path=path: serve(route, path))
+        page.goto(f"{live.url}/health/live")
+        found = page.evaluate(
+            "async (cases) => (await import('/clients/conformance/run.js')).run(cases)", given
+        )
+    check(live, given, found)
+
+
+def serve(route: Any, path: str) -> None:
+    body = (CLIENTS / path).read_text()
+    route.fulfill(body=body, content_type="text/javascript; charset=utf-8")
