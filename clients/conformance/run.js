@@ -14,14 +14,23 @@ async function act(cache, name, given) {
       return cache.get(key, "<absent>");
     case "get_many":
       return Object.fromEntries(await cache.getMany(key));
-    case "until_absent": {
+    case "until_absent":
+    case "until_present": {
       const until = Date.now() + 60000;
-      while ((await cache.has(key)) && Date.now() < until) await pause(100);
+      const wanted = name === "until_present";
+      while ((await cache.has(key)) !== wanted && Date.now() < until) await pause(100);
       return Date.now() < until;
     }
     case "remember_failing":
       return cache.remember(key, ttl, () => {
         throw new Failed();
+      });
+    case "remember_slowly":
+      return cache.remember(key, ttl, async () => {
+        const { appendFileSync } = await import("node:fs");
+        appendFileSync(value, "run\n");
+        await pause(1000);
+        return "computed";
       });
     case "remember": {
       let computed = 0;
@@ -41,8 +50,8 @@ async function act(cache, name, given) {
   }
 }
 
-async function runCase({ url, key, strict = false, steps }) {
-  const cache = new Cache(url, key, { timeoutMs: 60000, strict, onError: () => {} });
+async function runCase({ url, key, strict = false, timeout = 60, steps }) {
+  const cache = new Cache(url, key, { timeoutMs: timeout * 1000, strict, onError: () => {} });
   const outcomes = [];
   for (const step of steps) {
     try {

@@ -23,13 +23,21 @@ function act(Cache $cache, string $name, array $with): mixed
             $found = $cache->getMultiple($with[0], '<absent>');
             return (object) array_filter($found, fn ($value) => $value !== '<absent>');
         case 'until_absent':
+        case 'until_present':
             $until = microtime(true) + 60;
-            while ($cache->has($with[0]) && microtime(true) < $until) {
+            $wanted = $name === 'until_present';
+            while ($cache->has($with[0]) !== $wanted && microtime(true) < $until) {
                 usleep(100_000);
             }
             return microtime(true) < $until;
         case 'remember_failing':
             return $cache->remember($with[0], $with[1], fn () => throw new Failed());
+        case 'remember_slowly':
+            return $cache->remember($with[0], $with[1], function () use ($with) {
+                file_put_contents($with[2], "run\n", FILE_APPEND);
+                sleep(1);
+                return 'computed';
+            });
         case 'remember':
             $computed = 0;
             $value = $cache->remember($with[0], $with[1], function () use ($with, &$computed) {
@@ -46,7 +54,7 @@ function act(Cache $cache, string $name, array $with): mixed
 function run(array $case): array
 {
     $cache = new Cache($case['url'], $case['key'], [
-        'connect_timeout' => 60, 'timeout' => 60, 'strict' => $case['strict'] ?? false,
+        'connect_timeout' => 60, 'timeout' => $case['timeout'] ?? 60, 'strict' => $case['strict'] ?? false,
         'on_error' => fn () => null,
         'transport' => $GLOBALS['argv'][1] ?? 'curl',
     ]);

@@ -26,14 +26,25 @@ async def do(cache: Any, name: str, arguments: list[Any]) -> Any:
     arguments = [0 if argument == "forever" else argument for argument in arguments]
     if name == "get":
         return await result(cache.get(*arguments, "<absent>"))
-    if name == "until_absent":
+    if name in {"until_absent", "until_present"}:
         until = time.monotonic() + 60
-        while await result(cache.has(*arguments)) and time.monotonic() < until:
+        wanted = name == "until_present"
+        while await result(cache.has(*arguments)) != wanted and time.monotonic() < until:
             time.sleep(0.1)
         return time.monotonic() < until
     if name == "remember_failing":
         raise_it = compute(Failed())
         return await result(cache.remember(*arguments, raise_it))
+    if name == "remember_slowly":
+        key, ttl, path = arguments
+
+        def slowly() -> str:
+            with open(path, "a") as runs:
+                runs.write("run\n")
+            time.sleep(1)
+            return "computed"
+
+        return await result(cache.remember(key, ttl, slowly))
     if name == "remember":
         computed: list[Any] = []
         value = await result(
@@ -64,7 +75,7 @@ async def run(case: dict[str, Any]) -> list[dict[str, Any]]:
         case["url"],
         case["key"],
         connect_timeout=60,
-        timeout=60,
+        timeout=case.get("timeout", 60),
         strict=case.get("strict", False),
         on_error=lambda message: None,
     )

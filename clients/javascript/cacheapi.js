@@ -217,17 +217,14 @@ export class Cache {
     };
     // Browsers want it called by its bare name.
     const fetch = this.#fetch;
-    for (;;) {
+    for (let left = again ? 2 : 0; ; left -= 1) {
       try {
         const response = await fetch(this.#url + path, options);
         const text = await response.text();
         return answerOf(response.status, text, response.headers.get("ETag") ?? "");
       } catch (error) {
-        // The server may close a connection that it kept just as we ask.
-        if (again && !options.signal.aborted) {
-          again = false;
-          continue;
-        }
+        // The server may close a connection that it kept just as we ask; there may be two.
+        if (left && !options.signal.aborted) continue;
         this.#awayUntil = performance.now() + PAUSE;
         const reason = error?.cause?.code ?? error?.cause?.message ?? error?.message ?? error;
         return { status: 0, message: `No answer: ${reason}.` };

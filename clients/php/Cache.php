@@ -517,6 +517,8 @@ final class Curl
             CURLOPT_HTTP_VERSION => CURL_HTTP_VERSION_1_1,
             CURLOPT_PROTOCOLS => CURLPROTO_HTTP | CURLPROTO_HTTPS,
             CURLOPT_NOSIGNAL => true,
+            // Where a kept connection breaks, curl sends anything again on a new one.
+            CURLOPT_FRESH_CONNECT => !$again,
             CURLOPT_CONNECTTIMEOUT_MS => max(1, (int) ($this->connect * 1000)),
             CURLOPT_TIMEOUT_MS => max(1, (int) ($this->whole * 1000)),
             CURLOPT_HEADERFUNCTION => static function ($handle, string $line) use (&$etag): int {

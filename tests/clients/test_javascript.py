@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.clients.conformance import CLIENTS, check, run
+from tests.clients.conformance import CLIENTS, check, node, run
 from tests.support.browser import chromium, window
 from tests.support.processes import Service
-from tests.support.tools import tool
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -18,8 +17,7 @@ ASIDE = ("away", "other")
 
 
 def test_the_table_in_node(live: Service, table: list[Any]) -> None:
-    command = [tool("node"), CLIENTS / "conformance" / "run.js", "stdin"]
-    check(live, table, run(command, table))
+    check(live, table, run(node(), table))
 
 
 def test_the_table_in_a_browser(live: Service, table: list[Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.conformance import CLIENTS, check, run
+from tests.clients.conformance import CLIENTS, check, python, run
 from tests.support.processes import Service
 
 pytestmark = pytest.mark.timeout(600)
@@ -29,5 +29,4 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_the_table(live: Service, table: list[Any], installed: Path, kind: str) -> None:
-    command = [sys.executable, "-W", "error", CLIENTS / "conformance" / "run.py", kind]
-    check(live, table, run(command, table, PYTHONPATH=str(installed)))
+    check(live, table, run(python(kind), table, PYTHONPATH=str(installed)))

@@ -10,7 +10,6 @@ from flask_caching.backends.base import BaseCache
 
 from cacheapi_client.synchronous import Cache
 
-
 Timeout = int | timedelta | None
 
 
