@@ -16,6 +16,7 @@ import flask_caching
 import pytest
 from cacheapi_client import Cache, CacheError, InvalidKey
 from django.core.cache import CacheHandler
+from django.core.cache.backends.base import CacheKeyWarning
 
 from tests.support.live import CACHE, call
 from tests.support.processes import Service
@@ -114,7 +115,9 @@ def test_django_says_what_is_no_json(django_cache: Callable[..., Any], url: str)
 
 def test_django_names_what_was_not_stored(django_cache: Callable[..., Any], url: str) -> None:
     """An item that no cache takes stores nothing of its batch."""
-    assert django_cache(url).set_many({"a": 1, "x" * 1100: 2}) == ["a", "x" * 1100]
+    with pytest.warns(CacheKeyWarning):
+        failed = django_cache(url).set_many({"a": 1, "x" * 1100: 2})
+    assert failed == ["a", "x" * 1100]
 
 
 @pytest.fixture
@@ -159,8 +162,8 @@ def test_flask_caching(site: tuple[flask.Flask, flask_caching.Cache], live: Serv
     assert cache.set_many({"x": 1, "y": None}) == ["x", "y"]
     assert cache.get_many("x", "no", "y") == [1, None, None]
     assert cache.get_dict("x", "y") == {"x": 1, "y": None}
-    assert cache.inc("x", 4) == 5
-    assert cache.dec("x") == 4
+    assert cache.cache.inc("x", 4) == 5
+    assert cache.cache.dec("x") == 4
     assert cache.delete_many("x", "y") == ["x", "y"]
     assert cache.delete("a")
     assert not cache.has("a")
