@@ -573,14 +573,17 @@ final class Stream
             $this->process = getmypid();
         }
         $kept = $this->stream !== null && !feof($this->stream);
-        $head = ["$method {$this->base}$path HTTP/1.1", "Host: {$this->host}", ...$fields,
-            'Content-Length: ' . strlen($body ?? '')];
+        $head = ["$method {$this->base}$path HTTP/1.1", "Host: {$this->host}", ...$fields];
+        if ($body !== null) {
+            $head[] = 'Content-Length: ' . strlen($body);
+        }
         $request = implode("\r\n", $head) . "\r\n\r\n" . $body;
         while (true) {
             try {
                 $kept || $this->open();
                 $this->heard = false;
                 $this->write($request);
+                $this->await([$this->stream], []);
                 return $this->answer();
             } catch (Closed $error) {
                 $this->stream = null;

@@ -12,7 +12,7 @@ import pytest
 
 from tests.clients.conformance import CLIENTS, check, php, run
 from tests.support import tools
-from tests.support.live import CACHE
+from tests.support.live import CACHE, call
 from tests.support.processes import Service
 
 pytestmark = pytest.mark.timeout(600)
@@ -100,4 +100,33 @@ def test_laravel(live: Service) -> None:
         "forget": [True, None, 1, None],
         "over": [True, None],
         "flush": [True, None],
+    }
+
+
+@pytest.mark.parametrize("transport", ["curl", "stream"])
+def test_what_only_php_has(live: Service, transport: str) -> None:
+    command = php(transport)
+    assert call(live.port, "POST", CACHE, {"key": "big", "value": 2**70}).status == 201
+    # With the extensions of its ini file: it forks.
+    done = tools.run(
+        *(command[0], "-d", "error_reporting=-1", "-d", "display_errors=stderr"),
+        *(HERE / "php" / "own.php", transport),
+        env=environ(live),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == {
+        "values": [True] * 4,
+        "refused": [True] * 4,
+        "closure": "Serialization of 'Closure' is not allowed",
+        "never": [True, True, True, True, 0],
+        "ours": [True, 1],
+        "over": [True, False, False, 3, False],
+        "interval": [True, 1],
+        # PHP has no integer so large: its digits, not a float near it.
+        "big": str(2**70),
+        "float": [True, True],
+        "option": "There is no option timeuot.",
+        "key": "An API key is printable ASCII without spaces.",
+        "told": [["The API key is not valid."], "The API key is not valid."],
+        "child": 0,
     }
