@@ -131,7 +131,7 @@ export class Cache {
   async touch(key, ttl) {
     const body = { ttl: null, ...lifetime(ttl) };
     const answer = await this.#ask({ method: "PATCH", path: path(key), body });
-    return !isMiss(answer) && this.#succeeded(answer);
+    return !this.#missed(answer) && this.#succeeded(answer);
   }
 
   /**
@@ -186,7 +186,7 @@ export class Cache {
   /** Whether the cache said that there is nothing, and the value in a list. */
   async #read(key) {
     const answer = await this.#ask({ path: path(key) });
-    if (isMiss(answer)) return { missed: true, found: [] };
+    if (this.#missed(answer)) return { missed: true, found: [] };
     const hit = this.#succeeded(answer, "value");
     return { missed: false, found: hit ? [valueOf(answer.document)] : [] };
   }
@@ -196,8 +196,9 @@ export class Cache {
     const fields = { "If-None-Match": "*" };
     const request = { method: "PUT", path: path(key), body, fields, again: false };
     const answer = await this.#ask(request);
-    const settled = answer.status === 412 || this.#succeeded(answer, "success");
-    return settled ? answer : { status: 0 };
+    if (answer.status === 412) this.lastError = null;
+    else if (!this.#succeeded(answer, "success")) return { status: 0 };
+    return answer;
   }
 
   async #store(pairs) {
@@ -206,7 +207,7 @@ export class Cache {
 
   /** Send a request; the answer's status is 0 if there is none. */
   async #ask({ method = "GET", path = "", body, fields, again = true }) {
-    if (performance.now() < this.#awayUntil) return { status: 0, message: this.lastError };
+    if (performance.now() < this.#awayUntil) return this.#none(this.lastError ?? "The cache was away just now.");
     const options = {
       method,
       headers: fields ? { ...this.#fields, ...fields } : this.#fields,
@@ -227,9 +228,20 @@ export class Cache {
         if (left && !options.signal.aborted) continue;
         this.#awayUntil = performance.now() + PAUSE;
         const reason = error?.cause?.code ?? error?.cause?.message ?? error?.message ?? error;
-        return { status: 0, message: `No answer: ${reason}.` };
+        return this.#none(`No answer: ${reason}.`);
       }
     }
+  }
+
+  #none(message) {
+    return { status: 0, document: null, message };
+  }
+
+  /** Whether the cache itself said that there is no such key; a wrong service is a 404, too. */
+  #missed({ status, message }) {
+    const missed = status === 404 && message.startsWith("Key '");
+    if (missed) this.lastError = null;
+    return missed;
   }
 
   /** Whether it is a success; what is none is told, or thrown. */
@@ -259,11 +271,6 @@ function answerOf(status, text, etag) {
   }
   const message = document?.error?.message ?? `The answer was HTTP ${status}.`;
   return { status, etag, document, message };
-}
-
-/** Whether the cache itself said that there is no such key; a wrong service is a 404, too. */
-function isMiss({ status, message }) {
-  return status === 404 && message.startsWith("Key '");
 }
 
 function check(key) {

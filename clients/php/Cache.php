@@ -187,7 +187,7 @@ final class Cache implements CacheInterface
         }
         $ttl = ['ttl' => $seconds === null ? -1 : self::written($seconds)];
         $answer = $this->ask('PATCH', $this->path($this->key($key)), $ttl);
-        return !self::isMiss($answer) && $this->succeeded($answer);
+        return !$this->missed($answer) && $this->succeeded($answer);
     }
 
     /**
@@ -270,7 +270,9 @@ final class Cache implements CacheInterface
         $path = $this->path($pair['key']);
         unset($pair['key']);
         $answer = $this->ask('PUT', $path, $pair, ['If-None-Match: *'], false);
-        if ($answer['status'] !== 412 && !$this->succeeded($answer, 'success')) {
+        if ($answer['status'] === 412) {
+            $this->lastError = null;
+        } elseif (!$this->succeeded($answer, 'success')) {
             $answer['status'] = 0;
         }
         return $answer;
@@ -280,7 +282,7 @@ final class Cache implements CacheInterface
     private function read(string $key): array
     {
         $answer = $this->ask('GET', $this->path($key));
-        if (self::isMiss($answer)) {
+        if ($this->missed($answer)) {
             return [true, false, null];
         }
         return $this->succeeded($answer, 'value')
@@ -320,7 +322,7 @@ final class Cache implements CacheInterface
     ): array {
         $none = ['status' => 0, 'etag' => '', 'document' => null];
         if (self::now() < $this->awayUntil) {
-            return $none + ['message' => (string) $this->lastError];
+            return $none + ['message' => $this->lastError ?? 'The cache was away just now.'];
         }
         try {
             $text = $body === null ? null : json_encode($body, self::ENCODE, 1024);
@@ -363,9 +365,13 @@ final class Cache implements CacheInterface
     }
 
     /** Return whether the cache itself said that there is no such key; a wrong service is a 404, too. */
-    private static function isMiss(array $answer): bool
+    private function missed(array $answer): bool
     {
-        return $answer['status'] === 404 && str_starts_with($answer['message'], "Key '");
+        $missed = $answer['status'] === 404 && str_starts_with($answer['message'], "Key '");
+        if ($missed) {
+            $this->lastError = null;
+        }
+        return $missed;
     }
 
     private function keys(mixed $keys): array

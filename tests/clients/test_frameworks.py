@@ -247,3 +247,14 @@ def test_a_lifetime_may_be_a_timedelta(url: str) -> None:
         assert cache.set("k", 1, timedelta(minutes=1))
         value = cache.remember("r", timedelta(minutes=1), lambda: "v", stale=60)
         assert (value, cache.get("r:stale")) == ("v", "v")
+
+
+def test_a_miss_says_that_the_cache_works(url: str) -> None:
+    told: list[str] = []
+    with Cache(url, Service.api_key, on_error=told.append, **PATIENT) as cache:
+        for _ in range(2):
+            assert not cache.set("x" * 1100, 1)
+            assert cache.last_error is not None
+            assert cache.get("nothing") is None
+            assert cache.last_error is None
+    assert len(told) == 2

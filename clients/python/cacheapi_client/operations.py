@@ -59,10 +59,16 @@ class Operations:
             self._on_error(message)
         return False
 
+    def missed(self, answer: Answer) -> bool:
+        """Return whether the cache, which works, said that there is no such key."""
+        if answer.is_miss:
+            self.last_error = None
+        return answer.is_miss
+
     def read(self, key: str) -> Generator[Step, Any, tuple[bool, list[Any]]]:
         """Return whether the cache said that there is nothing, and the value in a list."""
         answer = yield Request("GET", path(key))
-        if answer.is_miss:
+        if self.missed(answer):
             return True, []
         return False, [value_of(answer.document)] if self.succeeded(answer, "value") else []
 
@@ -98,7 +104,10 @@ class Operations:
         body = {"value": value, **lifetime(ttl)}
         fields = {"If-None-Match": "*"}
         answer: Answer = yield Request("PUT", path(key), body, fields, again=False)
-        if answer.status == 412 or self.succeeded(answer, "success"):
+        if answer.status == 412:
+            self.last_error = None
+            return answer
+        if self.succeeded(answer, "success"):
             return answer
         return answer._replace(status=0)
 
@@ -130,10 +139,10 @@ class Operations:
         """Count: 200, 404 where there is nothing and ``initial`` is None, or 0 for a failure."""
         body = {"increment": by, **({} if initial is None else {"initial": initial})}
         answer: Answer = yield Request("PATCH", path(key), body | lifetime(ttl), again=False)
-        if answer.is_miss or self.succeeded(answer, "value"):
+        if self.missed(answer) or self.succeeded(answer, "value"):
             return answer
         return answer._replace(status=0)
 
     def touch(self, key: str, ttl: TTL) -> Generator[Step, Any, bool]:
         answer = yield Request("PATCH", path(key), lifetime(ttl) or {"ttl": None})
-        return not answer.is_miss and self.succeeded(answer)
+        return not self.missed(answer) and self.succeeded(answer)
