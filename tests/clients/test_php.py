@@ -41,6 +41,7 @@ def needs(directory: str) -> None:
 def test_it_is_what_psr_16_wants(live: Service, tmp_path: Path) -> None:
     phpunit = tools.tool("phpunit")
     needs("Cache/IntegrationTests")
+    needs("Psr/SimpleCache")
     done = tools.run(
         *(phpunit, "--no-configuration", "--do-not-cache-result", HERE / "php" / "Psr16Test.php"),
         env=environ(live),
