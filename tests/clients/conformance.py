@@ -68,6 +68,14 @@ def start(command: Iterable[object], **environ: str) -> subprocess.Popen[str]:
     )
 
 
+def give(process: subprocess.Popen[str], given: list[dict[str, Any]]) -> None:
+    """Give a program its cases, and go on beside it."""
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(given))
+    process.stdin.close()
+    process.stdin = None
+
+
 def finish(process: subprocess.Popen[str], given: list[dict[str, Any]] | None) -> Any:
     """Give a program its cases, unless it has them; return what it printed."""
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import threading
 import time
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.conformance import finish, node, php, python, run, start
+from tests.clients.conformance import finish, give, node, php, python, run, start
 from tests.support.live import CACHE, call
 from tests.support.processes import Service, service
 from tests.support.timing import Stopwatch
@@ -175,15 +174,22 @@ def test_redirects_are_not_followed(program: list[object]) -> None:
     assert len(noted) == 1
 
 
-def test_a_cache_that_comes_back_is_used_again(program: list[object], tmp_path: Path) -> None:
+def test_a_cache_that_comes_back_is_used_again(tmp_path: Path) -> None:
+    steps = [("get", ["k"]), ("until_present", ["k"]), ("get", ["k"])]
     with service(tmp_path / "back", CACHE_DRIVER="file", WEB_CONCURRENCY="1") as live:
         assert call(live.port, "POST", CACHE, {"key": "k", "value": 7}).status == 201
         live.stop()
-        steps = [("get", ["k"]), ("until_present", ["k"]), ("get", ["k"])]
-        process = start(program)
-        threading.Timer(2, live.start).start()
-        (found,) = finish(process, [case(f"{live.url}{CACHE}", *steps)])
-        assert found == [{"gives": "<absent>"}, {"gives": True}, {"gives": 7}]
+        processes = [start(make()) for make in PROGRAMS.values()]
+        for process in processes:
+            give(process, [case(f"{live.url}{CACHE}", *steps)])
+        # Most have asked by then; where the machine is busy, not all.
+        time.sleep(3)
+        live.start()
+        found = [finish(process, None) for process in processes]
+    for (outcomes,) in found:
+        assert outcomes[1:] == [{"gives": True}, {"gives": 7}]
+    # Those that were there before it came back.
+    assert {"gives": "<absent>"} in [outcomes[0] for (outcomes,) in found]
 
 
 def test_of_all_that_miss_together_in_all_languages_one_computes(
@@ -195,10 +201,7 @@ def test_of_all_that_miss_together_in_all_languages_one_computes(
     processes = [start(make()) for _ in range(2) for make in PROGRAMS.values()]
     # All of them wait for their cases; what they are given at once, they do at once.
     for process in processes:
-        assert process.stdin is not None
-        process.stdin.write(json.dumps(given))
-        process.stdin.close()
-        process.stdin = None
+        give(process, given)
     found = [finish(process, None) for process in processes]
     assert found == [[[{"gives": "computed"}]]] * len(processes)
     assert runs.read_text() == "run\n"
