@@ -68,12 +68,15 @@ class Stored(msgspec.Struct, frozen=True, gc=False, array_like=True):
     :ivar vary: the field names of the response's ``Vary``, sorted; ``("*",)`` fits no request.
     :ivar selecting: the request's normalised values of those fields, ``None`` for absent.
     :ivar status: the response's.
-    :ivar fields: the response's, without the hop-by-hop ones.
+    :ivar fields: the response's that may be stored; without ``Age`` and ``Content-Length``,
+        which are worked out for each answer.
     :ivar request_time: when the request for it was sent.
     :ivar response_time: when its head was received.
     :ivar initial_age: ``corrected_initial_age`` (RFC 9111, section 4.2.3).
     :ivar lifetime: its freshness lifetime, from the origin or a heuristic.
-    :ivar heuristic: whether the lifetime is a guess.
+    :ivar rule: what the lifetime is from: ``s-maxage``, ``max-age``, the same after ``cdn-``,
+        ``expires``, ``last-modified`` (a heuristic), ``ttl`` (the service's) or ``none``.
+    :ivar immutable: whether the client need not ask for a newer one while it is fresh.
     :ivar validate: whether each use needs a validation (``no-cache``).
     :ivar never_stale: whether it may not be served stale, whatever the client allows.
     :ivar while_revalidate: seconds past its lifetime in which it is served while it is
@@ -92,7 +95,8 @@ class Stored(msgspec.Struct, frozen=True, gc=False, array_like=True):
     response_time: float
     initial_age: float
     lifetime: float
-    heuristic: bool
+    rule: str
+    immutable: bool
     validate: bool
     never_stale: bool
     while_revalidate: float
