@@ -10,7 +10,7 @@ import msgspec
 from cacheapi.responses.directives import Directives, parse_directives, seconds
 from cacheapi.responses.freshness import current_age
 from cacheapi.responses.messages import Fields, Request, Stored, first
-from cacheapi.responses.ranges import asked, has, rest_of
+from cacheapi.responses.ranges import has, rest_of
 from cacheapi.responses.validators import conditions, strong_tag
 from cacheapi.responses.vary import select
 
@@ -175,7 +175,7 @@ def _complete(request: Request, stored: Stored, fwd: str | None) -> Decision:
     assert stored.part is not None
     rest = rest_of(stored.part)
     weak = strong_tag(stored.fields) is None and bool(conditions(stored.fields))
-    if request.method != "GET" or asked(request.fields) or fwd or rest is None or weak:
+    if request.method != "GET" or first(request.fields, "range") or fwd or rest is None or weak:
         return Miss("partial")
     tag = strong_tag(stored.fields)
     add: Fields = (("range", rest),)
