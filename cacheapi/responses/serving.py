@@ -81,7 +81,8 @@ def _part(fields: Fields, stored: Stored, added: Fields) -> Reply | None:
     wanted = spans(text, part.complete) if text and range_applies(fields, stored) else None
     if stored.part is not None and not has(stored, fields):
         # It is the origin's own answer to this request, whatever it made of the range.
-        wanted = [(part.first, part.last + 1)]
+        length = ("content-length", str(stored.length))
+        return Reply(206, (*stored.fields, length, *added), ((0, stored.length),))
     if wanted is None:
         return None
     complete, offset = part.complete, part.first

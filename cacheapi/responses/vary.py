@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -11,6 +12,9 @@ from cacheapi.responses.messages import Fields, Stored, combined, first, members
 
 # More variants of a URL than a Vary on a field with a few values makes: the oldest goes.
 MOST_VARIANTS: Final = 32
+
+_SECRET: Final = frozenset({"authorization", "cookie", "x-api-key"})
+_LONGEST_VALUE: Final = 200
 
 _WEIGHT: Final = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 # RFC 9110, section 8.4.1: the names of old are the same codings.
@@ -24,11 +28,22 @@ def vary_names(fields: Fields) -> tuple[str, ...]:
 
 
 def selecting_values(fields: Fields, names: Sequence[str]) -> tuple[str | None, ...]:
-    """Return the normalised values of a request's fields, ``None`` for those that are absent."""
+    """Return the normalised values of a request's fields, ``None`` for those that are absent.
+
+    Secrets and long values are digests, which are equal where the values are: they are stored
+    beside the response.
+    """
     return tuple(
-        None if (value := combined(fields, name)) is None else normalise(name, value)
+        None if (value := combined(fields, name)) is None else _kept(name, normalise(name, value))
         for name in names
     )
+
+
+def _kept(name: str, value: str) -> str:
+    if len(value) <= _LONGEST_VALUE and name not in _SECRET:
+        return value
+    data = value.encode(errors="surrogatepass")
+    return f"blake2b:{hashlib.blake2b(data, digest_size=32).hexdigest()}"
 
 
 def normalise(name: str, value: str) -> str:
@@ -111,7 +126,9 @@ def select(variants: Iterable[Stored], target: str, fields: Fields) -> Stored | 
         values = wanted.get(names)
         if values is None:
             values = wanted[names] = selecting_values(fields, names)
-        if values == stored.selecting or _likes(stored, fields, values):
+        if values == stored.selecting or (
+            "accept-language" in names and _likes(stored, fields, values)
+        ):
             chosen = stored
     return chosen
 

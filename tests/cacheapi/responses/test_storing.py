@@ -73,6 +73,7 @@ def test_9110_9_3_3_a_posts_answer_is_stored_where_it_is_what_a_get_gets(
         ('private="a", private, max-age=60', "private"),
         ("private =a, max-age=60", "private"),
         ("max-age=60", None),
+        ("=no-store, max-age=60", None),
         ("public, max-age=60", None),
         ('private="a", max-age=60', None),
         ('ext="no-store", max-age=60', None),

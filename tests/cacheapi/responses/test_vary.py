@@ -120,6 +120,24 @@ def test_9111_4_1_a_new_response_takes_its_forerunners_place() -> None:
     assert add_variant((old,), new) == (new,)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "other"),
+    [
+        ("Authorization", "Bearer secret", "Bearer secreT"),
+        ("Cookie", "session=secret", "session=other"),
+        ("Foo", "secret" * 100, "secret" * 101),
+    ],
+)
+def test_9111_4_1_a_secret_selects_and_is_not_stored(name: str, value: str, other: str) -> None:
+    cache = Cache()
+    lines = [f"{FRESH}, public", f"Vary: {name}"]
+    cache.put(*lines, request=get(f"{name}: {value}"))
+    assert "secret" not in repr(cache.store)
+    assert cache.ask(get(f"{name}: {value}")).cached
+    assert not cache.ask(get(f"{name}: {other}"), answer(*lines)).cached
+    assert not cache.ask(get()).cached
+
+
 def test_9111_4_the_newest_of_several_that_fit() -> None:
     old = variant("Vary: Foo", asked=("Foo: 1",))
     new = variant("Vary: Bar", asked=("Bar: 1",), at=START + 1)
