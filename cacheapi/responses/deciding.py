@@ -106,13 +106,14 @@ def decide(request: Request, variants: Iterable[Stored], now: float) -> Decision
     if method not in ("GET", "HEAD"):
         return Pass("method")
     wishes: Directives = {}
+    is_for_origin = False
     for name, _ in request.fields:
         if name in ("if-match", "if-unmodified-since"):
             # RFC 9111, section 4.3.2: these are the origin's to evaluate.
-            return Pass("request")
-        if name in ("cache-control", "pragma") and not wishes:
+            is_for_origin = True
+        elif name in ("cache-control", "pragma") and not wishes:
             wishes = request_directives(request.fields)
-    decision = _read(request, variants, now, wishes)
+    decision = Pass("request") if is_for_origin else _read(request, variants, now, wishes)
     if "only-if-cached" in wishes and not isinstance(decision, Hit):
         return Unavailable()
     return decision

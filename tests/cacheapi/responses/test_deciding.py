@@ -114,6 +114,7 @@ def test_9111_5_2_1_7_only_if_cached() -> None:
     cache.now += 2
     assert cache.ask(get("Cache-Control: only-if-cached")).status == 504
     assert isinstance(cache.decision, Unavailable)
+    assert cache.ask(get("Cache-Control: only-if-cached", "If-Match: *")).status == 504
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cacheapi.responses.messages import first
-from tests.cacheapi.responses.simulation import Cache, answer, date, fields, get
+from cacheapi.responses.messages import Response, first
+from cacheapi.responses.storing import keep
+from cacheapi.responses.updating import update_by_head
+from tests.cacheapi.responses.simulation import START, Cache, answer, date, fields, get
 
 FRESH = "Cache-Control: max-age=100000"
 CHANGED = date(-5, "Last-Modified")
@@ -224,3 +226,12 @@ def test_9111_4_3_5_an_answer_to_head_updates_or_outdates(
     assert got.cached is fresh_again
     if fresh_again:
         assert (got["x"], got["y"]) == ("2", "1")
+
+
+def test_9111_4_3_5_only_a_200_to_head_says_something_of_a_stored_200() -> None:
+    response = Response(200, fields("Cache-Control: max-age=2"))
+    stored = keep(get(), response, START, START, 10)
+    assert stored is not None
+    for status in (204, 404, 410):
+        news = Response(status, fields("Cache-Control: max-age=9"))
+        assert update_by_head(stored, news, get(method="HEAD"), START, START) is None
