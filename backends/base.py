@@ -9,6 +9,9 @@ A backend stores bytes under text keys. Three words run through all of it:
 
 Every method raises :class:`~backends.errors.Failed` when the backend cannot do its work.
 Absence is said only when the backend itself said so: a broken connection is never a miss.
+A key under which another program stored something that is no value of a cache is no absence
+either: :class:`~backends.errors.WrongType`, and nothing is changed. Only :meth:`Backend.set`
+overwrites it and :meth:`Backend.delete` deletes it.
 """
 
 from __future__ import annotations
@@ -16,14 +19,17 @@ from __future__ import annotations
 import enum
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple, TypeVar
 
 from backends.capabilities import Capability, Limits, Traits
 from backends.endpoints import Endpoint
 from backends.errors import BackendError, InvalidKey, NotAnInteger, Unavailable, Unsupported
 from backends.options import Option
 from backends.statistics import ServerStatistics
+
+if TYPE_CHECKING:
+    from backends.probe import Probe
 
 T = TypeVar("T")
 
@@ -134,9 +140,17 @@ class Backend(ABC):
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         """Return the values of those keys that are there."""
 
+    def get_each(self, keys: Iterable[str]) -> Mapping[str, bytes | BackendError]:
+        """Return what :meth:`get_many` does, with an error in place of a value.
+
+        It is about that key alone: the others' values are what they are. Where a backend
+        cannot tell them apart, the error of one is raised for all.
+        """
+        return self.get_many(keys)
+
     @abstractmethod
     def set(self, key: str, value: bytes, ttl: float | None) -> None:
-        """Store, overwriting."""
+        """Store, overwriting; also what is of another type."""
 
     @abstractmethod
     def add(self, key: str, value: bytes, ttl: float | None) -> bool:
@@ -239,6 +253,38 @@ class Backend(ABC):
             for the general ones.
         """
         raise self._unsupported(Capability.STATS)
+
+    def apart(self) -> Backend:
+        """Return where counts of the product's own are kept, shared as this backend is.
+
+        That is out of the callers' data where it can be had; here it is this backend itself.
+        """
+        return self
+
+    def probe(self, key: str) -> Probe:
+        """Return a look at whether this backend does its work, by a key that nobody else uses.
+
+        Backends whose statistics count reads return a subclass, whose steps do not count.
+        """
+        # It knows what absence is, so it cannot be known before.
+        from backends.probe import Probe
+
+        return Probe(self, key)
+
+    def places(self) -> frozenset[str]:
+        """Return names of where its keys are, as the settings say it; asks nobody.
+
+        Objects that have one in common share a store, but for their prefixes. None: nobody
+        else has its store, or it is not known.
+        """
+        return frozenset()
+
+    def learn_capabilities(self) -> None:  # noqa: B027 (most backends' flags never change)
+        """Ask the servers for what takes flags away, where their own settings do.
+
+        It waits no longer than the time limit, and fails never: who does not answer is asked
+        again another time.
+        """
 
     def endpoints(self) -> list[Endpoint]:
         """Return where its servers listen; where one has to be asked for that, it may be.

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from flask import Flask, current_app, g, request
 
@@ -18,7 +19,6 @@ from cacheapi.observing.readiness import READINESS, Readiness
 from cacheapi.observing.request_log import REQUEST_LOG, RequestLog
 from cacheapi.observing.samples import Sampler
 from cacheapi.observing.wsgi import Observed
-from cacheapi.registry.environment import SYSTEM_CACHE
 from cacheapi.registry.live import Registry
 from cacheapi.registry.opening import open_registry
 from cacheapi.registry.snapshot import digest_of
@@ -40,7 +40,7 @@ from cacheapi.web.blueprints import (
 )
 from cacheapi.web.blueprints.metrics import add_metrics
 from cacheapi.web.errors import register_error_handlers
-from cacheapi.web.http import MethodTunnel, check_request
+from cacheapi.web.http import MAX_BATCH, MethodTunnel, check_request
 from cacheapi.web.openapi import describe
 from cacheapi.web.routes import KeyConverter, ServiceConverter
 
@@ -69,6 +69,7 @@ def create_app(config: Settings | None = None) -> Flask:
         log.warning("%s", warning)
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings["CACHEAPI_MAX_BODY_MB"] * 1024 * 1024
+    app.config[MAX_BATCH] = settings["CACHEAPI_MAX_BATCH"]
     app.url_map.converters["key"] = KeyConverter
     app.url_map.converters["service"] = ServiceConverter
     # "a//b" is a key, and not another way to write "a/b".
@@ -83,6 +84,12 @@ def create_app(config: Settings | None = None) -> Flask:
     if settings["CACHEAPI_CONSOLE"]:
         console.register(app, registry.vault)
 
+    @app.url_value_preprocessor
+    def name(_: str | None, values: dict[str, Any] | None) -> None:
+        # From here on, one service has one name, however it is written.
+        if values and "service" in values:
+            values["service"] = registry.snapshot.name_of(values["service"])
+
     @app.before_request
     def admit() -> None:
         registry.watch()
@@ -90,7 +97,7 @@ def create_app(config: Settings | None = None) -> Flask:
         view = current_app.view_functions.get(request.endpoint or "")
         g.caller = auth.admit(request, view, registry.snapshot)
         if g.caller is not None:
-            rates.count(g.caller, registry.find(SYSTEM_CACHE))
+            rates.count(g.caller, registry.counts)
         check_request(request)
 
     app.after_request(rates.tell)
@@ -103,7 +110,12 @@ def create_app(config: Settings | None = None) -> Flask:
     registry.accompany(sampler)
     app.extensions[samples.EXTENSION] = sampler
     app.extensions[ACCESS] = Access(
-        registry.find, digest_of, registry.may, registry.watch, app.config["MAX_CONTENT_LENGTH"]
+        registry.find,
+        digest_of,
+        registry.may,
+        registry.watch,
+        app.config["MAX_CONTENT_LENGTH"],
+        app.config[MAX_BATCH],
     )
     api = describe(app, __version__)
     api.register_converter(KeyConverter, lambda converter: {"type": "string", "minLength": 1})

@@ -135,6 +135,12 @@ CORE: Final = (
         help="Largest request body, in MiB.",
     ),
     Option(
+        variable="CACHEAPI_MAX_BATCH",
+        kind=integer(1, 1_000_000),
+        default="10000",
+        help="Most keys or items of one request.",
+    ),
+    Option(
         variable="CACHEAPI_SAMPLE_SECONDS",
         kind=integer(0, 3600),
         default="30",

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from backends.memcached.errors import refusal
 from backends.memcached.link import LONGEST_LINE, Link, receive
 
 _FIRST: Final = b"VALUE "
@@ -32,7 +33,8 @@ class Stored(NamedTuple):
 def read_many(link: Link, keys: Sequence[bytes]) -> dict[bytes, bytes]:
     """Return the values of those different keys that the server has.
 
-    :raises CommandFailed: the reply was not whole; the connection is closed.
+    :raises CommandFailed: the server said no, or the reply was not whole; the connection is
+        closed.
     """
     wanted = set(keys)
 
@@ -87,6 +89,7 @@ def _reply(
 
     :param data: what has come of it already.
     :param parts: how many a header has.
+    :raises CommandFailed: the server said no.
     :raises ValueError: it is not a reply to these keys.
     :raises OSError: it did not come, or not in time.
     """
@@ -99,12 +102,13 @@ def _reply(
                 raise ValueError("a line that never ends")
             data, at = data[at:] + receive(connection), 0
             continue
-        header = data[at : start - 2].split(b" ")
-        if len(header) != parts:
-            if header == [b"END"] and start == len(data):
+        line = data[at : start - 2]
+        header = line.split(b" ")
+        if len(header) != parts or header[0] != b"VALUE":
+            if line == b"END" and start == len(data):
                 return found
-            raise ValueError("no reply to a read")
-        if header[0] != b"VALUE" or header[1] not in wanted:
+            raise (start == len(data) and refusal(line)) or ValueError("no reply to a read")
+        if header[1] not in wanted:
             raise ValueError("no value that was asked for")
         if not (header[2].isdigit() and header[3].isdigit() and header[-1].isdigit()):
             raise ValueError("no numbers where they belong")

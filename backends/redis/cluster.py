@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import redis
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
+from backends.parallel import at_once
 from backends.redis.connections import Server
 from backends.redis.errors import Broken
 from backends.redis.options import Address, Target
@@ -22,6 +23,7 @@ from backends.redis.wire import Command, Reply, pack
 
 # A key moves once while a slot migrates; more is a cluster at odds with itself.
 REDIRECTIONS: Final = 5
+_NODES: Final = pack("CLUSTER", "NODES")
 
 
 class Place(NamedTuple):
@@ -45,11 +47,35 @@ class ClusterRoute(Route):
         self._suspects: set[Address] = set()
 
     def shards(self) -> list[Shard]:
-        self._need_slots()
+        """Return today's masters: who works on all of them may not have met what moved."""
+        with self._lock:
+            self._ask()
+            slots = self._slots
         firsts: dict[Address, int] = {}
-        for slot, address in enumerate(self._slots):
+        for slot, address in enumerate(slots):
             firsts.setdefault(address, slot)
         return [Shard(slot, address, self._server(address)) for address, slot in firsts.items()]
+
+    def is_settled(self, *, in_halves: bool) -> bool:
+        slots = self._slots
+        addresses = list(dict.fromkeys(slots))
+        views = at_once(lambda one: self._server(one).exchange([_NODES])[0], addresses)
+        own: dict[int, Address] = {}
+        for address, view in zip(addresses, views, strict=True):
+            if isinstance(view, redis.exceptions.NoPermissionError):
+                # Without this right only what was asked for can tell.
+                return True
+            if isinstance(view, Exception):
+                raise view
+            for part in _own_slots(view):
+                if part.startswith("["):
+                    # It is giving this one away, or taking it.
+                    if not in_halves:
+                        return False
+                    continue
+                first, _, last = part.partition("-")
+                own |= dict.fromkeys(range(int(first), int(last or first) + 1), address)
+        return [own.get(slot) for slot in range(REDIS_CLUSTER_HASH_SLOTS)] == slots
 
     def address_of(self, key: bytes) -> Address | None:
         self._need_slots()
@@ -148,6 +174,8 @@ class ClusterRoute(Route):
             if isinstance(reply, list) and reply:
                 self._slots = _slots(reply, address)
                 return
+            if isinstance(reply, Broken):
+                self._suspects.add(address)
             if isinstance(reply, Exception):
                 failed = reply.cause if isinstance(reply, Broken) else reply
         raise Broken(failed, sent=False)
@@ -164,3 +192,11 @@ def _slots(ranges: Sequence[Sequence[Reply]], asked: Address) -> list[Address]:
         master = Address((host or b"").decode() or asked.host, port)
         slots[first : last + 1] = [master] * (last + 1 - first)
     return slots
+
+
+def _own_slots(view: bytes) -> list[str]:
+    """Return the slots that a node says it has itself, from its reply to CLUSTER NODES."""
+    lines = (line.split() for line in view.decode(errors="replace").splitlines())
+    own = next((parts for parts in lines if len(parts) > 2 and "myself" in parts[2]), [])
+    # Id, address, flags, master, ping, pong, epoch and link stand before them.
+    return own[8:]

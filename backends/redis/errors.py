@@ -18,7 +18,9 @@ from backends.errors import (
     Timeout,
     Unavailable,
     ValueTooLarge,
+    WrongType,
 )
+from backends.names import NotLookedUp
 
 # Redis refused, did nothing, and will take the same command later. "{}" is the server.
 _LATER: Final = {
@@ -33,6 +35,9 @@ _LATER: Final = {
     "MOVED": "{} is moving this key",
     "ASK": "{} is moving this key",
 }
+NOT_NOW: Final = frozenset(_LATER)
+# Redis's words for a type that say little.
+_KINDS: Final = {"zset": "sorted set", "ReJSON-RL": "JSON document"}
 _REFUSED_LOGIN: Final = {"NOAUTH", "WRONGPASS"}
 # Redis 7 gives this NOPERM the code ERR.
 _NO_RIGHT_IN_A_SCRIPT: Final = "The user executing the script can't"
@@ -43,10 +48,12 @@ class Broken(Exception):
 
     :ivar cause: redis-py's exception.
     :ivar sent: the command may have been done.
+    :ivar node: the one of a cluster that did not answer, while others may.
     """
 
-    def __init__(self, cause: Exception, *, sent: bool) -> None:
+    def __init__(self, cause: Exception, *, sent: bool, node: str | None = None) -> None:
         super().__init__(str(cause))
+        self.node = node
         self.__cause__ = self.cause = cause
         self.sent = sent
 
@@ -68,6 +75,12 @@ def code_of(error: Exception) -> str:
     return getattr(error, "status_code", None) or str(error).partition(" ")[0]
 
 
+def kind_of(word: str) -> str:
+    """Return what Redis's word for a type means; all that it may be, if it is none."""
+    known = "list, hash or set" if " " in word.strip() or not word else word
+    return _KINDS.get(known, known)
+
+
 def failure(error: Exception, place: str, *, reading: bool) -> BackendError:
     """Return the backend error for a reply that is an exception, with that as its cause.
 
@@ -75,11 +88,18 @@ def failure(error: Exception, place: str, *, reading: bool) -> BackendError:
     :param reading: the command changes nothing, so that nothing about it is unknown.
     """
     cause = error.cause if isinstance(error, Broken) else error
+    node = error.node if isinstance(error, Broken) else None
+    if node is not None:
+        place = node
     if is_refusal(cause):
         made = _refusal(cause, place)
     else:
         sent = isinstance(error, Broken) and error.sent and not reading
         made = _no_reply(cause, place, sent=sent)
+    if isinstance(made, Failed):
+        # A login that is refused is everybody's.
+        own = isinstance(made, NotPermitted) and not isinstance(error, Broken)
+        made.apart = own or node is not None
     made.__cause__ = cause
     return made
 
@@ -100,7 +120,7 @@ def _refusal(error: Exception, place: str) -> BackendError:
     if code == "OOM":
         return OutOfMemory(f"SERVER_ERROR out of memory: {place} is full and may not evict.")
     if code == "WRONGTYPE":
-        return Failed("WRONGTYPE: under this key is another program's list, hash or set.")
+        return WrongType(kind_of(text))
     if "not an integer" in text or "would overflow" in text:
         return NotAnInteger("The stored value or the count is no whole number of 64 bits.")
     if "max number of clients" in text:
@@ -112,6 +132,11 @@ def _refusal(error: Exception, place: str) -> BackendError:
 
 def _no_reply(cause: Exception, place: str, *, sent: bool) -> BackendError:
     unknown = " Whether the change was made is unknown." if sent else ""
+    if isinstance(cause.__context__, NotLookedUp):
+        return Timeout(
+            f"Connection timed out: the name of {place} was not looked up in time.{unknown}",
+            "The name servers do not answer in time, so the host of the service has no address.",
+        )
     if isinstance(cause, redis.TimeoutError):
         return Timeout(f"Connection timed out: {place} did not answer in time.{unknown}")
     if isinstance(cause.__context__, ssl.SSLError):

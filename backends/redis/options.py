@@ -7,6 +7,7 @@ import re
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from backends.endpoints import place_of
 from backends.errors import InvalidOption
 from backends.options import BOOLEAN, HOST_AND_PORT, TEXT, Kind, Option, integer
 
@@ -109,6 +110,17 @@ class Target:
     tls_key: str | None
     tls_verify: bool
     timeout: float
+
+    @property
+    def places(self) -> frozenset[str]:
+        """Where its keys are, as :meth:`backends.base.Backend.places` says it."""
+        if self.path is not None:
+            return frozenset({f"redis {self.path} {self.database}"})
+        which = self.sentinel_master if self.sentinels else ""
+        return frozenset(
+            f"redis {place_of(each.host, each.port)} {which} {self.database}"
+            for each in self.sentinels or self.hosts
+        )
 
     def __repr__(self) -> str:
         return f"<Target: {self.place}>"

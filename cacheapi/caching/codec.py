@@ -38,6 +38,18 @@ class InvalidJson(ValueError):
     """The text is no JSON, or JSON that has no value of the kind that can be stored."""
 
 
+class TooManyItems(InvalidJson):
+    """The text has more items than are taken at once.
+
+    :param most: how many that are.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"There are more than {most} items; send them in several requests (CACHEAPI_MAX_BATCH)."
+        )
+
+
 class Text(str):
     """A JSON text that was found valid, as it was sent."""
 
@@ -114,11 +126,26 @@ def _is_lenient_json(text: str) -> bool:
     return True
 
 
-def parse_document(body: bytes) -> Any:
+class _Budget:
+    """What is left of the work that a document may cost: each item may have four members."""
+
+    def __init__(self, most: int | None) -> None:
+        self._most = most or 0
+        self._left = math.inf if most is None else 5 * most + 20
+
+    def spend(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise TooManyItems(self._most)
+
+
+def parse_document(body: bytes, most: int | None = None) -> Any:
     """Parse a request body; each member ``value`` stays a :class:`Text`.
 
     Of members with the same name the last counts.
 
+    :param most: how many items there may be, about; the caller counts.
+    :raises TooManyItems: there are far more.
     :raises InvalidJson: not UTF-8, not JSON, a number that is not finite, a lone
         surrogate, or nested deeper than :data:`MAX_DEPTH`.
     """
@@ -129,7 +156,7 @@ def parse_document(body: bytes) -> Any:
     check_depth(text)
     try:
         start = _skip(text, 0)
-        document, end = _parse(text, start, levels=DOCUMENT_LEVELS)
+        document, end = _parse(text, start, DOCUMENT_LEVELS, _Budget(most))
         end = _skip(text, end)
         if end != len(text):
             raise json.JSONDecodeError("Extra data", text, end)
@@ -144,13 +171,13 @@ def parse_document(body: bytes) -> Any:
     return document
 
 
-def _parse(text: str, start: int, levels: int) -> tuple[Any, int]:
+def _parse(text: str, start: int, levels: int, budget: _Budget) -> tuple[Any, int]:
     """Parse the JSON value at ``start``, looking for members to keep so many levels deep."""
     first = text[start : start + 1]
     if levels and first == "{":
-        return _parse_object(text, start + 1, levels - 1)
+        return _parse_object(text, start + 1, levels - 1, budget)
     if levels and first == "[":
-        return _parse_array(text, start + 1, levels - 1)
+        return _parse_array(text, start + 1, levels - 1, budget)
     return _STRICT.raw_decode(text, start)
 
 
@@ -159,12 +186,15 @@ def _parse_text(text: str, start: int) -> tuple[Text, int]:
     return Text(text[start:end]), end
 
 
-def _parse_object(text: str, index: int, levels: int) -> tuple[dict[str, Any], int]:
+def _parse_object(
+    text: str, index: int, levels: int, budget: _Budget
+) -> tuple[dict[str, Any], int]:
     members: dict[str, Any] = {}
     index = _skip(text, index)
     if text[index : index + 1] == "}":
         return members, index + 1
     while True:
+        budget.spend()
         if text[index : index + 1] != '"':
             raise json.JSONDecodeError("Expecting a name in double quotes", text, index)
         name, index = _STRICT.raw_decode(text, index)
@@ -175,19 +205,20 @@ def _parse_object(text: str, index: int, levels: int) -> tuple[dict[str, Any], i
         if name == "value":
             members[name], index = _parse_text(text, index)
         else:
-            members[name], index = _parse(text, index, levels)
+            members[name], index = _parse(text, index, levels, budget)
         index, more = _next(text, index, "}")
         if not more:
             return members, index
 
 
-def _parse_array(text: str, index: int, levels: int) -> tuple[list[Any], int]:
+def _parse_array(text: str, index: int, levels: int, budget: _Budget) -> tuple[list[Any], int]:
     elements: list[Any] = []
     index = _skip(text, index)
     if text[index : index + 1] == "]":
         return elements, index + 1
     while True:
-        element, index = _parse(text, index, levels)
+        budget.spend()
+        element, index = _parse(text, index, levels, budget)
         elements.append(element)
         index, more = _next(text, index, "]")
         if not more:

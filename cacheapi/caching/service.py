@@ -9,9 +9,11 @@ from typing import Any, Final, NamedTuple
 
 from backends.base import MISSING, Backend, Found, Item, Missing, count_from
 from backends.capabilities import Capability
-from backends.errors import BackendError, NotAnInteger, Unavailable
+from backends.endpoints import trial_key
+from backends.errors import BackendError, NotAnInteger, Unavailable, WrongType
 from cacheapi.caching.codec import Value, read_stored
 from cacheapi.caching.conditions import Condition, PreconditionFailed
+from cacheapi.caching.reserved import is_reserved
 from cacheapi.caching.ttl import lifetime
 
 # How often a conditional write is tried against others' writes of the same key.
@@ -78,6 +80,13 @@ class CacheService:
         """Whether many pairs cost one round trip of the backend."""
         return self.backend.sets_many_at_once
 
+    def probe(self) -> None:
+        """Have a server of the backend answer; changes nothing and counts nowhere.
+
+        :raises NotDone: something else than a cache answers.
+        """
+        self.backend.probe(trial_key()).connect()
+
     # Reading
 
     def get(self, key: str) -> Value | Missing:
@@ -89,11 +98,33 @@ class CacheService:
         """Return the values of those keys that are there."""
         return {key: read_stored(raw) for key, raw in self.backend.get_many(keys).items()}
 
+    def get_each(self, keys: Iterable[str]) -> dict[str, Value | BackendError]:
+        """Return the values of those keys that are there; or why one's is not known."""
+        return {
+            key: raw if isinstance(raw, BackendError) else read_stored(raw)
+            for key, raw in self.backend.get_each(keys).items()
+        }
+
+    def exists(self, key: str) -> tuple[bool, str | None]:
+        """Return whether something is stored under a key, and its tag if it is a value."""
+        try:
+            value = self.get(key)
+        except WrongType:
+            return True, None
+        return (False, None) if value is MISSING else (True, value.etag)
+
     def list_keys(
         self, prefix: str, limit: int, cursor: str | None
     ) -> tuple[list[str], str | None]:
-        """Return a page of keys and the cursor of the next; see the backend's method."""
-        return self.backend.list_keys(prefix, limit, cursor)
+        """Return a page of keys and the cursor of the next; see the backend's method.
+
+        Reserved keys are left out, unless the prefix is one of theirs: then a page may be
+        shorter than ``limit`` and not the last.
+        """
+        found, following = self.backend.list_keys(prefix, limit, cursor)
+        if not is_reserved(prefix):
+            found = [key for key in found if not is_reserved(key)]
+        return found, following
 
     def get_and_delete(self, key: str, condition: Condition | None = None) -> Value | Missing:
         """Return a value and delete it; of several callers one gets it.

@@ -19,7 +19,7 @@ from cacheapi.caching.ttl import InvalidTtl, as_ttl, parse_ttl
 from cacheapi.console import charts, frame, states, values
 from cacheapi.observing import samples
 from cacheapi.observing.samples import Sampler
-from cacheapi.registry import administration
+from cacheapi.registry import administration, overlaps
 from cacheapi.registry.definition import Definition
 from cacheapi.web import blueprints
 from cacheapi.web.blueprints import find_service, permit, registry
@@ -122,10 +122,17 @@ def _back(name: str, key: str) -> Response:
 def _page(definition: Definition, status: int = 200, **more: Any) -> Response:
     cache = registry().find(definition.name)
     can = {flag.name for flag in cache.backend.capabilities} if cache is not None else set()
-    card = states.card(registry().snapshot, definition)
+    card = states.card(definition)
     shown = {"key": "", "faults": {}, **_last_hour(definition.name), **more}
     return frame.page(
-        "service", status, card=card, definition=definition, cache=cache, can=can, **shown
+        "service",
+        status,
+        card=card,
+        definition=definition,
+        cache=cache,
+        can=can,
+        warnings=overlaps.warnings(registry().snapshot, definition.name),
+        **shown,
     )
 
 

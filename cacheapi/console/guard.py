@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, g, redirect, request, session, url_for
@@ -11,7 +11,6 @@ from werkzeug.wrappers import Response as AnyResponse
 from wtforms import ValidationError
 
 from cacheapi.console import session as sessions
-from cacheapi.registry.environment import SYSTEM_CACHE
 from cacheapi.web import rates
 from cacheapi.web.blueprints import registry
 from cacheapi.web.errors import ApiError, not_read_yet
@@ -41,9 +40,16 @@ HEADERS: Final = {
 
 def register(blueprint: Blueprint) -> None:
     """Put the guard before the blueprint's views."""
+    blueprint.url_value_preprocessor(_name)
     blueprint.before_request(_guard)
     blueprint.after_request(_seal)
     blueprint.app_context_processor(lambda: {"csrf_token": generate_csrf})
+
+
+def _name(endpoint: str | None, values: dict[str, Any] | None) -> None:
+    """Call a service by its one name, however the address has it."""
+    if values and "name" in values and endpoint != "console.asset":
+        values["name"] = registry().snapshot.name_of(values["name"])
 
 
 def _guard() -> AnyResponse | None:
@@ -61,7 +67,7 @@ def _guard() -> AnyResponse | None:
     caller = sessions.signed_in(registry().snapshot)
     if caller is not None:
         g.caller = caller
-        rates.count(caller, registry().find(SYSTEM_CACHE))
+        rates.count(caller, registry().counts)
         return None
     if request.endpoint in OPEN:
         return None

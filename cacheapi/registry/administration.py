@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from backends.base import Backend
-from cacheapi.registry import audit, forms, records
+from cacheapi.registry import audit, forms, overlaps, records
 from cacheapi.registry.changes import change
 from cacheapi.registry.database import tables
 from cacheapi.registry.database.store import Change
@@ -27,6 +27,7 @@ def find(registry: Registry, reference: str) -> Definition:
     :raises NotFound: there is none.
     """
     definitions = registry.snapshot.definitions
+    reference = registry.snapshot.name_of(reference)
     if reference.isascii() and reference.isdigit():
         for definition in definitions.values():
             if str(definition.number) == reference:
@@ -50,7 +51,7 @@ def create(
         made = []
         for index, item in enumerate(items):
             try:
-                definition = define(item, Source.DATABASE)
+                definition = define(_with_prefix(item, {}), Source.DATABASE)
                 _check_name(definition.name, taken)
                 _try(registry.data_dir, definition)
             except Invalid as error:
@@ -96,8 +97,10 @@ def update(
         keeps_config = not replace and "config" not in fields
         if not replace:
             own = {name: getattr(old, name) for name in _PLAIN}
-            if isinstance(fields.get("config"), dict):
-                fields = {**fields, "config": {**old.config, **fields["config"]}}
+        if not keeps_config:
+            fields = _with_prefix({**own, **fields}, {forms.PREFIX: old.config.get(forms.PREFIX)})
+        if not replace and isinstance(fields.get("config"), dict):
+            fields = {**fields, "config": {**old.config, **fields["config"]}}
         new = define({**own, **fields}, Source.DATABASE, old.config, number)
         if new.name != old.name:
             _check_name(new.name, _names(registry, transaction))
@@ -148,10 +151,32 @@ def shown(definition: Definition) -> dict[str, Any]:
     return {
         "id": definition.number,
         **described,
+        "aliases": list(definition.aliases),
         "config": {} if hidden or backend is None else forms.shown(backend, definition.config),
         "source": definition.source.value,
         "fault": definition.fault,
     }
+
+
+def told(registry: Registry, *definitions: Definition) -> list[dict[str, Any]]:
+    """Return services as :func:`shown` does, each with what there is to warn of."""
+    found = overlaps.overlaps(registry.snapshot.services)
+    return [{**shown(each), "warnings": found.get(each.name, [])} for each in definitions]
+
+
+def _with_prefix(fields: Mapping[str, Any], kept: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the fields of a service with the prefix that it gets where it says none.
+
+    :param kept: the config of a service that is there; what it has, ``None`` too, stays.
+    """
+    config = fields.get("config", {})
+    if not isinstance(config, dict) or config.get(forms.PREFIX) is not None:
+        return fields
+    if forms.PREFIX in kept and forms.PREFIX not in config:
+        prefix = kept[forms.PREFIX]
+    else:
+        prefix = forms.own_prefix(fields.get("type"), fields.get("name"))
+    return fields if prefix is None else {**fields, "config": {**config, forms.PREFIX: prefix}}
 
 
 def _number(registry: Registry, reference: str, verb: str) -> int:
@@ -181,6 +206,7 @@ def _names(registry: Registry, transaction: Change) -> set[str]:
         for name, definition in registry.snapshot.definitions.items()
         if definition.source is not Source.DATABASE
     }
+    elsewhere |= registry.snapshot.aliases.keys()
     return elsewhere | {row["name"] for row in transaction.all(tables.services)}
 
 

@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 SYSTEM_CACHE: Final = "cache"
 
 
-def system_cache(settings: Settings) -> dict[str, CacheService]:
-    """Return the system cache by its two names: ``cache``, and its driver's own.
+def system_cache(settings: Settings) -> CacheService:
+    """Return the system cache.
 
     :raises SettingsError: the driver's package is missing, it cannot work with a setting, or
         it is a broken plugin.
@@ -32,16 +32,13 @@ def system_cache(settings: Settings) -> dict[str, CacheService]:
         backend = backend_registry.create(driver, settings)
     except (DriverMissing, InvalidOption, PluginBroken) as error:
         raise SettingsError(str(error)) from error
-    return {
-        name: CacheService(
-            name,
-            backend,
-            default_ttl=settings["CACHE_DEFAULT_TTL"],
-            label="System cache",
-            description=f"The cache that CACHE_DRIVER={driver} selects.",
-        )
-        for name in (SYSTEM_CACHE, backend.service_name)
-    }
+    return CacheService(
+        SYSTEM_CACHE,
+        backend,
+        default_ttl=settings["CACHE_DEFAULT_TTL"],
+        label="System cache",
+        description=f"The cache that CACHE_DRIVER={driver} selects.",
+    )
 
 
 def key_file(settings: Settings) -> Path:

@@ -20,6 +20,9 @@ from cacheapi.registry.vault import MASK
 from cacheapi.settings import DEFAULT_TTL
 
 Config = Mapping[str, Any]
+# The field of what stands before every key.
+PREFIX: Final = "prefix"
+_PREFIX_HELP: Final = "Where a new service gives none, it is its name and `:`."
 _JSON: Final[Mapping[str, type]] = {"string": str, "integer": int, "boolean": bool}
 
 
@@ -57,8 +60,9 @@ def config_schema(backend: type[Backend]) -> list[dict[str, Any]]:
             "label": option.label,
             "type": option.kind.json,
             "required": option.required,
-            "default": _default(option),
-            "description": option.help,
+            # A new service's is of its own name.
+            "default": None if name == PREFIX else _default(option),
+            "description": f"{option.help} {_PREFIX_HELP}" if name == PREFIX else option.help,
             "allowed": option.kind.allowed,
             "secret": option.secret,
         }
@@ -98,6 +102,22 @@ def check(backend: type[Backend], config: Mapping[str, Any], kept: Config) -> di
     if faults:
         raise Invalid([Fault(fault.message, f"config.{fault.field}") for fault in faults])
     return checked
+
+
+def own_prefix(service_type: object, name: object) -> str | None:
+    """Return the prefix of a new service that gives none, if its type has prefixes.
+
+    So services on one server share no keys unless somebody wants that.
+    """
+    backend = types().get(service_type) if isinstance(service_type, str) else None
+    option = None if backend is None else options(backend).get(PREFIX)
+    if option is None or not isinstance(name, str):
+        return None
+    try:
+        return str(option.kind.parse(f"{name}:"))
+    except ValueError:
+        # A plugin may have other ideas of what a prefix is.
+        return None
 
 
 def make_backend(backend: type[Backend], config: Config, directory: Path) -> Backend:

@@ -25,18 +25,28 @@ def digest_of(key: str) -> bytes:
 
 @dataclasses.dataclass(frozen=True)
 class Snapshot:
-    """What there is.
+    """What there is. A service has one name here, however many there are in URLs.
 
     :ivar services: those that can be used, by name.
     :ivar definitions: all, by name.
     :ivar callers: by the digests of their keys.
+    :ivar aliases: names, by other ways to write them.
     :ivar is_complete: whether the database was ever read; else there may be more.
     """
 
     services: Mapping[str, CacheService]
     definitions: Mapping[str, Definition]
     callers: Mapping[bytes, Caller]
+    aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
     is_complete: bool = True
+
+    def name_of(self, written: str) -> str:
+        """Return the one name of a service, for rights, the audit log and figures."""
+        return self.aliases.get(written, written)
+
+    def find(self, written: str) -> CacheService | None:
+        """Return the service of a name, its own or another, if it can be used."""
+        return self.services.get(self.name_of(written))
 
     def who(self, shown: str) -> Caller | None:
         """Return the caller that shows an API key; ``None``: nobody, or one who expired."""

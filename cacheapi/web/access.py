@@ -17,9 +17,10 @@ class Access(NamedTuple):
     :ivar find: returns the service of a name.
     :ivar digest: returns what stands for an API key.
     :ivar may: returns whether who shows the key of a digest may use a method on keys of a
-        service; with no keys, whether there is anything that they may do there.
+        service; with no keys, whether there is a key that they may use it on.
     :ivar watch: makes ``find`` and ``may`` follow changes, in a process that serves.
     :ivar max_body: the largest request body, in bytes.
+    :ivar max_batch: how many items a batch has at most.
     :ivar left: header fields, in lower case, with which a request is left to Flask.
     """
 
@@ -28,4 +29,5 @@ class Access(NamedTuple):
     may: Callable[[bytes, str, str, Sequence[str]], bool]
     watch: Callable[[], None]
     max_body: int
+    max_batch: int
     left: frozenset[bytes] = frozenset()

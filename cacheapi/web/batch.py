@@ -9,20 +9,23 @@ from marshmallow import ValidationError
 
 from backends.base import MISSING, Missing
 from backends.errors import BackendError, Failed, InvalidKey
-from cacheapi.caching.codec import Value, entry_text, parse_document, string_text
+from cacheapi.caching.codec import TooManyItems, Value, entry_text, parse_document, string_text
 from cacheapi.caching.service import CacheService, Pair
-from cacheapi.web.errors import ApiError, answer_to, invalid, note
+from cacheapi.web.errors import ApiError, answer_to, invalid, listed, note
 from cacheapi.web.plain import plain_pairs
 from cacheapi.web.schemas.cache import PairSchema, validation_details
 
 
-def check_keys(cache: CacheService, keys: Sequence[str]) -> None:
-    """Refuse a list of keys that is empty or has a bad one, naming each.
+def check_keys(cache: CacheService, keys: Sequence[str], most: int) -> None:
+    """Refuse a list of keys that is empty, has more than so many, or a bad one, naming each.
 
     :raises ApiError: 400.
+    :raises TooManyItems: there are more.
     """
     if not keys:
         raise ApiError(400, "The list of keys is empty.")
+    if len(keys) > most:
+        raise TooManyItems(most)
     check_key = cache.check_key
     try:
         for key in keys:
@@ -39,7 +42,26 @@ def _bad_keys(cache: CacheService, keys: Sequence[str]) -> ApiError:
         except InvalidKey as error:
             details.append({"index": index, "field": "key", "message": str(error)})
     first = details[0]
-    return ApiError(400, f"Key {first['index']}: {first['message']}", context={"errors": details})
+    return ApiError(400, f"Key {first['index']}: {first['message']}", context=listed(details))
+
+
+def values_of(keys: Sequence[str], found: Mapping[str, Value | BackendError]) -> dict[str, Value]:
+    """Return the values of those keys that are there.
+
+    :raises ApiError: of one it is not known; names it.
+    """
+    values: dict[str, Value] = {}
+    for key in keys:
+        value = found.get(key)
+        if isinstance(value, BackendError):
+            made = answer_to(value)
+            made.message = f"Key '{key}': {made.message}"
+            if isinstance(value, Failed):
+                note(value)
+            raise made from value
+        if value is not None:
+            values[key] = value
+    return values
 
 
 def entries_text(keys: Sequence[str], found: Mapping[str, Value]) -> str:
@@ -55,20 +77,24 @@ def _schema(check_key: Callable[[str], None]) -> PairSchema:
     return PairSchema(check_key, many=True)
 
 
-def read_pairs(cache: CacheService, body: bytes, ttl: int | Missing | None) -> list[Pair]:
+def read_pairs(
+    cache: CacheService, body: bytes, ttl: int | Missing | None, most: int
+) -> list[Pair]:
     """Return the pairs of a body, ``{"resource": […]}`` or one bare pair.
 
     :param ttl: the lifetime of those that bring none; as :meth:`Query.ttl` gives it.
-    :raises ApiError: 400; names each bad item, and nothing may be stored.
+    :param most: how many there may be.
+    :raises ApiError: 400; names bad items, and nothing may be stored.
+    :raises TooManyItems: there are more.
     :raises InvalidJson: the body is not JSON that can be stored.
     """
     default = None if ttl is MISSING else ttl
-    pairs = plain_pairs(body, cache.check_key, default)
-    return _read_any_pairs(cache, body, default) if pairs is None else pairs
+    pairs = plain_pairs(body, cache.check_key, default, most)
+    return _read_any_pairs(cache, body, default, most) if pairs is None else pairs
 
 
-def _read_any_pairs(cache: CacheService, body: bytes, ttl: int | None) -> list[Pair]:
-    document = items = parse_document(body)
+def _read_any_pairs(cache: CacheService, body: bytes, ttl: int | None, most: int) -> list[Pair]:
+    document = items = parse_document(body, most)
     if isinstance(document, dict):
         items = document.get("resource", [document])
         if "resource" in document and len(document) > 1:
@@ -77,6 +103,8 @@ def _read_any_pairs(cache: CacheService, body: bytes, ttl: int | None) -> list[P
         raise ApiError(400, 'The body must be {"resource": [{"key": …, "value": …}, …]}.')
     if not items:
         raise ApiError(400, "resource is empty: there is nothing to store.")
+    if len(items) > most:
+        raise TooManyItems(most)
     try:
         loaded = _schema(cache.backend.check_key).load(items)
     except ValidationError as error:

@@ -7,12 +7,11 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from flask import Request, Response, after_this_request
-from werkzeug.http import parse_etags
+from flask import Request, Response, after_this_request, current_app
 
 from backends.base import MISSING
 from cacheapi.caching.codec import parse_document
-from cacheapi.caching.conditions import Condition
+from cacheapi.caching.conditions import Condition, parse_tags
 from cacheapi.web.errors import CACHE_CONTROL, FRAGMENT, ApiError
 
 if TYPE_CHECKING:
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
 TUNNEL_HEADER: Final = "HTTP_X_HTTP_METHOD"
 TUNNELLED: Final = "cacheapi.tunnelled"
 TUNNEL_METHODS: Final = ("GET", "PUT", "PATCH", "DELETE")
+
+MAX_BATCH: Final = "CACHEAPI_MAX_BATCH"
+CONDITIONS: Final = ("If-Match", "If-None-Match")
 
 # How much of a body that is too large is read all the same: so many times the limit.
 DRAINED_LIMITS: Final = 8
@@ -65,6 +67,12 @@ def check_request(request: Request) -> None:
         raise ApiError(400, f"X-HTTP-Method must be one of {', '.join(TUNNEL_METHODS)}.")
 
 
+def max_batch() -> int:
+    """Return how many items a batch has at most."""
+    most: int = current_app.config[MAX_BATCH]
+    return most
+
+
 def read_document(request: Request, *, required: bool = True) -> Any:
     """Return the parsed JSON body; see :func:`~cacheapi.caching.codec.parse_document`.
 
@@ -73,7 +81,7 @@ def read_document(request: Request, *, required: bool = True) -> Any:
     :raises InvalidJson: the body is not JSON that can be stored.
     """
     body = read_json(request, required=required)
-    return parse_document(body) if body or required else MISSING
+    return parse_document(body, max_batch()) if body or required else MISSING
 
 
 def read_json(request: Request, *, required: bool = True) -> bytes:
@@ -160,15 +168,32 @@ def _drain(environ: WSGIEnvironment, most: int) -> None:
 
 
 def condition(request: Request) -> Condition | None:
-    """Return the request's conditions, ``None`` where it has none."""
+    """Return the request's conditions, ``None`` where it has none.
+
+    :raises InvalidCondition: one is malformed.
+    """
     if_match = request.headers.get("If-Match")
     if_none_match = request.headers.get("If-None-Match")
     if if_match is None and if_none_match is None:
         return None
     return Condition(
-        if_match=None if if_match is None else parse_etags(if_match),
-        if_none_match=None if if_none_match is None else parse_etags(if_none_match),
+        if_match=None if if_match is None else parse_tags("If-Match", if_match),
+        if_none_match=None if if_none_match is None else parse_tags("If-None-Match", if_none_match),
     )
+
+
+def refuse_conditions(request: Request) -> None:
+    """Refuse a condition where none is looked at: who sends one relies on it.
+
+    :raises ApiError: 400.
+    """
+    for name in CONDITIONS:
+        if name in request.headers:
+            raise ApiError(
+                400,
+                f"{name} is a condition on one key, /api/v2/{{service}}/{{key}}; here there are "
+                "none, and nothing was done.",
+            )
 
 
 def json_response(body: str, status: int = 200, etag: str | None = None) -> Response:

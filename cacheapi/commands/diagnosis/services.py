@@ -13,6 +13,7 @@ from backends.capabilities import Capability
 from backends.endpoints import Endpoint, trial_key
 from backends.errors import AuthenticationFailed, BackendError, Timeout, Unavailable
 from backends.parallel import at_once
+from backends.probe import NotDone
 from backends.statistics import ServerStatistics
 from cacheapi.caching.service import CacheService
 from cacheapi.commands.diagnosis.findings import Finding, Level
@@ -249,11 +250,12 @@ def _latency(backend: Backend, key: str) -> Latency | None:
     """Time round trips; ``None`` where one failed."""
     taken = []
     end = time.monotonic() + LATENCY_SECONDS
+    probe = backend.probe(key)
     for _ in range(ROUND_TRIPS):
         started = time.perf_counter()
         try:
-            backend.get(key)
-        except BackendError:
+            probe.connect()
+        except (BackendError, NotDone):
             return None
         taken.append((time.perf_counter() - started) * 1000)
         if time.monotonic() > end:

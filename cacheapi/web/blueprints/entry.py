@@ -54,9 +54,14 @@ class Entry(MethodView):
         cache = _find(service, key)
         query = Query(request.query_string)
         wanted = condition(request)
-        takes = (query.flag("clear") or query.flag("pull")) and not query.flag("check_exist")
+        asks = query.flag("check_exist")
+        takes = (query.flag("clear") or query.flag("pull")) and not asks
         if takes:
             permit("DELETE", service, [key])
+        if asks and wanted is None:
+            exists, etag = cache.exists(key)
+            facts().read(exists, 1)
+            return json_response(encode({"key": key, "exists": exists}), etag=etag)
         try:
             # HEAD promises to change nothing (RFC 9110, section 9.2.1).
             if takes and request.method != "HEAD":
@@ -69,7 +74,7 @@ class Entry(MethodView):
             facts().read(1, 1)
             return not_modified(error.etag)
         facts().read(value is not MISSING, 1)
-        if query.flag("check_exist"):
+        if asks:
             body = encode({"key": key, "exists": value is not MISSING})
             return json_response(body, etag=None if value is MISSING else value.etag)
         if value is not MISSING:

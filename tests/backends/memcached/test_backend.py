@@ -304,7 +304,7 @@ def test_a_missing_plugin_is_told_apart_from_a_wrong_password(
 
 FIRST_PROBES = """
 import sys
-from backends.memcached.client import Client
+from backends.memcached.sasl import SaslClient as Client
 for _ in range(3):
     Client(*sys.argv[1:2], 1.0, *sys.argv[2:]).probe()
 """
@@ -491,10 +491,12 @@ def test_the_servers_own_hits_and_misses_are_those_of_the_callers() -> None:
 def test_lifetimes_become_what_memcached_understands() -> None:
     now = time.time()
     assert expiry(None) == 0
-    assert expiry(0.2) == 1
-    assert expiry(LONGEST_RELATIVE) == LONGEST_RELATIVE
-    assert abs(expiry(LONGEST_RELATIVE + 60) - (now + LONGEST_RELATIVE + 60)) < 3
-    assert expiry(LATEST - now - 60) == pytest.approx(LATEST - 60, abs=3)
+    # Each has the second more that the server's clock may be about to tick away.
+    assert (expiry(0.2), expiry(1), expiry(1.5)) == (2, 2, 3)
+    assert expiry(LONGEST_RELATIVE - 1) == LONGEST_RELATIVE
+    assert abs(expiry(LONGEST_RELATIVE) - (now + LONGEST_RELATIVE)) < 4
+    assert abs(expiry(LONGEST_RELATIVE + 60) - (now + LONGEST_RELATIVE + 60)) < 4
+    assert expiry(LATEST - now - 60) == pytest.approx(LATEST - 60, abs=4)
     assert expiry(2**40) == 0
     assert LONGEST_RELATIVE < expiry(0) < now
     assert LONGEST_RELATIVE < expiry(-5) < now

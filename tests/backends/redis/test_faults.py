@@ -166,12 +166,12 @@ def line(redis_one: Redis) -> Iterator[Line]:
 
 
 READS: dict[str, tuple[Callable[[RedisBackend], object], object, int]] = {
-    "hit": (lambda backend: backend.get("hit"), b"the value", len(b"*1\r\n$9\r\nthe value\r\n")),
-    "miss": (lambda backend: backend.get("absent"), MISSING, len(b"*1\r\n$-1\r\n")),
+    "hit": (lambda backend: backend.get("hit"), b"the value", len(b"$9\r\nthe value\r\n")),
+    "miss": (lambda backend: backend.get("absent"), MISSING, len(b"$-1\r\n")),
     "some": (
         lambda backend: backend.get_many(["hit", "absent", "proof"]),
         {"hit": b"the value", "proof": b"proof"},
-        len(b"*3\r\n$9\r\nthe value\r\n$-1\r\n$5\r\nproof\r\n"),
+        len(b"$9\r\nthe value\r\n$-1\r\n$5\r\nproof\r\n"),
     ),
 }
 
