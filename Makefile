@@ -12,7 +12,7 @@ LOCKED := $(PIP) install --no-deps --require-hashes
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run install test lint bench soak format lock system-packages clean
+.PHONY: help run install test lint bench soak fuzz format lock system-packages clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ format: $(VENV)/.test ## Put the code into the one style
 
 soak: $(VENV)/.test system-packages ## Kill servers under load for five minutes; SOAK_SECONDS, SOAK_KINDS, SOAK_SEED
 	$(BIN)/python -u -m tests.soak
+
+fuzz: $(VENV)/.test ## Feed the readers of other programs' values random bytes; FUZZ_SECONDS each, FUZZ_SEED
+	$(BIN)/python -u -m tests.fuzz
 
 lock: ## Renew the lock files in requirements/ (needs uv, a package of PyPI)
 	requirements/lock
