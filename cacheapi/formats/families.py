@@ -71,17 +71,12 @@ def read(stored: bytes, family: str, flags: int | None) -> Any:
     return _by_form(stored) if flags is None else _READERS[family](stored, flags)
 
 
-def is_number(family: str, flags: int) -> bool:
-    """Return whether decimal digits with such flags are a number to the program that stored them.
+def is_boolean(family: str, flags: int) -> bool:
+    """Return whether ``1`` with such flags is a boolean to this family, and to no other.
 
-    What no family stores as something else is one. ``1`` may be a boolean, or a byte of an
-    integer that is not written in digits.
-
-    :param family: empty: it is not known.
+    To others these flags say that it is a number: of pymemcache, or of Node.
     """
-    if flags >= java.FIRST or flags == _PHP_BOOLEAN:
-        return False
-    return flags != _BOOLEANS.get(family)
+    return flags == _BOOLEANS.get(family)
 
 
 _PHP_BOOLEAN: Final = 3
@@ -156,7 +151,7 @@ def _of_pylibmc(stored: bytes, flags: int) -> Any:
         stored, flags = unzip(stored), flags & ~_UNZIPS
     if flags == 4:
         return _decimal(stored)
-    return _digit_boolean(stored) if flags == 2 else _of_anybody(stored, flags)
+    return _digit_boolean(stored) if is_boolean(PYLIBMC, flags) else _of_anybody(stored, flags)
 
 
 def _of_libmc(stored: bytes, flags: int) -> Any:
@@ -164,7 +159,7 @@ def _of_libmc(stored: bytes, flags: int) -> Any:
         stored, flags = unzip(stored), flags & ~_LIBMC_UNZIPS
     if flags == 4:
         return _decimal(stored)
-    return _digit_boolean(stored) if flags == 8 else _of_anybody(stored, flags)
+    return _digit_boolean(stored) if is_boolean(LIBMC, flags) else _of_anybody(stored, flags)
 
 
 def _of_anybody(stored: bytes, flags: int) -> Any:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cacheapi.formats import families
-from cacheapi.formats.families import AUTO, LIBMC, PHP, PYLIBMC, How, Plain, is_number
+from cacheapi.formats.families import AUTO, LIBMC, PHP, PYLIBMC, How, Plain, is_boolean
 from cacheapi.formats.limits import MAX_DEPTH, Unreadable
 
 LONG = "x" * 5000
@@ -263,22 +263,11 @@ def test_what_such_a_family_does_not_store_is_not_read(
         families.read(stored, family, flags)
 
 
-@pytest.mark.parametrize("flags", [3, 256, 512, 768, 1024, 2048, 1 << 16])
-@pytest.mark.parametrize("family", ["", PHP, PYLIBMC, LIBMC, AUTO])
-def test_digits_with_such_flags_are_a_number_to_nobody(family: str, flags: int) -> None:
-    assert not is_number(family, flags)
-
-
-def test_digits_are_a_number_or_a_boolean_by_family() -> None:
-    assert [is_number(family, 2) for family in ("", PHP, AUTO, LIBMC, PYLIBMC)] == [
-        *(True, True, True, True),
-        False,
-    ]
-    assert [is_number(family, 8) for family in ("", PHP, AUTO, PYLIBMC, LIBMC)] == [
-        *(True, True, True, True),
-        False,
-    ]
-    assert all(is_number(family, flags) for family in ("", PHP, LIBMC) for flags in (0, 1, 4, 6))
+def test_a_digit_is_a_boolean_to_one_family_of_pythons() -> None:
+    for flags, owner in ((2, PYLIBMC), (8, LIBMC)):
+        for family in ("json", PHP, AUTO, PYLIBMC, LIBMC):
+            assert is_boolean(family, flags) is (family == owner)
+            assert not is_boolean(family, 4)
 
 
 def test_messagepack_is_bounded() -> None:
