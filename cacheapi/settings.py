@@ -92,7 +92,7 @@ VALUES: Final = Option(
     variable="CACHE_VALUES",
     kind=_one_of("json", "php", "pylibmc", "libmc", "auto"),
     default="json",
-    help="Whose values are read besides JSON, see [sharing](docs/sharing.md): `php` (written too), "
+    help="Whose values are read besides JSON, see `docs/sharing.md`: `php` (written too), "
     "`pylibmc`, `libmc`, or `auto` for what is beyond doubt.",
     public_name="values",
     title="Values of",
