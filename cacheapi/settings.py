@@ -111,7 +111,7 @@ RAW_BYTES: Final = Option(
     kind=BOOLEAN,
     default="false",
     help='Clients may store bytes of their choice, with `"encoding":"base64"`. **A program that '
-    "shares the cache may run what it unpickles of them.**",
+    "shares the cache may run what it unpickles of them**.",
     public_name="raw_bytes",
     title="Raw bytes",
 )

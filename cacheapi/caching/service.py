@@ -112,6 +112,11 @@ class CacheService:
         stored = self.backend.get(key)
         return MISSING if stored is MISSING else self._read(stored)
 
+    def look_at(self, key: str) -> tuple[Value, str] | Missing:
+        """Return the value of a key, and in words whose form it seems to be stored in."""
+        stored = self.backend.get(key)
+        return MISSING if stored is MISSING else self.values.looked_at(stored)
+
     def get_many(self, keys: Iterable[str]) -> dict[str, Value]:
         """Return the values of those keys that are there."""
         read = self._read

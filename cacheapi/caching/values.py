@@ -21,6 +21,7 @@ from cacheapi.caching.codec import (
 )
 from cacheapi.formats import families, php
 from cacheapi.formats.families import AUTO, LIBMC, PHP, PYLIBMC, How, Plain
+from cacheapi.formats.kinds import kind_of
 from cacheapi.formats.limits import Unreadable
 
 JSON: Final = "json"
@@ -64,6 +65,10 @@ class Values(NamedTuple):
         except (Unreadable, InvalidJson):
             value = read_bytes(stored)
         return Value(value.json, value.encoding, flags)
+
+    def looked_at(self, stored: bytes) -> tuple[Value, str]:
+        """Return what :meth:`read` does, and whose form the bytes seem to have, in words."""
+        return self.read(stored), kind_of(stored, flags_of(stored))
 
     @property
     def writes_json(self) -> bool:
