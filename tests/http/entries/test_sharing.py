@@ -405,7 +405,7 @@ def test_the_lane_and_flask_read_alike(tmp_path: Path, memcached_server: Memcach
 
 def test_a_service_of_the_database_has_such_values(made: Any, memcached_server: Memcached) -> None:
     api = made(None)
-    config = {"host": "127.0.0.1", "port": memcached_server.port}
+    config = {"host": "127.0.0.1", "port": memcached_server.port, "prefix": "l:"}
     fields = {"name": "laravel", "type": "cache_memcached"}
 
     def create(**more: Any):
@@ -422,7 +422,7 @@ def test_a_service_of_the_database_has_such_values(made: Any, memcached_server: 
         assert refused.status == 400
         assert refused.error["context"]["errors"][0]["field"] == field
     assert create(values="php").status == 201
-    memcached_server.plant("k", b"1", 3)
+    memcached_server.plant("l:k", b"1", 3)
     answer = api.call("GET", "/api/v2/laravel/k")
     assert answer.json == {"key": "k", "value": True, "flags": 3}
     shown = api.call("GET", "/api/v2/system/service/laravel").json["config"]
