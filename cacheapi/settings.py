@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from backends.errors import PluginBroken
-from backends.options import DATA_DIR, TEXT, Kind, NotAllowed, Option, integer
+from backends.options import BOOLEAN, DATA_DIR, TEXT, Kind, NotAllowed, Option, integer
 from backends.registry import BUILT_IN, backend_class, drivers
 from cacheapi import dotenv_file, kubernetes
 from cacheapi.dotenv_file import SettingsError as SettingsError
@@ -98,6 +98,34 @@ DEFAULT_TTL: Final = Option(
     title="Default TTL (minutes)",
 )
 
+VALUES: Final = Option(
+    variable="CACHE_VALUES",
+    kind=_one_of("json", "php", "pylibmc", "libmc", "auto"),
+    default="json",
+    help="Whose values are read besides JSON, see `docs/sharing.md`: `php` (written too), "
+    "`pylibmc`, `libmc`, or `auto` for what is beyond doubt.",
+    public_name="values",
+    title="Values of",
+)
+JSON_FLAGS: Final = Option(
+    variable="CACHE_JSON_FLAGS",
+    kind=integer(0, 255),
+    default=None,
+    help="memcached's flags of stored JSON, which make it native to others: 6 PHP, 2 Node's "
+    "memcached, 1 Dalli and Perl with JSON. By default 6 where values are PHP's, else 0.",
+    public_name="json_flags",
+    title="Flags of JSON",
+)
+RAW_BYTES: Final = Option(
+    variable="CACHE_RAW_BYTES",
+    kind=BOOLEAN,
+    default="false",
+    help='Clients may store bytes of their choice, with `"encoding":"base64"`. **A program that '
+    "shares the cache may run what it unpickles of them**.",
+    public_name="raw_bytes",
+    title="Raw bytes",
+)
+
 CORE: Final = (
     Option(
         variable="CACHE_DRIVER",
@@ -106,6 +134,9 @@ CORE: Final = (
         help="The backend of the system cache, the service `cache`.",
     ),
     DEFAULT_TTL,
+    VALUES,
+    JSON_FLAGS,
+    RAW_BYTES,
     Option(
         variable="CACHEAPI_API_KEY",
         kind=Kind(

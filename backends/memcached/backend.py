@@ -102,6 +102,7 @@ class MemcachedBackend(Backend):
     )
 
     stats_sections = SECTIONS
+    keeps_flags = True
 
     def __init__(
         self,
@@ -225,7 +226,6 @@ class MemcachedBackend(Backend):
         return self._command(key, lambda client: client.replace(stored, value, expiry(ttl)), True)
 
     def compare_and_set(self, key: str, value: bytes, token: Any, ttl: float | None) -> bool:
-        """Store if nothing was stored meanwhile; the same value keeps its flags."""
         return self._compare(key, value, token, expiry(ttl))
 
     def delete(self, key: str) -> bool:
@@ -347,10 +347,10 @@ class MemcachedBackend(Backend):
 
     def _compare(self, key: str, value: bytes, token: Any, exptime: int) -> bool:
         self._require(Capability.COMPARE_AND_SET)
-        stored, flags = self._stored(key), token.flags_of(value)
+        stored = self._stored(key)
         return self._command(
             key,
-            lambda client: client.cas(stored, value, flags, token.cas, exptime),
+            lambda client: client.cas(stored, value, token.cas, exptime),
             only=token.member,
         )
 

@@ -31,7 +31,7 @@ class Client(Protocol):
     def replace(self, key: bytes, value: bytes, exptime: int) -> bool:
         """Store if the key is there; return whether it was."""
 
-    def cas(self, key: bytes, value: bytes, flags: int, cas: int, exptime: int) -> bool:
+    def cas(self, key: bytes, value: bytes, cas: int, exptime: int) -> bool:
         """Store if the value's unique number is still ``cas``; return whether it was."""
 
     def delete(self, key: bytes) -> bool:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
-from backends.base import MISSING, Found, Missing
+from backends.base import MISSING, Found, Missing, with_flags
 from backends.errors import BackendError, Failed
 from backends.memcached.errors import (
     AUTHENTICATION,
@@ -31,19 +31,10 @@ T = TypeVar("T")
 
 
 class Token(NamedTuple):
-    """What a value is known by: its unique number, on the server that it was read from.
-
-    The value's flags come with it. They belong to the value, so a new one has none of them.
-    """
+    """What a value is known by: its unique number, on the server that it was read from."""
 
     member: Member
     cas: int
-    value: bytes = b""
-    flags: int = 0
-
-    def flags_of(self, value: bytes) -> int:
-        """Return the flags to store a value with in place of the one that was read."""
-        return self.flags if value == self.value else 0
 
 
 class Members:
@@ -125,7 +116,7 @@ class Members:
             stored = member.run(lambda client: client.read(key), repeatable=True)
             if stored is None:
                 return MISSING
-            return Found(stored.value, Token(member, stored.cas, stored.value, stored.flags))
+            return Found(with_flags(stored.value, stored.flags), Token(member, stored.cas))
 
         failed: Failed | None = None
         while True:

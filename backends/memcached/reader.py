@@ -10,6 +10,7 @@ import socket
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from backends.base import with_flags
 from backends.memcached.errors import refusal
 from backends.memcached.link import LONGEST_LINE, Link, receive
 
@@ -42,7 +43,10 @@ def read_many(link: Link, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         found = _usual(data, wanted)
         if found is not None:
             return found
-        return {header[1]: value for header, value in _reply(connection, data, wanted, 4)}
+        return {
+            header[1]: with_flags(value, int(header[2]))
+            for header, value in _reply(connection, data, wanted, 4)
+        }
 
     return link.exchange(b"get %b\r\n" % b" ".join(keys), take)
 
@@ -78,7 +82,7 @@ def _usual(data: bytes, wanted: set[bytes]) -> dict[bytes, bytes] | None:
         key, flags, size = words
         if not (flags.isdigit() and size.isdigit() and int(size) == len(value)):
             return None
-        found[key] = value
+        found[key] = value if flags == b"0" else with_flags(value, int(flags))
     return found if len(found) == len(parts) and found.keys() <= wanted else None
 
 

@@ -31,6 +31,7 @@ os.environ.setdefault("SASL_PATH", ":".join(glob.glob("/usr/lib/*/sasl2")))
 import _pylibmc
 import pylibmc
 
+from backends.base import flags_of, with_flags
 from backends.memcached.errors import (
     AUTHENTICATION_FAILURE,
     CONNECTION_FAILURE,
@@ -89,10 +90,10 @@ _clear_stack = _function("memcached_lib_version", None, _Zeros)
 
 
 class _RawClient(pylibmc.Client):  # type: ignore[misc]
-    """Store bytes as they are, with flags if given; read nothing: that interprets flags."""
+    """Store bytes as they are, with their flags; read nothing: that interprets flags."""
 
-    def serialize(self, value: bytes | tuple[bytes, int]) -> tuple[bytes, int]:
-        return value if isinstance(value, tuple) else (value, 0)
+    def serialize(self, value: bytes) -> tuple[bytes, int]:
+        return bytes(value), flags_of(value)
 
 
 class SaslClient:
@@ -185,7 +186,8 @@ class SaslClient:
 
         :raises CommandFailed: the reply was not whole.
         """
-        return {key: stored.value for key, stored in self._read(keys).items()}
+        found = self._read(keys)
+        return {key: with_flags(stored.value, stored.flags) for key, stored in found.items()}
 
     def read(self, key: bytes) -> Stored | None:
         """Return what the server has under a key, as :meth:`read_many` does."""
@@ -234,9 +236,9 @@ class SaslClient:
             raise self._full()
         return True
 
-    def cas(self, key: bytes, value: bytes, flags: int, cas: int, exptime: int) -> bool:
+    def cas(self, key: bytes, value: bytes, cas: int, exptime: int) -> bool:
         """Store if the value's unique number is still ``cas``; return whether it was."""
-        if self._command("cas", key, (value, flags), cas, exptime):
+        if self._command("cas", key, value, cas, exptime):
             return True
         stored = self._read_anew(key)
         if stored is not None and stored.cas == cas:

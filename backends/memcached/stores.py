@@ -13,7 +13,7 @@ import socket
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from backends.base import Item, not_tried
+from backends.base import Item, flags_of, not_tried
 from backends.errors import BackendError
 from backends.memcached.errors import CommandFailed, failure, refusal
 from backends.memcached.expiry import expiry
@@ -32,7 +32,7 @@ Store = tuple[bytes, bytes]
 
 
 def pack(prefix: str, items: Sequence[Item]) -> list[Store]:
-    """Return stores, without flags, that overwrite.
+    """Return stores that overwrite.
 
     :param prefix: text before every key.
     """
@@ -41,7 +41,8 @@ def pack(prefix: str, items: Sequence[Item]) -> list[Store]:
     return [
         (
             stored := (prefix + key).encode(),
-            b"set %b 0 %d %d\r\n%b\r\n" % (stored, expiries[ttl], len(value), value),
+            b"set %b %d %d %d\r\n%b\r\n"
+            % (stored, flags_of(value), expiries[ttl], len(value), value),
         )
         for key, value, ttl in items
     ]

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from backends.base import flags_of
 from backends.memcached import reader
 from backends.memcached.errors import (
     CLIENT_ERROR,
@@ -81,12 +82,12 @@ class TextClient:
         """Store if the key is there; return whether it was."""
         return self._said_yes(_storage(b"replace", key, value, exptime))
 
-    def cas(self, key: bytes, value: bytes, flags: int, cas: int, exptime: int) -> bool:
+    def cas(self, key: bytes, value: bytes, cas: int, exptime: int) -> bool:
         """Store if the value's unique number is still ``cas``; return whether it was.
 
         :raises CommandFailed: there is no such key, among others.
         """
-        head = b"cas %b %d %d %d %d\r\n" % (key, flags, exptime, len(value), cas)
+        head = b"cas %b %d %d %d %d\r\n" % (key, flags_of(value), exptime, len(value), cas)
         return self._said_yes(head + value + b"\r\n")
 
     def delete(self, key: bytes) -> bool:
@@ -159,4 +160,5 @@ class TextClient:
 
 
 def _storage(name: bytes, key: bytes, value: bytes, exptime: int) -> bytes:
-    return b"%b %b 0 %d %d\r\n%b\r\n" % (name, key, exptime, len(value), value)
+    head = b"%b %b %d %d %d\r\n" % (name, key, flags_of(value), exptime, len(value))
+    return head + value + b"\r\n"

@@ -2,7 +2,8 @@
 
 A client's value is stored as the JSON text that it sent, to the letter: no integer is too
 long, no fraction is rounded, and it costs no decoding to give it back. What another
-program stored comes back as JSON if it is JSON, as a string if it is text, else as base64.
+program stored comes back as JSON if it is JSON, as a string if it is text, else as base64;
+:mod:`cacheapi.caching.values` knows more of other programs, where a service is told to.
 Nothing that was read is executed or unpickled.
 """
 
@@ -28,6 +29,8 @@ _WHITE_SPACE: Final = " \t\n\r"
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _SPACES = re.compile(r"[ \t\n\r]*")
+# Text has none of these; what has one and could be decoded was text by chance.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 # Returns the JSON text of a string that has no lone surrogate.
@@ -61,10 +64,12 @@ class Value(msgspec.Struct, frozen=True, gc=False):
 
     :ivar json: its JSON text.
     :ivar encoding: ``"base64"`` where ``json`` is a string that stands for other bytes.
+    :ivar flags: what its program noted about it, where the service reads by that; 0: nothing.
     """
 
     json: str
     encoding: str | None = None
+    flags: int = 0
 
     @property
     def etag(self) -> str:
@@ -98,24 +103,51 @@ def error_text(status: int, message: str, context: Mapping[str, Any] | None = No
     )
 
 
-def entry_text(key: str, value: Value) -> str:
-    """Return the JSON text of an entry; the value's own text goes in as it is."""
+def entry_text(key: str, value: Value, left: str = "") -> str:
+    """Return the JSON text of an entry; the value's own text goes in as it is.
+
+    :param left: the JSON text of the seconds that it has left; empty: not asked for.
+    """
     mark = "" if value.encoding is None else f',"encoding":{encode(value.encoding)}'
+    if value.flags:
+        mark = f'{mark},"flags":{value.flags}'
+    if left:
+        mark = f'{mark},"ttl":{left}'
     return f'{{"key":{string_text(key)},"value":{value.json}{mark}}}'
 
 
 def read_stored(stored: bytes) -> Value:
     """Return what a cache holds as a client gets it, whoever stored it."""
+    text = json_of(stored)
+    return read_text(stored) if text is None else Value(text)
+
+
+def json_of(stored: bytes) -> str | None:
+    """Return the JSON text that bytes are; ``None`` if they are none."""
     try:
         text = stored.decode()
         # It steps over the text, and makes nothing of it; a lone surrogate is an error to it.
         _step_over(stored)
     except UnicodeDecodeError:
-        return Value(f'"{base64.b64encode(stored).decode()}"', "base64")
+        return None
     except (msgspec.MsgspecError, RecursionError):
         if not _is_lenient_json(text):
-            return Value(json.dumps(text, ensure_ascii=False))
-    return Value(text.strip(_WHITE_SPACE))
+            return None
+    return text.strip(_WHITE_SPACE)
+
+
+def read_text(stored: bytes) -> Value:
+    """Return bytes as a string if they are text, else as base64."""
+    try:
+        text = stored.decode()
+    except UnicodeDecodeError:
+        return read_bytes(stored)
+    return read_bytes(stored) if _CONTROLS.search(text) else Value(string_text(text))
+
+
+def read_bytes(stored: bytes) -> Value:
+    """Return bytes as base64."""
+    return Value(f'"{base64.b64encode(stored).decode()}"', "base64")
 
 
 def _is_lenient_json(text: str) -> bool:

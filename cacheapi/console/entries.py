@@ -153,10 +153,11 @@ def _looked_up(cache: CacheService, key: str, sent: Any = None) -> dict[str, Any
     :param sent: the form that was sent, to be shown again.
     """
     cache.check_key(key)
-    value = cache.get(key)
+    looked_at = cache.look_at(key)
     found: dict[str, Any] = {"looked_up": True, "value": None, "sent": sent}
-    if value is MISSING:
+    if looked_at is MISSING:
         return found
+    value, stored_as = looked_at
     left = _left(cache, key)
     shown = values.show(value)
     # A text area would make other line ends of these.
@@ -165,6 +166,8 @@ def _looked_up(cache: CacheService, key: str, sent: Any = None) -> dict[str, Any
         **found,
         "value": shown,
         "etag": value.etag,
+        "stored_as": stored_as,
+        "flags": value.flags,
         "left": left,
         "knows_left": left is not MISSING,
         "as_text": as_text,

@@ -69,6 +69,7 @@ class Definition:
             self.name,
             backend,
             default_ttl=forms.default_ttl(self.config),
+            values=forms.values(backend, self.config),
             label=self.label,
             description=self.description,
         )

@@ -11,6 +11,8 @@ from typing import Final
 from backends import registry as backend_registry
 from backends.errors import DriverMissing, InvalidOption, PluginBroken
 from cacheapi.caching.service import CacheService
+from cacheapi.caching.values import BadValues
+from cacheapi.caching.values import make as make_values
 from cacheapi.registry.keyfile import keep
 from cacheapi.registry.rights import Caller
 from cacheapi.registry.snapshot import digest_of
@@ -32,10 +34,20 @@ def system_cache(settings: Settings) -> CacheService:
         backend = backend_registry.create(driver, settings)
     except (DriverMissing, InvalidOption, PluginBroken) as error:
         raise SettingsError(str(error)) from error
+    try:
+        values = make_values(
+            backend,
+            settings["CACHE_VALUES"],
+            settings["CACHE_JSON_FLAGS"],
+            raw_bytes=settings["CACHE_RAW_BYTES"],
+        )
+    except BadValues as error:
+        raise SettingsError(f"CACHE_JSON_FLAGS: {error}") from error
     return CacheService(
         SYSTEM_CACHE,
         backend,
         default_ttl=settings["CACHE_DEFAULT_TTL"],
+        values=values,
         label="System cache",
         description=f"The cache that CACHE_DRIVER={driver} selects.",
     )

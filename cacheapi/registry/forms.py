@@ -15,9 +15,11 @@ from backends import registry
 from backends.base import Backend
 from backends.errors import DriverMissing, InvalidOption, PluginBroken
 from backends.options import DATA_DIR, NotAllowed, Option
+from cacheapi.caching.values import BadValues, Values
+from cacheapi.caching.values import make as make_values
 from cacheapi.registry.errors import Fault, Invalid
 from cacheapi.registry.vault import MASK
-from cacheapi.settings import DEFAULT_TTL
+from cacheapi.settings import DEFAULT_TTL, JSON_FLAGS, RAW_BYTES, VALUES
 
 Config = Mapping[str, Any]
 # The field of what stands before every key.
@@ -49,7 +51,8 @@ def options(backend: type[Backend]) -> dict[str, Option]:
     A directory is none of them: a service that keeps files has one of its own.
     """
     shown = [option for option in backend.options if option is not DATA_DIR]
-    return {option.field: option for option in [*shown, DEFAULT_TTL]}
+    flags = [JSON_FLAGS] if backend.keeps_flags else []
+    return {option.field: option for option in [*shown, DEFAULT_TTL, VALUES, *flags, RAW_BYTES]}
 
 
 def config_schema(backend: type[Backend]) -> list[dict[str, Any]]:
@@ -128,10 +131,11 @@ def make_backend(backend: type[Backend], config: Config, directory: Path) -> Bac
     :param directory: its own, if it keeps files.
     :raises Invalid: the fields do not go together, or its driver is missing or broken.
     """
-    values = {option.variable: _value(option, config) for option in options(backend).values()}
-    values[DATA_DIR.variable] = str(directory)
+    given = {option.variable: _value(option, config) for option in options(backend).values()}
+    given[DATA_DIR.variable] = str(directory)
+    values(backend, config)
     try:
-        return registry.create(backend.driver, values)
+        return registry.create(backend.driver, given)
     except InvalidOption as error:
         raise Invalid([_in_public_names(backend, str(error))]) from error
     except (DriverMissing, PluginBroken) as error:
@@ -141,6 +145,18 @@ def make_backend(backend: type[Backend], config: Config, directory: Path) -> Bac
 def default_ttl(config: Config) -> int:
     """Return the default lifetime of a checked config, in minutes."""
     return int(_value(DEFAULT_TTL, config))
+
+
+def values(backend: type[Backend] | Backend, config: Config) -> Values:
+    """Return how the service of a checked config reads and writes its values.
+
+    :raises Invalid: it would not read again what it stores.
+    """
+    form, flags = _value(VALUES, config), _value(JSON_FLAGS, config)
+    try:
+        return make_values(backend, form, flags, raw_bytes=_value(RAW_BYTES, config))
+    except BadValues as error:
+        raise Invalid([Fault(str(error), f"config.{JSON_FLAGS.field}")]) from error
 
 
 def shown(backend: type[Backend], config: Config) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -10,11 +11,19 @@ from marshmallow import ValidationError
 
 from backends.base import MISSING, Missing
 from backends.errors import BackendError, Failed, InvalidKey
-from cacheapi.caching.codec import TooManyItems, Value, entry_text, parse_document, string_text
+from cacheapi.caching.codec import (
+    InvalidJson,
+    TooManyItems,
+    Value,
+    entry_text,
+    parse_document,
+    string_text,
+)
 from cacheapi.caching.service import CacheService, Pair
 from cacheapi.web.errors import ApiError, answer_to, invalid, listed, note
 from cacheapi.web.plain import plain_pairs
 from cacheapi.web.schemas.cache import PairSchema, validation_details
+from cacheapi.web.values import BadValue, raw_value_of
 
 # The values of one answer to a request for several keys, in bytes, about.
 MAX_ANSWER: Final = 32 * 1024 * 1024
@@ -102,14 +111,28 @@ def _too_large() -> ApiError:
     )
 
 
-def entries_text(keys: Sequence[str], found: Mapping[str, Value]) -> str:
+def left_text(left: float | None) -> str:
+    """Return the seconds that a value has left, in whole ones, as JSON; for ever is null."""
+    return "null" if left is None else str(math.ceil(left))
+
+
+def entries_text(
+    keys: Sequence[str],
+    found: Mapping[str, Value],
+    lefts: Mapping[str, float | None] | None = None,
+) -> str:
     """Return the JSON text about the keys asked for: entries, and which are missing.
 
+    :param lefts: the seconds that they have left, if they shall be said.
     :raises ApiError: 400; they are too much for one answer.
     """
     if len(keys) > 1 and sum(len(found[key].json) for key in keys if key in found) > MAX_ANSWER:
         raise _too_large()
-    entries = ",".join([entry_text(key, found[key]) for key in keys if key in found])
+    if lefts is None:
+        texts = [entry_text(key, found[key]) for key in keys if key in found]
+    else:
+        texts = [entry_text(key, found[key], left_text(lefts[key])) for key in keys if key in found]
+    entries = ",".join(texts)
     missing = ",".join([string_text(key) for key in keys if key not in found])
     return f'{{"resource":[{entries}],"meta":{{"missing":[{missing}]}}}}'
 
@@ -133,7 +156,18 @@ def read_pairs(
     """
     default = None if ttl is MISSING else ttl
     pairs = plain_pairs(body, cache.check_key, default, most)
-    return _read_any_pairs(cache, body, default, most) if pairs is None else pairs
+    if pairs is not None:
+        write = cache.values.write
+        try:
+            return (
+                pairs
+                if cache.values.writes_json
+                else [pair._replace(value=write(pair.value)) for pair in pairs]
+            )
+        except InvalidJson:
+            # Which of them has no place in the form of the service's values is told below.
+            pass
+    return _read_any_pairs(cache, body, default, most)
 
 
 def _read_any_pairs(cache: CacheService, body: bytes, ttl: int | None, most: int) -> list[Pair]:
@@ -152,7 +186,15 @@ def _read_any_pairs(cache: CacheService, body: bytes, ttl: int | None, most: int
         loaded = _schema(cache.backend.check_key).load(items)
     except ValidationError as error:
         raise invalid_body(error) from error
-    return [Pair(item["key"], item["value"], item.get("ttl", ttl)) for item in loaded]
+    pairs, faults = [], []
+    for index, item in enumerate(loaded):
+        try:
+            pairs.append(Pair(item["key"], raw_value_of(cache, item), item.get("ttl", ttl)))
+        except BadValue as error:
+            faults.append({"index": index, **error.told})
+    if faults:
+        raise invalid(faults)
+    return pairs
 
 
 def outcomes_text(keys: Sequence[str], outcomes: Sequence[bool | BackendError]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from flask import Request, Response, after_this_request, current_app
@@ -213,9 +213,15 @@ def refuse_conditions(request: Request) -> None:
             )
 
 
-def json_response(body: str, status: int = 200, etag: str | None = None) -> Response:
+def json_response(
+    body: str,
+    status: int = 200,
+    etag: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
     """Make a response of a JSON text."""
-    response = Response(body, status, {"Cache-Control": CACHE_CONTROL}, mimetype="application/json")
+    fields = {"Cache-Control": CACHE_CONTROL, **(headers or {})}
+    response = Response(body, status, fields, mimetype="application/json")
     if etag is not None:
         response.set_etag(etag)
     return response

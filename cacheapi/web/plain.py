@@ -78,7 +78,7 @@ def plain_pairs(
         # The rest of a body has as many levels as the struct; many pairs are no depth.
         if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
             for made in read:
-                check_depth(made.value, levels)
+                check_depth(str(made.value), levels)
     except TooManyItems:
         raise
     except _REFUSALS:

@@ -61,6 +61,7 @@ class Collection(MethodView):
                 "limit", "integer", "Keys in a page.", minimum=1, maximum=MAX_PAGE, default=100
             ),
             doc.query("cursor", "string", "`meta.next` of the page before."),
+            doc.TTL_LEFT,
         ],
     )
     @blueprint.response(200, EntriesSchema, description="The entries; or a page of keys.")
@@ -83,9 +84,15 @@ class Collection(MethodView):
         check_keys(cache, keys, max_batch())
         permit(verb(), service, keys)
         facts().batch = len(keys)
+        asks_left = query.flag("ttl")
         found = values_of(keys, read_many(cache, keys))
+        lefts = None
+        if asks_left:
+            lefts = cache.remaining_ttl_many(list(found))
+            # The others have ended meanwhile.
+            found = {key: value for key, value in found.items() if key in lefts}
         facts().read(sum(key in found for key in keys), len(keys))
-        return json_response(entries_text(keys, found))
+        return json_response(entries_text(keys, found, lefts))
 
     @blueprint.doc(
         operationId="store",

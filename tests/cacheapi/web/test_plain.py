@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from backends.errors import InvalidKey
 from cacheapi.caching import codec
 from cacheapi.caching.codec import InvalidJson, Value, read_stored
+from cacheapi.caching.values import Values
 from cacheapi.web import batch
 from cacheapi.web.errors import ApiError
 from cacheapi.web.plain import plain_pairs
@@ -19,6 +20,8 @@ from cacheapi.web.plain import plain_pairs
 
 class Cache:
     """What reading a body asks of a service, and the service of its backend."""
+
+    values = Values()
 
     @property
     def backend(self) -> Cache:
@@ -143,5 +146,7 @@ def test_what_is_stored_is_told_apart_as_by_the_parser(stored: bytes) -> None:
         return
     if codec._is_lenient_json(text):
         assert read_stored(stored) == Value(text.strip(" \t\n\r"))
+    elif any((char < " " and char not in "\t\r\n") or char == "\x7f" for char in text):
+        assert read_stored(stored).encoding == "base64"
     else:
         assert read_stored(stored) == Value(json.dumps(text, ensure_ascii=False))

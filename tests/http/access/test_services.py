@@ -95,6 +95,9 @@ def test_a_service_is_a_cache_at_once(api: AppApi, memcached_server: Memcached) 
             "prefix": "s:",
             "timeout_ms": 250,
             "default_ttl": 300,
+            "values": "json",
+            "json_flags": None,
+            "raw_bytes": False,
         },
         "source": "database",
         "fault": None,
@@ -117,7 +120,8 @@ def test_the_form_is_that_of_the_document(api: AppApi) -> None:
     assert fields["default_ttl"]["default"] == 300
     assert fields["port"]["type"] == fields["default_ttl"]["type"] == "integer"
     assert fields["password"]["secret"] is True
-    assert [field["name"] for field in forms["cache_local"]] == ["max_mb", "default_ttl"]
+    local = [field["name"] for field in forms["cache_local"]]
+    assert local == ["max_mb", "default_ttl", "values", "raw_bytes"]
     for form in forms.values():
         for field in form:
             assert list(field) == [
