@@ -12,7 +12,7 @@ LOCKED := $(PIP) install --no-deps --require-hashes
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run install test lint bench soak format lock system-packages clean
+.PHONY: help run install test lint bench soak fuzz interop format lock system-packages clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,8 +40,19 @@ format: $(VENV)/.test ## Put the code into the one style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-soak: $(VENV)/.test system-packages ## Kill servers under load for five minutes; SOAK_SECONDS, SOAK_KINDS, SOAK_SEED
-	$(BIN)/python -u -m tests.soak
+soak: $(VENV)/.test system-packages ## Kill servers under load for five minutes; SOAK_SECONDS, SOAK_KINDS, SOAK_SEED; ATTACK=1: attack it instead
+	$(if $(ATTACK),ATTACK=1) $(BIN)/python -u -m tests.soak
+
+fuzz: $(VENV)/.test ## Feed the readers of other programs' values random bytes; FUZZ_SECONDS each, FUZZ_SEED
+	$(BIN)/python -u -m tests.fuzz
+
+interop: $(VENV)/.test system-packages ## Print what other programs' clients store and read (docs/sharing.md)
+	@[ -x .interop/venv/bin/pip ] || $(PYTHON) -m venv .interop/venv
+	@.interop/venv/bin/pip --disable-pip-version-check --quiet install \
+		pymemcache==4.0.0 libmc==1.4.17 pylibmc==1.6.3
+	@[ ! -x "$$(command -v npm)" ] || npm install --silent --no-save --prefix .interop \
+		memcached@2.2.2 memjs@1.3.2 ioredis@6.0.0
+	@$(BIN)/python -m tests.interop .interop
 
 lock: ## Renew the lock files in requirements/ (needs uv, a package of PyPI)
 	requirements/lock

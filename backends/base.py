@@ -9,6 +9,9 @@ A backend stores bytes under text keys. Three words run through all of it:
 
 Every method raises :class:`~backends.errors.Failed` when the backend cannot do its work.
 Absence is said only when the backend itself said so: a broken connection is never a miss.
+A key under which another program stored something that is no value of a cache is no absence
+either: :class:`~backends.errors.WrongType`, and nothing is changed. Only :meth:`Backend.set`
+overwrites it and :meth:`Backend.delete` deletes it.
 """
 
 from __future__ import annotations
@@ -16,8 +19,8 @@ from __future__ import annotations
 import enum
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple, TypeVar
 
 from backends.capabilities import Capability, Limits, Traits
 from backends.endpoints import Endpoint
@@ -25,8 +28,15 @@ from backends.errors import BackendError, InvalidKey, NotAnInteger, Unavailable,
 from backends.options import Option
 from backends.statistics import ServerStatistics
 
+if TYPE_CHECKING:
+    from backends.probe import Probe
+
 T = TypeVar("T")
 
+# Of the numbers beside a value, those that never go with decimal digits. From 256 on they are
+# spymemcached's types, whose integers are bytes: its 57 is the character 9. 3 is PHP's boolean.
+_FIRST_BINARY_FLAGS: Final = 256
+_BOOLEAN_FLAGS: Final = 3
 _INTEGER = re.compile(rb"-?(?:0|[1-9][0-9]{0,30})")
 
 
@@ -40,6 +50,35 @@ class Missing(enum.Enum):
 
 
 MISSING: Final = Missing.MISSING
+
+
+class Flagged(bytes):
+    """A value, and the number that its cache keeps beside it.
+
+    Programs that share a memcached note there what type a value has. Only a backend with
+    :attr:`Backend.keeps_flags` returns and stores it, and a value without it has the number 0:
+    so all other code, a plugin's too, takes and gives plain ``bytes``.
+
+    :ivar flags: from 0 to 2^32-1.
+    """
+
+    flags: int
+
+    def __new__(cls, value: bytes, flags: int) -> Flagged:
+        """Make it of a value and its number."""
+        made = super().__new__(cls, value)
+        made.flags = flags
+        return made
+
+
+def with_flags(value: bytes, flags: int) -> bytes:
+    """Return a value with its number, plain where that is 0."""
+    return Flagged(value, flags) if flags else value
+
+
+def flags_of(value: bytes) -> int:
+    """Return the number that is kept beside a value."""
+    return value.flags if isinstance(value, Flagged) else 0
 
 
 class Item(NamedTuple):
@@ -70,6 +109,7 @@ class Backend(ABC):
     :cvar options: the settings that the constructor takes, by their ``name``.
     :cvar traits: what people choose it by.
     :cvar stats_sections: the sections that :meth:`stats` takes.
+    :cvar keeps_flags: whether a number is kept beside each value, see :class:`Flagged`.
     :ivar sets_many_at_once: whether :meth:`set_many` is one round trip or one transaction,
         however many the items.
     :ivar capabilities: the flags that are on. A method whose flag is off raises
@@ -86,6 +126,7 @@ class Backend(ABC):
     options: ClassVar[tuple[Option, ...]] = ()
     traits: ClassVar[Traits] = Traits()
     stats_sections: ClassVar[tuple[str, ...]] = ()
+    keeps_flags: ClassVar[bool] = False
     sets_many_at_once: bool = False
     capabilities: frozenset[Capability] = frozenset()
     limits: Limits = Limits()
@@ -134,9 +175,17 @@ class Backend(ABC):
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         """Return the values of those keys that are there."""
 
+    def get_each(self, keys: Iterable[str]) -> Mapping[str, bytes | BackendError]:
+        """Return what :meth:`get_many` does, with an error in place of a value.
+
+        It is about that key alone: the others' values are what they are. Where a backend
+        cannot tell them apart, the error of one is raised for all.
+        """
+        return self.get_many(keys)
+
     @abstractmethod
     def set(self, key: str, value: bytes, ttl: float | None) -> None:
-        """Store, overwriting."""
+        """Store, overwriting; also what is of another type."""
 
     @abstractmethod
     def add(self, key: str, value: bytes, ttl: float | None) -> bool:
@@ -240,6 +289,38 @@ class Backend(ABC):
         """
         raise self._unsupported(Capability.STATS)
 
+    def apart(self) -> Backend:
+        """Return where counts of the product's own are kept, shared as this backend is.
+
+        That is out of the callers' data where it can be had; here it is this backend itself.
+        """
+        return self
+
+    def probe(self, key: str) -> Probe:
+        """Return a look at whether this backend does its work, by a key that nobody else uses.
+
+        Backends whose statistics count reads return a subclass, whose steps do not count.
+        """
+        # It knows what absence is, so it cannot be known before.
+        from backends.probe import Probe
+
+        return Probe(self, key)
+
+    def places(self) -> frozenset[str]:
+        """Return names of where its keys are, as the settings say it; asks nobody.
+
+        Objects that have one in common share a store, but for their prefixes. None: nobody
+        else has its store, or it is not known.
+        """
+        return frozenset()
+
+    def learn_capabilities(self) -> None:  # noqa: B027 (most backends' flags never change)
+        """Ask the servers for what takes flags away, where their own settings do.
+
+        It waits no longer than the time limit, and fails never: who does not answer is asked
+        again another time.
+        """
+
     def endpoints(self) -> list[Endpoint]:
         """Return where its servers listen; where one has to be asked for that, it may be.
 
@@ -259,8 +340,15 @@ def count_from(value: bytes, delta: int, limits: Limits) -> int:
 
     For backends that count themselves; :meth:`Backend.increment` says the rules.
 
-    :raises NotAnInteger: the value is no integer within the limits, or the count passes them.
+    :raises NotAnInteger: the value is no integer within the limits, or the count passes them;
+        or its flags say that it is not written in digits, whatever the bytes look like.
     """
+    flags = flags_of(value)
+    if flags == _BOOLEAN_FLAGS or flags >= _FIRST_BINARY_FLAGS:
+        raise NotAnInteger(
+            f"The stored value is another program's: by its flags, {flags}, it is no number in "
+            "decimal digits, and to count on it would spoil it."
+        )
     text = value.strip()
     lowest, highest = limits.min_count, limits.max_count
     if not _INTEGER.fullmatch(text) or not lowest <= int(text) <= highest:

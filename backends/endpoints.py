@@ -7,8 +7,12 @@ import ssl
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+# How the keys of probes start.
+TRIAL: Final = "cacheapi:trial:"
 # Of a pool, a server of little weight has few keys.
 TRIES: Final = 20_000
+
+_THIS_MACHINE: Final = frozenset({"localhost", "::1", "localhost.localdomain"})
 
 
 class Endpoint(NamedTuple):
@@ -30,9 +34,15 @@ class Endpoint(NamedTuple):
     timeout: float = 1.0
 
 
+def place_of(host: str, port: int | None) -> str:
+    """Return one name for the ways to write an address of this machine."""
+    name = host.strip("[]").lower().rstrip(".")
+    return f"{'127.0.0.1' if name in _THIS_MACHINE else name}:{port}"
+
+
 def trial_key() -> str:
     """Return a key that nobody else uses."""
-    return f"cacheapi-trial-{secrets.token_hex(8)}"
+    return f"{TRIAL}{secrets.token_hex(8)}"
 
 
 def key_where(is_there: Callable[[str], bool]) -> str | None:

@@ -8,6 +8,7 @@ room, and keeps its cause::
     │   ├── InvalidKey          empty, too long, or of forbidden characters
     │   ├── InvalidCursor       a listing cursor that this backend did not make
     │   ├── NotAnInteger        counting on a value that is no integer in range
+    │   ├── WrongType           under the key is no value, but something else of another program
     │   └── Unsupported         an ability that this backend does not have
     └── Failed                  the request is well; the backend is at fault
         ├── Unavailable         no server, no connection, or a broken one
@@ -50,6 +51,17 @@ class NotAnInteger(Refused):
     """The stored value, or the count asked for, is no integer in the backend's range."""
 
 
+class WrongType(Refused):
+    """Another program stored something under the key that is no value, so it is left alone.
+
+    :param kind: what it is, where the backend tells: "hash".
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        super().__init__(f"WRONGTYPE: under this key is another program's {kind}.")
+
+
 class Unsupported(Refused):
     """The backend lacks an ability.
 
@@ -64,7 +76,19 @@ class Unsupported(Refused):
 
 
 class Failed(BackendError):
-    """The backend did not do its work; the same call may succeed later."""
+    """The backend did not do its work; the same call may succeed later.
+
+    :ivar apart: only this key's, or that of one server among several: it says nothing of
+        whether the service answers for other keys.
+    :param cause: what is likely wrong, in plain words that name no host and no secret; empty:
+        what the class says.
+    """
+
+    apart = False
+
+    def __init__(self, message: str = "", cause: str = "") -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class Unavailable(Failed):

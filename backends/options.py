@@ -11,6 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 
+class NotAllowed(ValueError):
+    """A value that is not allowed; ``str()`` says what of it, and repeats no secret."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kind:
     """A type of setting.

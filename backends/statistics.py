@@ -59,12 +59,14 @@ class Signs:
     :ivar starved_slabs: memcached's slab classes that evict while others have memory unused.
     :ivar largest_value: bytes of about the largest values.
     :ivar max_value: bytes of the largest value that it takes.
+    :ivar cas: whether it numbers what it stores, so that a write can depend on that.
     """
 
     keys_without_ttl: int | None = None
     starved_slabs: tuple[int, ...] = ()
     largest_value: int | None = None
     max_value: int | None = None
+    cas: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class ServerStatistics:
     :ivar figures: ``None`` where it did not answer.
     :ivar raw: its figures by its own names, of the section that was asked for.
     :ivar error: why it did not answer; safe to show to a client.
+    :ivar cause: what is likely wrong then, in plain words; empty: it is not known.
     """
 
     server: str
@@ -82,6 +85,7 @@ class ServerStatistics:
     raw: Mapping[str, Any]
     error: str | None = None
     signs: Signs = Signs()
+    cause: str = ""
 
 
 def number_or_text(text: str) -> int | float | str:

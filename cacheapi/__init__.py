@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, current_app, g, request
 
@@ -18,14 +20,14 @@ from cacheapi.observing.readiness import READINESS, Readiness
 from cacheapi.observing.request_log import REQUEST_LOG, RequestLog
 from cacheapi.observing.samples import Sampler
 from cacheapi.observing.wsgi import Observed
-from cacheapi.registry.environment import SYSTEM_CACHE
 from cacheapi.registry.live import Registry
 from cacheapi.registry.opening import open_registry
+from cacheapi.registry.rights import FLUSH
 from cacheapi.registry.snapshot import digest_of
 from cacheapi.settings import Settings as Settings
 from cacheapi.settings import SettingsError as SettingsError
 from cacheapi.settings import load as load
-from cacheapi.web import auth, rates
+from cacheapi.web import auth, cors, rates
 from cacheapi.web.access import ACCESS, Access
 from cacheapi.web.blueprints import (
     EXTENSION,
@@ -40,11 +42,14 @@ from cacheapi.web.blueprints import (
 )
 from cacheapi.web.blueprints.metrics import add_metrics
 from cacheapi.web.errors import register_error_handlers
-from cacheapi.web.http import MethodTunnel, check_request
+from cacheapi.web.http import MAX_BATCH, MethodTunnel, check_path, check_request
 from cacheapi.web.openapi import describe
 from cacheapi.web.remote_answers import REMOTE_ANSWERS, RemoteAnswers
 from cacheapi.web.remotes import DOOR, Door
 from cacheapi.web.routes import KeyConverter, ServiceConverter
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 try:
     __version__ = version("cacheapi")
@@ -55,6 +60,7 @@ log = logging.getLogger(__name__)
 
 # The blueprints whose "service" is a cache.
 _CACHES = (collection.blueprint.name, entry.blueprint.name)
+_SERVICE = re.compile(r"/api/v2/(?!system/|docs/)([^/]+)")
 _CONVERTER = re.compile(r"<(?:\w+:)?(\w+)>")
 
 
@@ -71,6 +77,7 @@ def create_app(config: Settings | None = None) -> Flask:
         log.warning("%s", warning)
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings["CACHEAPI_MAX_BODY_MB"] * 1024 * 1024
+    app.config[MAX_BATCH] = settings["CACHEAPI_MAX_BATCH"]
     app.url_map.converters["key"] = KeyConverter
     app.url_map.converters["service"] = ServiceConverter
     # "a//b" is a key, and not another way to write "a/b".
@@ -85,20 +92,38 @@ def create_app(config: Settings | None = None) -> Flask:
     if settings["CACHEAPI_CONSOLE"]:
         console.register(app, registry.vault)
 
+    @app.url_value_preprocessor
+    def name(_: str | None, values: dict[str, Any] | None) -> None:
+        # From here on, one service has one name, however it is written.
+        if values and "service" in values:
+            values["service"] = registry.snapshot.name_of(values["service"])
+
     @app.before_request
     def admit() -> Response | None:
         registry.watch()
+        check_path(request)
         remote: RemoteAnswers = app.extensions[REMOTE_ANSWERS]
-        found = remote.answer(request)
+        found = None if cors.is_preflight(request) else remote.answer(request)
         if found is not None:
             return found
         _note_route(registry)
+        if request.method == "OPTIONS":
+            # A browser asks without the key that it would send.
+            if request.routing_exception is not None:
+                raise request.routing_exception
+            return cors.preflight(", ".join(sorted(_allowed())))
         view = current_app.view_functions.get(request.endpoint or "")
         g.caller = auth.admit(request, view, registry.snapshot)
         if g.caller is not None:
-            rates.count(g.caller, registry.find(SYSTEM_CACHE))
+            rates.count(g.caller, registry.counts)
         check_request(request)
         return None
+
+    @app.after_request
+    def seal(response: Response) -> Response:
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        cors.tell(request, response, settings["CACHEAPI_CORS_ORIGINS"] or ())
+        return response
 
     app.after_request(rates.tell)
     app.extensions[EXTENSION] = registry
@@ -111,7 +136,15 @@ def create_app(config: Settings | None = None) -> Flask:
     app.extensions[samples.EXTENSION] = sampler
     app.extensions[DOOR] = Door(registry)
     app.extensions[ACCESS] = Access(
-        registry.find, digest_of, registry.may, registry.watch, app.config["MAX_CONTENT_LENGTH"]
+        registry.find,
+        digest_of,
+        registry.may,
+        registry.watch,
+        app.config["MAX_CONTENT_LENGTH"],
+        app.config[MAX_BATCH],
+        lambda environ: _most_body(app, registry, environ),
+        # The lane knows no origins.
+        frozenset({cors.ORIGIN} if settings["CACHEAPI_CORS_ORIGINS"] else ()),
     )
     api = describe(app, __version__)
     api.register_converter(KeyConverter, lambda converter: {"type": "string", "minLength": 1})
@@ -127,6 +160,32 @@ def create_app(config: Settings | None = None) -> Flask:
     _observe(app, settings, registry, sampler)
     register_error_handlers(app)
     return app
+
+
+def _allowed() -> Iterable[str]:
+    """Return the methods that the path of a request takes."""
+    rule = request.url_rule
+    assert rule is not None
+    adapter = current_app.create_url_adapter(request)
+    assert adapter is not None
+    return adapter.allowed_methods(request.environ["PATH_INFO"].encode("latin-1").decode())
+
+
+def _most_body(app: Flask, registry: Registry, environ: WSGIEnvironment) -> int:
+    """Return how much is read of a body: nothing of who may not, little of who signs in."""
+    most: int = app.config["MAX_CONTENT_LENGTH"]
+    asked = app.request_class(environ)
+    if console.is_for(asked.path):
+        return most if console.is_signed_in(app, environ, registry) else console.SIGN_IN_BYTES
+    shown = auth.shown_key(asked)
+    caller = registry.snapshot.who(shown) if shown else None
+    if caller is None:
+        return 0
+    service = _SERVICE.match(asked.path)
+    method = asked.headers.get("X-HTTP-Method", asked.method).upper()
+    if service is not None and not caller.may_some((method, FLUSH), service[1]):
+        return 0
+    return most
 
 
 def _note_route(registry: Registry) -> None:
@@ -161,7 +220,7 @@ def _observe(app: Flask, settings: Settings, registry: Registry, sampler: Sample
         registry.accompany(traces)
         # The lane makes no spans.
         access: Access = app.extensions[ACCESS]
-        app.extensions[ACCESS] = access._replace(left=frozenset({tracing.PARENT}))
+        app.extensions[ACCESS] = access._replace(left=access.left | {tracing.PARENT})
     app.wsgi_app = Observed(  # type: ignore[method-assign]
         MethodTunnel(app.wsgi_app), meter, requests, traces
     )

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from dotenv import dotenv_values
-
 from backends.errors import PluginBroken
-from backends.options import DATA_DIR, TEXT, Kind, Option, integer
+from backends.options import BOOLEAN, DATA_DIR, TEXT, Kind, NotAllowed, Option, integer
 from backends.registry import BUILT_IN, backend_class, drivers
+from cacheapi import dotenv_file, kubernetes
+from cacheapi.dotenv_file import SettingsError as SettingsError
 
 EVERY_SERVICE: Final = "*"
 _PARTS: Final[Mapping[str, float | None]] = {"off": None, "errors": 0.0, "all": 1.0}
-OWN_PREFIXES: Final = ("CACHE_", "CACHEAPI_", "MEMCACHED_", "REDIS_")
+# One of them is nearly right, and what people write.
+OWN_PREFIXES: Final = ("CACHE_", "CACHEAPI_", "MEMCACHE_", "MEMCACHED_", "REDIS_")
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]+)?|https?://\[[0-9a-f:]+\](?::[0-9]+)?")
 
 
 def _driver(text: str) -> str:
@@ -54,6 +57,13 @@ def _database_url(text: str) -> str:
     return text
 
 
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(part.strip() for part in text.split(","))
+    if not all(_ORIGIN.fullmatch(origin) for origin in origins):
+        raise ValueError
+    return origins
+
+
 def _one_of(*words: str) -> Kind:
     def parse(text: str) -> str:
         if text not in words:
@@ -88,6 +98,34 @@ DEFAULT_TTL: Final = Option(
     title="Default TTL (minutes)",
 )
 
+VALUES: Final = Option(
+    variable="CACHE_VALUES",
+    kind=_one_of("json", "php", "pylibmc", "libmc", "auto"),
+    default="json",
+    help="Whose values are read besides JSON, see `docs/sharing.md`: `php` (written too), "
+    "`pylibmc`, `libmc`, or `auto` for what is beyond doubt.",
+    public_name="values",
+    title="Values of",
+)
+JSON_FLAGS: Final = Option(
+    variable="CACHE_JSON_FLAGS",
+    kind=integer(0, 255),
+    default=None,
+    help="memcached's flags of stored JSON, which make it native to others: 6 PHP, 2 Node's "
+    "memcached, 1 Dalli and Perl with JSON. By default 6 where values are PHP's, else 0.",
+    public_name="json_flags",
+    title="Flags of JSON",
+)
+RAW_BYTES: Final = Option(
+    variable="CACHE_RAW_BYTES",
+    kind=BOOLEAN,
+    default="false",
+    help='Clients may store bytes of their choice, with `"encoding":"base64"`. **A program that '
+    "shares the cache may run what it unpickles of them**.",
+    public_name="raw_bytes",
+    title="Raw bytes",
+)
+
 CORE: Final = (
     Option(
         variable="CACHE_DRIVER",
@@ -96,6 +134,9 @@ CORE: Final = (
         help="The backend of the system cache, the service `cache`.",
     ),
     DEFAULT_TTL,
+    VALUES,
+    JSON_FLAGS,
+    RAW_BYTES,
     Option(
         variable="CACHEAPI_API_KEY",
         kind=Kind(
@@ -133,6 +174,12 @@ CORE: Final = (
         kind=integer(1, 1024),
         default="8",
         help="Largest request body, in MiB.",
+    ),
+    Option(
+        variable="CACHEAPI_MAX_BATCH",
+        kind=integer(1, 1_000_000),
+        default="10000",
+        help="Most keys or items of one request.",
     ),
     Option(
         variable="CACHEAPI_SAMPLE_SECONDS",
@@ -181,6 +228,12 @@ CORE: Final = (
         help="What such a line says of the key: nothing, or the start of its SHA-256.",
     ),
     Option(
+        variable="CACHEAPI_CORS_ORIGINS",
+        kind=Kind("origins such as https://shop.example, comma-separated, and not *", _origins),
+        default=None,
+        help="Origins whose pages may call the API from a browser, comma-separated.",
+    ),
+    Option(
         variable="CACHEAPI_CONSOLE",
         kind=Kind("on or off", _on_or_off),
         default="on",
@@ -199,16 +252,24 @@ CORE: Final = (
         help="Port to listen on.",
     ),
     Option(
+        variable="CACHEAPI_HOST",
+        kind=TEXT,
+        default=None,
+        help="Address to listen on; wins over `HOST`, which shells and platforms set too.",
+    ),
+    Option(
+        variable="CACHEAPI_PORT",
+        kind=integer(1, 65535),
+        default=None,
+        help="Port to listen on; wins over `PORT`.",
+    ),
+    Option(
         variable="WEB_CONCURRENCY",
         kind=integer(1, 1024),
         default=None,
         help="Worker processes; by default one for each core.",
     ),
 )
-
-
-class SettingsError(Exception):
-    """A setting that the service cannot start with; one line that names it."""
 
 
 class Settings(Mapping[str, Any]):
@@ -256,12 +317,13 @@ def load(environ: Mapping[str, str] | None = None, dotenv: str | Path | None = "
     """
     given: dict[str, str] = {}
     if dotenv is not None:
-        given.update(_of_file(dotenv))
+        given.update(dotenv_file.read(dotenv))
     given.update(os.environ if environ is None else environ)
     core = {option.variable: option for option in CORE}
     driver = _value(core["CACHE_DRIVER"], given)
     try:
         options = table(driver)
+        given = kubernetes.without(given, {each.variable for each in backend_class(driver).options})
     except PluginBroken as error:
         raise SettingsError(str(error)) from error
     values = {variable: _value(option, given) for variable, option in options.items()}
@@ -289,12 +351,15 @@ def explain(
 
     :raises SettingsError: the driver is a broken plugin.
     """
-    file = _of_file(dotenv)
+    file = dotenv_file.read(dotenv)
     own = os.environ if environ is None else environ
     given = {**file, **own}
-    driver = given.get("CACHE_DRIVER")
+    core = {option.variable: option for option in CORE}
+    driver = given.get("CACHE_DRIVER") or core["CACHE_DRIVER"].default
     try:
         options = table(driver if driver in drivers() else None)
+        used = backend_class(driver).options if driver in drivers() else ()
+        given = kubernetes.without(given, {option.variable for option in used})
     except PluginBroken as error:
         raise SettingsError(str(error)) from error
     found = []
@@ -312,11 +377,6 @@ def explain(
     return found, list(_misspelt(given, options))
 
 
-def _of_file(dotenv: str | Path) -> dict[str, str]:
-    found = dotenv_values(dotenv, interpolate=False)
-    return {name: text for name, text in found.items() if text is not None}
-
-
 def _value(option: Option, given: Mapping[str, str]) -> Any:
     text = given.get(option.variable)
     if not text and not (option.may_be_empty and text == ""):
@@ -325,7 +385,14 @@ def _value(option: Option, given: Mapping[str, str]) -> Any:
         return text
     try:
         return option.kind.parse(text)
+    except NotAllowed as error:
+        raise SettingsError(
+            f"{option.variable}: the given value is not allowed: {error}."
+        ) from None
     except ValueError:
+        hint = kubernetes.hint(option.variable, text)
+        if hint is not None:
+            raise SettingsError(hint) from None
         shown = "the given value" if option.secret else repr(text)
         # No chain: the parser's error may repeat a secret.
         raise SettingsError(
@@ -335,6 +402,8 @@ def _value(option: Option, given: Mapping[str, str]) -> Any:
 
 def _misspelt(given: Mapping[str, str], options: Mapping[str, Option]) -> Iterator[str]:
     for name in sorted(given):
+        if kubernetes.is_its_own(name):
+            continue
         if name.startswith(OWN_PREFIXES) and name not in options:
             close = difflib.get_close_matches(name, options, n=1)
             hint = f"; did you mean {close[0]}?" if close else "."

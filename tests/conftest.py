@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from tests.support.postgresql import PostgreSQL, postgresql
 from tests.support.processes import SASL_PASSWORD, SASL_USER, Memcached, memcached, sasl_memcached
 from tests.support.redis import Redis, acl_redis, locked_redis, redis_server, tls_redis
 from tests.support.redis_groups import Cluster, SentinelGroup, redis_cluster, sentinel_group
+
+# A script's child in the background is born deaf to it, and would make its own children so.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says more of the machine than of the product.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -32,10 +32,14 @@ from backends.file.entries import Entries, Pair
 from backends.file.opening import PAGE_BYTES
 from backends.file.seen import Connection
 from backends.options import DATA_DIR, Option, integer
+from backends.probe import Probe, expect
 from backends.statistics import ServerStatistics
 
 T = TypeVar("T")
 
+# The directory of what is apart, and the bound on it in MiB: some 50,000 counts.
+APART: Final = "own"
+APART_MB: Final = 8
 # Some 25 ms of work; another writer waits for a second.
 ITEMS_A_WRITE: Final = 1000
 
@@ -100,6 +104,8 @@ class FileBackend(Backend):
             raise InvalidOption(
                 f"{DATA_DIR.variable}: {data_dir!r} is no directory and cannot be made one."
             ) from error
+        self._apart = directory / APART
+        self._timeout, self._clock = timeout, clock
         self._database = Database(directory / "cache.sqlite3", max_bytes // PAGE_BYTES, timeout)
         self._entries = Entries(max_bytes // PAGE_BYTES, clock)
         self._counters = Counters(directory / "cache.sqlite3.counters")
@@ -110,8 +116,7 @@ class FileBackend(Backend):
     # Reading
 
     def get(self, key: str) -> bytes | Missing:
-        stored = self._stored(key)
-        return self._counted(self._database.read(lambda sqlite: self._entries.get(sqlite, stored)))
+        return self._counted(self.peek(key))
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         prefix = self.prefix
@@ -260,6 +265,20 @@ class FileBackend(Backend):
         except Failed as error:
             return [ServerStatistics(statistics.SERVER, None, {}, str(error))]
 
+    def apart(self) -> Backend:
+        """Return a file of its own: its entries, reads and evictions are none of this one's."""
+        return FileBackend(
+            data_dir=str(self._apart), max_mb=APART_MB, timeout=self._timeout, clock=self._clock
+        )
+
+    def probe(self, key: str) -> Probe:
+        return _Probe(self, key)
+
+    def peek(self, key: str) -> bytes | None:
+        """Return the value or ``None``; unlike :meth:`get`, nobody counts it."""
+        stored = self._stored(key)
+        return self._database.read(lambda sqlite: self._entries.get(sqlite, stored))
+
     def close(self) -> None:
         self._database.close()
         self._counters.close()
@@ -295,6 +314,22 @@ class FileBackend(Backend):
                 "What was stored under this key stays."
             )
         return Pair(self._stored(key), value, ttl)
+
+
+class _Probe(Probe):
+    """Steps whose reads are not counted; what they store is, as bytes."""
+
+    backend: FileBackend
+
+    def connect(self) -> None:
+        expect(self.backend.peek(self.key) is None)
+
+    def read(self) -> None:
+        expect(self.backend.peek(self.key) == self.value)
+
+    def delete(self) -> None:
+        expect(self.backend.delete(self.key))
+        expect(self.backend.peek(self.key) is None)
 
 
 def _encode_cursor(key: bytes) -> str:

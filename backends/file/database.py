@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
+import secrets
 import sqlite3
 import threading
 import time
@@ -41,6 +41,8 @@ LONGEST_PAUSE = 0.002
 LOG_BYTES = 16 * 1024 * 1024
 WRITES_A_LOOK = 16
 LOG_PATIENCE = 100
+# No state that others share: Python's own generator is everybody's, tests' too.
+_RANDOM = secrets.SystemRandom()
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
 
 
@@ -191,7 +193,7 @@ class Database:
                 if not is_busy(error) or now - began > self._timeout:
                     raise
             pause = min(max((now - began) / 8, SHORTEST_PAUSE), LONGEST_PAUSE)
-            time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 (no secret)
+            time.sleep(pause * _RANDOM.uniform(0.5, 1))
 
     def _shorten_log(self) -> None:
         """Let the next write begin the log anew if it has grown large.

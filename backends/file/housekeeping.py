@@ -19,7 +19,7 @@ Every function that takes a connection runs within the caller's transaction.
 
 from __future__ import annotations
 
-import random
+import secrets
 import sqlite3
 from collections.abc import Callable
 from typing import Final
@@ -39,6 +39,8 @@ EVICTED_AT_ONCE: Final = 16
 PAGES_A_ROW: Final = 5
 SPARE_PAGES: Final = 16
 
+# No state that others share: Python's own generator is everybody's, tests' too.
+_RANDOM = secrets.SystemRandom()
 _LOOK = (
     "SELECT max(id), count(*), total(expires <= ?) FROM "
     "(SELECT id, expires FROM entries WHERE id > ? ORDER BY id LIMIT ?)"
@@ -138,7 +140,7 @@ class Housekeeping:
         starts = (
             [(first, most)]
             if last - first < most
-            else [(random.randint(first, last), NEIGHBOURS) for _ in range(SPOTS)]  # noqa: S311 (no secret)
+            else [(_RANDOM.randint(first, last), NEIGHBOURS) for _ in range(SPOTS)]
         )
         return {
             row: (expires, used)

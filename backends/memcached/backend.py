@@ -1,23 +1,25 @@
 """The memcached backend: one server or a weighted pool.
 
-Values are read and overwritten over connections of our own, all else is done by pylibmc.
-Every operation is one command of the protocol, atomic on the server. Two that memcached
-lacks are made of ``gets`` and ``cas``, which is as atomic: a conditional delete stores,
-with ``cas``, an entry that is already expired; reading and deleting is the same after a
-``gets``. Over the binary protocol, which SASL needs, ``touch`` is made so too.
+All is done over connections of our own, by the text protocol; with a login by pylibmc, over
+the binary one. Every operation is one command of the protocol, atomic on the server. Two that
+memcached lacks are made of ``gets`` and ``cas``, which is as atomic: a conditional delete
+stores, with ``cas``, an entry that is already expired; reading and deleting is the same after
+a ``gets``. Over the binary protocol ``touch`` is made so too.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from backends.base import MISSING, Backend, Found, Item, Missing, count_from
 from backends.capabilities import Capability, Limits, Traits
-from backends.endpoints import Endpoint, key_where
+from backends.endpoints import Endpoint, key_where, place_of
 from backends.errors import (
     BackendError,
     DriverMissing,
@@ -30,20 +32,27 @@ from backends.errors import (
 from backends.memcached import statistics, stores
 from backends.memcached.errors import CLIENT_ERROR, NOT_FOUND, CommandFailed, failure
 from backends.memcached.expiry import EXPIRED, expiry
-from backends.memcached.member import Member
+from backends.memcached.member import Connect, Member
 from backends.memcached.options import OPTIONS, Server
 from backends.memcached.pool import Members
 from backends.memcached.ring import Ring, as_libmemcached, even
 from backends.memcached.statistics import SECTIONS, Login
+from backends.memcached.text import TextClient
+from backends.probe import Probe, expect
 from backends.statistics import ServerStatistics
 
-if TYPE_CHECKING:
-    from backends.memcached.client import Client
+log = logging.getLogger(__name__)
 
 # How often a change is tried against others' changes of the same key.
 ATTEMPTS: Final = 32
 
 KEYS_A_COMMAND: Final = 500
+
+# How long what was learned of the servers' settings counts.
+LEARNED_SECONDS: Final = 5.0
+# The server's clock ticks once a second, and a little late on a busy machine.
+FLUSHED_SECONDS: Final = 1.2
+WITHOUT_CAS: Final = "a server of it runs without CAS (its option -C)"
 
 _NOT_A_NUMBER: Final = "The stored value is not a whole number from 0 to 2^64-1."
 
@@ -93,6 +102,7 @@ class MemcachedBackend(Backend):
     )
 
     stats_sections = SECTIONS
+    keeps_flags = True
 
     def __init__(
         self,
@@ -107,29 +117,27 @@ class MemcachedBackend(Backend):
         timeout_ms: int = 250,
     ) -> None:
         super().__init__(prefix=prefix)
-        try:
-            from backends.memcached.client import Client
-        except ImportError as error:
-            raise DriverMissing(
-                "CACHE_DRIVER=memcached needs pylibmc: pip install 'cacheapi[memcached]'"
-            ) from error
         addresses = [server.address(port) for server in servers]
+        self._places = frozenset(
+            f"memcached {place_of(server.host, server.port or port)}" for server in servers
+        )
         timeout = timeout_ms / 1000
         self._addresses, self._timeout = addresses, timeout
         self._binary = username is not None
         if self._binary:
             self.capabilities -= {Capability.REMAINING_TTL}
+        self._learn_at = 0.0
+        self._with_cas = {Capability.COMPARE_AND_SET, Capability.GET_AND_DELETE}
+        if self._binary:
+            self._with_cas |= {Capability.TOUCH}
         # With a login each store is a round trip of pylibmc's.
         self.sets_many_at_once = not self._binary
         self._check_options(addresses, password)
 
-        def connect(address: str) -> Client:
-            return Client(address, timeout, username, password)
-
         login = None if username is None or password is None else Login(username, password)
         self._read_statistics = partial(statistics.read, addresses, timeout, login)
         ring = _ring(servers, port, ketama_compatible)
-        self._members = Members(addresses, ring, connect, timeout)
+        self._members = Members(addresses, ring, _connect(timeout, login), timeout)
         if persistent_id is not None:
             settings = persistent_id, servers, port, ketama_compatible, timeout, username, password
             with _shared_lock:
@@ -166,7 +174,12 @@ class MemcachedBackend(Backend):
         return found
 
     def get_with_token(self, key: str) -> Found | Missing:
-        return self._members.read(self._stored(key))
+        found = self._members.read(self._stored(key))
+        if found is not MISSING and not found.token.cas:
+            # With -C the server numbers nothing. Of a pool, one such server is enough.
+            self._learn(with_cas=False)
+        self._require(Capability.COMPARE_AND_SET)
+        return found
 
     def remaining_ttl(self, key: str) -> float | Missing | None:
         """Return it in whole seconds, as the server counts.
@@ -177,7 +190,7 @@ class MemcachedBackend(Backend):
             raise self._unsupported(Capability.REMAINING_TTL)
         stored = self._stored(key)
         try:
-            return self._members.run(
+            left: int | None = self._members.run(
                 stored, lambda client: client.remaining_ttl(stored), repeatable=True
             )
         except CommandFailed as error:
@@ -186,12 +199,14 @@ class MemcachedBackend(Backend):
             raise Unsupported(
                 self.label, Capability.REMAINING_TTL, "the server is older than 1.6"
             ) from error
+        return left
 
     # Writing
 
     def set(self, key: str, value: bytes, ttl: float | None) -> None:
         if self._binary:
-            self._command("set", key, value, expiry(ttl), repeatable=True)
+            stored = self._stored(key)
+            self._command(key, lambda client: client.set(stored, value, expiry(ttl)), True)
             return
         (outcome,) = self.set_many([Item(key, value, ttl)])
         if outcome is not True:
@@ -203,31 +218,39 @@ class MemcachedBackend(Backend):
         return self._members.store_many(stores.pack(self.prefix, items))
 
     def add(self, key: str, value: bytes, ttl: float | None) -> bool:
-        return self._command("add", key, value, expiry(ttl))
+        stored = self._stored(key)
+        return self._command(key, lambda client: client.add(stored, value, expiry(ttl)))
 
     def replace(self, key: str, value: bytes, ttl: float | None) -> bool:
-        return self._command("replace", key, value, expiry(ttl), repeatable=True)
+        stored = self._stored(key)
+        return self._command(key, lambda client: client.replace(stored, value, expiry(ttl)), True)
 
     def compare_and_set(self, key: str, value: bytes, token: Any, ttl: float | None) -> bool:
-        """Store if nothing was stored meanwhile; the same value keeps its flags."""
-        flagged = value, token.flags_of(value)
-        return self._command("cas", key, flagged, token.cas, expiry(ttl), only=token.member)
+        return self._compare(key, value, token, expiry(ttl))
 
     def delete(self, key: str) -> bool:
-        return self._command("delete", key)
+        stored = self._stored(key)
+        return self._command(key, lambda client: client.delete(stored))
 
     def compare_and_delete(self, key: str, token: Any) -> bool:
-        return self._command("cas", key, b"", token.cas, EXPIRED, only=token.member)
+        return self._compare(key, b"", token, EXPIRED)
 
     def get_and_delete(self, key: str) -> bytes | Missing:
-        return self._change(key, lambda found: self.compare_and_delete(key, found.token))
+        return self._change(
+            key,
+            lambda found: self.compare_and_delete(key, found.token),
+            Capability.GET_AND_DELETE,
+        )
 
     def touch(self, key: str, ttl: float | None) -> bool:
         if not self._binary:
-            return self._command("touch", key, expiry(ttl), repeatable=True)
+            stored = self._stored(key)
+            return self._command(key, lambda client: client.touch(stored, expiry(ttl)), True)
         # Over the binary protocol libmemcached waits for a second reply that never comes.
         changed = self._change(
-            key, lambda found: self.compare_and_set(key, found.value, found.token, ttl)
+            key,
+            lambda found: self.compare_and_set(key, found.value, found.token, ttl),
+            Capability.TOUCH,
         )
         return changed is not MISSING
 
@@ -242,19 +265,27 @@ class MemcachedBackend(Backend):
         if value is MISSING:
             return MISSING
         count_from(value, delta, self.limits)
-        name = "incr" if delta >= 0 else "decr"
+        return self.count(key, delta)
+
+    def count(self, key: str, delta: int) -> int | Missing:
+        """Count on a value that is known to be a number in range."""
         stored = self._stored(key)
         try:
-            number: int = self._members.run(
-                stored, lambda client: client.command(name, stored, abs(delta))
-            )
+            number: int = self._members.run(stored, lambda client: client.count(stored, delta))
         except CommandFailed as error:
             if error.code == NOT_FOUND:
                 return MISSING
             if error.code == CLIENT_ERROR:
                 raise NotAnInteger(_NOT_A_NUMBER) from error
-            raise
+            raise failure(error, self.label, sent=False) from error
         return number
+
+    def prove(self, key: str) -> None:
+        """Have the server of a key answer; it counts that nowhere as a hit or a miss."""
+        try:
+            self._members.run(self._stored(key), lambda client: client.prove(), repeatable=True)
+        except CommandFailed as error:
+            raise failure(error, self.label, sent=False) from error
 
     def flush(self) -> None:
         if self.prefix:
@@ -263,15 +294,35 @@ class MemcachedBackend(Backend):
                 Capability.FLUSH_PREFIX,
                 "it flushes whole servers, and MEMCACHED_PREFIX says that others use them too",
             )
-        failures = self._members.run_on_each(lambda client: client.command("flush_all"))
+        failures = self._members.run_on_each(lambda client: client.flush())
         if failures:
             raise type(failures[0])(
                 f"{' '.join(map(str, failures))} What is stored there may be served again when "
-                "it is back; flush again then."
+                "it is back; flush again then.",
+                failures[0].cause,
             ) from failures[0]
+        self.stats()
+        if Capability.COMPARE_AND_SET not in self.capabilities:
+            # Without CAS the server tells old from new by the second alone, and takes for old
+            # what is stored until its clock ticks: whoever is told that it is flushed may store.
+            log.warning("memcached runs with -C: what is stored within a second of a flush is lost")
+            time.sleep(FLUSHED_SECONDS)
 
     def stats(self, section: str | None = None) -> list[ServerStatistics]:
-        return self._read_statistics(section)
+        found = self._read_statistics(section)
+        said = [server.signs.cas for server in found if server.signs.cas is not None]
+        if said:
+            self._learn(with_cas=all(said))
+        return found
+
+    def learn_capabilities(self) -> None:
+        # Anybody who may use the service may ask what it can do.
+        if time.monotonic() >= self._learn_at:
+            self._learn_at = time.monotonic() + LEARNED_SECONDS
+            self.stats()
+
+    def probe(self, key: str) -> Probe:
+        return _Probe(self, key)
 
     def endpoints(self) -> list[Endpoint]:
         """Return the servers of the pool, each with a key that is at home there."""
@@ -288,42 +339,97 @@ class MemcachedBackend(Backend):
             )
         return found
 
+    def places(self) -> frozenset[str]:
+        return self._places
+
     def close(self) -> None:
         self._members.close()
 
+    def _compare(self, key: str, value: bytes, token: Any, exptime: int) -> bool:
+        self._require(Capability.COMPARE_AND_SET)
+        stored = self._stored(key)
+        return self._command(
+            key,
+            lambda client: client.cas(stored, value, token.cas, exptime),
+            only=token.member,
+        )
+
     def _command(
         self,
-        name: str,
         key: str,
-        *arguments: Any,
+        command: Callable[[Any], bool],
         repeatable: bool = False,
         only: Member | None = None,
     ) -> bool:
         """Run a command that says yes or no."""
-        stored = self._stored(key)
         try:
-            return bool(
-                self._members.run(
-                    stored,
-                    lambda client: client.command(name, stored, *arguments),
-                    repeatable,
-                    only,
-                )
-            )
+            return self._members.run(self._stored(key), command, repeatable, only)
         except CommandFailed as error:
             if error.code == NOT_FOUND:
                 return False
-            raise failure(error.code, self.label, sent=False) from error
+            raise failure(error, self.label, sent=False) from error
 
-    def _change(self, key: str, change: Callable[[Found], bool]) -> bytes | Missing:
-        """Do a change that depends on what is stored; return what was stored before it."""
-        for _ in range(ATTEMPTS):
-            found = self.get_with_token(key)
-            if found is MISSING:
-                return MISSING
-            if change(found):
-                return found.value
+    def _change(
+        self, key: str, change: Callable[[Found], bool], capability: Capability
+    ) -> bytes | Missing:
+        """Do a change that depends on what is stored; return what was stored before it.
+
+        :param capability: which one this is.
+        """
+        try:
+            for _ in range(ATTEMPTS):
+                found = self.get_with_token(key)
+                if found is MISSING:
+                    return MISSING
+                if change(found):
+                    return found.value
+        except Unsupported as error:
+            raise Unsupported(self.label, capability, WITHOUT_CAS) from error
         raise Unavailable("The value kept changing meanwhile; nothing was done.")
+
+    def _learn(self, *, with_cas: bool) -> None:
+        """Note whether the servers number what they store: a server's -C takes flags away."""
+        if with_cas:
+            self.capabilities |= self._with_cas
+        else:
+            self.capabilities -= self._with_cas
+
+    def _require(self, capability: Capability) -> None:
+        if capability not in self.capabilities:
+            raise Unsupported(self.label, capability, WITHOUT_CAS)
+
+
+class _Probe(Probe):
+    """Steps that memcached counts neither as a hit nor as a miss."""
+
+    backend: MemcachedBackend
+
+    def connect(self) -> None:
+        self.backend.prove(self.key)
+
+    def read(self) -> None:
+        # A count of nothing tells a number without reading it.
+        expect(self.backend.count(self.key, 0) == int(self.value))
+
+    def delete(self) -> None:
+        expect(self.backend.delete(self.key))
+        expect(not self.backend.delete(self.key))
+        # So each process knows soon after its start, when readiness looks.
+        self.backend.learn_capabilities()
+
+
+def _connect(timeout: float, login: Login | None) -> Connect:
+    """Return what makes a client of an address."""
+    if login is None:
+        return lambda address, on_silence: TextClient(address, timeout, on_silence)
+    try:
+        from backends.memcached.sasl import SaslClient
+    except ImportError as error:
+        raise DriverMissing(
+            "MEMCACHED_USERNAME: a login needs pylibmc: pip install 'cacheapi[memcached]'"
+        ) from error
+    username, password = login
+    return lambda address, _: SaslClient(address, timeout, username, password)
 
 
 def _ring(servers: Sequence[Server], port: int, compatible: bool) -> Ring | None:

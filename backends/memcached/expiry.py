@@ -1,4 +1,9 @@
-"""Lifetimes as memcached takes them: protocol.txt, "Expiration times"."""
+"""Lifetimes as memcached takes and tells them: protocol.txt, "Expiration times".
+
+The server's clock ticks once a second, so what ends at its next tick may have been stored
+just before that. All are stored with a second more: gone never before their time, and at
+most one second after it.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,8 @@ LONGEST_RELATIVE: Final = 60 * 60 * 24 * 30
 EXPIRED: Final = LONGEST_RELATIVE + 1
 # The server keeps times in 32 bits with a sign; past that it would take one for the past.
 LATEST: Final = 2**31 - 1
+# Between two ticks of the server's clock, in seconds.
+TICK: Final = 1
 
 
 def expiry(ttl: float | None) -> int:
@@ -19,10 +26,18 @@ def expiry(ttl: float | None) -> int:
         return 0
     if ttl <= 0:
         return EXPIRED
-    seconds = math.ceil(ttl)
+    seconds = math.ceil(ttl) + TICK
     if seconds <= LONGEST_RELATIVE:
         return seconds
-    end = math.ceil(time.time() + ttl)
+    end = math.ceil(time.time() + ttl) + TICK
     # Past what the server can count to, it stays until it is evicted: nearer to what was
     # asked than an end in 2038.
     return end if end <= LATEST else 0
+
+
+def remaining(told: int) -> int | None:
+    """Return the seconds that a value surely has left; ``None`` for ever.
+
+    :param told: what the server says, ``-1`` for ever; a part of it is the current tick.
+    """
+    return None if told < 0 else max(1, told - TICK)

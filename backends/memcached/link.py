@@ -2,7 +2,7 @@
 
 A reply is taken whole or not at all: whatever is not exactly a reply to what was sent ends
 the connection and is a failure. So no reply is left for the next command to take for its
-own. A server at its connection limit greets with an error, which is no reply either.
+own. A line that says no is a reply too, whatever it says.
 """
 
 from __future__ import annotations
@@ -10,36 +10,57 @@ from __future__ import annotations
 import select
 import socket
 import struct
+import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from backends.memcached.errors import CONNECTION_FAILURE, READ_FAILURE, TIMEOUT, CommandFailed
+from backends import names
+from backends.memcached.errors import (
+    CLOSED_AT_ONCE,
+    CONNECTION_FAILURE,
+    MOST_CLIENTS,
+    NO_LOGINS,
+    NO_NAME,
+    NOT_LOOKED_UP,
+    OTHER_SERVER,
+    READ_FAILURE,
+    TEXT_LOGIN,
+    TIMEOUT,
+    CommandFailed,
+)
+from backends.memcached.greeting import greet
 
 T = TypeVar("T")
 
 # More than a key of 250 bytes and three numbers, or any reply to a store.
 LONGEST_LINE: Final = 512
 READ_SIZE: Final = 64 * 1024
-_FULL: Final = b"ERROR Too many open connections"
-
-
-class _NotTaken(ConnectionError):
-    """The server took in nothing of what was sent."""
+# What was idle so long is tried before it carries a command: on the way a firewall may have
+# forgotten it, and said nothing.
+IDLE_SECONDS: Final = 0.5
 
 
 class Link:
     """A connection of one thread to one server. It is opened by the first command.
 
     :param server: ``host:port``.
-    :param timeout: bound on connecting and on each wait for the server, in seconds.
+    :param timeout: bound on looking up, connecting and the greeting together, and on each wait
+        for the server, in seconds.
+    :param on_silence: called when a connection that was idle turned out to be dead: others that
+        were idle as long are likely dead as well.
     """
 
-    def __init__(self, server: str, timeout: float) -> None:
-        host, _, port = server.rpartition(":")
-        self._address = host.strip("[]"), int(port)
+    def __init__(
+        self, server: str, timeout: float, on_silence: Callable[[], None] | None = None
+    ) -> None:
+        self._server = server
         self._timeout = timeout
+        self._on_silence = on_silence
         self._socket: socket.socket | None = None
         self._state = select.poll()
+        self._used_at = 0.0
+        # A proxy may close at a command that it does not know, and "version" may be one.
+        self._greets = True
 
     def exchange(
         self, command: bytes, take: Callable[[socket.socket, bytes], T], *, changes: bool = False
@@ -47,30 +68,32 @@ class Link:
         """Send a command and return what ``take`` makes of its reply.
 
         :param take: reads the reply to its end, given what has come of it already; raises
-            :class:`ValueError` for what is none.
+            :class:`ValueError` for what is none, and :class:`CommandFailed` for one after which
+            the connection shall be used no more.
         :param changes: the command may have made its change though no reply came.
-        :raises CommandFailed: no whole reply came; the connection is closed.
+        :raises CommandFailed: the server said no, or no whole reply came; the connection is
+            closed.
         """
-        try:
-            connection = self._socket
-            if connection is None or self._is_stale():
-                connection = self._connect()
-        except OSError as error:
-            raise _failed(error, CONNECTION_FAILURE, sent=False) from error
+        connection = self._ready()
         try:
             connection.sendall(command)
-            first = receive(connection)
-            if first.startswith(_FULL):
-                raise _NotTaken("the server has its most clients already")
-            return take(connection, first)
+            result = take(connection, receive(connection))
         except (OSError, ValueError) as error:
             self.close()
-            taken = not isinstance(error, _NotTaken)
-            raise _failed(error, READ_FAILURE, sent=changes and taken) from error
+            raise self._broken(error, sent=changes) from error
         except BaseException:
             # A reply may be under way that the next command would take for its own.
             self.close()
             raise
+        self._used_at = time.monotonic()
+        return result
+
+    def prove(self) -> None:
+        """Have the server answer, if the connection is new or was idle.
+
+        :raises CommandFailed: it does not.
+        """
+        self._ready()
 
     def close(self) -> None:
         """Close the connection; the next command opens another."""
@@ -78,24 +101,106 @@ class Link:
             self._socket.close()
             self._socket = None
 
+    def _ready(self) -> socket.socket:
+        """Return a connection on which the server answers."""
+        connection = self._socket
+        if connection is None or self._is_stale():
+            return self._connect()
+        if time.monotonic() - self._used_at < IDLE_SECONDS or not self._greets:
+            return connection
+        # Half of the limit is left for a fresh one, so that the whole of it holds.
+        try:
+            self._greet(connection, self._timeout / 2)
+        except CommandFailed:
+            if self._on_silence is not None:
+                self._on_silence()
+            return self._connect(self._timeout / 2)
+        return connection
+
     def _is_stale(self) -> bool:
         """Return whether the server closed the connection, or sent what nobody asked for."""
         return bool(self._state.poll(0))
 
-    def _connect(self) -> socket.socket:
+    def _connect(self, timeout: float | None = None) -> socket.socket:
+        deadline = time.monotonic() + (timeout or self._timeout)
+        connection = self._open(deadline)
+        if self._greets:
+            try:
+                self._greet(connection, deadline - time.monotonic())
+            except CommandFailed as error:
+                if error.code != CLOSED_AT_ONCE:
+                    raise
+                connection = self._open(deadline)
+                self._greets = False
+        return connection
+
+    def _open(self, deadline: float) -> socket.socket:
         self.close()
-        connection = socket.create_connection(self._address, self._timeout)
-        # The system's own time limits cost no further call for each wait, as Python's do.
-        connection.settimeout(None)
-        limit = struct.pack("ll", int(self._timeout), round(self._timeout % 1 * 1_000_000))
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        connection = open_socket(self._server, deadline - time.monotonic())
+        self._limit(connection, self._timeout)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._state = select.poll()
         self._state.register(connection, select.POLLIN)
         self._socket = connection
+        self._used_at = time.monotonic()
         return connection
+
+    def _greet(self, connection: socket.socket, timeout: float) -> None:
+        try:
+            self._limit(connection, max(0.001, timeout))
+            greet(connection, timeout)
+            self._limit(connection, self._timeout)
+        except (OSError, CommandFailed) as error:
+            self.close()
+            raise _failed(error, READ_FAILURE) from error
+        self._used_at = time.monotonic()
+
+    @staticmethod
+    def _limit(connection: socket.socket, seconds: float) -> None:
+        # The system's own time limits cost no further call for each wait, as Python's do.
+        limit = struct.pack("ll", int(seconds), round(seconds % 1 * 1_000_000))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+    def _broken(self, error: Exception, *, sent: bool) -> CommandFailed:
+        failed = _failed(error, READ_FAILURE, sent=sent)
+        if not self._greets:
+            # It closed at the greeting before, and now did not take the command either.
+            self._greets = True
+            failed.code = CLOSED_AT_ONCE
+        return failed
+
+
+def open_socket(server: str, timeout: float) -> socket.socket:
+    """Return a connection to ``host:port``, on which waiting has no limit.
+
+    :param timeout: bound on looking up and connecting, in seconds.
+    :raises CommandFailed: there is none.
+    """
+    host, _, port = server.rpartition(":")
+    try:
+        return names.connect(host, int(port), max(0.001, timeout))
+    except OSError as error:
+        raise _failed(error, CONNECTION_FAILURE) from error
+
+
+def why_no_login(server: str, timeout: float) -> CommandFailed | None:
+    """Return why a server cannot be logged into by the binary protocol, if it says so by text.
+
+    :param server: ``host:port``.
+    :param timeout: as long as a reply may take, in seconds; a part of it must do.
+    """
+    try:
+        with open_socket(server, timeout / 4) as connection:
+            connection.settimeout(timeout / 4)
+            greet(connection, timeout / 4)
+    except CommandFailed as said:
+        return said if said.code in (TEXT_LOGIN, OTHER_SERVER, MOST_CLIENTS) else None
+    except OSError:
+        return None
+    # It speaks without a login.
+    return CommandFailed(NO_LOGINS)
 
 
 def receive(connection: socket.socket, least: int = 1) -> bytes:
@@ -113,7 +218,29 @@ def receive(connection: socket.socket, least: int = 1) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _failed(error: Exception, code: int, *, sent: bool) -> CommandFailed:
+def take_line(connection: socket.socket, data: bytes) -> bytes:
+    """Take a reply of one line; return it without its end.
+
+    :param data: what has come of it already.
+    :raises ValueError: it is more than a line, or one that never ends.
+    :raises OSError: it did not come, or not in time.
+    """
+    while not data.endswith(b"\r\n"):
+        if len(data) > LONGEST_LINE:
+            raise ValueError("a line that never ends")
+        data += receive(connection)
+    if data.find(b"\n") != len(data) - 1:
+        raise ValueError("more than was asked for")
+    return data[:-2]
+
+
+def _failed(error: Exception, code: int, *, sent: bool = False) -> CommandFailed:
+    if isinstance(error, CommandFailed):
+        return error
+    if isinstance(error, names.NotLookedUp):
+        return CommandFailed(NOT_LOOKED_UP, sent=sent)
+    if isinstance(error, socket.gaierror):
+        return CommandFailed(NO_NAME, sent=sent)
     # A wait that was too long ends as BlockingIOError, connecting as TimeoutError.
     late = isinstance(error, TimeoutError | BlockingIOError)
     return CommandFailed(TIMEOUT if late else code, sent=sent)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from backends.memcached.errors import CommandFailed
 from backends.pool import Pool
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from backends.memcached.client import Client
 
 T = TypeVar("T")
+Connect = Callable[[str, Callable[[], None]], "Client"]
 
 log = logging.getLogger(__name__)
 
@@ -31,19 +32,23 @@ OUT_SECONDS: Final = 5.0
 class Member:
     """One server.
 
-    :param connect: makes a client of it.
+    :param connect: makes a client of it, given its address and what to call when a connection
+        that was idle is found to be dead.
     :param timeout: bound on connecting and on each reply, in seconds.
     """
 
     def __init__(
         self,
         address: str,
-        connect: Callable[[str], Client],
+        connect: Connect,
         timeout: float,
         clock: Callable[[], float],
     ) -> None:
         self.place = f"memcached at {address}"
-        self._clients: Pool[Client] = Pool(lambda: connect(address), lambda client: client.close())
+        # The last returned is lent first: those that are idle now were so for longer.
+        self._clients: Pool[Client] = Pool(
+            lambda: connect(address, self._clients.clear), lambda client: client.close()
+        )
         self._timeout = timeout
         self._clock = clock
         # None: it is not left out.
@@ -65,7 +70,7 @@ class Member:
             log.warning("%s does not answer and is left out of the pool.", self.place)
         self._next_try = self._clock() + OUT_SECONDS
 
-    def run(self, command: Callable[[Client], T], repeatable: bool) -> T:
+    def run(self, command: Callable[[Any], T], repeatable: bool) -> T:
         """Run a command on a connection of this thread's own, twice if need be.
 
         :param repeatable: to run it twice means the same as to run it once.
@@ -90,7 +95,7 @@ class Member:
             self._next_try = None
             log.warning("%s answers and is back in the pool.", self.place)
 
-    def _attempt(self, client: Client, command: Callable[[Client], T], repeatable: bool) -> T:
+    def _attempt(self, client: Client, command: Callable[[Any], T], repeatable: bool) -> T:
         started = time.monotonic()
         again = True
         reached = False

@@ -6,11 +6,11 @@ Their replies are in memcached's protocol.txt, "Meta Get": one line, as no value
 from __future__ import annotations
 
 import re
-import socket
 from typing import Final
 
-from backends.memcached.errors import CLIENT_ERROR, NOT_FOUND, CommandFailed
-from backends.memcached.link import LONGEST_LINE, Link, receive
+from backends.memcached.errors import CLIENT_ERROR, NOT_FOUND, READ_FAILURE, CommandFailed, refusal
+from backends.memcached.expiry import remaining
+from backends.memcached.link import Link, take_line
 
 _ABSENT: Final = (b"EN", b"NF")
 _UNKNOWN: Final = b"ERROR"
@@ -23,22 +23,13 @@ def remaining_ttl(link: Link, key: bytes) -> int | None:
     :raises CommandFailed: the server has no such key, or does not know the command; or the
         reply was not whole, and the connection is closed.
     """
-    line = link.exchange(b"mg %b t\r\n" % key, _take)
+    line = link.exchange(b"mg %b t\r\n" % key, take_line)
     if line in _ABSENT:
         raise CommandFailed(NOT_FOUND)
+    if line == _UNKNOWN:
+        raise CommandFailed(CLIENT_ERROR)
     found = _FOUND.fullmatch(line)
     if found is None:
-        raise CommandFailed(CLIENT_ERROR)
-    seconds = int(found[1])
-    return None if seconds < 0 else seconds
-
-
-def _take(connection: socket.socket, data: bytes) -> bytes:
-    while not data.endswith(b"\r\n"):
-        if len(data) > LONGEST_LINE:
-            raise ValueError("a line that never ends")
-        data += receive(connection)
-    line = data[:-2]
-    if line not in (*_ABSENT, _UNKNOWN) and _FOUND.fullmatch(line) is None:
-        raise ValueError("no reply to a meta command")
-    return line
+        link.close()
+        raise refusal(line) or CommandFailed(READ_FAILURE)
+    return remaining(int(found[1]))

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
-from backends.base import MISSING, Found, Missing
+from backends.base import MISSING, Found, Missing, with_flags
 from backends.errors import BackendError, Failed
 from backends.memcached.errors import (
     AUTHENTICATION,
@@ -20,7 +20,7 @@ from backends.memcached.errors import (
     CommandFailed,
     failure,
 )
-from backends.memcached.member import Member
+from backends.memcached.member import Connect, Member
 from backends.memcached.ring import Ring
 from backends.memcached.stores import Batch, Outcomes, Store
 
@@ -31,19 +31,10 @@ T = TypeVar("T")
 
 
 class Token(NamedTuple):
-    """What a value is known by: its unique number, on the server that it was read from.
-
-    The value's flags come with it. They belong to the value, so a new one has none of them.
-    """
+    """What a value is known by: its unique number, on the server that it was read from."""
 
     member: Member
     cas: int
-    value: bytes = b""
-    flags: int = 0
-
-    def flags_of(self, value: bytes) -> int:
-        """Return the flags to store a value with in place of the one that was read."""
-        return self.flags if value == self.value else 0
 
 
 class Members:
@@ -59,7 +50,7 @@ class Members:
         self,
         addresses: Sequence[str],
         ring: Ring | None,
-        connect: Callable[[str], Client],
+        connect: Connect,
         timeout: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -69,7 +60,7 @@ class Members:
     def run(
         self,
         key: bytes,
-        command: Callable[[Client], T],
+        command: Callable[[Any], T],
         repeatable: bool = False,
         only: Member | None = None,
     ) -> T:
@@ -92,7 +83,7 @@ class Members:
                 if error.code in (NOT_FOUND, CLIENT_ERROR):
                     raise
                 if error.answered:
-                    raise failure(error.code, member.place, sent=False) from error
+                    raise failure(error, member.place, sent=False) from error
                 failed = self._lost(member, error, sent=error.sent)
 
     def read_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
@@ -108,6 +99,8 @@ class Members:
                 try:
                     found.update(member.run(_reading(names), repeatable=True))
                 except CommandFailed as error:
+                    if error.answered:
+                        raise failure(error, member.place, sent=False) from error
                     failed = self._lost(member, error, sent=False)
                     unread += names
             keys = unread
@@ -123,7 +116,7 @@ class Members:
             stored = member.run(lambda client: client.read(key), repeatable=True)
             if stored is None:
                 return MISSING
-            return Found(stored.value, Token(member, stored.cas, stored.value, stored.flags))
+            return Found(with_flags(stored.value, stored.flags), Token(member, stored.cas))
 
         failed: Failed | None = None
         while True:
@@ -131,6 +124,8 @@ class Members:
             try:
                 return read_from(member)
             except CommandFailed as error:
+                if error.answered:
+                    raise failure(error, member.place, sent=False) from error
                 failed = self._lost(member, error, sent=False)
 
     def store_many(self, stores: Sequence[Store]) -> list[Literal[True] | BackendError]:
@@ -160,7 +155,7 @@ class Members:
                         outcomes.give_up(indexes)
         return outcomes.known()
 
-    def run_on_each(self, command: Callable[[Client], object]) -> list[Failed]:
+    def run_on_each(self, command: Callable[[Any], object]) -> list[Failed]:
         """Run a command, which may be run twice, on every server, also on those left out.
 
         :return: why it may not have been done on some.
@@ -170,9 +165,10 @@ class Members:
             try:
                 member.run(command, repeatable=True)
             except CommandFailed as error:
-                failures.append(failure(error.code, member.place, sent=False))
+                failures.append(failure(error, member.place, sent=False))
                 failures[-1].__cause__ = error
-                if self._ring is not None and error.code not in AUTHENTICATION:
+                left_in = error.answered or error.code in AUTHENTICATION
+                if self._ring is not None and not left_in:
                     member.leave_out()
         return failures
 
@@ -234,9 +230,8 @@ class Members:
         :param sent: a change may have been made.
         :raises Failed: at once, where another server must not or cannot.
         """
-        failed = failure(error.code, member.place, sent=sent)
+        failed = failure(error, member.place, sent=sent)
         failed.__cause__ = error
-        # A login that is refused is a mistake in the settings, which no other server mends.
         if self._ring is None or error.code in AUTHENTICATION:
             raise failed
         # A connection that broke may have been the connection's fault: the next probe tells.
@@ -247,7 +242,7 @@ class Members:
         return failed
 
 
-def _storing(batch: Batch) -> Callable[[Client], None]:
+def _storing(batch: Batch) -> Callable[[Any], None]:
     return lambda client: client.store_many(batch)
 
 

@@ -10,6 +10,8 @@ import socket
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from backends.base import with_flags
+from backends.memcached.errors import refusal
 from backends.memcached.link import LONGEST_LINE, Link, receive
 
 _FIRST: Final = b"VALUE "
@@ -32,7 +34,8 @@ class Stored(NamedTuple):
 def read_many(link: Link, keys: Sequence[bytes]) -> dict[bytes, bytes]:
     """Return the values of those different keys that the server has.
 
-    :raises CommandFailed: the reply was not whole; the connection is closed.
+    :raises CommandFailed: the server said no, or the reply was not whole; the connection is
+        closed.
     """
     wanted = set(keys)
 
@@ -40,7 +43,10 @@ def read_many(link: Link, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         found = _usual(data, wanted)
         if found is not None:
             return found
-        return {header[1]: value for header, value in _reply(connection, data, wanted, 4)}
+        return {
+            header[1]: with_flags(value, int(header[2]))
+            for header, value in _reply(connection, data, wanted, 4)
+        }
 
     return link.exchange(b"get %b\r\n" % b" ".join(keys), take)
 
@@ -76,7 +82,7 @@ def _usual(data: bytes, wanted: set[bytes]) -> dict[bytes, bytes] | None:
         key, flags, size = words
         if not (flags.isdigit() and size.isdigit() and int(size) == len(value)):
             return None
-        found[key] = value
+        found[key] = value if flags == b"0" else with_flags(value, int(flags))
     return found if len(found) == len(parts) and found.keys() <= wanted else None
 
 
@@ -87,6 +93,7 @@ def _reply(
 
     :param data: what has come of it already.
     :param parts: how many a header has.
+    :raises CommandFailed: the server said no.
     :raises ValueError: it is not a reply to these keys.
     :raises OSError: it did not come, or not in time.
     """
@@ -99,12 +106,13 @@ def _reply(
                 raise ValueError("a line that never ends")
             data, at = data[at:] + receive(connection), 0
             continue
-        header = data[at : start - 2].split(b" ")
-        if len(header) != parts:
-            if header == [b"END"] and start == len(data):
+        line = data[at : start - 2]
+        header = line.split(b" ")
+        if len(header) != parts or header[0] != b"VALUE":
+            if line == b"END" and start == len(data):
                 return found
-            raise ValueError("no reply to a read")
-        if header[0] != b"VALUE" or header[1] not in wanted:
+            raise (start == len(data) and refusal(line)) or ValueError("no reply to a read")
+        if header[1] not in wanted:
             raise ValueError("no value that was asked for")
         if not (header[2].isdigit() and header[3].isdigit() and header[-1].isdigit()):
             raise ValueError("no numbers where they belong")

@@ -12,6 +12,8 @@ PAGE: Final = 1_000_000
 # The part of its chunks that a class has free when it is called full.
 FULL: Final = 0.05
 
+_CAS: Final = {"yes": True, "no": False}
+
 # A section of statistics.
 Raw = dict[str, int | float | str]
 
@@ -24,6 +26,7 @@ def signs(sections: dict[str, Raw]) -> Signs:
         starved_slabs=tuple(_starved(slabs, items)),
         largest_value=_average_of_the_largest(slabs, items),
         max_value=limit if isinstance(limit, int) else None,
+        cas=_CAS.get(str(sections["settings"].get("cas_enabled"))),
     )
 
 

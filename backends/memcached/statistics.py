@@ -6,7 +6,6 @@ them wrong. A login needs the binary protocol here as well.
 
 from __future__ import annotations
 
-import socket
 import struct
 import time
 from collections.abc import Iterator, Sequence
@@ -14,12 +13,17 @@ from contextlib import closing
 from typing import Final, NamedTuple
 
 from backends.memcached.errors import (
-    CONNECTION_FAILURE,
+    AUTHENTICATION_FAILURE,
+    NO_LOGINS,
     NO_MECHANISM,
     READ_FAILURE,
     TIMEOUT,
+    CommandFailed,
     failure,
+    refusal,
 )
+from backends.memcached.greeting import greet
+from backends.memcached.link import open_socket, why_no_login
 from backends.memcached.slabs import Raw, signs
 from backends.parallel import at_once
 from backends.statistics import Figures, ServerStatistics, number_or_text
@@ -30,8 +34,8 @@ SECTIONS: Final = ("items", "slabs", "settings")
 _HEADER: Final = struct.Struct(">BBHBxHIIQ")
 _REQUEST, _REPLY = 0x80, 0x81
 _LOGIN, _STAT = 0x21, 0x10
-_LOGIN_REFUSED: Final = 0x20
-_AUTHENTICATION_FAILURE: Final = 41
+# By a reply's status: the login is refused, or the server knows no such command.
+_LOGIN_CODES: Final = {0x20: AUTHENTICATION_FAILURE, 0x81: NO_LOGINS}
 
 _FIGURES: Final = {
     "curr_items": "curr_items",
@@ -55,14 +59,6 @@ class Login(NamedTuple):
     password: str
 
 
-class _Failed(Exception):
-    """The server gave no statistics; ``code`` is libmemcached's for such a case."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(f"libmemcached error {code}")
-        self.code = code
-
-
 def read(
     addresses: Sequence[str], timeout: float, login: Login | None, section: str | None
 ) -> list[ServerStatistics]:
@@ -80,29 +76,30 @@ def _read_one(
     try:
         with closing(_Connection(address, timeout)) as connection:
             sections = connection.ask(login, ("", *SECTIONS))
-    except _Failed as error:
-        reason = failure(error.code, f"memcached at {address}", sent=False)
-        return ServerStatistics(address, None, {}, str(reason))
+    except CommandFailed as failed:
+        error = failed
+        if login is not None and failed.code in (TIMEOUT, READ_FAILURE):
+            error = why_no_login(address, timeout) or failed
+        reason = failure(error, f"memcached at {address}", sent=False)
+        return ServerStatistics(address, None, {}, str(reason), cause=reason.cause)
     general = sections[""]
     figures = Figures(**{ours: _number(general.get(name)) for ours, name in _FIGURES.items()})
+    disk = _number(general.get("extstore_limit_maxbytes"))
+    if disk and figures.limit_bytes:
+        # Its "bytes" counts what it moved to the disk, and its limit the memory alone.
+        figures = figures._replace(limit_bytes=figures.limit_bytes + disk)
     return ServerStatistics(address, figures, sections[section or ""], signs=signs(sections))
 
 
 class _Connection:
     """A connection for one set of questions.
 
-    :raises _Failed: the server cannot be reached.
+    :raises CommandFailed: the server cannot be reached.
     """
 
     def __init__(self, address: str, timeout: float) -> None:
-        host, _, port = address.rpartition(":")
         self._timeout = timeout
-        try:
-            self._socket = socket.create_connection((host.strip("[]"), int(port)), timeout)
-        except TimeoutError as error:
-            raise _Failed(TIMEOUT) from error
-        except OSError as error:
-            raise _Failed(CONNECTION_FAILURE) from error
+        self._socket = open_socket(address, timeout)
         self._deadline = time.monotonic() + timeout
         self._data = b""
 
@@ -112,18 +109,20 @@ class _Connection:
     def ask(self, login: Login | None, sections: Sequence[str]) -> dict[str, Raw]:
         """Return the figures of each section.
 
-        :raises _Failed: a reply was not whole, or not in time, or the login was refused.
+        :raises CommandFailed: a reply was not whole, or not in time, or the login was refused.
         """
         try:
             if login is None:
                 return self._ask_by_text(sections)
             return self._ask_logged_in(login, sections)
         except TimeoutError as error:
-            raise _Failed(TIMEOUT) from error
+            raise CommandFailed(TIMEOUT) from error
         except (OSError, ValueError) as error:
-            raise _Failed(READ_FAILURE) from error
+            raise CommandFailed(READ_FAILURE) from error
 
     def _ask_by_text(self, sections: Sequence[str]) -> dict[str, Raw]:
+        self._socket.settimeout(self._timeout)
+        greet(self._socket, self._timeout)
         self._socket.sendall(b"".join(b"stats %s\r\n" % name.encode() for name in sections))
         return {name: dict(self._lines()) for name in sections}
 
@@ -131,7 +130,7 @@ class _Connection:
         while (line := self._line()) != "END":
             kind, name, value = [*line.split(" ", 2), ""][:3]
             if kind != "STAT":
-                raise ValueError("no reply to stats")
+                raise refusal(line.encode()) or ValueError("no reply to stats")
             yield name, number_or_text(value)
 
     def _line(self) -> str:
@@ -148,7 +147,7 @@ class _Connection:
         )
         status, _, _ = self._packet()
         if status:
-            raise _Failed(_AUTHENTICATION_FAILURE if status == _LOGIN_REFUSED else NO_MECHANISM)
+            raise CommandFailed(_LOGIN_CODES.get(status, NO_MECHANISM))
         return {name: dict(self._packets()) for name in sections}
 
     def _packets(self) -> Iterator[tuple[str, int | float | str]]:

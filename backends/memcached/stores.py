@@ -13,15 +13,9 @@ import socket
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from backends.base import Item, not_tried
+from backends.base import Item, flags_of, not_tried
 from backends.errors import BackendError
-from backends.memcached.errors import (
-    OUT_OF_MEMORY_STORING,
-    SUCCESS,
-    TOO_BIG,
-    CommandFailed,
-    failure,
-)
+from backends.memcached.errors import CommandFailed, failure, refusal
 from backends.memcached.expiry import expiry
 from backends.memcached.link import LONGEST_LINE, Link, receive
 
@@ -32,21 +26,13 @@ STORES_AT_ONCE: Final = 256
 BYTES_AT_ONCE: Final = 1024 * 1024
 
 _STORED: Final = b"STORED\r\n"
-_CODES: Final = {
-    b"STORED": SUCCESS,
-    b"SERVER_ERROR object too large for cache": TOO_BIG,
-    b"SERVER_ERROR out of memory storing object": OUT_OF_MEMORY_STORING,
-    # Of a value that the server keeps in several pieces.
-    b"SERVER_ERROR Out of memory during read": OUT_OF_MEMORY_STORING,
-}
-
 
 # A key, and the command that stores its value as it is sent.
 Store = tuple[bytes, bytes]
 
 
 def pack(prefix: str, items: Sequence[Item]) -> list[Store]:
-    """Return stores, without flags, that overwrite.
+    """Return stores that overwrite.
 
     :param prefix: text before every key.
     """
@@ -55,7 +41,8 @@ def pack(prefix: str, items: Sequence[Item]) -> list[Store]:
     return [
         (
             stored := (prefix + key).encode(),
-            b"set %b 0 %d %d\r\n%b\r\n" % (stored, expiries[ttl], len(value), value),
+            b"set %b %d %d %d\r\n%b\r\n"
+            % (stored, flags_of(value), expiries[ttl], len(value), value),
         )
         for key, value, ttl in items
     ]
@@ -65,13 +52,13 @@ class Batch:
     """Stores on one server, in order. To run it again goes on where it was broken off.
 
     :param commands: as they are sent.
-    :ivar codes: libmemcached's codes of the replies, as many as have come.
+    :ivar refusals: of each reply that has come, what it refuses; ``None``: it is stored.
     :ivar sent: how many of the stores may have been done.
     """
 
     def __init__(self, commands: Sequence[bytes]) -> None:
         self._commands = commands
-        self.codes: list[int] = []
+        self.refusals: list[CommandFailed | None] = []
         self.sent = 0
 
     def run(self, link: Link) -> None:
@@ -79,8 +66,8 @@ class Batch:
 
         :raises CommandFailed: not all came; the connection is closed.
         """
-        while len(self.codes) < len(self._commands):
-            start = len(self.codes)
+        while len(self.refusals) < len(self._commands):
+            start = len(self.refusals)
             part = self._commands[start : start + STORES_AT_ONCE]
             sizes = itertools.accumulate(map(len, part))
             part = part[: max(1, bisect.bisect_right(list(sizes), BYTES_AT_ONCE))]
@@ -101,27 +88,36 @@ class Batch:
         :raises OSError: they did not come, or not in time. Those that did are.
         """
         if data == _STORED * count:
-            self.codes += [SUCCESS] * count
+            self.refusals += [None] * count
             return
-        codes: list[int] = []
+        refusals: list[CommandFailed | None] = []
         try:
             while True:
                 *lines, data = data.split(b"\r\n")
-                for line in lines:
-                    if line not in _CODES:
-                        raise ValueError("no reply to a store")
-                    codes.append(_CODES[line])
-                if len(codes) > count or (len(codes) == count and data):
+                refusals += map(_refusal, lines)
+                if len(refusals) > count or (len(refusals) == count and data):
                     raise ValueError("more than was asked for")
-                if len(codes) == count:
+                if len(refusals) == count:
                     break
                 if len(data) > LONGEST_LINE:
                     raise ValueError("a line that never ends")
                 data += receive(connection)
         except OSError:
-            self.codes += codes
+            self.refusals += refusals
             raise
-        self.codes += codes
+        self.refusals += refusals
+
+
+def _refusal(line: bytes) -> CommandFailed | None:
+    if line == b"STORED":
+        return None
+    refused = refusal(line)
+    if refused is not None and not refused.answered:
+        raise refused
+    # At a command that is not understood, its value is taken for the next one.
+    if refused is None or line.startswith((b"ERROR", b"CLIENT_ERROR")):
+        raise ValueError("no reply to a store")
+    return refused
 
 
 class Outcomes:
@@ -142,10 +138,10 @@ class Outcomes:
         :param place: the server, as a message names it.
         :param error: why some have no reply.
         """
-        for index, code in zip(indexes, batch.codes, strict=False):
-            self._known[index] = True if code == SUCCESS else failure(code, place, sent=False)
+        for index, refused in zip(indexes, batch.refusals, strict=False):
+            self._known[index] = True if refused is None else failure(refused, place, sent=False)
         if error is not None:
-            self._sent.update(indexes[len(batch.codes) : batch.sent])
+            self._sent.update(indexes[len(batch.refusals) : batch.sent])
             self._last = error, place
 
     def waiting(self) -> list[int]:
@@ -165,7 +161,7 @@ class Outcomes:
                 self._known[index] = not_tried()
                 continue
             tried = True
-            failed = failure(error.code, place, sent=sent)
+            failed = failure(error, place, sent=sent)
             failed.__cause__ = error
             self._known[index] = failed
 

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from backends.base import MISSING, Backend, Found, Item, Missing
 from backends.capabilities import Capability, Limits, Traits
 from backends.endpoints import Endpoint
-from backends.errors import BackendError, DriverMissing, InvalidOption, ValueTooLarge
+from backends.errors import BackendError, DriverMissing, Failed, InvalidOption, ValueTooLarge
+from backends.probe import Probe
 from backends.redis.options import OPTIONS, Address, Url, target
+from backends.redis.probe import RedisProbe
 from backends.statistics import ServerStatistics
 
 if TYPE_CHECKING:
@@ -116,19 +118,32 @@ class RedisBackend(Backend):
         if allow_flushdb and prefix:
             raise InvalidOption("REDIS_ALLOW_FLUSHDB needs an empty REDIS_PREFIX.")
         self._allow_flushdb = allow_flushdb
+        self._places = made.places
         self._client = redis_client.Client(made)
         self._redis = redis_client
 
     # Reading
 
     def get(self, key: str) -> bytes | Missing:
-        """Return the value; what is no string of Redis is no value of a cache."""
-        (value,) = self._client.get_many([self._stored(key)])
+        (value,) = self._client.get_each([self._stored(key)])
+        if isinstance(value, BackendError):
+            raise value
         return MISSING if value is None else value
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
+        values: dict[str, bytes] = {}
+        for key, value in self.get_each(keys).items():
+            if isinstance(value, BackendError):
+                raise value
+            values[key] = value
+        return values
+
+    def get_each(self, keys: Iterable[str]) -> dict[str, bytes | BackendError]:
         names = list(dict.fromkeys(keys))
-        values = self._client.get_many([self._stored(key) for key in names])
+        values = self._client.get_each([self._stored(key) for key in names])
+        for value in values:
+            if isinstance(value, Failed) and not value.apart:
+                raise value
         return {key: value for key, value in zip(names, values, strict=True) if value is not None}
 
     def get_with_token(self, key: str) -> Found | Missing:
@@ -169,14 +184,24 @@ class RedisBackend(Backend):
         return outcomes
 
     def add(self, key: str, value: bytes, ttl: float | None) -> bool:
+        _refuse_too_large(value)
+        stored = self._stored(key)
         if ttl is not None and ttl <= 0:
-            return not self._client.exists(self._stored(key))
-        return self._store_if("NX", key, value, ttl, repeatable=False)
+            made = not self._client.exists(stored)
+        else:
+            milliseconds = _milliseconds(ttl)
+            lifetime = () if milliseconds is None else ("PX", milliseconds)
+            made = self._client.run("SET", stored, value, "NX", *lifetime) is not None
+        if not made:
+            self._client.refuse_other_types(stored)
+        return made
 
     def replace(self, key: str, value: bytes, ttl: float | None) -> bool:
-        if ttl is not None and ttl <= 0:
-            return self.delete(key)
-        return self._store_if("XX", key, value, ttl, repeatable=True)
+        _refuse_too_large(value)
+        lifetime = _or_empty(_milliseconds(ttl))
+        # Done twice, it would find that it has deleted the key itself.
+        lasts = ttl is None or ttl > 0
+        return self._run_script(self._redis.REPLACE, key, value, lifetime, repeatable=lasts)
 
     def delete(self, key: str) -> bool:
         return bool(self._client.run("UNLINK", self._stored(key)))
@@ -241,21 +266,28 @@ class RedisBackend(Backend):
     def endpoints(self) -> list[Endpoint]:
         return self._client.endpoints(self._stored)
 
+    def places(self) -> frozenset[str]:
+        return self._places
+
+    def probe(self, key: str) -> Probe:
+        return RedisProbe(self, key)
+
+    def look(self) -> None:
+        """See that every server answers and is what the settings say."""
+        self._client.look()
+
+    def ping(self, key: str) -> None:
+        """Have the server of a key answer."""
+        self._client.ping(self._stored(key))
+
+    def increment_by_nothing(self, key: str) -> bytes:
+        """Return the number under a key; unlike a read, Redis counts it neither hit nor miss."""
+        return b"%d" % self._client.run("INCRBY", self._stored(key), 0)
+
     def close(self) -> None:
         self._client.close()
 
     # Commands
-
-    def _store_if(
-        self, condition: str, key: str, value: bytes, ttl: float | None, *, repeatable: bool
-    ) -> bool:
-        _refuse_too_large(value)
-        milliseconds = _milliseconds(ttl)
-        lifetime = () if milliseconds is None else ("PX", milliseconds)
-        reply = self._client.run(
-            "SET", self._stored(key), value, condition, *lifetime, repeatable=repeatable
-        )
-        return reply is not None
 
     def _run_script(
         self, script: Script, key: str, *arguments: bytes | str | int, repeatable: bool = False

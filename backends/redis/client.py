@@ -6,46 +6,55 @@ module of redis-py's rooms that the backend itself imports, when it is made.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha1
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import redis
 
 from backends.base import Item, not_tried
 from backends.endpoints import Endpoint
-from backends.errors import BackendError, Unavailable
+from backends.errors import BackendError, Failed, NotNow, WrongType
+from backends.parallel import at_once
 from backends.redis.cluster import ClusterRoute
 from backends.redis.endpoints import endpoints
-from backends.redis.errors import Broken, failure
+from backends.redis.errors import Broken, failure, kind_of, not_told_of_cluster
 from backends.redis.listing import keys_of, page
 from backends.redis.options import Target
-from backends.redis.routes import Route, SentinelRoute, SingleRoute
+from backends.redis.routes import Route, SentinelRoute, Shard, SingleRoute
 from backends.redis.statistics import read
 from backends.redis.wire import Command, Reply, pack, pack_stores
 from backends.statistics import ServerStatistics
 
 # Bounds the memory that the replies of one batch take, here and on the server.
-COMMANDS_AT_ONCE: Final = 500
-KEYS_AT_ONCE: Final = 1000
+COMMANDS_AT_ONCE: Final = 1000
+# How often all masters are emptied while slots move from one to another.
+PASSES: Final = 10
+# In between, for the nodes to tell each other.
+PAUSE_SECONDS: Final = 0.3
+
+_PING: Final = pack("PING")
 
 Argument = bytes | str | int
 
 
 class Script:
-    """A Lua script of ``backends/redis/scripts``, which Redis runs as one atomic step."""
+    """Lua of ``backends/redis/scripts``, one file after the other, run as one atomic step."""
 
-    def __init__(self, name: str) -> None:
-        self.text = (Path(__file__).with_name("scripts") / f"{name}.lua").read_text()
+    def __init__(self, *names: str) -> None:
+        rooms = Path(__file__).with_name("scripts")
+        self.text = "".join((rooms / f"{name}.lua").read_text() for name in names)
         # The name under which Redis keeps a script; no secret depends on it.
         self.digest = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
 COMPARE_AND_SET: Final = Script("compare_and_set")
 COMPARE_AND_DELETE: Final = Script("compare_and_delete")
-TOUCH: Final = Script("touch")
+REPLACE: Final = Script("strings_only", "replace")
+TOUCH: Final = Script("strings_only", "touch")
 INCREMENT: Final = Script("increment")
 
 
@@ -64,22 +73,13 @@ class Client:
         else:
             self._route = SingleRoute(target)
 
-    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Return the values of keys in order, ``None`` for one that is absent or no string."""
-        if self._route.across_keys:
-            starts = range(0, len(keys), KEYS_AT_ONCE)
-            commands = [
-                (keys[start], pack("MGET", *keys[start : start + KEYS_AT_ONCE])) for start in starts
-            ]
-        else:
-            commands = [(key, pack("MGET", key)) for key in keys]
-        values: list[bytes | None] = []
-        for reply in self._run_many(commands, repeatable=True, reading=True):
-            part = _checked(reply)
-            values += part if isinstance(part, list) else []
-        if len(values) != len(keys):
-            raise Unavailable(f"{self._place} answered something else than it was asked.")
-        return values
+    def get_each(self, keys: Sequence[bytes]) -> list[bytes | BackendError | None]:
+        """Return the values of keys in order; ``None`` for absence, or why it is not known.
+
+        A GET each, in one go: unlike to MGET, the server's answer to one is about that one.
+        """
+        commands = [(key, pack("GET", key)) for key in keys]
+        return self._named(keys, self._run_many(commands, repeatable=True, reading=True))
 
     def exists(self, key: bytes) -> bool:
         """Return whether a key is there, whatever its type."""
@@ -94,14 +94,42 @@ class Client:
             for reply in self._run_many(commands, repeatable=True, reading=True)
         ]
 
+    def refuse_other_types(self, key: bytes) -> None:
+        """Raise :class:`~backends.errors.WrongType` if what is under a key is no string."""
+        (kind,) = self._kinds([key])
+        if kind is None:
+            # A user without the right to ask finds out by what it has.
+            (value,) = self.get_each([key])
+            if isinstance(value, WrongType):
+                raise value
+        elif kind not in ("string", "none"):
+            raise WrongType(kind_of(kind))
+
     def run(self, name: str, key: bytes, *arguments: Argument, repeatable: bool = False) -> Reply:
         """Run a command that changes a key.
 
         :param repeatable: to run it twice means the same as to run it once.
         """
         command = (key, pack(name, key, *arguments))
-        (reply,) = self._run_many([command], repeatable=repeatable, reading=False)
-        return _checked(reply)
+        replies = self._run_many([command], repeatable=repeatable, reading=False)
+        return _checked(self._named([key], replies)[0])
+
+    def _named(self, keys: Sequence[bytes], replies: list[Any]) -> list[Any]:
+        """Name the type in refusals for it; Redis does not."""
+        if WrongType not in map(type, replies):
+            return replies
+        others = [index for index, reply in enumerate(replies) if isinstance(reply, WrongType)]
+        kinds = self._kinds([keys[index] for index in others])
+        for index, kind in zip(others, kinds, strict=True):
+            if kind not in (None, "string", "none"):
+                replies[index] = WrongType(kind_of(kind))
+        return replies
+
+    def _kinds(self, keys: Sequence[bytes]) -> list[str | None]:
+        """Return Redis's words for the types of keys; ``None`` where it does not tell."""
+        commands = [(key, pack("TYPE", key)) for key in keys]
+        replies = self._run_many(commands, repeatable=True, reading=True)
+        return [reply.decode() if isinstance(reply, bytes) else None for reply in replies]
 
     def store_many(
         self, prefix: str, items: Sequence[Item], lifetimes: Mapping[float | None, int | None]
@@ -126,12 +154,12 @@ class Client:
             part = commands[start : start + COMMANDS_AT_ONCE]
             some = self._route.run(part, repeatable=repeatable)
             replies += [
-                failure(reply, self._place, reading=reading)
+                failure(reply, self._place, reading=reading, cluster=self._target.cluster)
                 if isinstance(reply, Exception)
                 else reply
                 for reply in some
             ]
-            if Broken in map(type, some):
+            if any(isinstance(reply, Broken) and reply.node is None for reply in some):
                 # Each further part could take the whole time limit.
                 replies += [not_tried() for _ in commands[start + COMMANDS_AT_ONCE :]]
                 break
@@ -148,7 +176,8 @@ class Client:
             command = (key, pack("EVAL", script.text, *rest))
             (reply,) = self._route.run([command], repeatable=repeatable)
         if isinstance(reply, Exception):
-            raise failure(reply, self._place, reading=False)
+            error = failure(reply, self._place, reading=False, cluster=self._target.cluster)
+            raise self._named([key], [error])[0] if " or " in str(error) else error
         return reply
 
     def list_keys(
@@ -156,21 +185,84 @@ class Client:
     ) -> tuple[list[bytes], str | None]:
         """Return a page of keys; see :mod:`backends.redis.listing`."""
         with self._failures(reading=True):
+            if cursor is None:
+                self._refuse_a_part()
             return page(self._route.shards(), prefix, limit, cursor)
 
     def delete_all(self, prefix: bytes) -> None:
-        """Delete every key that begins with ``prefix``, some at a time."""
-        with self._failures():
-            for shard in self._route.shards():
-                for keys in keys_of(shard, prefix):
-                    for outcome in self.delete_many(keys, repeatable=True):
-                        _checked(outcome)
+        """Delete every key that begins with ``prefix``, some at a time, wherever it moves."""
+
+        def empty(shard: Shard) -> bool:
+            found = False
+            for keys in keys_of(shard, prefix):
+                found = found or bool(keys)
+                for outcome in self.delete_many(keys, repeatable=True):
+                    _checked(outcome)
+            return found
+
+        self._empty_all(empty)
 
     def flush_database(self) -> None:
         """Delete every key of the database, whoever's it is."""
+
+        def empty(shard: Shard) -> bool:
+            found = self._target.cluster and bool(shard.ask("DBSIZE"))
+            shard.ask("FLUSHDB", "ASYNC")
+            return found
+
+        self._empty_all(empty)
+
+    def _empty_all(self, empty: Callable[[Shard], bool]) -> None:
+        """Empty all masters, until nothing can have gone from one to another meanwhile.
+
+        :param empty: empties one; returns whether there was something.
+        """
         with self._failures():
-            for shard in self._route.shards():
-                shard.ask("FLUSHDB", "ASYNC")
+            self._refuse_a_part()
+            for _ in range(PASSES):
+                found = [empty(shard) for shard in self._route.shards()]
+                if self._route.is_settled(in_halves=not any(found)):
+                    return
+                time.sleep(PAUSE_SECONDS)
+        raise NotNow(f"{self._place} keeps moving its keys; some of them may be left.")
+
+    def look(self) -> None:
+        """See that every server answers, and is what the settings say; nothing is counted.
+
+        :raises BackendError: of one that does not; of a cluster it names the node.
+        """
+        with self._failures(reading=True):
+            self._refuse_a_part()
+            shards = self._route.shards()
+        found = at_once(_ping, shards)
+        for number, (shard, error) in enumerate(zip(shards, found, strict=True), 1):
+            if error is None:
+                continue
+            made = failure(error, self._place, reading=True, cluster=self._target.cluster)
+            if len(shards) > 1 and isinstance(made, Failed):
+                made.cause = (
+                    f"Of the {len(shards)} masters of the cluster, number {number} (from slot "
+                    f"{shard.slot} on) does not answer; the keys of the others are served."
+                )
+            raise made from error
+
+    def ping(self, key: bytes) -> None:
+        """Have the server of a key answer."""
+        (reply,) = self._run_many([(key, _PING)], repeatable=True, reading=True)
+        _checked(reply)
+
+    def _refuse_a_part(self) -> None:
+        """Raise, where the server is a node of a cluster and the service does not know it."""
+        if self._target.cluster:
+            return
+        (shard,) = self._route.shards()
+        try:
+            said = shard.ask("INFO", "cluster")
+        except redis.ResponseError:
+            # Without that right, who asks for a key is told by what the server answers.
+            return
+        if isinstance(said, bytes) and b"cluster_enabled:1" in said:
+            raise not_told_of_cluster(self._place)
 
     def statistics(self, section: str | None) -> list[ServerStatistics]:
         """Return what each master says of itself."""
@@ -191,7 +283,20 @@ class Client:
             yield
         except (Broken, redis.RedisError) as error:
             self._route.learn()
-            raise failure(error, self._place, reading=reading) from error
+            raise failure(
+                error, self._place, reading=reading, cluster=self._target.cluster
+            ) from error
+
+
+def _ping(shard: Shard) -> Exception | None:
+    try:
+        shard.ask("PING")
+    except redis.exceptions.NoPermissionError:
+        # It answers.
+        return None
+    except (Broken, redis.RedisError) as error:
+        return error
+    return None
 
 
 def _checked(reply: Reply | BackendError) -> Reply:

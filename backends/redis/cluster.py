@@ -5,7 +5,7 @@ The rules are those of Redis's cluster specification, "Redirection and reshardin
 
 from __future__ import annotations
 
-import random
+import secrets
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,14 +14,20 @@ from typing import Final, NamedTuple
 import redis
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
+from backends.parallel import at_once
 from backends.redis.connections import Server
 from backends.redis.errors import Broken
 from backends.redis.options import Address, Target
 from backends.redis.routes import Route, Shard
+from backends.redis.suspects import Suspects
 from backends.redis.wire import Command, Reply, pack
 
 # A key moves once while a slot migrates; more is a cluster at odds with itself.
 REDIRECTIONS: Final = 5
+# No state that others share: Python's own generator is everybody's, tests' too.
+_RANDOM = secrets.SystemRandom()
+_PING: Final = pack("PING")
+_NODES: Final = pack("CLUSTER", "NODES")
 
 
 class Place(NamedTuple):
@@ -42,20 +48,50 @@ class ClusterRoute(Route):
         self._servers: dict[Address, Server] = {}
         # The master of each slot; empty until a node has told.
         self._slots: list[Address] = []
-        self._suspects: set[Address] = set()
+        # Those that failed when they were last asked for the table, and those of keys.
+        self._silent: set[Address] = set()
+        self._suspects = Suspects(self._answers, self.learn)
 
     def shards(self) -> list[Shard]:
-        self._need_slots()
+        """Return today's masters: who works on all of them may not have met what moved."""
+        with self._lock:
+            self._ask()
+            slots = self._slots
         firsts: dict[Address, int] = {}
-        for slot, address in enumerate(self._slots):
+        for slot, address in enumerate(slots):
             firsts.setdefault(address, slot)
-        return [Shard(slot, address, self._server(address)) for address, slot in firsts.items()]
+        return [
+            Shard(slot, address, self._server(address), self._name(address))
+            for address, slot in firsts.items()
+        ]
+
+    def is_settled(self, *, in_halves: bool) -> bool:
+        slots = self._slots
+        addresses = list(dict.fromkeys(slots))
+        views = at_once(lambda one: self._server(one).exchange([_NODES])[0], addresses)
+        own: dict[int, Address] = {}
+        for address, view in zip(addresses, views, strict=True):
+            if isinstance(view, redis.exceptions.NoPermissionError):
+                # Without this right only what was asked for can tell.
+                return True
+            if isinstance(view, Exception):
+                raise view
+            for part in _own_slots(view):
+                if part.startswith("["):
+                    # It is giving this one away, or taking it.
+                    if not in_halves:
+                        return False
+                    continue
+                first, _, last = part.partition("-")
+                own |= dict.fromkeys(range(int(first), int(last or first) + 1), address)
+        return [own.get(slot) for slot in range(REDIS_CLUSTER_HASH_SLOTS)] == slots
 
     def address_of(self, key: bytes) -> Address | None:
         self._need_slots()
         return self._slots[key_slot(key)]
 
     def close(self) -> None:
+        self._suspects.clear()
         for server in list(self._servers.values()):
             server.close()
 
@@ -96,6 +132,9 @@ class ClusterRoute(Route):
         return elsewhere
 
     def _exchange(self, place: Place, wanted: Sequence[bytes]) -> list[Reply]:
+        failure = self._suspects.failure(place.address)
+        if failure is not None:
+            return [failure] * len(wanted)
         server = self._server(place.address)
         if place.asking:
             # It holds for the next command only.
@@ -103,11 +142,20 @@ class ClusterRoute(Route):
             replies = server.exchange(both)[1::2]
         else:
             replies = server.exchange(wanted)
-        if Broken in map(type, replies):
-            self._suspects.add(place.address)
-        else:
-            self._suspects.discard(place.address)
+        for reply in replies:
+            if isinstance(reply, Broken):
+                reply.node = self._name(place.address)
+                if not reply.refuses_login:
+                    self._suspects.note(place.address, reply)
         return replies
+
+    def _name(self, address: Address) -> str:
+        known = address in self._target.hosts
+        return f"the node {address} {'of' if known else 'that is announced by'} Redis Cluster"
+
+    def _answers(self, address: Address) -> bool:
+        (reply,) = self._server(address).exchange([_PING])
+        return not isinstance(reply, Broken)
 
     def _server(self, address: Address) -> Server:
         # Of two threads that make one at once, the second's is kept; both serve.
@@ -139,15 +187,19 @@ class ClusterRoute(Route):
     def _ask(self) -> None:
         """Take the table of slots from the first node that tells it."""
         nodes = list(dict.fromkeys([*self._servers, *self._target.hosts]))
-        random.shuffle(nodes)
+        _RANDOM.shuffle(nodes)
         # A node that hangs costs the whole time limit: those that failed last come last.
-        nodes.sort(key=lambda address: address in self._suspects)
+        nodes.sort(key=lambda address: address in self._silent or address in self._suspects)
         failed: Exception = redis.ConnectionError("no node knows the slots")
         for address in nodes:
             (reply,) = self._server(address).exchange([pack("CLUSTER", "SLOTS")])
             if isinstance(reply, list) and reply:
                 self._slots = _slots(reply, address)
+                self._silent.discard(address)
+                self._suspects.keep(set(self._slots))
                 return
+            if isinstance(reply, Broken):
+                self._silent.add(address)
             if isinstance(reply, Exception):
                 failed = reply.cause if isinstance(reply, Broken) else reply
         raise Broken(failed, sent=False)
@@ -164,3 +216,11 @@ def _slots(ranges: Sequence[Sequence[Reply]], asked: Address) -> list[Address]:
         master = Address((host or b"").decode() or asked.host, port)
         slots[first : last + 1] = [master] * (last + 1 - first)
     return slots
+
+
+def _own_slots(view: bytes) -> list[str]:
+    """Return the slots that a node says it has itself, from its reply to CLUSTER NODES."""
+    lines = (line.split() for line in view.decode(errors="replace").splitlines())
+    own = next((parts for parts in lines if len(parts) > 2 and "myself" in parts[2]), [])
+    # Id, address, flags, master, ping, pong, epoch and link stand before them.
+    return own[8:]

@@ -7,10 +7,36 @@ import re
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from backends.endpoints import place_of
 from backends.errors import InvalidOption
-from backends.options import BOOLEAN, HOST_AND_PORT, TEXT, Kind, Option, integer
+from backends.options import BOOLEAN, HOST_AND_PORT, TEXT, Kind, NotAllowed, Option, integer
 
-_SCHEMES: Final = {"redis": False, "rediss": True, "unix": False}
+# With TLS or without.
+_SCHEMES: Final = {
+    "redis": False,
+    "rediss": True,
+    "unix": False,
+    # As Valkey's own clients write it.
+    "valkey": False,
+    "valkeys": True,
+}
+
+
+# What a query of other clients says, and what says it here.
+_INSTEAD: Final = {
+    "timeout": "Set REDIS_TIMEOUT_MS, in milliseconds",
+    "socket_timeout": "Set REDIS_TIMEOUT_MS, in milliseconds",
+    "socket_connect_timeout": "Set REDIS_TIMEOUT_MS, in milliseconds",
+    "ssl_cert_reqs": "Set REDIS_TLS_VERIFY=false for what 'none' means there",
+    "ssl_check_hostname": "Set REDIS_TLS_VERIFY=false for what 'false' means there",
+    "ssl_ca_certs": "Set REDIS_TLS_CA",
+    "ssl_certfile": "Set REDIS_TLS_CERT",
+    "ssl_keyfile": "Set REDIS_TLS_KEY",
+    "password": "Write it before the host, redis://:PASSWORD@host, or set REDIS_PASSWORD",
+    "username": "Write it before the host, redis://USER:PASSWORD@host, or set REDIS_USERNAME",
+    "prefix": "Set REDIS_PREFIX",
+}
+_ESCAPED: Final = "/?#[]@%"
 
 
 class Address(NamedTuple):
@@ -56,16 +82,24 @@ class Url(NamedTuple):
 def parse_url(text: str) -> Url:
     """Parse ``redis://``, ``rediss://`` (TLS) or ``unix://``, with ``user:password@``.
 
+    ``valkey://`` and ``valkeys://`` are the same.
+
     The database is the path, ``redis://host/2``, or ``?db=2``.
 
     :raises ValueError: it is no such URL; the message does not repeat it.
     """
+    scheme, _, rest = text.partition("://")
+    if scheme not in _SCHEMES:
+        raise ValueError
+    if scheme != "unix":
+        _refuse_unescaped(rest)
     parts = urlsplit(text)
-    if parts.scheme not in _SCHEMES or parts.fragment:
-        raise ValueError
-    query = parse_qs(parts.query, strict_parsing=bool(parts.query))
-    if query.keys() - {"db"}:
-        raise ValueError
+    query = parse_qs(parts.query, strict_parsing=bool(parts.query), keep_blank_values=True)
+    others = sorted(query.keys() - {"db"})
+    if others:
+        name = others[0] if re.fullmatch(r"\w{1,40}", others[0]) else ""
+        instead = _INSTEAD.get(name, "Of a query only ?db=NUMBER is taken")
+        raise NotAllowed(f"its query has {name or 'a part'!r}, which is not taken. {instead}")
     number = query["db"][-1] if query else ""
     address = path = None
     if parts.scheme == "unix":
@@ -83,6 +117,25 @@ def parse_url(text: str) -> Url:
         password=unquote(parts.password) if parts.password else None,
         database=integer(0, 2**31 - 1).parse(number) if number else None,
     )
+
+
+def _refuse_unescaped(rest: str) -> None:
+    """Raise where a sign in the user name or password ends them too early.
+
+    :param rest: of the URL, behind its scheme.
+
+    :raises NotAllowed: says which sign, and how to write it.
+    """
+    login, at, _ = rest.rpartition("@")
+    if at:
+        for sign in _ESCAPED:
+            if sign in re.sub(r"%[0-9A-Fa-f]{2}", "", login):
+                raise NotAllowed(
+                    f"its user name or password has a {sign!r} as it is: write it as "
+                    f"%{ord(sign):02X}, or set REDIS_PASSWORD"
+                )
+    elif "#" in rest:
+        raise NotAllowed("it has a '#': in a password write it as %23, or set REDIS_PASSWORD")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +162,17 @@ class Target:
     tls_key: str | None
     tls_verify: bool
     timeout: float
+
+    @property
+    def places(self) -> frozenset[str]:
+        """Where its keys are, as :meth:`backends.base.Backend.places` says it."""
+        if self.path is not None:
+            return frozenset({f"redis {self.path} {self.database}"})
+        which = self.sentinel_master if self.sentinels else ""
+        return frozenset(
+            f"redis {place_of(each.host, each.port)} {which} {self.database}"
+            for each in self.sentinels or self.hosts
+        )
 
     def __repr__(self) -> str:
         return f"<Target: {self.place}>"
@@ -224,9 +288,13 @@ OPTIONS: Final = (
     ),
     Option(
         variable="REDIS_URL",
-        kind=Kind("redis://, rediss:// or unix:// with a host or a path", parse_url),
+        kind=Kind(
+            "redis://, rediss:// (or valkey://, valkeys://) or unix:// with a host or a path",
+            parse_url,
+        ),
         default=None,
-        help="`redis://`, `rediss://` (TLS) or `unix://`: wins over host, user and database.",
+        help="`redis://`, `rediss://` (TLS), or `valkey://`, `valkeys://`, or `unix://`: wins over "
+        "host, user and database.",
         name="url",
         title="URL",
         secret=True,

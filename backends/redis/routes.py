@@ -16,23 +16,31 @@ from typing import Final, NamedTuple
 import redis
 
 from backends.redis.connections import Server
-from backends.redis.errors import Broken
+from backends.redis.errors import Broken, code_of
 from backends.redis.options import Address, Target
 from backends.redis.wire import Command, Reply, pack
 
 # How long what the sentinels said is taken for true, in seconds. A master that was cut off
 # and comes back is not written to for longer than this after they have chosen another.
 SENTINEL_SECONDS: Final = 1.0
+# What a server says that is no master, or none yet.
+_NO_MASTER: Final = frozenset({"READONLY", "MASTERDOWN", "LOADING"})
+# How often a server that says so is connected to anew.
+RENEWAL_SECONDS: Final = 0.1
 # How long they are let alone when none answered: each that hangs costs the whole time limit.
 SILENCE_SECONDS: Final = 10.0
 
 
 class Shard(NamedTuple):
-    """A master, and the first hash slot that it has."""
+    """A master, and the first hash slot that it has.
+
+    :ivar node: what a message calls it, where there are others.
+    """
 
     slot: int
     address: Address | None
     server: Server
+    node: str | None = None
 
     def ask(self, *arguments: bytes | str | int) -> Reply:
         """Send one command that may be repeated to this server; return its reply.
@@ -41,6 +49,8 @@ class Shard(NamedTuple):
         :raises redis.RedisError: the server refused.
         """
         (reply,) = self.server.exchange([pack(*arguments)])
+        if isinstance(reply, Broken):
+            reply.node = self.node
         if isinstance(reply, Exception):
             raise reply
         return reply
@@ -81,7 +91,7 @@ class Route(ABC):
                 # What was sent the first time may have been done, whatever became of the second.
                 sent = replies[index].sent
                 if sent and isinstance(reply, Broken) and not reply.sent:
-                    reply = Broken(reply.cause, sent=True)
+                    reply = Broken(reply.cause, sent=True, node=reply.node)
                 replies[index] = reply
         return replies
 
@@ -91,6 +101,14 @@ class Route(ABC):
 
         :raises Broken: nobody could tell.
         """
+
+    def is_settled(self, *, in_halves: bool) -> bool:
+        """Return whether :meth:`shards`, as they were told last, have all keys among them.
+
+        :param in_halves: also while a key may go from one to another.
+        :raises Exception: as :meth:`Shard.ask`.
+        """
+        return True
 
     def address_of(self, key: bytes) -> Address | None:
         """Return which of :meth:`shards` has a key."""
@@ -109,12 +127,13 @@ class Route(ABC):
 
 
 class SingleRoute(Route):
-    """One server."""
+    """One server, or who is it now: behind its name or balancer another may take over."""
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)
         address = None if target.path else target.hosts[0]
-        self._shard = Shard(0, address, Server(target, address))
+        self._shard = Shard(0, address, Server(target, address, follows_master=True))
+        self._renewed_at = 0.0
 
     def shards(self) -> list[Shard]:
         return [self._shard]
@@ -123,7 +142,21 @@ class SingleRoute(Route):
         self._shard.server.close()
 
     def _attempt(self, commands: Sequence[Command]) -> list[Reply]:
-        return self._shard.server.exchange([data for _, data in commands])
+        server = self._shard.server
+        replies = server.exchange([data for _, data in commands])
+        refused = [index for index, reply in enumerate(replies) if _is_no_master(reply)]
+        if refused and time.monotonic() - self._renewed_at > RENEWAL_SECONDS:
+            # It has done none of them, and may be no longer what its name leads to.
+            self._renewed_at = time.monotonic()
+            server.renew()
+            again = server.exchange([commands[index][1] for index in refused])
+            for index, reply in zip(refused, again, strict=True):
+                replies[index] = reply
+        return replies
+
+
+def _is_no_master(reply: Reply) -> bool:
+    return isinstance(reply, redis.RedisError) and code_of(reply) in _NO_MASTER
 
 
 class SentinelRoute(Route):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import select
 import socket
 import struct
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ import redis
 from redis.connection import AbstractConnection, DefaultParser, SSLConnection
 
 from backends.base import Item
-from backends.redis.errors import Broken, is_refusal
+from backends.redis.errors import CLOSED_AT_ONCE, Broken, is_refusal
 
 # A key, and a command on it as it is sent.
 Command = tuple[bytes, bytes]
@@ -79,13 +80,14 @@ class Wire:
 
     def __init__(self, connection: AbstractConnection, timeout: float) -> None:
         self._connection = connection
-        # Python waits for TLS; the system's own time limits cost no further call for each wait.
-        self._limit = (
-            None
-            if isinstance(connection, SSLConnection)
-            else struct.pack("ll", int(timeout), round(timeout % 1 * 1_000_000))
-        )
+        self._by_python = isinstance(connection, SSLConnection)
+        self._timeout = timeout
         self._socket: socket.socket | None = None
+        # When it was opened, last answered, and was last asked what it leads to.
+        self.opened_at = 0.0
+        self.answered_at = 0.0
+        self.asked_at = 0.0
+        self._part = 1.0
         self._state = select.poll()
         self._reader = hiredis.Reader()
 
@@ -105,10 +107,29 @@ class Wire:
         try:
             self._send(commands[0] if len(commands) == 1 else b"".join(commands))
             self._take(replies, len(commands))
+            self.answered_at = time.monotonic()
         except redis.RedisError as error:
             self.close()
             replies += [Broken(error, sent=True)] * (len(commands) - len(replies))
         return replies
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has a connection, which may be dead."""
+        return self._socket is not None
+
+    def wait(self, part: float) -> None:
+        """Wait from now on for a part of the time limit only."""
+        self._part = part
+        if self._socket is None:
+            return
+        seconds = max(self._timeout * part, 0.001)
+        if self._by_python:
+            self._socket.settimeout(seconds)
+            return
+        limit = struct.pack("ll", int(seconds), round(seconds % 1 * 1_000_000))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
     def close(self) -> None:
         """Close the connection; the next command opens another."""
@@ -124,10 +145,9 @@ class Wire:
         self._connection.connect()
         # redis-py has no public name for it.
         connected: Any = self._connection._sock  # noqa: SLF001
-        if self._limit is not None:
+        if not self._by_python:
+            # Python waits for TLS; the system's own time limits cost no further call each time.
             connected.settimeout(None)
-            connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, self._limit)
-            connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, self._limit)
         self._state = select.poll()
         self._state.register(connected, select.POLLIN)
         self._reader = hiredis.Reader(
@@ -137,6 +157,8 @@ class Wire:
             errors="replace",
         )
         self._socket = connected
+        self.opened_at = self.answered_at = self.asked_at = time.monotonic()
+        self.wait(self._part)
 
     def _send(self, data: bytes) -> None:
         assert self._socket is not None
@@ -145,7 +167,7 @@ class Wire:
         except (BlockingIOError, TimeoutError) as error:
             raise redis.TimeoutError("the server does not take what is sent") from error
         except OSError as error:
-            raise redis.ConnectionError(str(error)) from error
+            raise self._ended(str(error)) from error
 
     def _receive(self) -> bytes:
         assert self._socket is not None
@@ -155,10 +177,14 @@ class Wire:
             # The one is the system's word for it, the other Python's.
             raise redis.TimeoutError("the server does not answer") from error
         except OSError as error:
-            raise redis.ConnectionError(str(error)) from error
+            raise self._ended(str(error)) from error
         if not data:
-            raise redis.ConnectionError("closed by the server")
+            raise self._ended("closed by the server")
         return data
+
+    def _ended(self, how: str) -> redis.ConnectionError:
+        first = self.answered_at == self.opened_at
+        return redis.ConnectionError(CLOSED_AT_ONCE if first else how)
 
     def _take(self, replies: list[Reply], count: int) -> None:
         """Add so many replies to those given.

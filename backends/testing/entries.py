@@ -93,6 +93,14 @@ class Entries:
         absent = [f"absent{number}" for number in range(300)]
         assert backend.get_many(iter([*values, *absent, *values])) == values
 
+    def test_get_each_gives_what_get_many_gives(self, backend: Backend) -> None:
+        backend.set("key", b"value", None)
+        backend.set("other", b"", None)
+        assert dict(backend.get_each(iter(["key", "absent", "other", "key"]))) == {
+            "key": b"value",
+            "other": b"",
+        }
+
     def test_keys_that_look_alike_are_different(self, backend: Backend) -> None:
         forbidden = backend.limits.forbidden_in_key
         keys = [*KEYS, *(key for key in UNUSUAL_KEYS if not (forbidden and forbidden.search(key)))]

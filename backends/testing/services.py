@@ -7,6 +7,7 @@ import pytest
 from backends.base import MISSING, Backend, Item
 from backends.capabilities import Capability
 from backends.errors import InvalidCursor, Unsupported
+from backends.probe import NotDone
 from backends.statistics import ServerStatistics
 from backends.testing.cases import KEYS, ROUNDS, all_keys, needs, reads_of, with_prefix
 
@@ -102,6 +103,19 @@ class Services:
             if counted == (ROUNDS + 1, 3):
                 return
         assert counted == (ROUNDS + 1, 3)
+
+    def test_a_probe_does_its_steps_and_leaves_nothing(self, backend: Backend) -> None:
+        probe = backend.probe("probe")
+        probe.connect()
+        probe.write()
+        probe.read()
+        probe.delete()
+        probe.connect()
+        assert backend.get("probe") is MISSING
+        with pytest.raises(NotDone):
+            probe.read()
+        with pytest.raises(NotDone):
+            probe.delete()
 
     def test_a_closed_backend_opens_again(self, backend: Backend) -> None:
         backend.set("key", b"value", None)

@@ -2,7 +2,8 @@
 
 A client's value is stored as the JSON text that it sent, to the letter: no integer is too
 long, no fraction is rounded, and it costs no decoding to give it back. What another
-program stored comes back as JSON if it is JSON, as a string if it is text, else as base64.
+program stored comes back as JSON if it is JSON, as a string if it is text, else as base64;
+:mod:`cacheapi.caching.values` knows more of other programs, where a service is told to.
 Nothing that was read is executed or unpickled.
 """
 
@@ -28,6 +29,8 @@ _WHITE_SPACE: Final = " \t\n\r"
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _SPACES = re.compile(r"[ \t\n\r]*")
+# Text has none of these; what has one and could be decoded was text by chance.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 # Returns the JSON text of a string that has no lone surrogate.
@@ -36,6 +39,18 @@ string_text: Callable[[str], str] = encode_basestring
 
 class InvalidJson(ValueError):
     """The text is no JSON, or JSON that has no value of the kind that can be stored."""
+
+
+class TooManyItems(InvalidJson):
+    """The text has more items than are taken at once.
+
+    :param most: how many that are.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"There are more than {most} items; send them in several requests (CACHEAPI_MAX_BATCH)."
+        )
 
 
 class Text(str):
@@ -49,10 +64,12 @@ class Value(msgspec.Struct, frozen=True, gc=False):
 
     :ivar json: its JSON text.
     :ivar encoding: ``"base64"`` where ``json`` is a string that stands for other bytes.
+    :ivar flags: what its program noted about it, where the service reads by that; 0: nothing.
     """
 
     json: str
     encoding: str | None = None
+    flags: int = 0
 
     @property
     def etag(self) -> str:
@@ -86,24 +103,51 @@ def error_text(status: int, message: str, context: Mapping[str, Any] | None = No
     )
 
 
-def entry_text(key: str, value: Value) -> str:
-    """Return the JSON text of an entry; the value's own text goes in as it is."""
+def entry_text(key: str, value: Value, left: str = "") -> str:
+    """Return the JSON text of an entry; the value's own text goes in as it is.
+
+    :param left: the JSON text of the seconds that it has left; empty: not asked for.
+    """
     mark = "" if value.encoding is None else f',"encoding":{encode(value.encoding)}'
+    if value.flags:
+        mark = f'{mark},"flags":{value.flags}'
+    if left:
+        mark = f'{mark},"ttl":{left}'
     return f'{{"key":{string_text(key)},"value":{value.json}{mark}}}'
 
 
 def read_stored(stored: bytes) -> Value:
     """Return what a cache holds as a client gets it, whoever stored it."""
+    text = json_of(stored)
+    return read_text(stored) if text is None else Value(text)
+
+
+def json_of(stored: bytes) -> str | None:
+    """Return the JSON text that bytes are; ``None`` if they are none."""
     try:
         text = stored.decode()
         # It steps over the text, and makes nothing of it; a lone surrogate is an error to it.
         _step_over(stored)
     except UnicodeDecodeError:
-        return Value(f'"{base64.b64encode(stored).decode()}"', "base64")
+        return None
     except (msgspec.MsgspecError, RecursionError):
         if not _is_lenient_json(text):
-            return Value(json.dumps(text, ensure_ascii=False))
-    return Value(text.strip(_WHITE_SPACE))
+            return None
+    return text.strip(_WHITE_SPACE)
+
+
+def read_text(stored: bytes) -> Value:
+    """Return bytes as a string if they are text, else as base64."""
+    try:
+        text = stored.decode()
+    except UnicodeDecodeError:
+        return read_bytes(stored)
+    return read_bytes(stored) if _CONTROLS.search(text) else Value(string_text(text))
+
+
+def read_bytes(stored: bytes) -> Value:
+    """Return bytes as base64."""
+    return Value(f'"{base64.b64encode(stored).decode()}"', "base64")
 
 
 def _is_lenient_json(text: str) -> bool:
@@ -114,11 +158,26 @@ def _is_lenient_json(text: str) -> bool:
     return True
 
 
-def parse_document(body: bytes) -> Any:
+class _Budget:
+    """What is left of the work that a document may cost: each item may have four members."""
+
+    def __init__(self, most: int | None) -> None:
+        self._most = most or 0
+        self._left = math.inf if most is None else 5 * most + 20
+
+    def spend(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise TooManyItems(self._most)
+
+
+def parse_document(body: bytes, most: int | None = None) -> Any:
     """Parse a request body; each member ``value`` stays a :class:`Text`.
 
     Of members with the same name the last counts.
 
+    :param most: how many items there may be, about; the caller counts.
+    :raises TooManyItems: there are far more.
     :raises InvalidJson: not UTF-8, not JSON, a number that is not finite, a lone
         surrogate, or nested deeper than :data:`MAX_DEPTH`.
     """
@@ -129,7 +188,7 @@ def parse_document(body: bytes) -> Any:
     check_depth(text)
     try:
         start = _skip(text, 0)
-        document, end = _parse(text, start, levels=DOCUMENT_LEVELS)
+        document, end = _parse(text, start, DOCUMENT_LEVELS, _Budget(most))
         end = _skip(text, end)
         if end != len(text):
             raise json.JSONDecodeError("Extra data", text, end)
@@ -144,13 +203,13 @@ def parse_document(body: bytes) -> Any:
     return document
 
 
-def _parse(text: str, start: int, levels: int) -> tuple[Any, int]:
+def _parse(text: str, start: int, levels: int, budget: _Budget) -> tuple[Any, int]:
     """Parse the JSON value at ``start``, looking for members to keep so many levels deep."""
     first = text[start : start + 1]
     if levels and first == "{":
-        return _parse_object(text, start + 1, levels - 1)
+        return _parse_object(text, start + 1, levels - 1, budget)
     if levels and first == "[":
-        return _parse_array(text, start + 1, levels - 1)
+        return _parse_array(text, start + 1, levels - 1, budget)
     return _STRICT.raw_decode(text, start)
 
 
@@ -159,12 +218,15 @@ def _parse_text(text: str, start: int) -> tuple[Text, int]:
     return Text(text[start:end]), end
 
 
-def _parse_object(text: str, index: int, levels: int) -> tuple[dict[str, Any], int]:
+def _parse_object(
+    text: str, index: int, levels: int, budget: _Budget
+) -> tuple[dict[str, Any], int]:
     members: dict[str, Any] = {}
     index = _skip(text, index)
     if text[index : index + 1] == "}":
         return members, index + 1
     while True:
+        budget.spend()
         if text[index : index + 1] != '"':
             raise json.JSONDecodeError("Expecting a name in double quotes", text, index)
         name, index = _STRICT.raw_decode(text, index)
@@ -175,19 +237,20 @@ def _parse_object(text: str, index: int, levels: int) -> tuple[dict[str, Any], i
         if name == "value":
             members[name], index = _parse_text(text, index)
         else:
-            members[name], index = _parse(text, index, levels)
+            members[name], index = _parse(text, index, levels, budget)
         index, more = _next(text, index, "}")
         if not more:
             return members, index
 
 
-def _parse_array(text: str, index: int, levels: int) -> tuple[list[Any], int]:
+def _parse_array(text: str, index: int, levels: int, budget: _Budget) -> tuple[list[Any], int]:
     elements: list[Any] = []
     index = _skip(text, index)
     if text[index : index + 1] == "]":
         return elements, index + 1
     while True:
-        element, index = _parse(text, index, levels)
+        budget.spend()
+        element, index = _parse(text, index, levels, budget)
         elements.append(element)
         index, more = _next(text, index, "]")
         if not more:

@@ -7,12 +7,24 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from backends.base import MISSING, Backend, Found, Item, Missing, count_from
+from backends.base import (
+    MISSING,
+    Backend,
+    Found,
+    Item,
+    Missing,
+    count_from,
+    flags_of,
+    with_flags,
+)
 from backends.capabilities import Capability
-from backends.errors import BackendError, NotAnInteger, Unavailable
-from cacheapi.caching.codec import Value, read_stored
+from backends.endpoints import trial_key
+from backends.errors import BackendError, NotAnInteger, Unavailable, WrongType
+from cacheapi.caching.codec import Value
 from cacheapi.caching.conditions import Condition, PreconditionFailed
+from cacheapi.caching.reserved import is_reserved
 from cacheapi.caching.ttl import lifetime
+from cacheapi.caching.values import Values
 
 # How often a conditional write is tried against others' writes of the same key.
 ATTEMPTS: Final = 32
@@ -24,10 +36,13 @@ class KeyExists(Exception):
 
 
 class Pair(NamedTuple):
-    """What a client asks to store; ``ttl`` as :func:`~cacheapi.caching.ttl.check_ttl` left it."""
+    """What a client asks to store; ``ttl`` as :func:`~cacheapi.caching.ttl.check_ttl` left it.
+
+    :ivar value: a JSON text; or bytes, which are stored as they are.
+    """
 
     key: str
-    value: str
+    value: str | bytes
     ttl: int | None
 
 
@@ -35,13 +50,15 @@ class CacheService:
     """A named cache: a backend with the rules for keys, values and lifetimes.
 
     Keys are trusted: callers check them once with :meth:`check_key`. A value goes in as
-    its JSON text. A ``ttl`` is one that :func:`~cacheapi.caching.ttl.check_ttl` has passed.
+    its JSON text, or as the very bytes to store. A ``ttl`` is one that
+    :func:`~cacheapi.caching.ttl.check_ttl` has passed.
     Conditions are decided atomically; without the ability, ``Unsupported`` is raised.
 
     Every method raises the :class:`~backends.errors.BackendError` of its backend.
 
     :param name: its name in the URL.
     :param default_ttl: lifetime in minutes where a client gives none; 0 for ever.
+    :param values: how they are read and written; by default all is JSON.
     :param clock: Unix time in seconds; for tests.
     """
 
@@ -53,6 +70,7 @@ class CacheService:
         default_ttl: int,
         label: str = "",
         description: str = "",
+        values: Values | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.name = name
@@ -60,6 +78,8 @@ class CacheService:
         self.label = label or name
         self.description = description
         self.type = backend.service_type
+        self.values = values or Values()
+        self._read = self.values.read
         self._default = default_ttl * 60.0 if default_ttl else None
         self._clock = clock
 
@@ -78,22 +98,58 @@ class CacheService:
         """Whether many pairs cost one round trip of the backend."""
         return self.backend.sets_many_at_once
 
+    def probe(self) -> None:
+        """Have a server of the backend answer; changes nothing and counts nowhere.
+
+        :raises NotDone: something else than a cache answers.
+        """
+        self.backend.probe(trial_key()).connect()
+
     # Reading
 
     def get(self, key: str) -> Value | Missing:
         """Return the value of a key."""
         stored = self.backend.get(key)
-        return MISSING if stored is MISSING else read_stored(stored)
+        return MISSING if stored is MISSING else self._read(stored)
+
+    def look_at(self, key: str) -> tuple[Value, str] | Missing:
+        """Return the value of a key, and in words whose form it seems to be stored in."""
+        stored = self.backend.get(key)
+        return MISSING if stored is MISSING else self.values.looked_at(stored)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Value]:
         """Return the values of those keys that are there."""
-        return {key: read_stored(raw) for key, raw in self.backend.get_many(keys).items()}
+        read = self._read
+        return {key: read(raw) for key, raw in self.backend.get_many(keys).items()}
+
+    def get_each(self, keys: Iterable[str]) -> dict[str, Value | BackendError]:
+        """Return the values of those keys that are there; or why one's is not known."""
+        read = self._read
+        return {
+            key: raw if isinstance(raw, BackendError) else read(raw)
+            for key, raw in self.backend.get_each(keys).items()
+        }
+
+    def exists(self, key: str) -> tuple[bool, str | None]:
+        """Return whether something is stored under a key, and its tag if it is a value."""
+        try:
+            value = self.get(key)
+        except WrongType:
+            return True, None
+        return (False, None) if value is MISSING else (True, value.etag)
 
     def list_keys(
         self, prefix: str, limit: int, cursor: str | None
     ) -> tuple[list[str], str | None]:
-        """Return a page of keys and the cursor of the next; see the backend's method."""
-        return self.backend.list_keys(prefix, limit, cursor)
+        """Return a page of keys and the cursor of the next; see the backend's method.
+
+        Reserved keys are left out, unless the prefix is one of theirs: then a page may be
+        shorter than ``limit`` and not the last.
+        """
+        found, following = self.backend.list_keys(prefix, limit, cursor)
+        if not is_reserved(prefix):
+            found = [key for key in found if not is_reserved(key)]
+        return found, following
 
     def get_and_delete(self, key: str, condition: Condition | None = None) -> Value | Missing:
         """Return a value and delete it; of several callers one gets it.
@@ -102,25 +158,33 @@ class CacheService:
         """
         if condition is None:
             stored = self.backend.get_and_delete(key)
-            return MISSING if stored is MISSING else read_stored(stored)
+            return MISSING if stored is MISSING else self._read(stored)
         found = self._conditionally(
             key, condition, lambda found: self.backend.compare_and_delete(key, found.token)
         )
-        return MISSING if found is MISSING else read_stored(found.value)
+        return MISSING if found is MISSING else self._read(found.value)
 
     def remaining_ttl(self, key: str) -> float | Missing | None:
         """Return the seconds that a key has left, about; ``None`` for ever."""
         return self.backend.remaining_ttl(key)
 
+    def remaining_ttl_many(self, keys: Iterable[str]) -> dict[str, float | None]:
+        """Return what :meth:`remaining_ttl` says of those keys that are there."""
+        return self.backend.remaining_ttl_many(keys)
+
     # Writing
 
     def set_many(self, pairs: Sequence[Pair]) -> list[Any]:
-        """Store, overwriting, in order; one outcome a pair: ``True`` or the error."""
-        items = [Item(key, value.encode(), self._lifetime(ttl)) for key, value, ttl in pairs]
+        """Store, overwriting, in order; one outcome a pair: ``True`` or the error.
+
+        :raises InvalidJson: a value has no place in the form of the service's values.
+        """
+        write = self.values.write
+        items = [Item(key, write(value), self._lifetime(ttl)) for key, value, ttl in pairs]
         return list(self.backend.set_many(items))
 
     def add(
-        self, key: str, value: str, ttl: int | None, condition: Condition | None = None
+        self, key: str, value: str | bytes, ttl: int | None, condition: Condition | None = None
     ) -> None:
         """Create a key in one atomic step.
 
@@ -129,13 +193,13 @@ class CacheService:
         """
         if condition is not None and not condition.creates_only:
             condition.check(self._etag(self.backend.get_with_token(key)))
-        if not self.backend.add(key, value.encode(), self._lifetime(ttl)):
+        if not self.backend.add(key, self.values.write(value), self._lifetime(ttl)):
             if condition is not None and condition.creates_only:
                 raise PreconditionFailed
             raise KeyExists(key)
 
     def replace(
-        self, key: str, value: str, ttl: int | None, condition: Condition | None = None
+        self, key: str, value: str | bytes, ttl: int | None, condition: Condition | None = None
     ) -> bool:
         """Store under an existing key in one atomic step; return whether it is there.
 
@@ -143,7 +207,7 @@ class CacheService:
 
         :raises PreconditionFailed: the condition is not met.
         """
-        raw = value.encode()
+        raw = self.values.write(value)
         seconds = self._lifetime(ttl)
         if condition is None:
             return self.backend.replace(key, raw, seconds)
@@ -193,11 +257,15 @@ class CacheService:
         self._check_count(delta, initial)
         if condition is not None:
             return self._increment_conditionally(key, delta, initial, ttl, condition)
+        if self.values.has_booleans:
+            stored = self.backend.get(key)
+            if stored is not MISSING:
+                self._refuse_boolean(stored)
         for _ in range(ATTEMPTS):
             number = self.backend.increment(key, delta)
             if number is not MISSING or initial is None:
                 return number
-            if self.backend.add(key, str(initial).encode(), self._lifetime(ttl)):
+            if self.backend.add(key, self.values.write(str(initial)), self._lifetime(ttl)):
                 return initial
         raise Unavailable("The key kept changing meanwhile; nothing was counted.")
 
@@ -227,7 +295,13 @@ class CacheService:
         return lifetime(ttl, self._default, self._clock())
 
     def _etag(self, found: Found | Missing) -> str | None:
-        return None if found is MISSING else read_stored(found.value).etag
+        return None if found is MISSING else self._read(found.value).etag
+
+    def _refuse_boolean(self, stored: bytes) -> None:
+        if self.values.is_boolean(stored):
+            raise NotAnInteger(
+                "The stored value is true or false to the program that stored it, and no number."
+            )
 
     def _conditionally(
         self, key: str, condition: Condition, change: Callable[[Found], bool]
@@ -258,14 +332,16 @@ class CacheService:
 
         def count(found: Found) -> bool:
             nonlocal number
+            self._refuse_boolean(found.value)
             number = count_from(found.value, delta, limits)
-            return self.backend.compare_and_set(key, str(number).encode(), found.token, seconds)
+            raw = with_flags(str(number).encode(), flags_of(found.value))
+            return self.backend.compare_and_set(key, raw, found.token, seconds)
 
         if self._conditionally(key, condition, count) is not MISSING:
             return number
         if initial is None:
             return MISSING
         # The condition holds for an absent key; "add" keeps it so.
-        if not self.backend.add(key, str(initial).encode(), seconds):
+        if not self.backend.add(key, self.values.write(str(initial)), seconds):
             raise PreconditionFailed
         return initial

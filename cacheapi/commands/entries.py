@@ -153,7 +153,10 @@ def set_(
     stored = _json_text(given, text)
     with service(name) as cache:
         cache.check_key(key)
-        _store(cache, key, stored, ttl, "add" if add else "replace" if replace else "set")
+        try:
+            _store(cache, key, stored, ttl, "add" if add else "replace" if replace else "set")
+        except InvalidJson as error:
+            raise click.UsageError(str(error)) from error
     if as_json:
         emit({"key": key, "success": True})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -14,7 +14,7 @@ import click
 
 from backends.base import Backend
 from backends.capabilities import Capability
-from backends.errors import Unsupported
+from backends.errors import BackendError, Unsupported, WrongType
 from cacheapi.caching.service import MAX_PAGE, CacheService
 from cacheapi.commands import dump
 from cacheapi.commands.checkpoint import Checkpoint
@@ -164,7 +164,7 @@ class _Export:
     def _page(self) -> bool:
         """Write a page of entries; return whether it was the last."""
         backend = self._cache.backend
-        keys, following = backend.list_keys(self._prefix, MAX_PAGE, self._cursor)
+        keys, following = self._cache.list_keys(self._prefix, MAX_PAGE, self._cursor)
         entries = 0
         for line in _lines(backend, keys):
             self._write(line)
@@ -188,13 +188,21 @@ class _Export:
         )
 
 
+def _values(found: Mapping[str, bytes | BackendError]) -> dict[str, bytes]:
+    """Return the values; what another program stored as something else is not exported."""
+    for error in found.values():
+        if isinstance(error, BackendError) and not isinstance(error, WrongType):
+            raise error
+    return {key: value for key, value in found.items() if isinstance(value, bytes)}
+
+
 def _lines(backend: Backend, keys: list[str]) -> Iterator[bytes]:
     """Yield the lines of those keys that are still there."""
     most, start = MOST_KEYS, 0
     while start < len(keys):
         some = keys[start : start + most]
         start += len(some)
-        values = backend.get_many(some)
+        values = _values(backend.get_each(some))
         now = time.time()
         left = backend.remaining_ttl_many(list(values))
         for key, value in values.items():

@@ -27,16 +27,21 @@ def services(ctx: click.Context, as_json: bool) -> None:
         return
     with registry() as opened:
         definitions = list(opened.snapshot.definitions.values())
+        shown = administration.told(opened, *definitions)
     if as_json:
-        emit({"resource": [administration.shown(definition) for definition in definitions]})
+        emit({"resource": shown})
         return
     table(
         ("NAME", "TYPE", "FROM", "STATE", "LABEL"),
         [
-            (each.name, each.type, each.source.value, _state(each), each.label)
+            (_names(each), each.type, each.source.value, _state(each), each.label)
             for each in definitions
         ],
     )
+
+
+def _names(definition: Definition) -> str:
+    return " = ".join((definition.name, *definition.aliases))
 
 
 def _state(definition: Definition) -> str:

@@ -78,7 +78,7 @@ def find(opened: Registry, name: str) -> CacheService:
     found = opened.find(name)
     if found is not None:
         return found
-    definition = opened.snapshot.definitions.get(name)
+    definition = opened.snapshot.definitions.get(opened.snapshot.name_of(name))
     if definition is None:
         names = ", ".join(sorted(opened.snapshot.definitions))
         raise Failure(f"Service '{name}' does not exist; there are {names}.", Exit.USAGE)

@@ -7,15 +7,20 @@ with it, forms and states are brought up to date in place. Nothing is loaded fro
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from flask import Blueprint, Flask, redirect, request
 from werkzeug.wrappers import Response
 
 from cacheapi.console import entries, frame, guard, keys, services, sign_in
-from cacheapi.console.session import NAME, PATH, ConsoleSessions
+from cacheapi.console.guard import SIGN_IN_BYTES as SIGN_IN_BYTES
+from cacheapi.console.session import NAME, PATH, ConsoleSessions, signed_in
+from cacheapi.registry.live import Registry
 from cacheapi.registry.vault import Vault
 from cacheapi.web.auth import without_key
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 VIEWS: Final = (sign_in, services, entries, keys)
 
@@ -41,6 +46,17 @@ def register(app: Flask, vault: Vault) -> None:
             # Of an API key; the guard asks for a session.
             without_key(view)
     app.before_request(_welcome)
+
+
+def is_for(path: str) -> bool:
+    """Return whether a path is the console's."""
+    return path == PATH or path.startswith(f"{PATH}/")
+
+
+def is_signed_in(app: Flask, environ: WSGIEnvironment, registry: Registry) -> bool:
+    """Return whether a request is one of an administrator who is signed in."""
+    with app.request_context(environ):
+        return signed_in(registry.snapshot) is not None
 
 
 def _welcome() -> Response | None:

@@ -19,7 +19,7 @@ from cacheapi.caching.ttl import InvalidTtl, as_ttl, parse_ttl
 from cacheapi.console import charts, frame, states, values
 from cacheapi.observing import samples
 from cacheapi.observing.samples import Sampler
-from cacheapi.registry import administration
+from cacheapi.registry import administration, overlaps
 from cacheapi.registry.definition import Definition
 from cacheapi.web import blueprints
 from cacheapi.web.blueprints import find_service, permit, registry
@@ -122,10 +122,17 @@ def _back(name: str, key: str) -> Response:
 def _page(definition: Definition, status: int = 200, **more: Any) -> Response:
     cache = registry().find(definition.name)
     can = {flag.name for flag in cache.backend.capabilities} if cache is not None else set()
-    card = states.card(registry().snapshot, definition)
+    card = states.card(definition)
     shown = {"key": "", "faults": {}, **_last_hour(definition.name), **more}
     return frame.page(
-        "service", status, card=card, definition=definition, cache=cache, can=can, **shown
+        "service",
+        status,
+        card=card,
+        definition=definition,
+        cache=cache,
+        can=can,
+        warnings=overlaps.warnings(registry().snapshot, definition.name),
+        **shown,
     )
 
 
@@ -146,10 +153,11 @@ def _looked_up(cache: CacheService, key: str, sent: Any = None) -> dict[str, Any
     :param sent: the form that was sent, to be shown again.
     """
     cache.check_key(key)
-    value = cache.get(key)
+    looked_at = cache.look_at(key)
     found: dict[str, Any] = {"looked_up": True, "value": None, "sent": sent}
-    if value is MISSING:
+    if looked_at is MISSING:
         return found
+    value, stored_as = looked_at
     left = _left(cache, key)
     shown = values.show(value)
     # A text area would make other line ends of these.
@@ -158,6 +166,8 @@ def _looked_up(cache: CacheService, key: str, sent: Any = None) -> dict[str, Any
         **found,
         "value": shown,
         "etag": value.etag,
+        "stored_as": stored_as,
+        "flags": value.flags,
         "left": left,
         "knows_left": left is not MISSING,
         "as_text": as_text,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, g, redirect, request, session, url_for
@@ -11,7 +11,6 @@ from werkzeug.wrappers import Response as AnyResponse
 from wtforms import ValidationError
 
 from cacheapi.console import session as sessions
-from cacheapi.registry.environment import SYSTEM_CACHE
 from cacheapi.web import rates
 from cacheapi.web.blueprints import registry
 from cacheapi.web.errors import ApiError, not_read_yet
@@ -25,6 +24,9 @@ LOCATION: Final = "X-Console-Location"
 # More than a key of 1000 rules, each with all verbs, has.
 MOST_PARTS: Final = 10_000
 
+# What is read of a form of who is not signed in.
+SIGN_IN_BYTES: Final = 8 * 1024
+
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -32,7 +34,6 @@ POLICY: Final = (
 HEADERS: Final = {
     "Content-Security-Policy": POLICY,
     "X-Frame-Options": "DENY",
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -41,9 +42,16 @@ HEADERS: Final = {
 
 def register(blueprint: Blueprint) -> None:
     """Put the guard before the blueprint's views."""
+    blueprint.url_value_preprocessor(_name)
     blueprint.before_request(_guard)
     blueprint.after_request(_seal)
     blueprint.app_context_processor(lambda: {"csrf_token": generate_csrf})
+
+
+def _name(endpoint: str | None, values: dict[str, Any] | None) -> None:
+    """Call a service by its one name, however the address has it."""
+    if values and "name" in values and endpoint != "console.asset":
+        values["name"] = registry().snapshot.name_of(values["name"])
 
 
 def _guard() -> AnyResponse | None:
@@ -52,22 +60,26 @@ def _guard() -> AnyResponse | None:
     fault = sessions.fault()
     if fault is not None:
         raise ApiError(500, f"Nobody can sign in: {fault}")
-    if request.method not in ("GET", "HEAD"):
-        # A form may be as large as any body: a value, or many rules.
-        request.max_form_memory_size = request.max_content_length
-        request.max_form_parts = MOST_PARTS
-        _check_origin()
     registry().refresh()
     caller = sessions.signed_in(registry().snapshot)
+    if request.method not in ("GET", "HEAD") and (caller or request.endpoint in OPEN):
+        if caller is None:
+            # Before anything is known of who sends it.
+            request.max_content_length = SIGN_IN_BYTES
+        else:
+            # A form may be as large as any body: a value, or many rules.
+            request.max_form_memory_size = request.max_content_length
+            request.max_form_parts = MOST_PARTS
+        _check_origin()
     if caller is not None:
         g.caller = caller
-        rates.count(caller, registry().find(SYSTEM_CACHE))
+        rates.count(caller, registry().counts)
         return None
     if request.endpoint in OPEN:
         return None
     if not registry().snapshot.is_complete and "mark" in session:
         raise not_read_yet()
-    sessions.end()
+    sessions.forget()
     return redirect(url_for("console.sign_in", next=_way_back()), 303)
 
 

@@ -12,6 +12,7 @@ from cacheapi.console.service_form import Form
 from cacheapi.registry import administration, trial
 from cacheapi.registry.definition import Definition, Source
 from cacheapi.registry.errors import Invalid
+from cacheapi.registry.forms import PREFIX
 from cacheapi.web.blueprints import caller, registry
 from cacheapi.web.errors import ApiError
 
@@ -67,6 +68,9 @@ def make_service() -> Response:
             # Of a service that is there already, a mask would stand for its secrets.
             unnamed = {name: value for name, value in fields.items() if name != "name"}
             return _tried(described, fields, unnamed, None)
+        if not fields["config"].get(PREFIX):
+            # The form has no other way to leave it to the service.
+            fields["config"].pop(PREFIX, None)
         (made,) = administration.create(registry(), caller(), [fields])
     except Invalid as error:
         return _form(service_form.make(described, fields, frame.faults_of(error)), None, 400)

@@ -3,13 +3,15 @@
 It says whose key was shown and when, and that only to this service: instead of the key or
 its digest it has an HMAC of the digest, which nobody can try guesses on. Whether the key is
 still valid and an administrator's is asked anew with each request. The signing key is made
-of the service's secret key, so a session holds on all machines that share that.
+of the service's secret key, so a session holds on all machines that share that. A session that
+was ended stands in the database until it would have been over.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
 import time
 from datetime import timedelta
 from typing import Any, Final
@@ -17,6 +19,8 @@ from typing import Any, Final
 from flask import Flask, Request, current_app, request, session
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 
+from cacheapi.registry import sessions
+from cacheapi.registry.live import Registry
 from cacheapi.registry.rights import Caller
 from cacheapi.registry.snapshot import Snapshot
 from cacheapi.registry.vault import Sealed, Vault
@@ -59,18 +63,35 @@ def fault() -> str | None:
 def begin(caller: Caller) -> None:
     """Sign somebody in; nothing stays of the session before."""
     session.clear()
-    session.update(number=caller.number, mark=_mark(caller), since=int(time.time()))
+    session.update(
+        id=secrets.token_urlsafe(16),
+        number=caller.number,
+        mark=_mark(caller),
+        since=int(time.time()),
+    )
 
 
-def end() -> None:
-    """Sign out."""
+def forget() -> None:
+    """Take the cookie of a session that is none."""
     session.clear()
+
+
+def end(registry: Registry) -> None:
+    """Sign out: the session is over, whoever has its cookie.
+
+    :raises RegistryUnavailable: that cannot be noted; only this browser's cookie is gone.
+    """
+    own, since = session["id"], session["since"]
+    session.clear()
+    sessions.end(registry, own, since + int(LIFETIME.total_seconds()))
 
 
 def signed_in(snapshot: Snapshot) -> Caller | None:
     """Return the administrator who is signed in, if the key is still one's."""
-    mark, since = session.get("mark"), session.get("since")
-    if not isinstance(mark, str) or not isinstance(since, int):
+    own, mark, since = session.get("id"), session.get("mark"), session.get("since")
+    if not isinstance(own, str) or not isinstance(mark, str) or not isinstance(since, int):
+        return None
+    if own in snapshot.ended_sessions:
         return None
     if not 0 <= time.time() - since < LIFETIME.total_seconds():
         return None

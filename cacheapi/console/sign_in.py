@@ -1,6 +1,6 @@
 """Signing in with the key of an administrator, and out.
 
-An address may try :data:`ATTEMPTS` times; the count is in the system cache, so that it
+An address may try :data:`ATTEMPTS` times; the count is where the system cache is, so that it
 holds for all workers and machines. That is for keys of the environment that somebody chose
 badly: those that the service makes have 256 random bits. Behind a proxy on this machine it is
 the address that the proxy tells: else anybody could use up the attempts of all.
@@ -8,7 +8,7 @@ the address that the proxy tells: else anybody could use up the attempts of all.
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 import ipaddress
 from typing import Final
 
@@ -16,7 +16,6 @@ from flask import Blueprint, g, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from cacheapi.console import frame, session
-from cacheapi.registry.environment import SYSTEM_CACHE
 from cacheapi.registry.rights import Caller, Rate
 from cacheapi.web import rates
 from cacheapi.web.blueprints import registry
@@ -55,7 +54,7 @@ def enter() -> Response:
 
 def sign_out() -> Response:
     """End the session."""
-    session.end()
+    session.end(registry())
     return redirect(url_for("console.sign_in"), 303)
 
 
@@ -77,12 +76,10 @@ def _check(shown: str) -> Caller:
 
 
 def _count_attempt() -> None:
-    cache = registry().find(SYSTEM_CACHE)
-    if cache is None:
-        return
-    # Addresses stay out of what others can read in the cache.
-    address = hashlib.sha256(_address().encode()).hexdigest()[:32]
-    standing = rates.count_as(f"sign-in:{address}", ATTEMPTS, cache)
+    # Who reads the cache shall not learn from where people sign in, not by trying all addresses.
+    key = registry().vault.derive("addresses")
+    address = hmac.digest(key, _address().encode(), "sha256").hex()[:32]
+    standing = rates.count_as(f"sign-in:{address}", ATTEMPTS, registry().counts)
     if standing is not None and standing.is_over:
         raise ApiError(
             429,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Final
 
 from backends.errors import BackendError, Unsupported
+from backends.probe import NotDone
 from backends.statistics import Figures
 from cacheapi.caching.service import CacheService
 from cacheapi.observing import statistics
@@ -14,20 +14,15 @@ from cacheapi.registry import forms
 from cacheapi.registry.definition import Definition, Source
 from cacheapi.registry.snapshot import Snapshot
 
-# Nobody stores under it, so a backend that works answers that it is not there.
-PROBE: Final = "cacheapi:console:probe"
-
 
 @dataclasses.dataclass(frozen=True)
 class Card:
     """A service on the first page.
 
-    :ivar aliases: the other names that it answers to.
     :ivar kind: its type, as people call it.
     """
 
     definition: Definition
-    aliases: tuple[str, ...]
     kind: str
 
     @property
@@ -60,32 +55,15 @@ class State:
 
 
 def cards(snapshot: Snapshot) -> list[Card]:
-    """Return all services, the system cache once and first, the others by name."""
-    made = []
-    names = sorted(snapshot.definitions, key=lambda name: (_is_system(snapshot, name), name))
-    seen: dict[int, str] = {}
-    for name in names:
-        service = snapshot.services.get(name)
-        if service is not None and _is_system(snapshot, name) == 0:
-            if id(service.backend) in seen:
-                continue
-            seen[id(service.backend)] = name
-        made.append(card(snapshot, snapshot.definitions[name]))
-    return made
+    """Return all services, the system cache first, the others by name."""
+    definitions = snapshot.definitions.values()
+    names = sorted(definitions, key=lambda each: (each.source is not Source.ENVIRONMENT, each.name))
+    return [card(definition) for definition in names]
 
 
-def card(snapshot: Snapshot, definition: Definition) -> Card:
+def card(definition: Definition) -> Card:
     """Return the card of a service."""
-    own = snapshot.services.get(definition.name)
-    aliases = tuple(
-        name
-        for name, service in sorted(snapshot.services.items())
-        if own is not None
-        and name != definition.name
-        and definition.source is Source.ENVIRONMENT
-        and service.backend is own.backend
-    )
-    return Card(definition, aliases, kind_of(definition.type))
+    return Card(definition, kind_of(definition.type))
 
 
 def kind_of(service_type: str) -> str:
@@ -97,16 +75,14 @@ def kind_of(service_type: str) -> str:
 def read(service: CacheService) -> State:
     """Ask the backend of a service, for as long as its own time limit is."""
     try:
-        service.get(PROBE)
+        service.probe()
     except BackendError as error:
         return State(False, str(error))
+    except NotDone:
+        return State(False, "Something else than a cache answers there.")
     try:
         return State(True, statistics=statistics.read(service))
     except Unsupported:
         return State(True)
     except BackendError as error:
         return State(True, f"It does not tell its figures: {error}")
-
-
-def _is_system(snapshot: Snapshot, name: str) -> int:
-    return 0 if snapshot.definitions[name].source is Source.ENVIRONMENT else 1

@@ -111,6 +111,14 @@ def _no_ttl(figures: Figures, signs: Signs) -> Iterator[str]:
         )
 
 
+def _no_cas(_figures: Figures, signs: Signs) -> Iterator[str]:
+    if signs.cas is False:
+        yield (
+            "It runs without CAS (memcached's -C): If-Match, pull and clear are refused, and what "
+            "anybody stores within the second of a flush is lost. Start it without -C."
+        )
+
+
 OF_THE_SUM: Final[dict[str, Callable[[Figures], Iterator[str]]]] = {
     "hit-ratio": _hit_ratio,
     "evictions": _evictions,
@@ -121,6 +129,7 @@ OF_A_SERVER: Final[dict[str, Callable[[Figures, Signs], Iterator[str]]]] = {
     "slabs": _slabs,
     "value-size": _value_size,
     "no-ttl": _no_ttl,
+    "no-cas": _no_cas,
 }
 RULES: Final = (*OF_THE_SUM, *OF_A_SERVER)
 

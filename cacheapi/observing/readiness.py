@@ -130,16 +130,13 @@ class Readiness:
         attempts: dict[Backend, _Attempt] = {}
         found: dict[str, _Attempt | str] = {}
         for name in self._names(snapshot):
-            service = snapshot.services.get(name)
+            service = snapshot.find(name)
             if service is None:
                 found[name] = _fault(snapshot, name)
                 continue
             backend = service.backend
             if backend not in attempts:
                 attempts[backend] = self._attempt(backend)
-            elif self._wants_all:
-                # The system cache, by its other name.
-                continue
             found[name] = attempts[backend]
         self._attempts = attempts
         return [
@@ -154,7 +151,8 @@ class Readiness:
     def _names(self, snapshot: Snapshot) -> Iterator[str]:
         definitions = snapshot.definitions
         for name in sorted(definitions) if self._wants_all else self._wanted:
-            if name not in definitions or definitions[name].is_active:
+            definition = definitions.get(snapshot.name_of(name))
+            if definition is None or definition.is_active:
                 yield name
         if self._wants_all and not snapshot.is_complete:
             yield EVERY_SERVICE
@@ -165,6 +163,6 @@ class Readiness:
 
 
 def _fault(snapshot: Snapshot, name: str) -> str:
-    if name in snapshot.definitions:
+    if snapshot.name_of(name) in snapshot.definitions:
         return UNUSABLE
     return NO_SERVICE if snapshot.is_complete else NOT_READ

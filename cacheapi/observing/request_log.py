@@ -10,7 +10,6 @@ import contextlib
 import datetime as dt
 import hashlib
 import os
-import random
 import re
 import secrets
 import time
@@ -20,6 +19,8 @@ from typing import Final, NamedTuple
 
 from cacheapi.caching.codec import encode
 
+# No state that others share: Python's own generator is everybody's, tests' too.
+_RANDOM = secrets.SystemRandom()
 _PLAIN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # The name of an application's RequestLog in its "extensions".
 REQUEST_LOG: Final = "cacheapi.observing.request_log"
@@ -110,7 +111,7 @@ class RequestLog:
         if status >= 400 and not (status == HTTPStatus.NOT_FOUND and is_for_cache):
             return True
         # Chance, so that no rhythm of a client is missed.
-        return part >= 1 or (part > 0 and random.random() < part)  # noqa: S311
+        return part >= 1 or (part > 0 and _RANDOM.random() < part)
 
     def note(self, answered: Answered) -> None:
         """Write the line of a request that :meth:`takes` one."""

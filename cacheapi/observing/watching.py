@@ -28,6 +28,10 @@ _CALLS: Final = frozenset(
 )
 
 
+# The same work, told of by one name.
+_NAMES: Final = {"get_each": "get_many"}
+
+
 class Watched:
     """A backend, and what is done around each call of it."""
 
@@ -37,12 +41,13 @@ class Watched:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._service.backend, name)
-        if name not in _CALLS:
+        told = _NAMES.get(name, name)
+        if told not in _CALLS:
             return found
 
         @functools.wraps(found)
         def watched(*arguments: Any, **more: Any) -> Any:
-            with self._around(name, self._service):
+            with self._around(told, self._service):
                 return found(*arguments, **more)
 
         return watched

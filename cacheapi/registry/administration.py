@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from backends.base import Backend
-from cacheapi.registry import audit, forms, records
+from cacheapi.registry import audit, forms, overlaps, records
 from cacheapi.registry.changes import change
 from cacheapi.registry.database import tables
 from cacheapi.registry.database.store import Change
 from cacheapi.registry.definition import FIELDS, Definition, Source, define
 from cacheapi.registry.errors import Fault, Invalid, NotFound, ReadOnly
 from cacheapi.registry.live import Registry
-from cacheapi.registry.rights import Caller
+from cacheapi.registry.rights import Caller, Rule
 from cacheapi.registry.vault import Sealed
 from cacheapi.responses.options import RemoteType
 
@@ -28,6 +28,7 @@ def find(registry: Registry, reference: str) -> Definition:
     :raises NotFound: there is none.
     """
     definitions = registry.snapshot.definitions
+    reference = registry.snapshot.name_of(reference)
     if reference.isascii() and reference.isdigit():
         for definition in definitions.values():
             if str(definition.number) == reference:
@@ -51,7 +52,7 @@ def create(
         made = []
         for index, item in enumerate(items):
             try:
-                definition = define(item, Source.DATABASE)
+                definition = define(_with_prefix(item, {}), Source.DATABASE)
                 _check_name(definition.name, taken)
                 _try(registry.data_dir, definition)
             except Invalid as error:
@@ -97,8 +98,10 @@ def update(
         keeps_config = not replace and "config" not in fields
         if not replace:
             own = {name: getattr(old, name) for name in _PLAIN}
-            if isinstance(fields.get("config"), dict):
-                fields = {**fields, "config": {**old.config, **fields["config"]}}
+        if not keeps_config:
+            fields = _with_prefix({**own, **fields}, {forms.PREFIX: old.config.get(forms.PREFIX)})
+        if not replace and isinstance(fields.get("config"), dict):
+            fields = {**fields, "config": {**old.config, **fields["config"]}}
         new = define({**own, **fields}, Source.DATABASE, old.config, number)
         if new.name != old.name:
             _check_name(new.name, _names(registry, transaction))
@@ -109,12 +112,14 @@ def update(
             _try(registry.data_dir, new)
             row = _row(registry, new)
         transaction.put(tables.services, number, row)
+        if new.name != old.name:
+            _rename(transaction, old.name, new.name)
     audit.note(caller, "changed", "service", number, new.name)
     return find(registry, str(number))
 
 
 def delete(registry: Registry, caller: Caller, reference: str) -> Definition:
-    """Delete a service.
+    """Delete a service. What API keys might do with it, they may with no other of its name.
 
     :raises NotFound: there is no such service.
     :raises ReadOnly: it is from another source.
@@ -124,6 +129,7 @@ def delete(registry: Registry, caller: Caller, reference: str) -> Definition:
     with change(registry) as transaction:
         old = _stored(registry, transaction, number, reference)
         transaction.remove(tables.services, number)
+        _close(transaction, old.name)
     audit.note(caller, "deleted", "service", number, old.name)
     return old
 
@@ -149,10 +155,32 @@ def shown(definition: Definition) -> dict[str, Any]:
     return {
         "id": definition.number,
         **described,
+        "aliases": list(definition.aliases),
         "config": {} if hidden or backend is None else forms.shown(backend, definition.config),
         "source": definition.source.value,
         "fault": definition.fault,
     }
+
+
+def told(registry: Registry, *definitions: Definition) -> list[dict[str, Any]]:
+    """Return services as :func:`shown` does, each with what there is to warn of."""
+    found = overlaps.overlaps(registry.snapshot.services)
+    return [{**shown(each), "warnings": found.get(each.name, [])} for each in definitions]
+
+
+def _with_prefix(fields: Mapping[str, Any], kept: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the fields of a service with the prefix that it gets where it says none.
+
+    :param kept: the config of a service that is there; what it has, ``None`` too, stays.
+    """
+    config = fields.get("config", {})
+    if not isinstance(config, dict) or config.get(forms.PREFIX) is not None:
+        return fields
+    if forms.PREFIX in kept and forms.PREFIX not in config:
+        prefix = kept[forms.PREFIX]
+    else:
+        prefix = forms.own_prefix(fields.get("type"), fields.get("name"))
+    return fields if prefix is None else {**fields, "config": {**config, forms.PREFIX: prefix}}
 
 
 def _number(registry: Registry, reference: str, verb: str) -> int:
@@ -169,6 +197,35 @@ def _number(registry: Registry, reference: str, verb: str) -> int:
     return definition.number
 
 
+def _close(transaction: Change, name: str) -> None:
+    """Let the rules about a service that goes grant nothing.
+
+    They stay, as one that says so: without it a later rule, for every service, would decide of
+    the next one of the name.
+    """
+    for number, rules in _rules_about(transaction, name):
+        first = next(index for index, rule in enumerate(rules) if rule.service == name)
+        others = [rule for rule in rules if rule.service != name]
+        others.insert(first, Rule(name, frozenset()))
+        transaction.put(tables.api_keys, number, {"rules": records.rules_text(tuple(others))})
+
+
+def _rename(transaction: Change, old: str, new: str) -> None:
+    """Let the rules about a service follow its name, in the place of any about the new one."""
+    for number, rules in _rules_about(transaction, old):
+        named = [rule for rule in rules if rule.service != new]
+        text = records.rules_text(records.named(named, {old: new}))
+        transaction.put(tables.api_keys, number, {"rules": text})
+
+
+def _rules_about(transaction: Change, name: str) -> list[tuple[int, tuple[Rule, ...]]]:
+    """Return the ids and rules of the API keys that have rules about a service."""
+    found = [(row["id"], records.rules_of(row)) for row in transaction.all(tables.api_keys)]
+    return [
+        (number, rules) for number, rules in found if any(rule.service == name for rule in rules)
+    ]
+
+
 def _stored(registry: Registry, transaction: Change, number: int, reference: str) -> Definition:
     for row in transaction.all(tables.services):
         if row["id"] == number:
@@ -182,6 +239,7 @@ def _names(registry: Registry, transaction: Change) -> set[str]:
         for name, definition in registry.snapshot.definitions.items()
         if definition.source is not Source.DATABASE
     }
+    elsewhere |= registry.snapshot.aliases.keys()
     return elsewhere | {row["name"] for row in transaction.all(tables.services)}
 
 

@@ -32,6 +32,7 @@ class Definition:
 
     :ivar config: checked, see :mod:`~cacheapi.registry.forms`; secrets in it are readable.
     :ivar number: its id; only one from the database has it.
+    :ivar aliases: other ways to write its name in a URL.
     :ivar fault: why it cannot be used, though it is active; safe to show to an administrator.
     """
 
@@ -43,6 +44,7 @@ class Definition:
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
     source: Source = Source.DATABASE
     number: int | None = None
+    aliases: tuple[str, ...] = ()
     fault: str | None = None
 
     def directory(self, data_dir: Path) -> Path:
@@ -82,6 +84,7 @@ class Definition:
             self.name,
             backend,
             default_ttl=forms.default_ttl(self.config),
+            values=forms.values(backend, self.config),
             label=self.label,
             description=self.description,
         )

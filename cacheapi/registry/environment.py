@@ -11,6 +11,8 @@ from typing import Final
 from backends import registry as backend_registry
 from backends.errors import DriverMissing, InvalidOption, PluginBroken
 from cacheapi.caching.service import CacheService
+from cacheapi.caching.values import BadValues
+from cacheapi.caching.values import make as make_values
 from cacheapi.registry.keyfile import keep
 from cacheapi.registry.rights import Caller
 from cacheapi.registry.snapshot import digest_of
@@ -21,8 +23,8 @@ log = logging.getLogger(__name__)
 SYSTEM_CACHE: Final = "cache"
 
 
-def system_cache(settings: Settings) -> dict[str, CacheService]:
-    """Return the system cache by its two names: ``cache``, and its driver's own.
+def system_cache(settings: Settings) -> CacheService:
+    """Return the system cache.
 
     :raises SettingsError: the driver's package is missing, it cannot work with a setting, or
         it is a broken plugin.
@@ -32,16 +34,23 @@ def system_cache(settings: Settings) -> dict[str, CacheService]:
         backend = backend_registry.create(driver, settings)
     except (DriverMissing, InvalidOption, PluginBroken) as error:
         raise SettingsError(str(error)) from error
-    return {
-        name: CacheService(
-            name,
+    try:
+        values = make_values(
             backend,
-            default_ttl=settings["CACHE_DEFAULT_TTL"],
-            label="System cache",
-            description=f"The cache that CACHE_DRIVER={driver} selects.",
+            settings["CACHE_VALUES"],
+            settings["CACHE_JSON_FLAGS"],
+            raw_bytes=settings["CACHE_RAW_BYTES"],
         )
-        for name in (SYSTEM_CACHE, backend.service_name)
-    }
+    except BadValues as error:
+        raise SettingsError(f"CACHE_JSON_FLAGS: {error}") from error
+    return CacheService(
+        SYSTEM_CACHE,
+        backend,
+        default_ttl=settings["CACHE_DEFAULT_TTL"],
+        values=values,
+        label="System cache",
+        description=f"The cache that CACHE_DRIVER={driver} selects.",
+    )
 
 
 def key_file(settings: Settings) -> Path:

@@ -14,17 +14,22 @@ from typing import Any, Final, TypeAlias
 from backends import registry
 from backends.base import Backend
 from backends.errors import DriverMissing, InvalidOption, PluginBroken
-from backends.options import DATA_DIR, Option
+from backends.options import DATA_DIR, NotAllowed, Option
+from cacheapi.caching.values import BadValues, Values
+from cacheapi.caching.values import make as make_values
 from cacheapi.registry.errors import Fault, Invalid
 from cacheapi.registry.vault import MASK
 from cacheapi.responses.addresses import BadAddress
 from cacheapi.responses.config import Config as RemoteConfig
 from cacheapi.responses.options import BASE_URL, REMOTE, RemoteType, config_of
-from cacheapi.settings import DEFAULT_TTL
+from cacheapi.settings import DEFAULT_TTL, JSON_FLAGS, RAW_BYTES, VALUES
 
 Config = Mapping[str, Any]
 # What makes a type of service: a backend, or what stands in front of an HTTP API.
 Kind: TypeAlias = type[Backend] | RemoteType
+# The field of what stands before every key.
+PREFIX: Final = "prefix"
+_PREFIX_HELP: Final = "Where a new service gives none, it is its name and `:`."
 _JSON: Final[Mapping[str, type]] = {"string": str, "integer": int, "boolean": bool}
 
 
@@ -52,8 +57,10 @@ def options(kind: Kind) -> dict[str, Option]:
     A directory is none of them: a service that keeps files has one of its own.
     """
     shown = [option for option in kind.options if option is not DATA_DIR]
-    own = [] if isinstance(kind, RemoteType) else [DEFAULT_TTL]
-    return {option.field: option for option in [*shown, *own]}
+    if isinstance(kind, RemoteType):
+        return {option.field: option for option in shown}
+    flags = [JSON_FLAGS] if kind.keeps_flags else []
+    return {option.field: option for option in [*shown, DEFAULT_TTL, VALUES, *flags, RAW_BYTES]}
 
 
 def config_schema(kind: Kind) -> list[dict[str, Any]]:
@@ -64,8 +71,9 @@ def config_schema(kind: Kind) -> list[dict[str, Any]]:
             "label": option.label,
             "type": option.kind.json,
             "required": option.required,
-            "default": _default(option),
-            "description": option.help,
+            # A new service's is of its own name.
+            "default": None if name == PREFIX else _default(option),
+            "description": f"{option.help} {_PREFIX_HELP}" if name == PREFIX else option.help,
             "allowed": option.kind.allowed,
             "secret": option.secret,
         }
@@ -96,6 +104,8 @@ def check(kind: Kind, config: Mapping[str, Any], kept: Config) -> dict[str, Any]
             continue
         try:
             option.kind.parse(_text(option, value))
+        except NotAllowed as error:
+            faults.append(Fault(f"The given value is not allowed: {error}.", name))
         except ValueError:
             shown = "The given value" if option.secret else repr(value)
             fault = f"{shown} is not allowed; it must be {option.kind.allowed}."
@@ -107,16 +117,33 @@ def check(kind: Kind, config: Mapping[str, Any], kept: Config) -> dict[str, Any]
     return checked
 
 
+def own_prefix(service_type: object, name: object) -> str | None:
+    """Return the prefix of a new service that gives none, if its type has prefixes.
+
+    So services on one server share no keys unless somebody wants that.
+    """
+    backend = types().get(service_type) if isinstance(service_type, str) else None
+    option = None if backend is None else options(backend).get(PREFIX)
+    if option is None or not isinstance(name, str):
+        return None
+    try:
+        return str(option.kind.parse(f"{name}:"))
+    except ValueError:
+        # A plugin may have other ideas of what a prefix is.
+        return None
+
+
 def make_backend(backend: type[Backend], config: Config, directory: Path) -> Backend:
     """Make the backend of a checked config. Opens no connection.
 
     :param directory: its own, if it keeps files.
     :raises Invalid: the fields do not go together, or its driver is missing or broken.
     """
-    values = {option.variable: _value(option, config) for option in options(backend).values()}
-    values[DATA_DIR.variable] = str(directory)
+    given = {option.variable: _value(option, config) for option in options(backend).values()}
+    given[DATA_DIR.variable] = str(directory)
+    values(backend, config)
     try:
-        return registry.create(backend.driver, values)
+        return registry.create(backend.driver, given)
     except InvalidOption as error:
         raise Invalid([_in_public_names(backend, str(error))]) from error
     except (DriverMissing, PluginBroken) as error:
@@ -138,6 +165,18 @@ def make_remote(config: Config) -> tuple[RemoteConfig, str]:
 def default_ttl(config: Config) -> int:
     """Return the default lifetime of a checked config, in minutes."""
     return int(_value(DEFAULT_TTL, config))
+
+
+def values(backend: type[Backend] | Backend, config: Config) -> Values:
+    """Return how the service of a checked config reads and writes its values.
+
+    :raises Invalid: it would not read again what it stores.
+    """
+    form, flags = _value(VALUES, config), _value(JSON_FLAGS, config)
+    try:
+        return make_values(backend, form, flags, raw_bytes=_value(RAW_BYTES, config))
+    except BadValues as error:
+        raise Invalid([Fault(str(error), f"config.{JSON_FLAGS.field}")]) from error
 
 
 def shown(kind: Kind, config: Config) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -66,7 +66,7 @@ def create(registry: Registry, caller: Caller, items: Sequence[Mapping[str, Any]
                 "digest": digest_of(text).hex(),
                 "prefix": text[:SHOWN],
                 "administrator": item.get("administrator", False),
-                "rules": records.rules_text(item.get("rules", ())),
+                "rules": _rules_text(registry, item.get("rules", ())),
                 "created": int(time.time()),
                 "expires": item.get("expires"),
                 **records.rate_row(item.get("rate_limit")),
@@ -83,7 +83,7 @@ def list_all(registry: Registry) -> list[ApiKey]:
     :raises RegistryUnavailable: the database cannot be reached.
     """
     try:
-        return [_api_key(row) for row in registry.store.read().api_keys]
+        return [_api_key(registry, row) for row in registry.store.read().api_keys]
     except SQLAlchemyError as error:
         raise RegistryUnavailable from error
 
@@ -110,7 +110,7 @@ def update(registry: Registry, caller: Caller, number: int, fields: Mapping[str,
         name = _stored(transaction, number)["name"]
         row = dict(fields)
         if "rules" in row:
-            row["rules"] = records.rules_text(row["rules"])
+            row["rules"] = _rules_text(registry, row["rules"])
         if "rate_limit" in row:
             row |= records.rate_row(row.pop("rate_limit"))
         if row:
@@ -131,8 +131,8 @@ def revoke(registry: Registry, caller: Caller, number: int) -> None:
     audit.note(caller, "revoked", "API key", number, name)
 
 
-def _api_key(row: Row) -> ApiKey:
-    caller = records.caller_of(row)
+def _api_key(registry: Registry, row: Row) -> ApiKey:
+    caller = records.caller_of(row, registry.snapshot.aliases)
     return ApiKey(
         number=row["id"],
         name=row["name"],
@@ -144,6 +144,10 @@ def _api_key(row: Row) -> ApiKey:
         rate_limit=caller.rate,
         last_used=row["last_used"],
     )
+
+
+def _rules_text(registry: Registry, rules: Iterable[Rule]) -> str:
+    return records.rules_text(records.named(rules, registry.snapshot.aliases))
 
 
 def _stored(transaction: Change, number: int) -> Row:

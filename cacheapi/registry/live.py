@@ -54,7 +54,8 @@ class Registry:
     """The services and callers of a process; its methods are for all threads.
 
     :ivar snapshot: what there is now.
-    :param system: the system cache, by its names.
+    :ivar counts: where the product counts for itself, for all that share the system cache.
+    :param system: the system cache; its driver's own name is another way to write its name.
     :param callers: those of the environment.
     :param file: where services are declared, if anywhere.
     :param engine: the database.
@@ -63,7 +64,7 @@ class Registry:
 
     def __init__(
         self,
-        system: Mapping[str, CacheService],
+        system: CacheService,
         callers: Mapping[bytes, Caller],
         *,
         file: Path | None,
@@ -74,17 +75,21 @@ class Registry:
         self.store = Store(engine)
         self.vault = vault
         self.data_dir = data_dir
-        self._system = dict(system)
+        self.counts = system.over(system.backend.apart())
+        self._system = {system.name: system}
+        alias = system.backend.service_name
+        self._aliases = {alias: system.name} if alias != system.name else {}
         self._fixed = {
-            name: Definition(
-                name,
-                service.type,
-                label=service.label,
-                description=service.description,
+            system.name: Definition(
+                system.name,
+                system.type,
+                label=system.label,
+                description=system.description,
                 source=Source.ENVIRONMENT,
+                aliases=tuple(self._aliases),
             )
-            for name, service in system.items()
         }
+        self._fixed_names = {**self._fixed, **self._aliases}
         self._callers = dict(callers)
         self._file = file
         self._stamp = self._seen = None if file is None else declared.stamp(file)
@@ -93,7 +98,9 @@ class Registry:
         self._rows = Rows(-1, [], [])
         self._is_migrated = False
         self._is_lost = False
-        self.snapshot = Snapshot(self._system, self._fixed, self._callers, is_complete=False)
+        self.snapshot = Snapshot(
+            self._system, self._fixed, self._callers, self._aliases, is_complete=False
+        )
         self._changing = threading.Lock()
         self._watching = threading.Lock()
         self._pid: int | None = None
@@ -106,22 +113,25 @@ class Registry:
     # For requests
 
     def find(self, name: str) -> CacheService | None:
-        """Return the service of a name, if it can be used."""
-        return self.snapshot.services.get(name)
+        """Return the service of a name, its own or another, if it can be used."""
+        return self.snapshot.find(name)
 
     def may(self, digest: bytes, verb: str, service: str, keys: Sequence[str]) -> bool:
         """Return whether who shows the API key of a digest may use a verb on keys, uncounted.
 
         One with a rate limit may not: counting waits for a cache, and who asks this does not.
 
-        :param keys: with none, it is whether there is anything that it may do there.
+        :param keys: with none, it is whether there is a key that it may use the verb on.
         """
         caller = self.snapshot.whose(digest)
         if caller is None or caller.rate is not None:
             return False
         if caller.administrator:
             return True
-        return caller.may_use(service) and all(caller.may(verb, service, key) for key in keys)
+        service = self.snapshot.name_of(service)
+        if not keys:
+            return caller.may_some((verb,), service)
+        return all(caller.may(verb, service, key) for key in keys)
 
     # From start to end
 
@@ -137,7 +147,7 @@ class Registry:
         """
         if self._file is not None:
             self._declared = declared.read(self._file)
-            _no_conflict(self._declared, self._fixed)
+            _no_conflict(self._declared, self._fixed_names)
         rows = self._rows
         try:
             migrate(self._engine)
@@ -147,7 +157,7 @@ class Registry:
             self._lose(error)
         finally:
             self._engine.dispose()
-        _no_conflict(_names(rows), self._fixed | self._declared)
+        _no_conflict(_names(rows), self._fixed_names | self._declared)
         self._swap(rows)
         for definition in self.snapshot.definitions.values():
             if definition.source is Source.FILE and definition.fault is not None:
@@ -193,6 +203,7 @@ class Registry:
         self._retired.clear(at_once=True)
         for service in self.snapshot.services.values():
             service.backend.close()
+        self.counts.backend.close()
         self._engine.dispose()
 
     # The thread
@@ -222,7 +233,7 @@ class Registry:
         self._stamp = stamp
         try:
             found = declared.read(self._file)
-            _no_conflict(found, self._fixed)
+            _no_conflict(found, self._fixed_names)
             _no_conflict(found, _names(self._rows))
         except (BadFile, Conflict) as error:
             log.error("The services of CACHEAPI_SERVICES_FILE stay as they were: %s", error)
@@ -261,12 +272,15 @@ class Registry:
         definitions = [*self._fixed.values(), *self._declared.values(), *self._kept(rows)]
         services, noted = make_services(definitions, before, self.data_dir, self._system)
         remotes, noted = make_remotes(noted, before)
-        callers = {caller.digest: caller for caller in map(records.caller_of, rows.api_keys)}
+        found = (records.caller_of(row, self._aliases) for row in rows.api_keys)
+        callers = {caller.digest: caller for caller in found}
         self._uses.gather(before.callers.values())
         self.snapshot = Snapshot(
             services,
             noted,
             callers | self._callers,
+            self._aliases,
+            frozenset(row["session"] for row in rows.ended_sessions),
             is_complete=rows.number >= 0,
             remotes=remotes,
         )
@@ -278,7 +292,7 @@ class Registry:
         kept = []
         for row in rows.services:
             try:
-                _no_conflict({row["name"]: None}, self._fixed | self._declared)
+                _no_conflict({row["name"]: None}, self._fixed_names | self._declared)
             except Conflict as error:
                 log.error("The one of the database is left out: %s", error)
             else:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cacheapi.registry import forms
@@ -79,17 +80,35 @@ def rate_of(row: Mapping[str, Any]) -> Rate | None:
     return Rate(row["rate_requests"], row["rate_seconds"])
 
 
-def caller_of(row: Mapping[str, Any]) -> Caller:
-    """Return who shows the API key of a row."""
+def named(rules: Iterable[Rule], aliases: Mapping[str, str]) -> tuple[Rule, ...]:
+    """Return rules that call each service by its one name.
+
+    :param aliases: names, by other ways to write them.
+    """
+    return tuple(
+        dataclasses.replace(rule, service=aliases.get(rule.service, rule.service)) for rule in rules
+    )
+
+
+def rules_of(row: Mapping[str, Any]) -> tuple[Rule, ...]:
+    """Return the rules in the row of an API key, as they were written."""
+    return tuple(
+        Rule(rule["service"], frozenset(rule["verbs"]), rule["prefix"])
+        for rule in json.loads(row["rules"])
+    )
+
+
+def caller_of(row: Mapping[str, Any], aliases: Mapping[str, str]) -> Caller:
+    """Return who shows the API key of a row.
+
+    :param aliases: as :func:`named` takes them.
+    """
     return Caller(
         digest=bytes.fromhex(row["digest"]),
         name=row["name"],
         number=row["id"],
         administrator=row["administrator"],
-        rules=tuple(
-            Rule(rule["service"], frozenset(rule["verbs"]), rule["prefix"])
-            for rule in json.loads(row["rules"])
-        ),
+        rules=named(rules_of(row), aliases),
         expires=row["expires"],
         rate=rate_of(row),
     )

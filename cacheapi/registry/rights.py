@@ -10,8 +10,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
+
+from cacheapi.caching.reserved import is_reserved
 
 EVERY_SERVICE: Final = "*"
 # Deleting all of a service is a right of its own: nobody has it by mistake.
@@ -69,18 +71,25 @@ class Caller:
         return self.expires is not None and time.time() >= self.expires
 
     def may(self, verb: str, service: str, key: str) -> bool:
-        """Return whether it may use a verb on a key."""
+        """Return whether it may use a verb on a key; a reserved one is an administrator's."""
         if self.administrator:
             return True
+        if is_reserved(key):
+            return False
         for rule in self._by_service(service):
             if key.startswith(rule.prefix):
                 return verb in rule.verbs
         return False
 
     def may_all(self, verb: str, service: str, prefix: str = "") -> bool:
-        """Return whether it may use a verb on every key there could be with a prefix."""
+        """Return whether it may use a verb on every key there could be with a prefix.
+
+        But for those that are reserved, which are no caller's to see.
+        """
         if self.administrator:
             return True
+        if is_reserved(prefix):
+            return False
         granted: list[str] = []
         for rule in self._by_service(service):
             if prefix.startswith(rule.prefix):
@@ -93,12 +102,16 @@ class Caller:
 
     def may_use(self, service: str) -> bool:
         """Return whether there is anything that it may do with some key of a service."""
+        return self.may_some(VERBS, service)
+
+    def may_some(self, verbs: Collection[str], service: str) -> bool:
+        """Return whether it may use one of several verbs on some key of a service."""
         if self.administrator:
             return True
         decided: list[str] = []
         for rule in self._by_service(service):
             if not rule.prefix.startswith(tuple(decided)):
-                if rule.verbs:
+                if not rule.verbs.isdisjoint(verbs):
                     return True
                 decided.append(rule.prefix)
         return False

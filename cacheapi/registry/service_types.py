@@ -55,6 +55,7 @@ def abilities(service: CacheService) -> dict[str, Any]:
     The longest key is the longest that a client may send: the service's prefix is taken off.
     """
     backend = service.backend
+    backend.learn_capabilities()
     limits = dataclasses.replace(backend.limits, max_key_bytes=backend.max_key_bytes)
     return {
         "name": service.name,

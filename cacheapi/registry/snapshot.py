@@ -26,11 +26,13 @@ def digest_of(key: str) -> bytes:
 
 @dataclasses.dataclass(frozen=True)
 class Snapshot:
-    """What there is.
+    """What there is. A service has one name here, however many there are in URLs.
 
     :ivar services: those that can be used, by name.
     :ivar definitions: all, by name.
     :ivar callers: by the digests of their keys.
+    :ivar aliases: names, by other ways to write them.
+    :ivar ended_sessions: of the console.
     :ivar remotes: those in front of an HTTP API that can be used, by name.
     :ivar is_complete: whether the database was ever read; else there may be more.
     """
@@ -38,8 +40,18 @@ class Snapshot:
     services: Mapping[str, CacheService]
     definitions: Mapping[str, Definition]
     callers: Mapping[bytes, Caller]
+    aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    ended_sessions: frozenset[str] = frozenset()
     is_complete: bool = True
     remotes: Mapping[str, Remote] = dataclasses.field(default_factory=dict)
+
+    def name_of(self, written: str) -> str:
+        """Return the one name of a service, for rights, the audit log and figures."""
+        return self.aliases.get(written, written)
+
+    def find(self, written: str) -> CacheService | None:
+        """Return the service of a name, its own or another, if it can be used."""
+        return self.services.get(self.name_of(written))
 
     def who(self, shown: str) -> Caller | None:
         """Return the caller that shows an API key; ``None``: nobody, or one who expired."""

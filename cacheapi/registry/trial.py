@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from backends.base import MISSING, Backend
+from backends.base import Backend
 from backends.endpoints import trial_key
 from backends.errors import (
     AuthenticationFailed,
@@ -24,14 +23,12 @@ from backends.errors import (
     Unavailable,
     ValueTooLarge,
 )
+from backends.probe import NotDone, Probe
 from cacheapi.registry import forms, remote_trial
 from cacheapi.registry.definition import Definition
 from cacheapi.registry.errors import Invalid
 from cacheapi.registry.live import Registry
 from cacheapi.responses.options import RemoteType
-
-# What a trial may leave behind, should it fail between writing and deleting.
-TTL_SECONDS: Final = 60
 
 # The first that fits; what a backend raises says what happened, this why that may be.
 CAUSES: Final[tuple[tuple[type[Exception], str], ...]] = (
@@ -95,10 +92,6 @@ class Outcome:
     cause: str | None
 
 
-class _Unexpected(Exception):
-    """The backend did not fail, but did not do what it was told either."""
-
-
 def run(registry: Registry, definition: Definition, *, saved: bool) -> Outcome:
     """Try a service with a key of the trial's own.
 
@@ -136,7 +129,8 @@ def run_on(backend: Backend, key: str | None = None) -> Outcome:
 
 def cause_of(error: Exception) -> str:
     """Return what is likely wrong, in plain words that name no host and no secret."""
-    return next((words for kind, words in CAUSES if isinstance(error, kind)), _OTHER)
+    told = error.cause if isinstance(error, Failed) else ""
+    return told or next((words for kind, words in CAUSES if isinstance(error, kind)), _OTHER)
 
 
 def _outcome(steps: Iterator[tuple[Step, Exception | None]]) -> Outcome:
@@ -152,25 +146,23 @@ def _steps(
     make: Callable[[], Backend], key: str | None = None
 ) -> Iterator[tuple[Step, Exception | None]]:
     """Try a backend with a key of the trial's own, step by step."""
-    key = key or trial_key()
-    value = secrets.token_hex(8).encode()
-    made: list[Backend] = []
+    made: list[Probe] = []
 
     def configure() -> None:
-        made.append(make())
+        made.append(make().probe(key or trial_key()))
 
     def connect() -> None:
-        _expect(made[0].get(key) is MISSING)
+        # A key that was given is one server's.
+        made[0].connect() if key else made[0].connect_all()
 
     def write() -> None:
-        made[0].set(key, value, TTL_SECONDS)
+        made[0].write()
 
     def read() -> None:
-        _expect(made[0].get(key) == value)
+        made[0].read()
 
     def delete() -> None:
-        _expect(made[0].delete(key))
-        _expect(made[0].get(key) is MISSING)
+        made[0].delete()
 
     return _done([configure, connect, write, read, delete])
 
@@ -185,12 +177,7 @@ def _done(works: Iterable[Callable[[], None]]) -> Iterator[tuple[Step, Exception
             work()
         except (BackendError, Invalid) as failure:
             error, message = failure, str(failure)
-        except _Unexpected as failure:
+        except NotDone as failure:
             error, message = failure, "It answered, but not what was expected."
         ms = round((time.monotonic() - started) * 1000, 3)
         yield Step(work.__name__, error is None, message, ms), error
-
-
-def _expect(condition: bool) -> None:
-    if not condition:
-        raise _Unexpected

@@ -17,6 +17,7 @@ from cacheapi.observing.metrics import place
 from cacheapi.observing.readiness import READINESS
 from cacheapi.registry.environment import key_file
 from cacheapi.registry.opening import open_registry
+from cacheapi.serving.address import bind_of
 from cacheapi.serving.refusals import install
 from cacheapi.settings import SettingsError, load
 from cacheapi.web.access import ACCESS
@@ -32,12 +33,10 @@ logging.getLogger("cacheapi.audit").setLevel(logging.INFO)
 try:
     _settings = load()
     # Refused here, a setting stops the start with one line instead of a worker's traceback.
+    bind = bind_of(_settings)
     open_registry(_settings).close()
 except SettingsError as error:
     sys.exit(f"cacheapi cannot start. {error}")
-
-_host = _settings["HOST"].strip("[]")
-bind = f"[{_host}]:{_settings['PORT']}" if ":" in _host else f"{_host}:{_settings['PORT']}"
 
 # One process a core: the work is Python's, and a thread waits only for a cache.
 workers = _settings["WEB_CONCURRENCY"] or len(os.sched_getaffinity(0))
@@ -94,7 +93,9 @@ def on_starting(server: Any) -> None:
 
     def handle_hup() -> None:
         try:
-            open_registry(load()).close()
+            settings = load()
+            bind_of(settings)
+            open_registry(settings).close()
         except SettingsError as error:
             # gunicorn would end, and leave its workers to themselves.
             server.log.error(

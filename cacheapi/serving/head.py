@@ -31,6 +31,9 @@ def too_large() -> Refused:
 
 def check_fields(headers: Sequence[tuple[bytes, bytes]], version: str) -> bool:
     """Refuse what others may read otherwise; return whether to answer 100 first."""
+    hosts = sum(name == b"host" for name, _ in headers)
+    if hosts > 1 or (not hosts and version == "1.1"):
+        raise Refused(400, "A request of HTTP/1.1 has the field Host once.")
     expect = False
     for name, value in headers:
         if name == b"transfer-encoding":

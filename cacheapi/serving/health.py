@@ -10,6 +10,9 @@ serves meanwhile.
 from __future__ import annotations
 
 import enum
+import functools
+import time
+from collections.abc import Callable
 from typing import Final
 
 from backends.errors import Failed
@@ -69,3 +72,55 @@ class Health:
         elif status in _ANSWERED:
             self.failure = None
             self._pause = 0.0
+
+
+class Troubles:
+    """The services whose backend would hold up the lane, each for reads and for stores.
+
+    False where there is none.
+    """
+
+    def __init__(self) -> None:
+        # By a service's name, and whether it is about its stores.
+        self._troubled: dict[tuple[str, bool], Health] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._troubled)
+
+    def way(self, name: str, *, stores: bool) -> Way:
+        """Return where a request for a service goes now."""
+        if not self._troubled:
+            return Way.LANE
+        health = self._troubled.get((name, stores))
+        if health is None:
+            return Way.LANE
+        way = health.way(time.monotonic())
+        if way is Way.LANE:
+            del self._troubled[name, stores]
+        return way
+
+    def failure(self, name: str, *, stores: bool) -> Failed | None:
+        """Return with what the last call failed, if that is all there is to answer now."""
+        health = self._troubled.get((name, stores))
+        return None if health is None else health.failure
+
+    def look(self, name: str, started: float, failure: Failed | None, *, stores: bool) -> None:
+        """Note a call that failed, or that took long since it was started."""
+        ended = time.monotonic()
+        if failure is not None or ended - started > SLOW_SECONDS:
+            health = self._troubled.setdefault((name, stores), Health())
+            health.failed(ended, failure)
+
+    def listener(self, name: str, *, stores: bool) -> Callable[[float, int], None]:
+        """Return what wants to hear the seconds and the status of a request of a service."""
+        return functools.partial(self.hear, name, stores)
+
+    def hear(self, name: str, stores: bool, seconds: float, status: int) -> None:
+        """Note what became of a request that Flask served."""
+        now = time.monotonic()
+        own, reads = self._troubled.get((name, stores)), self._troubled.get((name, False))
+        if own is not None:
+            own.heard(now, seconds, status)
+        # A service that stores can be read; one that is read may be locked for stores.
+        if stores and reads is not None and status < 500:
+            reads.heard(now, seconds, status)

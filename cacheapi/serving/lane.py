@@ -5,34 +5,32 @@ holds no rules of its own: the application says who may, :mod:`cacheapi.web.batc
 of keys or pairs is, :class:`~cacheapi.caching.service.CacheService` what is there, and the texts
 of the answers are those that the views give.
 
-The requests that arrive in one turn of the event loop are gathered and answered at its
-end, with one call a service for the reads and one for the stores. A request that comes
-alone waits for nobody. What is gathered came at the same time, so the stores may go first;
-of one connection's requests, those behind a store wait for its answer.
+The requests that arrive in one turn of the event loop are gathered here, and answered at its
+end by :mod:`~cacheapi.serving.answering`. A request that comes alone waits for nobody. Of one
+connection's requests, those behind a store wait for its answer.
 """
 
 from __future__ import annotations
 
-import functools
 import re
 import time
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
-from werkzeug.http import parse_etags
 
 from backends.base import MISSING
-from backends.errors import BackendError, Failed, InvalidKey
-from cacheapi.caching.codec import InvalidJson, Value, entry_text, error_text
-from cacheapi.caching.conditions import Condition, NotModified
-from cacheapi.caching.service import CacheService, Pair
+from backends.errors import InvalidKey
+from cacheapi.caching.codec import InvalidJson
+from cacheapi.caching.conditions import Condition, InvalidCondition, parse_tags
 from cacheapi.observing.metrics.tally import Tally
-from cacheapi.serving.health import SLOW_SECONDS, Health, Way
+from cacheapi.serving.answering import Answering, Read, Sink, Store
+from cacheapi.serving.health import Troubles, Way
 from cacheapi.serving.recognition import (
     UNSURE,
     Fields,
+    Said,
     Target,
     asked_by,
     read_fields,
@@ -40,8 +38,8 @@ from cacheapi.serving.recognition import (
     service_of,
 )
 from cacheapi.web.access import Access
-from cacheapi.web.batch import check_keys, entries_text, outcomes_text, read_pairs
-from cacheapi.web.errors import CACHE_CONTROL, ApiError, absent, answer_to, internal, note
+from cacheapi.web.batch import check_keys, read_pairs
+from cacheapi.web.errors import ApiError
 
 # A larger store would hold up the others of its turn.
 MAX_STORE: Final = 256 * 1024
@@ -49,54 +47,23 @@ MAX_STORE: Final = 256 * 1024
 # many clients send long ones, their sum would stop the worker for longer than it may be silent.
 MOST_AT_ONCE: Final = 5_000
 
-_FIELDS: Final = f"cache-control: {CACHE_CONTROL}\r\n"
-_JSON_FIELDS: Final = f"{_FIELDS}content-type: application/json\r\n"
-
 # The name, in the state of an ASGI request, of what :meth:`Lane.listener` returned.
 LISTENER: Final = "cacheapi.listener"
-
-
-class Sink(Protocol):
-    """A connection, as the lane sees it."""
-
-    def answer(self, status: int, fields: str, body: bytes | None, keep_alive: bool) -> None:
-        """Send a response.
-
-        :param fields: its header fields but for ``connection`` and what uvicorn adds.
-        :param body: ``None`` for a status that has none.
-        """
 
 
 class Asker(msgspec.Struct):
     """What the header fields of a read say: who asks, and what they have already.
 
     :ivar digest: of their API key.
-    :ivar tags: If-None-Match.
+    :ivar condition: of If-None-Match.
     """
 
     digest: bytes
-    tags: str | None
+    condition: Condition | None
 
 
-class _Read(msgspec.Struct):
-    sink: Sink
-    keep_alive: bool
-    service: CacheService
-    keys: list[str]
-    # Where it is for this one alone.
-    key: str | None
-    tags: str | None
-
-
-class _Store(msgspec.Struct):
-    sink: Sink
-    keep_alive: bool
-    service: CacheService
-    pairs: list[Pair]
-    size: int
-
-
-_Answered = tuple[int, int]
+def _condition(tags: str | None) -> Condition | None:
+    return None if tags is None else Condition(if_none_match=parse_tags("If-None-Match", tags))
 
 
 class Lane:
@@ -111,15 +78,14 @@ class Lane:
         self._access = access
         self._unsure = UNSURE | access.left
         self._loop = loop
-        self._tally = tally
-        self._taken: list[_Read | _Store] = []
+        self._taken: list[Read | Store] = []
         # When the first of those came, and what they have of MOST_AT_ONCE.
         self._since = 0.0
         self._load = 0
-        # By a service's name, and whether it is about its stores.
-        self._troubled: dict[tuple[str, bool], Health] = {}
-
-    # Taking
+        # What waits for a connection to take what it was answered before.
+        self._waiting: dict[Sink, list[Read]] = {}
+        self._troubles = Troubles()
+        self._answering = Answering(self._troubles, tally)
 
     def take_read(
         self, sink: Sink, target: bytes, headers: Fields, keep_alive: bool
@@ -132,9 +98,13 @@ class Lane:
         """
         asked = read_target(target)
         said = None if asked is None else read_fields(headers, self._unsure)
-        if asked is None or said is None or said.length is not None or not said.shown:
+        if asked is None or said is None or said.length or not said.shown:
             return None
-        asker = Asker(self._access.digest(said.shown), said.tags)
+        try:
+            condition = _condition(said.tags)
+        except InvalidCondition:
+            return None
+        asker = Asker(self._access.digest(said.shown), condition)
         return asker if self._take_read(sink, asked, asker, keep_alive) else None
 
     def take_again(self, sink: Sink, match: re.Match[bytes], asker: Asker) -> bool:
@@ -142,7 +112,7 @@ class Lane:
 
         :param match: of its target.
         """
-        if self._troubled:
+        if self._troubles:
             # Where it goes is asked once a request, since one is let through to Flask.
             return False
         asked = asked_by(match)
@@ -158,18 +128,20 @@ class Lane:
                 keys = [key]
                 service.check_key(key)
             elif keys is not None:
-                if self._load >= MOST_AT_ONCE:
+                if self._load >= MOST_AT_ONCE or asker.condition is not None:
                     return False
-                check_keys(service, keys)
+                check_keys(service, keys, self._access.max_batch)
             else:
                 return False
-        except (ApiError, InvalidKey):
+        except (ApiError, InvalidJson, InvalidKey):
             return False
-        if not self._access.may(asker.digest, "GET", asked.service, keys):
+        if not self._access.may(asker.digest, "GET", service.name, keys):
             return False
-        if self._troubled and self._way(asked.service, stores=False) is Way.FLASK:
+        if self._troubles and self._troubles.way(service.name, stores=False) is Way.FLASK:
             return False
-        self._gather(_Read(sink, keep_alive, service, keys, key, asker.tags), len(keys))
+        if self._answering.large and any(self._answering.is_large(service, key) for key in keys):
+            return False
+        self._gather(Read(sink, keep_alive, service, keys, key, asker.condition), len(keys))
         return True
 
     def wants_store(self, target: bytes, headers: Fields) -> bool:
@@ -181,12 +153,20 @@ class Lane:
         said = read_fields(headers, self._unsure)
         return (
             service is not None
+            and self._may_store(said, asked.service)
             and service.sets_many_at_once
             and said is not None
             and said.is_json
+            and said.tags is None
             and said.length is not None
             and said.length <= min(MAX_STORE, self._access.max_body)
         )
+
+    def _may_store(self, said: Said | None, service: str) -> bool:
+        # Nothing is waited for of who may not.
+        if said is None or not said.shown:
+            return False
+        return self._access.may(self._access.digest(said.shown), "POST", service, ())
 
     def take_store(
         self, sink: Sink, target: bytes, headers: Fields, keep_alive: bool, body: bytes
@@ -200,199 +180,50 @@ class Lane:
             return False
         digest = self._access.digest(said.shown)
         # Before the body is parsed: who may nothing shall cost nothing.
-        if not self._access.may(digest, "POST", asked.service, ()):
+        if not self._access.may(digest, "POST", service.name, ()):
             return False
         try:
-            pairs = read_pairs(service, body, MISSING)
+            pairs = read_pairs(service, body, MISSING, self._access.max_batch)
         except (ApiError, InvalidJson):
             return False
         keys = [pair.key for pair in pairs]
-        if not self._access.may(digest, "POST", asked.service, keys):
+        if not self._access.may(digest, "POST", service.name, keys):
             return False
-        if self._way(asked.service, stores=True) is not Way.LANE:
+        if self._troubles.way(service.name, stores=True) is not Way.LANE:
             return False
         load = max(len(pairs), len(body) // 1024)
-        self._gather(_Store(sink, keep_alive, service, pairs, len(body)), load)
+        self._gather(Store(sink, keep_alive, service, pairs, len(body)), load)
         return True
 
     def listener(self, target: bytes, *, stores: bool) -> Callable[[float, int], None] | None:
         """Return what wants to hear the seconds and the status of a request that Flask serves."""
-        name = service_of(target) if self._troubled else None
-        return None if name is None else functools.partial(self._hear, name, stores)
+        name = service_of(target) if self._troubles else None
+        service = None if name is None else self._access.find(name)
+        return None if service is None else self._troubles.listener(service.name, stores=stores)
 
-    def _hear(self, name: str, stores: bool, seconds: float, status: int) -> None:
-        now = time.monotonic()
-        own, reads = self._troubled.get((name, stores)), self._troubled.get((name, False))
-        if own is not None:
-            own.heard(now, seconds, status)
-        # A service that stores can be read; one that is read may be locked for stores.
-        if stores and reads is not None and status < 500:
-            reads.heard(now, seconds, status)
-
-    def _way(self, name: str, *, stores: bool) -> Way:
-        if not self._troubled:
-            return Way.LANE
-        health = self._troubled.get((name, stores))
-        if health is None:
-            return Way.LANE
-        way = health.way(time.monotonic())
-        if way is Way.LANE:
-            del self._troubled[name, stores]
-        return way
-
-    def _gather(self, request: _Read | _Store, load: int) -> None:
+    def _gather(self, request: Read | Store, load: int) -> None:
         if not self._taken:
             self._loop.call_soon(self.answer)
             self._since = time.monotonic()
         self._taken.append(request)
         self._load += load
 
-    # Answering
-
     def answer(self) -> None:
-        """Answer what was taken, in the order of arrival."""
+        """Answer what was taken until now."""
         taken, self._taken = self._taken, []
         self._load = 0
-        stores: dict[CacheService, list[Pair]] = {}
-        reads: dict[CacheService, list[str]] = {}
-        for request in taken:
-            if isinstance(request, _Read):
-                reads.setdefault(request.service, []).extend(request.keys)
+        for read in self._answering.answer(taken, self._since):
+            read.sink.flush()
+            if read.sink.is_full:
+                self._waiting.setdefault(read.sink, []).append(read)
             else:
-                stores.setdefault(request.service, []).extend(request.pairs)
-        stored = {service: iter(self._set(service, pairs)) for service, pairs in stores.items()}
-        found = {service: self._get(service, keys) for service, keys in reads.items()}
-        answered = []
-        for request in taken:
-            try:
-                if isinstance(request, _Read):
-                    answered.append(_answer_read(request, found[request.service]))
-                else:
-                    answered.append(_answer_store(request, stored[request.service]))
-            except ApiError as error:
-                answered.append(_answer_error(request, error))
-        if self._tally is not None:
-            self._count(self._tally, taken, answered, found)
+                self._gather(read, len(read.keys))
 
-    def _count(
-        self,
-        tally: Tally,
-        taken: list[_Read | _Store],
-        answered: list[_Answered],
-        found: Mapping[CacheService, dict[str, Value] | ApiError],
-    ) -> None:
-        """Count what was answered in this turn; all of it took as long."""
-        numbers: dict[str, int] = {}
-        for request, (status, size) in zip(taken, answered, strict=True):
-            name = request.service.name
-            numbers[name] = numbers.get(name, 0) + 1
-            if isinstance(request, _Read) and request.key is not None:
-                tally.read_one(name, status, size)
-                continue
-            if isinstance(request, _Store):
-                tally.answered(name, "POST", status, size)
-                tally.batch(name, "POST", len(request.pairs))
-                tally.received(name, request.size)
-                continue
-            tally.answered(name, "GET", status, size)
-            tally.batch(name, "GET", len(request.keys))
-            values = found[request.service]
-            if not isinstance(values, ApiError):
-                hits = sum(map(values.__contains__, request.keys))
-                tally.read(name, hits, len(request.keys) - hits)
-        seconds = time.monotonic() - self._since
-        for name, number in numbers.items():
-            tally.took(name, seconds, number)
-        if self._troubled:
-            self._count_failures(tally, taken, answered)
+    def go_on(self, sink: Sink) -> None:
+        """Answer what waited for earlier answers of a connection to leave."""
+        for read in self._waiting.pop(sink, ()):
+            self._gather(read, len(read.keys))
 
-    def _count_failures(
-        self, tally: Tally, taken: list[_Read | _Store], answered: list[_Answered]
-    ) -> None:
-        for request, (status, _) in zip(taken, answered, strict=True):
-            name = request.service.name
-            health = self._troubled.get((name, isinstance(request, _Store)))
-            if status >= 500 and health is not None and health.failure is not None:
-                tally.failed(name, type(health.failure).__name__)
-
-    def _get(self, service: CacheService, keys: list[str]) -> dict[str, Value] | ApiError:
-        """Return the values of those keys that are there; or the answer that all shall get."""
-        health = self._troubled.get((service.name, False))
-        if health is not None and health.failure is not None:
-            return answer_to(health.failure)
-        started = time.monotonic()
-        failure = None
-        try:
-            return service.get_many(keys)
-        except Failed as error:
-            note(error)
-            failure = error
-            return answer_to(error)
-        except Exception as error:  # noqa: BLE001 (as Flask does: logged, and answered)
-            return internal(error)
-        finally:
-            self._look(service, started, failure, stores=False)
-
-    def _set(self, service: CacheService, pairs: list[Pair]) -> list[Any]:
-        """Return one outcome a pair."""
-        started = time.monotonic()
-        outcomes: list[Any] = []
-        try:
-            outcomes = service.set_many(pairs)
-        except BackendError as error:
-            outcomes = [error] * len(pairs)
-        except Exception as error:  # noqa: BLE001 (as Flask does: logged, and answered)
-            outcomes = [internal(error)] * len(pairs)
-        failure = next((outcome for outcome in outcomes if isinstance(outcome, Failed)), None)
-        self._look(service, started, failure, stores=True)
-        if failure is None and self._troubled:
-            self._hear(service.name, True, time.monotonic() - started, 201)
-        return outcomes
-
-    def _look(
-        self, service: CacheService, started: float, failure: Failed | None, *, stores: bool
-    ) -> None:
-        ended = time.monotonic()
-        if failure is not None or ended - started > SLOW_SECONDS:
-            health = self._troubled.setdefault((service.name, stores), Health())
-            health.failed(ended, failure)
-
-
-def _answer_read(read: _Read, found: dict[str, Value] | ApiError) -> _Answered:
-    """Answer a read; return the status and the size of the body."""
-    if isinstance(found, ApiError):
-        raise found
-    key = read.key
-    if key is None:
-        return _answer_json(read, 200, entries_text(read.keys, found))
-    value = found.get(key)
-    if value is None:
-        return _answer_error(read, absent(key))
-    etag = value.etag
-    if read.tags is not None:
-        try:
-            Condition(if_none_match=parse_etags(read.tags)).check(etag)
-        except NotModified:
-            read.sink.answer(304, f'{_FIELDS}etag: "{etag}"\r\n', None, read.keep_alive)
-            return 304, 0
-    return _answer_json(read, 200, entry_text(key, value), f'etag: "{etag}"\r\n')
-
-
-def _answer_store(store: _Store, outcomes: Any) -> _Answered:
-    own = [next(outcomes) for _ in store.pairs]
-    if own and isinstance(own[0], ApiError):
-        raise own[0]
-    return _answer_json(store, 201, outcomes_text([pair.key for pair in store.pairs], own))
-
-
-def _answer_error(request: _Read | _Store, error: ApiError) -> _Answered:
-    fields = "".join(f"{name.lower()}: {text}\r\n" for name, text in error.headers.items())
-    text = error_text(error.status, error.message, error.context)
-    return _answer_json(request, error.status, text, fields)
-
-
-def _answer_json(request: _Read | _Store, status: int, text: str, more: str = "") -> _Answered:
-    body = text.encode()
-    fields = f"{_JSON_FIELDS}content-length: {len(body)}\r\n{more}"
-    request.sink.answer(status, fields, body, request.keep_alive)
-    return status, len(body)
+    def forget(self, sink: Sink) -> None:
+        """Forget what waited for a connection that is gone."""
+        self._waiting.pop(sink, None)

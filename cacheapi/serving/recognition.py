@@ -47,7 +47,6 @@ UNSURE: Final = frozenset(
         b"if-unmodified-since",
         b"range",
         b"transfer-encoding",
-        b"upgrade",
         b"x-http-method",
         b"x-server-timing",
     }

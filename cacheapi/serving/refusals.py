@@ -14,8 +14,10 @@ from http import HTTPStatus
 from gunicorn import util
 
 from cacheapi.caching.codec import error_text
+from cacheapi.web.errors import RETRY_AFTER_SECONDS
 
 _QUOTED = re.compile(r"(['\"]).*\1", re.DOTALL)
+RETRY = f"retry-after: {RETRY_AFTER_SECONDS}\r\n"
 # An API key may be a parameter, its name percent-encoded in any way.
 _QUERY = re.compile(r"\?\S+")
 
@@ -25,7 +27,9 @@ def refusal(status: int, message: str) -> bytes:
     body = error_text(status, message).encode()
     head = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+        f"{RETRY if status == 503 else ''}"
         "connection: close\r\n"
+        "x-content-type-options: nosniff\r\n"
         "content-type: application/json\r\n"
         f"content-length: {len(body)}\r\n\r\n"
     )

@@ -21,6 +21,7 @@ from cacheapi.responses.engine import Engine, NoAnswer, Outgoing
 from cacheapi.responses.engines import Engines
 from cacheapi.responses.messages import Fields, Response, first, without
 from cacheapi.responses.origin import Inform, OriginFailed
+from cacheapi.web.access import Access
 from cacheapi.web.errors import ApiError, internal
 from cacheapi.web.rates import Standing
 from cacheapi.web.remotes import Door, Sought, over_limit, refused
@@ -29,12 +30,14 @@ from cacheapi.web.remotes import Door, Sought, over_limit, refused
 CYCLE: Final = "cacheapi.cycle"
 
 LANE: Final = "fast"
+# A browser may not take an answer for more than it says it is.
+NOSNIFF: Final = ("x-content-type-options", "nosniff")
 _ROUTE: Final = "/api/v2/{service}/{path}"
 _NO_BODY: Final = frozenset({204, 304})
 _HITS: Final = frozenset({"hit", "stale", "collapsed"})
 _MISSES: Final = frozenset({"miss", "validated"})
 
-Read = Callable[[dict[str, Any], Any], Awaitable[tuple[bytes | None, bool]]]
+Read = Callable[[dict[str, Any], Any, int], Awaitable[tuple[bytes | None, bool]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
@@ -50,18 +53,21 @@ class Remotes:
 
     :param log: where lines go.
     :param tally: where requests are counted, if anywhere.
-    :param max_body: the largest body of a request, in bytes.
+    :param access: the application's; a request with a field that is left to Flask is.
     """
 
-    def __init__(self, door: Door, log: RequestLog, tally: Tally | None, max_body: int) -> None:
+    def __init__(self, door: Door, log: RequestLog, tally: Tally | None, access: Access) -> None:
         self._door = door
         self._engines = Engines(door.find_backend)
         self._log = log
         self._tally = tally
-        self._max_body = max_body
+        self._max_body = access.max_body
+        self._left = access.left
 
     def seek(self, scope: dict[str, Any]) -> Sought | None:
         """Return what a request asks of such a service, ``None`` if it is for none."""
+        if self._left and any(name in self._left for name, _ in scope["headers"]):
+            return None
         return self._door.seek(
             scope["method"], scope["raw_path"], scope["query_string"], lambda: _fields(scope)
         )
@@ -85,6 +91,8 @@ class Remotes:
             return
         fields = without(out.fields, ("content-length",)) if out.status in _NO_BODY else out.fields
         added: list[tuple[str, str]] = []
+        if first(fields, NOSNIFF[0]) is None:
+            added.append(NOSNIFF)
         for one in standing:
             added += one.headers.items()
         request_id = ""
@@ -120,7 +128,7 @@ class Remotes:
             await self._count(caller, standing)
         purge = door.plan(sought, caller)
         engine = self._engines.engine(sought.remote)
-        body, is_whole = await read(scope, receive)
+        body, is_whole = await read(scope, receive, self._max_body)
         if body is None:
             return None
         if not is_whole or len(body) > self._max_body:

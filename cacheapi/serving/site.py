@@ -13,6 +13,8 @@ from cacheapi.serving.access_log import AccessLog
 from cacheapi.serving.lane import Lane
 
 SWEEP_SECONDS: Final = 1.0
+# How many of the largest bodies there may be at a time.
+MOST_BODIES: Final = 8
 
 
 class Site:
@@ -29,6 +31,9 @@ class Site:
     ) -> None:
         self.lane = lane
         self.max_body = max_body
+        # What is held of bodies, in bytes, and what may be.
+        self.bodies = 0
+        self.most_bodies = MOST_BODIES * max_body
         self.access_log = access_log
         self._tally = tally
         self._running = False

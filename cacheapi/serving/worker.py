@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
+import signal
+import sys
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -46,15 +49,31 @@ def assemble(wsgi: Any, threads: int) -> tuple[Application, Callable[..., Connec
     tally = None if meter is None else meter.fast
     lane = Lane(access, asyncio.get_running_loop(), tally)
     site = Site(lane, access.max_body, access_log, tally)
-    remotes = Remotes(wsgi.extensions[DOOR], requests, tally, access.max_body)
-    application = Application(wsgi, threads, access.max_body, remotes)
+    remotes = Remotes(wsgi.extensions[DOOR], requests, tally, access)
+    application = Application(wsgi, threads, access, remotes)
     return application, functools.partial(Connection, site)
+
+
+def _end(_number: int, _frame: Any) -> None:
+    sys.exit(0)
 
 
 class Worker(UvicornWorker):  # type: ignore[misc]
     """Serve the WSGI application, and what is plain by the fast lane."""
 
     CONFIG_KWARGS = UVICORN
+
+    def init_signals(self) -> None:
+        super().init_signals()
+        # After its work uvicorn raises again the signal that ended it: that is no fault of the
+        # worker, and gunicorn would log one.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _end)
+
+    def _install_sigquit_handler(self) -> None:
+        # gunicorn sends it where it got INT or QUIT: what is in flight may finish all the same.
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGQUIT, os.kill, os.getpid(), signal.SIGTERM)
 
     async def _serve(self) -> None:
         wsgi = self.wsgi  # type: ignore[has-type]

@@ -22,6 +22,7 @@ from cacheapi.caching.codec import error_text
 from cacheapi.observing.facts import STARTED
 from cacheapi.serving.lane import LISTENER
 from cacheapi.serving.remotes import Remotes
+from cacheapi.web.access import Access
 from cacheapi.web.errors import internal
 
 if TYPE_CHECKING:
@@ -38,7 +39,17 @@ DRAIN_PAUSE_SECONDS: Final = 0.5
 _OPERATING: Final = (b"/health/", b"/metrics")
 OPERATING_THREADS: Final = 2
 
+_ANNOUNCING: Final = (b"content-length", b"transfer-encoding")
+
 Fields = list[tuple[bytes, bytes]]
+
+
+def _environ(scope: dict[str, Any], body: bytes) -> Any:
+    environ: Any = build_environ(scope, io.BytesIO(body))  # type: ignore[arg-type]
+    # The bytes that were sent: a2wsgi has the text, where all that is not UTF-8 is alike.
+    environ["PATH_INFO"] = unquote_to_bytes(scope["raw_path"]).decode("latin-1")
+    environ["RAW_URI"] = scope["raw_path"].decode("latin-1")
+    return environ
 
 
 class Application:
@@ -46,26 +57,26 @@ class Application:
 
     :param wsgi: the application; it sees no request whose body was cut short.
     :param threads: how many requests it serves at a time.
+    :param access: the application's. Of a body that is longer than it takes of who sends it, the
+         application gets one byte more, or nothing where the length was announced: enough to
+         refuse it.
     :param remotes: what serves services in front of an HTTP API, without a thread.
-    :param max_body: in bytes. Of a body that is longer the application gets one byte more,
-        or nothing where the length was announced: enough to refuse it.
     """
 
     def __init__(
-        self, wsgi: WSGIApplication, threads: int, max_body: int, remotes: Remotes | None = None
+        self, wsgi: WSGIApplication, threads: int, access: Access, remotes: Remotes | None = None
     ) -> None:
         self._wsgi = wsgi
         self._remotes = remotes
-        self._max_body = max_body
+        self._max_body = access.max_body
+        self._most_body = access.most_body
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="wsgi")
         self._operating = ThreadPoolExecutor(OPERATING_THREADS, thread_name_prefix="operating")
 
     def _run(self, scope: dict[str, Any], body: bytes, began: float) -> tuple[int, Fields, bytes]:
         """Run the application, on a thread; return its status, header fields and content."""
-        environ: Any = build_environ(scope, io.BytesIO(body))  # type: ignore[arg-type]
+        environ = _environ(scope, body)
         environ[STARTED] = began
-        # The bytes that were sent: a2wsgi has the text, where all that is not UTF-8 is alike.
-        environ["PATH_INFO"] = unquote_to_bytes(scope["raw_path"]).decode("latin-1")
         started: list[Any] = []
         written: list[bytes] = []
 
@@ -109,6 +120,7 @@ class Application:
             status, content = refusal.status, error_text(refusal.status, refusal.message).encode()
             fields = [
                 (b"content-type", b"application/json"),
+                (b"x-content-type-options", b"nosniff"),
                 (b"content-length", b"%d" % len(content)),
             ]
         listener = scope["state"].get(LISTENER)
@@ -123,11 +135,19 @@ class Application:
             await self._drain(receive)
             await send({"type": "http.response.body", "body": b""})
 
-    async def _read(self, scope: dict[str, Any], receive: Any) -> tuple[bytes | None, bool]:
-        """Return the body, ``None`` if it never came, and whether it is all of it."""
+    async def _read(
+        self, scope: dict[str, Any], receive: Any, most: int | None = None
+    ) -> tuple[bytes | None, bool]:
+        """Return the body, ``None`` if it never came, and whether it is all of it.
+
+        :param most: how many bytes are read, where that is known already.
+        """
+        limit = self._max_body
         for name, value in scope["headers"]:
-            if name == b"content-length" and int(value) > self._max_body:
-                return b"", False
+            if name in _ANNOUNCING and value != b"0":
+                limit = self._most_body(_environ(scope, b"")) if most is None else most
+                if not limit or (name == b"content-length" and int(value) > limit):
+                    return b"", False
         body = bytearray()
         while True:
             message = await receive()
@@ -136,8 +156,8 @@ class Application:
             body += message["body"]
             if not message["more_body"]:
                 return bytes(body), True
-            if len(body) > self._max_body:
-                return bytes(body[: self._max_body + 1]), False
+            if len(body) > limit:
+                return bytes(body[: limit + 1]), False
 
     async def _drain(self, receive: Any) -> None:
         left = DRAINED_LIMITS * self._max_body

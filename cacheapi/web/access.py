@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cacheapi.caching.service import CacheService
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 # The name of an application's Access in its "extensions".
 ACCESS: Final = "cacheapi.access"
@@ -17,9 +20,12 @@ class Access(NamedTuple):
     :ivar find: returns the service of a name.
     :ivar digest: returns what stands for an API key.
     :ivar may: returns whether who shows the key of a digest may use a method on keys of a
-        service; with no keys, whether there is anything that they may do there.
+        service; with no keys, whether there is a key that they may use it on.
     :ivar watch: makes ``find`` and ``may`` follow changes, in a process that serves.
     :ivar max_body: the largest request body, in bytes.
+    :ivar most_body: returns how much of the body of a request, by its WSGI environment, is read
+        of who sends it: nothing of a stranger's.
+    :ivar max_batch: how many items a batch has at most.
     :ivar left: header fields, in lower case, with which a request is left to Flask.
     """
 
@@ -28,4 +34,6 @@ class Access(NamedTuple):
     may: Callable[[bytes, str, str, Sequence[str]], bool]
     watch: Callable[[], None]
     max_body: int
+    max_batch: int
+    most_body: Callable[[WSGIEnvironment], int]
     left: frozenset[bytes] = frozenset()

@@ -3,26 +3,46 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from marshmallow import ValidationError
 
 from backends.base import MISSING, Missing
 from backends.errors import BackendError, Failed, InvalidKey
-from cacheapi.caching.codec import Value, entry_text, parse_document, string_text
+from cacheapi.caching.codec import (
+    InvalidJson,
+    TooManyItems,
+    Value,
+    entry_text,
+    parse_document,
+    string_text,
+)
 from cacheapi.caching.service import CacheService, Pair
-from cacheapi.web.errors import ApiError, answer_to, invalid, note
+from cacheapi.web.errors import ApiError, answer_to, invalid, listed, note
 from cacheapi.web.plain import plain_pairs
 from cacheapi.web.schemas.cache import PairSchema, validation_details
+from cacheapi.web.values import BadValue, raw_value_of
+
+# The values of one answer to a request for several keys, in bytes, about.
+MAX_ANSWER: Final = 32 * 1024 * 1024
+# How many values are asked for at once: of a size not known yet, and where they are small.
+MOST_UNKNOWN: Final = 16
+MOST_SMALL: Final = 256
+SMALL: Final = 16 * 1024
 
 
-def check_keys(cache: CacheService, keys: Sequence[str]) -> None:
-    """Refuse a list of keys that is empty or has a bad one, naming each.
+def check_keys(cache: CacheService, keys: Sequence[str], most: int) -> None:
+    """Refuse a list of keys that is empty, has more than so many, or a bad one, naming each.
 
     :raises ApiError: 400.
+    :raises TooManyItems: there are more.
     """
     if not keys:
         raise ApiError(400, "The list of keys is empty.")
+    if len(keys) > most:
+        raise TooManyItems(most)
     check_key = cache.check_key
     try:
         for key in keys:
@@ -39,12 +59,80 @@ def _bad_keys(cache: CacheService, keys: Sequence[str]) -> ApiError:
         except InvalidKey as error:
             details.append({"index": index, "field": "key", "message": str(error)})
     first = details[0]
-    return ApiError(400, f"Key {first['index']}: {first['message']}", context={"errors": details})
+    return ApiError(400, f"Key {first['index']}: {first['message']}", context=listed(details))
 
 
-def entries_text(keys: Sequence[str], found: Mapping[str, Value]) -> str:
-    """Return the JSON text about the keys asked for: entries, and which are missing."""
-    entries = ",".join([entry_text(key, found[key]) for key in keys if key in found])
+def read_many(cache: CacheService, keys: Sequence[str]) -> dict[str, Value | BackendError]:
+    """Return the values of those keys that are there, or what stands in the way of one.
+
+    They are asked for some at a time: how large they are is known only once they are here.
+
+    :raises ApiError: 400; they are too much for one answer.
+    """
+    found: dict[str, Value | BackendError] = {}
+    size = start = 0
+    step = MOST_UNKNOWN
+    while start < len(keys):
+        part = cache.get_each(keys[start : start + step])
+        start += step
+        found.update(part)
+        sizes = [len(value.json) for value in part.values() if isinstance(value, Value)]
+        size += sum(sizes)
+        if size > MAX_ANSWER and len(found) > 1:
+            raise _too_large()
+        step = min(2 * step, MOST_SMALL) if max(sizes, default=0) < SMALL else MOST_UNKNOWN
+    return found
+
+
+def values_of(keys: Sequence[str], found: Mapping[str, Value | BackendError]) -> dict[str, Value]:
+    """Return the values of those keys that are there.
+
+    :raises ApiError: of one it is not known; names it.
+    """
+    values: dict[str, Value] = {}
+    for key in keys:
+        value = found.get(key)
+        if isinstance(value, BackendError):
+            made = answer_to(value)
+            made.message = f"Key '{key}': {made.message}"
+            if isinstance(value, Failed):
+                note(value)
+            raise made from value
+        if value is not None:
+            values[key] = value
+    return values
+
+
+def _too_large() -> ApiError:
+    return ApiError(
+        400,
+        f"The values of these keys have more than {MAX_ANSWER // (1024 * 1024)} MiB together; ask "
+        "for fewer at once.",
+    )
+
+
+def left_text(left: float | None) -> str:
+    """Return the seconds that a value has left, in whole ones, as JSON; for ever is null."""
+    return "null" if left is None else str(math.ceil(left))
+
+
+def entries_text(
+    keys: Sequence[str],
+    found: Mapping[str, Value],
+    lefts: Mapping[str, float | None] | None = None,
+) -> str:
+    """Return the JSON text about the keys asked for: entries, and which are missing.
+
+    :param lefts: the seconds that they have left, if they shall be said.
+    :raises ApiError: 400; they are too much for one answer.
+    """
+    if len(keys) > 1 and sum(len(found[key].json) for key in keys if key in found) > MAX_ANSWER:
+        raise _too_large()
+    if lefts is None:
+        texts = [entry_text(key, found[key]) for key in keys if key in found]
+    else:
+        texts = [entry_text(key, found[key], left_text(lefts[key])) for key in keys if key in found]
+    entries = ",".join(texts)
     missing = ",".join([string_text(key) for key in keys if key not in found])
     return f'{{"resource":[{entries}],"meta":{{"missing":[{missing}]}}}}'
 
@@ -55,20 +143,35 @@ def _schema(check_key: Callable[[str], None]) -> PairSchema:
     return PairSchema(check_key, many=True)
 
 
-def read_pairs(cache: CacheService, body: bytes, ttl: int | Missing | None) -> list[Pair]:
+def read_pairs(
+    cache: CacheService, body: bytes, ttl: int | Missing | None, most: int
+) -> list[Pair]:
     """Return the pairs of a body, ``{"resource": […]}`` or one bare pair.
 
     :param ttl: the lifetime of those that bring none; as :meth:`Query.ttl` gives it.
-    :raises ApiError: 400; names each bad item, and nothing may be stored.
+    :param most: how many there may be.
+    :raises ApiError: 400; names bad items, and nothing may be stored.
+    :raises TooManyItems: there are more.
     :raises InvalidJson: the body is not JSON that can be stored.
     """
     default = None if ttl is MISSING else ttl
-    pairs = plain_pairs(body, cache.check_key, default)
-    return _read_any_pairs(cache, body, default) if pairs is None else pairs
+    pairs = plain_pairs(body, cache.check_key, default, most)
+    if pairs is not None:
+        write = cache.values.write
+        try:
+            return (
+                pairs
+                if cache.values.writes_json
+                else [pair._replace(value=write(pair.value)) for pair in pairs]
+            )
+        except InvalidJson:
+            # Which of them has no place in the form of the service's values is told below.
+            pass
+    return _read_any_pairs(cache, body, default, most)
 
 
-def _read_any_pairs(cache: CacheService, body: bytes, ttl: int | None) -> list[Pair]:
-    document = items = parse_document(body)
+def _read_any_pairs(cache: CacheService, body: bytes, ttl: int | None, most: int) -> list[Pair]:
+    document = items = parse_document(body, most)
     if isinstance(document, dict):
         items = document.get("resource", [document])
         if "resource" in document and len(document) > 1:
@@ -77,11 +180,21 @@ def _read_any_pairs(cache: CacheService, body: bytes, ttl: int | None) -> list[P
         raise ApiError(400, 'The body must be {"resource": [{"key": …, "value": …}, …]}.')
     if not items:
         raise ApiError(400, "resource is empty: there is nothing to store.")
+    if len(items) > most:
+        raise TooManyItems(most)
     try:
         loaded = _schema(cache.backend.check_key).load(items)
     except ValidationError as error:
         raise invalid_body(error) from error
-    return [Pair(item["key"], item["value"], item.get("ttl", ttl)) for item in loaded]
+    pairs, faults = [], []
+    for index, item in enumerate(loaded):
+        try:
+            pairs.append(Pair(item["key"], raw_value_of(cache, item), item.get("ttl", ttl)))
+        except BadValue as error:
+            faults.append({"index": index, **error.told})
+    if faults:
+        raise invalid(faults)
+    return pairs
 
 
 def outcomes_text(keys: Sequence[str], outcomes: Sequence[bool | BackendError]) -> str:

@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from backends import errors as backend
 from cacheapi.caching.codec import InvalidJson, error_text
-from cacheapi.caching.conditions import PreconditionFailed
+from cacheapi.caching.conditions import InvalidCondition, PreconditionFailed
 from cacheapi.caching.service import KeyExists
 from cacheapi.caching.ttl import InvalidTtl
 from cacheapi.observing.facts import facts
@@ -20,10 +20,14 @@ from cacheapi.registry.errors import Invalid, NotFound, ReadOnly, RegistryUnavai
 
 log = logging.getLogger(__name__)
 
+# A client that sends worse needs no longer list.
+MOST_FAULTS = 20
+
 RETRY_AFTER_SECONDS = "1"
 # What one API key may see is not for a shared cache between it and others; a client's own
 # may keep it, and asks with If-None-Match whether it is still so (RFC 9111, section 5.2.2).
-CACHE_CONTROL = "private, no-cache"
+# A proxy that compresses would change the tag, which is the stored value's.
+CACHE_CONTROL = "private, no-cache, no-transform"
 FRAGMENT = "The address has a '#' in it; in a key, write it as %23."
 
 
@@ -50,7 +54,10 @@ class ApiError(Exception):
 
 STATUSES: dict[type[Exception], HTTPStatus] = {
     InvalidJson: HTTPStatus.BAD_REQUEST,
+    InvalidCondition: HTTPStatus.BAD_REQUEST,
     InvalidTtl: HTTPStatus.BAD_REQUEST,
+    # The first that fits.
+    backend.WrongType: HTTPStatus.CONFLICT,
     backend.Refused: HTTPStatus.BAD_REQUEST,
     backend.Failed: HTTPStatus.INTERNAL_SERVER_ERROR,
     ReadOnly: HTTPStatus.BAD_REQUEST,
@@ -60,12 +67,18 @@ STATUSES: dict[type[Exception], HTTPStatus] = {
 _WORTH_A_RETRY = (backend.Unavailable, RegistryUnavailable)
 
 
+def listed(details: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the ``context`` that lists faults: the first, and how many there are more."""
+    more = len(details) - MOST_FAULTS
+    return {"errors": details[:MOST_FAULTS]} | ({"more": more} if more > 0 else {})
+
+
 def invalid(details: Sequence[Mapping[str, Any]]) -> ApiError:
-    """Return the answer to a body with bad members: each by index, field and message."""
+    """Return the answer to a body with bad members: the first by index, field and message."""
     first = details[0]
     item = "" if first["index"] is None else f"Item {first['index']}: "
     member = "" if first["field"] is None else f"{first['field']}: "
-    return ApiError(400, f"{item}{member}{first['message']}", context={"errors": details})
+    return ApiError(400, f"{item}{member}{first['message']}", context=listed(details))
 
 
 def absent(key: str) -> ApiError:
@@ -85,7 +98,7 @@ def answer(error: Exception) -> ApiError:
     if isinstance(error, KeyExists):
         return ApiError(400, f"Key '{error}' exists already; PUT changes it.")
     if isinstance(error, PreconditionFailed):
-        return ApiError(412, "The stored value is not the one that the condition asks for.")
+        return ApiError(412, str(error))
     if isinstance(error, Invalid):
         return invalid(
             [

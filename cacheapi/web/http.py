@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from flask import Request, Response, after_this_request
-from werkzeug.http import parse_etags
+from flask import Request, Response, after_this_request, current_app
 
 from backends.base import MISSING
 from cacheapi.caching.codec import parse_document
-from cacheapi.caching.conditions import Condition
+from cacheapi.caching.conditions import Condition, parse_tags
 from cacheapi.web.errors import CACHE_CONTROL, FRAGMENT, ApiError
 
 if TYPE_CHECKING:
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 TUNNEL_HEADER: Final = "HTTP_X_HTTP_METHOD"
 TUNNELLED: Final = "cacheapi.tunnelled"
 TUNNEL_METHODS: Final = ("GET", "PUT", "PATCH", "DELETE")
+
+# What is no key, of a path: up to the key; those of the console have keys of their own.
+_ROUTED = re.compile(r"/(?:api/v2/[^/]*|(?!api/v2/|console/).*)", re.DOTALL)
+MAX_BATCH: Final = "CACHEAPI_MAX_BATCH"
+CONDITIONS: Final = ("If-Match", "If-None-Match")
 
 # How much of a body that is too large is read all the same: so many times the limit.
 DRAINED_LIMITS: Final = 8
@@ -46,12 +51,26 @@ class MethodTunnel:
         return self._app(environ, start_response)
 
 
+def check_path(request: Request) -> None:
+    """Refuse a path that is another way to write one: what stands in front may tell them apart.
+
+    :raises ApiError: 404; it begins with two slashes, or percent-encodes what is no key.
+    """
+    path = request.environ.get("RAW_URI", "").partition("?")[0]
+    routed = _ROUTED.match(path)
+    if path.startswith("//") or (routed is not None and "%" in routed[0]):
+        raise ApiError(404, "There is nothing at this path; a cache is at /api/v2/{service}.")
+
+
 def check_request(request: Request) -> None:
     """Refuse what no view should see.
 
-    :raises ApiError: 400; the path is not UTF-8, or cut at a ``#``, or the tunnelled method
-        is unknown.
+    :raises ApiError: 400; the path is not UTF-8, or cut at a ``#``, or HTTP/1.1 names no host, or
+        the tunnelled method is unknown.
     """
+    hosts = request.environ.get("HTTP_HOST", "")
+    if "," in hosts or (not hosts and request.environ.get("SERVER_PROTOCOL") == "HTTP/1.1"):
+        raise ApiError(400, "A request of HTTP/1.1 has the field Host once.")
     # A server takes what follows for a fragment (RFC 9112, section 3.2: there is none) and
     # drops it: the request would be about another key.
     if "#" in request.environ.get("RAW_URI", ""):
@@ -65,6 +84,12 @@ def check_request(request: Request) -> None:
         raise ApiError(400, f"X-HTTP-Method must be one of {', '.join(TUNNEL_METHODS)}.")
 
 
+def max_batch() -> int:
+    """Return how many items a batch has at most."""
+    most: int = current_app.config[MAX_BATCH]
+    return most
+
+
 def read_document(request: Request, *, required: bool = True) -> Any:
     """Return the parsed JSON body; see :func:`~cacheapi.caching.codec.parse_document`.
 
@@ -73,7 +98,7 @@ def read_document(request: Request, *, required: bool = True) -> Any:
     :raises InvalidJson: the body is not JSON that can be stored.
     """
     body = read_json(request, required=required)
-    return parse_document(body) if body or required else MISSING
+    return parse_document(body, max_batch()) if body or required else MISSING
 
 
 def read_json(request: Request, *, required: bool = True) -> bytes:
@@ -160,20 +185,43 @@ def _drain(environ: WSGIEnvironment, most: int) -> None:
 
 
 def condition(request: Request) -> Condition | None:
-    """Return the request's conditions, ``None`` where it has none."""
+    """Return the request's conditions, ``None`` where it has none.
+
+    :raises InvalidCondition: one is malformed.
+    """
     if_match = request.headers.get("If-Match")
     if_none_match = request.headers.get("If-None-Match")
     if if_match is None and if_none_match is None:
         return None
     return Condition(
-        if_match=None if if_match is None else parse_etags(if_match),
-        if_none_match=None if if_none_match is None else parse_etags(if_none_match),
+        if_match=None if if_match is None else parse_tags("If-Match", if_match),
+        if_none_match=None if if_none_match is None else parse_tags("If-None-Match", if_none_match),
     )
 
 
-def json_response(body: str, status: int = 200, etag: str | None = None) -> Response:
+def refuse_conditions(request: Request) -> None:
+    """Refuse a condition where none is looked at: who sends one relies on it.
+
+    :raises ApiError: 400.
+    """
+    for name in CONDITIONS:
+        if name in request.headers:
+            raise ApiError(
+                400,
+                f"{name} is a condition on one key, /api/v2/{{service}}/{{key}}; here there are "
+                "none, and nothing was done.",
+            )
+
+
+def json_response(
+    body: str,
+    status: int = 200,
+    etag: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
     """Make a response of a JSON text."""
-    response = Response(body, status, {"Cache-Control": CACHE_CONTROL}, mimetype="application/json")
+    fields = {"Cache-Control": CACHE_CONTROL, **(headers or {})}
+    response = Response(body, status, fields, mimetype="application/json")
     if etag is not None:
         response.set_etag(etag)
     return response

@@ -14,7 +14,13 @@ from typing import Final
 import msgspec
 
 from backends.errors import InvalidKey
-from cacheapi.caching.codec import DOCUMENT_LEVELS, MAX_DEPTH, InvalidJson, check_depth
+from cacheapi.caching.codec import (
+    DOCUMENT_LEVELS,
+    MAX_DEPTH,
+    InvalidJson,
+    TooManyItems,
+    check_depth,
+)
 from cacheapi.caching.service import Pair
 from cacheapi.caching.ttl import InvalidTtl, check_ttl
 
@@ -45,16 +51,20 @@ _REFUSALS: Final = (
 
 
 def plain_pairs(
-    body: bytes, check_key: Callable[[str], None], ttl: int | None
+    body: bytes, check_key: Callable[[str], None], ttl: int | None, most: int
 ) -> list[Pair] | None:
     """Return the pairs of a request body, or ``None`` if it is not plain or not right.
 
     :param check_key: raises :class:`~backends.errors.InvalidKey`.
     :param ttl: the lifetime of those that bring none.
+    :param most: how many there may be.
+    :raises TooManyItems: there are more.
     """
     try:
-        _WHOLE.decode(body)
         pairs, levels = _pairs(body)
+        if len(pairs) > most:
+            raise TooManyItems(most)
+        _WHOLE.decode(body)
         for pair in pairs:
             check_key(pair.key)
         read = [
@@ -68,7 +78,9 @@ def plain_pairs(
         # The rest of a body has as many levels as the struct; many pairs are no depth.
         if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
             for made in read:
-                check_depth(made.value, levels)
+                check_depth(str(made.value), levels)
+    except TooManyItems:
+        raise
     except _REFUSALS:
         return None
     return read or None

@@ -80,7 +80,7 @@ class Query:
         return 0 if self.flag("forever") else ttl
 
     def keys(self) -> list[str] | None:
-        """Return the keys asked for: ``keys=a,b`` and ``key=``; ``None`` where neither is."""
+        """Return the keys asked for, each once: ``keys=a,b`` and ``key=``; ``None`` without."""
         if "keys" not in self and "key" not in self:
             return None
         keys: list[str] = []
@@ -89,4 +89,4 @@ class Query:
                 keys += value.split(",")
             elif name == "key":
                 keys.append(value)
-        return keys
+        return list(dict.fromkeys(keys))

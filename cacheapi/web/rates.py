@@ -1,4 +1,4 @@
-"""Rate limits of API keys: counted in the system cache, so for all workers and machines.
+"""Rate limits of API keys: counted where the system cache is, so for all workers and machines.
 
 The windows are fixed: of a window of a minute, one begins with each minute. So at the turn
 of two windows there may be twice the requests of one. A count is one atomic step of the
@@ -13,19 +13,18 @@ from __future__ import annotations
 import logging
 import math
 import time
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from flask import Response, g
 
 from backends.base import MISSING
 from backends.errors import BackendError
+from cacheapi.caching.reserved import RATE
 from cacheapi.caching.service import CacheService
 from cacheapi.registry.rights import Caller, Rate
 from cacheapi.web.errors import ApiError
 
 log = logging.getLogger(__name__)
-
-PREFIX: Final = "cacheapi:rate:"
 
 
 class Standing(NamedTuple):
@@ -53,14 +52,14 @@ class Standing(NamedTuple):
         }
 
 
-def count(caller: Caller, cache: CacheService | None) -> None:
+def count(caller: Caller, counts: CacheService) -> None:
     """Count a request of a caller who has a limit.
 
     :raises ApiError: 429; it is one too many.
     """
-    if caller.rate is None or cache is None:
+    if caller.rate is None:
         return
-    standing = count_as(caller.digest.hex()[:32], caller.rate, cache)
+    standing = count_as(caller.digest.hex()[:32], caller.rate, counts)
     if standing is None:
         return
     g.standing = standing
@@ -72,14 +71,14 @@ def count(caller: Caller, cache: CacheService | None) -> None:
         )
 
 
-def count_as(name: str, rate: Rate, cache: CacheService) -> Standing | None:
+def count_as(name: str, rate: Rate, counts: CacheService) -> Standing | None:
     """Count one more under a name in the present window; ``None`` where that cannot be done."""
     now = time.time()
     window = int(now // rate.seconds)
     reset = max(1, math.ceil((window + 1) * rate.seconds - now))
     try:
         # It may be gone only after the window, whatever the clocks of other machines say.
-        number = cache.increment(f"{PREFIX}{name}:{window}", 1, 1, 2 * rate.seconds)
+        number = counts.increment(f"{RATE}{name}:{window}", 1, 1, 2 * rate.seconds)
     except BackendError as error:
         log.error("A rate limit could not be counted: %s", error)
         return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import parse_qsl, unquote, unquote_to_bytes
+from urllib.parse import parse_qsl, unquote
 
 from backends.base import Backend
 from cacheapi.caching.codec import error_text
@@ -29,7 +29,6 @@ from cacheapi.web.errors import CACHE_CONTROL, ApiError
 
 # The name of an application's Door in its "extensions".
 DOOR: Final = "cacheapi.web.remotes"
-SYSTEM_CACHE: Final = "cache"
 
 PURGE: Final = "purge"
 SOFT: Final = "soft"
@@ -104,7 +103,7 @@ class Door:
         if not remotes or not raw_path.startswith(_PREFIX):
             return None
         name, slash, rest = raw_path[len(_PREFIX) :].partition(b"/")
-        remote = remotes.get(unquote_to_bytes(name).decode("latin-1"))
+        remote = remotes.get(name.decode("latin-1"))
         if remote is None:
             return None
         return Sought(remote, method, slash + rest, query, fields())
@@ -123,10 +122,9 @@ class Door:
 
     def count(self, caller: Caller) -> rates.Standing | None:
         """Count a request of a caller who has a limit; blocks as the system cache does."""
-        cache = self._registry.find(SYSTEM_CACHE)
-        if caller.rate is None or cache is None:
+        if caller.rate is None:
             return None
-        return rates.count_as(caller.digest.hex()[:32], caller.rate, cache)
+        return rates.count_as(caller.digest.hex()[:32], caller.rate, self._registry.counts)
 
     def plan(self, sought: Sought, caller: Caller) -> Purge | None:
         """Return what a caller may do with a request: a purge, or (``None``) to pass it on.

@@ -87,10 +87,12 @@ def test_making_a_backend_opens_no_connection() -> None:
 
 
 def test_a_driver_without_its_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "backends.memcached.client", raising=False)
+    monkeypatch.delitem(sys.modules, "backends.memcached.sasl", raising=False)
     monkeypatch.setitem(sys.modules, "pylibmc", None)
     with pytest.raises(DriverMissing, match=r"pip install 'cacheapi\[memcached\]'"):
-        MemcachedBackend(servers=SERVERS.parse("127.0.0.1"))
+        MemcachedBackend(servers=SERVERS.parse("127.0.0.1"), username="user", password="word")
+    # Without a login nothing of it is needed.
+    MemcachedBackend(servers=SERVERS.parse("127.0.0.1"))
 
 
 def test_the_file_backend_needs_no_driver_of_another() -> None:

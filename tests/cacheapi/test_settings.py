@@ -10,7 +10,7 @@ import pytest
 from backends.options import Option
 from cacheapi import SettingsError, create_app, load
 from cacheapi.registry.environment import system_cache
-from cacheapi.settings import Settings, table
+from cacheapi.settings import Settings, explain, table
 from tests.http.client import close_app
 
 SECRET = "hush hush\x07é"
@@ -251,3 +251,82 @@ def test_the_log_of_a_start_has_no_secret(tmp_path: Path, caplog: pytest.LogCapt
     environ = {"CACHEAPI_API_KEY": "hush", "CACHEAPI_DATA_DIR": str(tmp_path)}
     close_app(create_app(load(environ, None)))
     assert "hush" not in caplog.text
+
+
+KUBERNETES = {
+    "REDIS_PORT": "tcp://10.0.0.7:6379",
+    "REDIS_SERVICE_HOST": "10.0.0.7",
+    "REDIS_SERVICE_PORT": "6379",
+    "REDIS_SERVICE_PORT_REDIS": "6379",
+    "REDIS_PORT_6379_TCP": "tcp://10.0.0.7:6379",
+    "REDIS_PORT_6379_TCP_PROTO": "tcp",
+    "REDIS_PORT_6379_TCP_PORT": "6379",
+    "REDIS_PORT_6379_TCP_ADDR": "10.0.0.7",
+    "MEMCACHED_PORT": "tcp://10.0.0.8:11211",
+    "MEMCACHED_SERVICE_HOST": "10.0.0.8",
+    "CACHEAPI_PORT": "tcp://10.0.0.9:80",
+    "CACHEAPI_SERVICE_HOST": "10.0.0.9",
+}
+
+
+def test_what_kubernetes_sets_stops_no_start_with_another_driver() -> None:
+    settings = load(KUBERNETES, None)
+    assert settings.warnings == ()
+    assert settings["CACHEAPI_PORT"] is None
+    found, warnings = explain(KUBERNETES, "nothing")
+    assert warnings == []
+    assert not [each for each in found if each.fault]
+
+
+@pytest.mark.parametrize("driver", ["redis", "memcached"])
+def test_what_kubernetes_sets_is_named_where_it_matters(driver: str) -> None:
+    variable = f"{driver.upper()}_PORT"
+    given = {**KUBERNETES, "CACHE_DRIVER": driver}
+    with pytest.raises(SettingsError) as raised:
+        load(given, None)
+    assert f"set by Kubernetes, for a Service named '{driver}'" in str(raised.value)
+    assert "enableServiceLinks: false" in str(raised.value)
+    found, _ = explain(given, "nothing")
+    assert [each.option.variable for each in found if each.fault] == [variable]
+    assert load({**given, variable: "7000"}, None)[variable] == 7000
+
+
+def test_a_common_misspelling_is_named() -> None:
+    (warning,) = load({"MEMCACHE_HOST": "10.0.0.8"}, None).warnings
+    assert warning == (
+        "MEMCACHE_HOST is set, but there is no such setting; did you mean MEMCACHED_HOST?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("CACHE_DRIVER=file\nREDIS_HOST redis\n", 2),
+        ("# all\n\nREDIS_PASSWORD='hush\nPORT=9\n", 3),
+        ("= hush\n", 1),
+        ('A="x" hush\n', 1),
+    ],
+)
+def test_a_line_of_the_file_that_is_none_stops_the_start(
+    tmp_path: Path, text: str, line: int
+) -> None:
+    file = tmp_path / ".env"
+    file.write_text(text)
+    for read in (load, explain):
+        with pytest.raises(SettingsError) as raised:
+            read({}, file)
+        assert f"line {line}: it is not NAME=value." in str(raised.value)
+        assert "\n" not in str(raised.value)
+        assert "hush" not in str(raised.value)
+
+
+def test_a_file_that_is_right_is_read_as_before(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text(
+        "# one\n\nexport PORT=9000\nREDIS_PASSWORD='a b #c'\nMEMCACHED_PREFIX=\"x\\ty\"\nHOST\n"
+    )
+    settings = load({}, file)
+    assert settings["PORT"] == 9000
+    assert settings["REDIS_PASSWORD"] == "a b #c"
+    assert settings["MEMCACHED_PREFIX"] == "x\ty"
+    assert settings["HOST"] == "127.0.0.1"

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from cacheapi.serving.connection import MAX_TARGET
+from cacheapi.serving.head import MAX_TARGET
 from cacheapi.settings import CORE
 from tests.deploy.site import SITE, Nginx
 from tests.http.client import Answer

@@ -1,7 +1,8 @@
 """``python -m tests.soak``: all kinds, one after the other; exit code 1 for a broken promise.
 
 From the environment: ``SOAK_SECONDS`` (300, for all kinds together), ``SOAK_KINDS`` (a
-comma-separated list) and ``SOAK_SEED`` (printed, to do the same faults again).
+comma-separated list) and ``SOAK_SEED`` (printed, to do the same faults again). With ``ATTACK=1``
+there are no faults, but the requests of :mod:`tests.soak.attack`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.soak import attack
 from tests.soak.faults import FAILOVER, POOL_BACK, SINGLE_BACK, TOLERANCE
 from tests.soak.kinds import KINDS, running
 from tests.soak.run import Run, started
@@ -24,6 +26,8 @@ HEADINGS = (
 
 
 def main() -> int:
+    if os.environ.get("ATTACK"):
+        return attack.main()
     names = [name.strip() for name in os.environ.get("SOAK_KINDS", ",".join(KINDS)).split(",")]
     unknown = set(names) - set(KINDS)
     if unknown:

@@ -15,6 +15,12 @@ MEMCACHED = "backends/memcached/test_backend.py"
 REPLIES = "backends/memcached/test_replies.py"
 STORES = "backends/memcached/test_stores.py"
 POOL = "backends/memcached/test_pool.py"
+ANSWERS = "backends/memcached/test_answers.py"
+WITHOUT_CAS = "backends/memcached/test_without_cas.py"
+IDLE = "backends/memcached/test_idle.py"
+LIFETIMES = "backends/memcached/test_lifetimes.py"
+NAMES = "backends/test_names.py"
+NAMES_LIVE = "http/live/test_names.py"
 POOL_LIVE = "backends/memcached/test_pool_live.py"
 REDIS = "backends/redis/test_faults.py"
 REFUSALS = "backends/redis/test_refusals.py"
@@ -26,6 +32,11 @@ LANE = "http/lane/test_faults.py"
 SLOW = "http/live/test_http.py"
 HEALTH = "http/observing/test_health.py"
 REDIS_HTTP = "http/live/test_redis.py"
+RESHARD = "backends/redis/test_reshard.py"
+APART = "backends/redis/test_apart.py"
+REPLACED = "backends/redis/test_replaced.py"
+TYPES = "backends/redis/test_types.py"
+STRANGERS = "backends/redis/test_strangers.py"
 
 HEAD = """\
 # Faults
@@ -182,6 +193,81 @@ FAULTS = (
         ),
     ),
     Fault(
+        "memcached is full and says so, also of a value over 512 kB, or says what nobody knows",
+        "`-M`, `SERVER_ERROR …`",
+        "500 with the server's words; no pool leaves it out, its keys stay",
+        named(
+            ANSWERS,
+            "a_full_server_says_so_of_every_write",
+            "a_full_server_is_left_out_of_no_pool",
+            "an_answer_that_is_known_to_nobody_is_told_and_leaves_no_server_out",
+        ),
+    ),
+    Fault(
+        "memcached runs without CAS",
+        "`-C`",
+        "400 that names `-C`, flags off; what is stored after the answer to a flush stays",
+        named(
+            WITHOUT_CAS,
+            "the_error_names_the_option_before_anything_was_learned",
+            "the_first_look_takes_the_flags_away",
+            "what_is_stored_after_a_flush_is_there",
+            "of_a_pool_one_server_is_enough",
+        ),
+    ),
+    Fault(
+        "memcached wants another login or TLS, or is no memcached",
+        "`-Y`, `-Z`, `-S`, Redis or HTTP on its port",
+        "the cause in words, the same everywhere",
+        named(
+            ANSWERS,
+            "a_text_login_that_is_wanted_is_named",
+            "tls_that_is_wanted_is_named",
+            "a_login_that_is_wanted_is_named",
+            "a_server_that_takes_no_login_is_told_apart_from_a_wrong_password",
+            "redis_on_the_port_of_memcached_is_named",
+            "a_web_server_on_the_port_of_memcached_is_named",
+        ),
+    ),
+    Fault(
+        "memcached's clock ticks right after a store",
+        "`ttl: 1` at all times of a second",
+        "there for a whole second, at most one longer",
+        named(
+            LIFETIMES,
+            "a_second_is_never_shorter_than_a_second",
+            "it_stays_at_most_one_second_longer",
+            "a_lock_that_is_made_for_a_second_is_made_once_in_it",
+        ),
+    ),
+    Fault(
+        "a name server does not answer, or all addresses of a name are dead",
+        "mount namespace with a silent name server, listeners with full queues",
+        "500 within the time limit, for that service alone; no worker is stopped",
+        (
+            *named(
+                NAMES_LIVE,
+                "a_read_fails_within_its_limit",
+                "the_worker_and_all_else_go_on_meanwhile",
+            ),
+            *named(
+                NAMES,
+                "dead_addresses_share_one_limit",
+                "a_name_that_was_known_is_served_while_the_name_server_is_silent",
+            ),
+        ),
+    ),
+    Fault(
+        "connections to memcached are silently dropped while idle",
+        "forwarder that forgets them",
+        "asked on a fresh one within the time limit; others as old are thrown away",
+        named(
+            IDLE,
+            "what_finds_a_silent_connection_is_asked_on_a_fresh_one_within_the_limit",
+            "one_call_pays_for_all_that_were_idle_as_long",
+        ),
+    ),
+    Fault(
         "memcached closes idle connections",
         "`-o idle_timeout=1`",
         "not noticed",
@@ -320,6 +406,80 @@ FAULTS = (
             FAILOVER,
             "slots_that_move_in_mid_load_fail_nothing",
             "a_slot_that_is_half_moved_is_read_and_written_on_both_nodes",
+        ),
+    ),
+    Fault(
+        "slots moved to another master, or a replica took over, and no key was asked for since",
+        "reshard to a new master, kill -9",
+        "lists, exports, flushes and statistics cover today's masters; a flush follows what moves",
+        named(
+            RESHARD,
+            "what_moved_to_a_new_master_is_listed_and_counted",
+            "what_moved_to_a_new_master_is_flushed",
+            "a_flush_goes_on_to_where_keys_went_meanwhile",
+            "a_flush_of_a_cluster_with_a_slot_in_two_halves_leaves_nothing",
+            "after_a_failover_that_nobody_met_the_new_master_is_asked",
+        ),
+    ),
+    Fault(
+        "one shard of a cluster is gone, without a replica",
+        "kill -9, SIGSTOP",
+        "the keys of the others as before; `/health/ready` names the shard",
+        named(
+            APART,
+            "a_node_that_is_gone_fails_its_own_keys_alone",
+            "a_node_that_is_back_is_asked_again_soon",
+        ),
+    ),
+    Fault(
+        "one key that the Redis user may not read, among many",
+        "ACL",
+        "its own request is a 500, nobody else's",
+        named(
+            APART,
+            "a_key_that_may_not_be_read_is_that_keys_failure_alone",
+            "who_reads_other_keys_does_not_notice_one_that_is_refused",
+        ),
+    ),
+    Fault(
+        "a Redis primary behind one name or balancer fails over",
+        "TCP forwarder, REPLICAOF, a long LOADING",
+        "writes and reads at the new one within seconds; counts are made once",
+        named(
+            REPLACED,
+            "writes_go_on_at_the_new_primary_and_counts_are_made_once",
+            "who_only_reads_hears_of_the_new_primary_too",
+            "a_primary_that_loads_for_long_is_left_for_the_one_that_took_over",
+            "a_replica_that_lost_its_master_is_left_for_the_new_primary",
+        ),
+    ),
+    Fault(
+        "idle connections to Redis are dropped in silence",
+        "proxy that forgets them",
+        "nothing fails within the time limit; the other idle ones are thrown away",
+        named(
+            REPLACED, "idle_connections_that_were_dropped_in_silence_fail_nothing_and_go_at_once"
+        ),
+    ),
+    Fault(
+        "another program's type under a key of Redis",
+        "HSET, RPUSH, SADD, ZADD, XADD",
+        "409 that names it, nothing changed",
+        (
+            *named(TYPES, "every_verb_says_what_is_there_and_changes_nothing"),
+            *named(REDIS_HTTP, "what_another_program_stored_is_409_for_every_verb_and_stays"),
+        ),
+    ),
+    Fault(
+        "something else answers on Redis's port, or a node of a cluster",
+        "memcached, HTTP, TLS, a cluster's node",
+        "an error that names it; never half a list or half a flush",
+        named(
+            STRANGERS,
+            "a_node_of_a_cluster_is_not_listed_or_flushed_as_if_it_were_all",
+            "a_plain_server_says_that_it_is_no_cluster",
+            "memcached_on_the_port_is_named",
+            "a_server_that_wants_tls_is_not_one_that_takes_no_connections",
         ),
     ),
     Fault(

@@ -30,9 +30,12 @@ def _programs() -> Path:
 
 
 class PostgreSQL:
-    """A server; it can be killed and started again on the same port and data."""
+    """A server; it can be killed and started again on the same port and data.
 
-    def __init__(self, directory: Path) -> None:
+    :param primary: the server to be a standby of.
+    """
+
+    def __init__(self, directory: Path, primary: PostgreSQL | None = None) -> None:
         self.port = free_port()
         self._data = directory / "data"
         # The server refuses to run as root.
@@ -41,13 +44,18 @@ class PostgreSQL:
             directory.chmod(0o755)
             self._data.mkdir(0o700)
             os.chown(self._data, pwd.getpwnam(self._user).pw_uid, -1)
+        self._count = 0
+        if primary is not None:
+            copy = ("-c", "fast", "-R", "-D", str(self._data), "-d", primary.url("postgres"))
+            self._run("pg_basebackup", *copy)
+            self.start()
+            return
         password = directory / "password"
         password.write_text(PASSWORD)
         self._run(
             *("initdb", "-D", str(self._data), "-U", USER, "-A", "scram-sha-256"),
             *("--pwfile", str(password), "--no-sync", "--locale=C.UTF-8", "-E", "UTF8"),
         )
-        self._count = 0
         self.start()
 
     def _command(self, program: str, *arguments: str) -> list[str]:
@@ -91,6 +99,36 @@ class PostgreSQL:
             self._process.send_signal(signal.SIGQUIT)
         self._process.wait(20)
 
+    def _ask(self, query: str) -> str:
+        engine = create_engine(
+            self._url("postgres", "postgresql+psycopg"), isolation_level="AUTOCOMMIT"
+        )
+        with engine.connect() as connection:
+            answer = str(connection.exec_driver_sql(query).scalar())
+        engine.dispose()
+        return answer
+
+    def promote(self, primary: PostgreSQL) -> None:
+        """Make a standby the primary, once it has all that the old one has."""
+        last = primary._ask("SELECT pg_current_wal_lsn()")
+        behind = f"SELECT pg_last_wal_replay_lsn() >= '{last}'::pg_lsn"
+        eventually(lambda: self._ask(behind) == "True", 20)
+        self._run("pg_ctl", "promote", "-w", "-D", str(self._data))
+
+    def demote(self) -> None:
+        """Take no more changes, of sessions that there are either."""
+        engine = create_engine(
+            self._url("postgres", "postgresql+psycopg"), isolation_level="AUTOCOMMIT"
+        )
+        with engine.connect() as connection:
+            connection.exec_driver_sql("ALTER SYSTEM SET default_transaction_read_only = on")
+        engine.dispose()
+        self._ask("SELECT pg_reload_conf()")
+
+    def url(self, name: str) -> str:
+        """Return the URL of a database."""
+        return self._url(name, "postgresql")
+
     def new_database(self) -> str:
         """Make an empty database and return its URL."""
         self._count += 1
@@ -110,10 +148,10 @@ class PostgreSQL:
 
 
 @contextlib.contextmanager
-def postgresql() -> Iterator[PostgreSQL]:
-    """Run a server."""
+def postgresql(primary: PostgreSQL | None = None) -> Iterator[PostgreSQL]:
+    """Run a server; of a primary, its standby."""
     with tempfile.TemporaryDirectory() as directory:
-        server = PostgreSQL(Path(directory))
+        server = PostgreSQL(Path(directory), primary)
         try:
             yield server
         finally:

@@ -26,8 +26,8 @@ def free_port() -> int:
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes] | None = None) -> None:
-    """Return when something listens on a port, after 20 seconds at most."""
-    deadline = time.monotonic() + 20
+    """Return when something listens on a port, after a minute at most: the machine may be busy."""
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if process is not None and process.poll() is not None:
             raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
@@ -102,8 +102,11 @@ class Server:
 class Memcached(Server):
     """A memcached server.
 
+    :cvar host: where it listens.
     :param open_port: where the tests look into a server that wants a password on its port.
     """
+
+    host = "127.0.0.1"
 
     def __init__(
         self,
@@ -117,7 +120,7 @@ class Memcached(Server):
         super().__init__()
 
     def start(self) -> None:
-        command = ["memcached", "-l", "127.0.0.1", "-p", str(self.port), "-U", "0"]
+        command = ["memcached", "-l", self.host, "-p", str(self.port), "-U", "0"]
         if os.getuid() == 0:
             command += ["-u", "root"]
         if self._open_port is not None:
@@ -187,7 +190,7 @@ SASL_USER = "user@cacheapi"
 
 
 @contextlib.contextmanager
-def sasl_memcached() -> Iterator[Memcached]:
+def sasl_memcached(*arguments: str) -> Iterator[Memcached]:
     """Run a memcached server that wants :data:`SASL_USER` and :data:`SASL_PASSWORD`."""
     with tempfile.TemporaryDirectory() as directory:
         base = Path(directory)
@@ -200,14 +203,18 @@ def sasl_memcached() -> Iterator[Memcached]:
             check=True,
         )
         environ = {"SASL_CONF_PATH": str(base)}
-        with memcached("-S", environ=environ, open_port=free_port()) as server:
+        with memcached("-S", *arguments, environ=environ, open_port=free_port()) as server:
             yield server
 
 
 class Service:
-    """A live ``gunicorn wsgi:app`` with a data directory of its own."""
+    """A live ``gunicorn wsgi:app`` with a data directory of its own.
+
+    :cvar within: the command that it is run by, if any.
+    """
 
     api_key = "the-key-of-the-tests"
+    within: tuple[str, ...] = ()
 
     def __init__(
         self, directory: Path, *arguments: str, app: str = "wsgi:app", **settings: str
@@ -233,7 +240,7 @@ class Service:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", self._app, *self._arguments],
+                [*self.within, sys.executable, "-m", "gunicorn", self._app, *self._arguments],
                 cwd=REPOSITORY,
                 env=self.environ,
                 stdout=log,

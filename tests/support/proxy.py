@@ -19,6 +19,8 @@ class Proxy:
     then silence. ``reset``: closed with a reset. ``garbage``: something else instead.
     ``delay``: ``seconds`` late. ``swallow``: nothing at all. The first ``skip`` replies are
     unchanged in every mode, and so are those after the next ``times``, if that is given.
+
+    ``target`` is where new connections go; those that there are stay where they are.
     """
 
     def __init__(self, target: int) -> None:
@@ -27,8 +29,9 @@ class Proxy:
         self.skip = 0
         self.times: int | None = None
         self.seconds = 0.0
-        self._target = target
+        self.target = target
         self._sockets: list[socket.socket] = []
+        self._forgotten: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
@@ -37,7 +40,7 @@ class Proxy:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._target))
+                server = socket.create_connection(("127.0.0.1", self.target))
                 self._sockets += [client, server]
                 for source, sink, spoil in ((client, server, False), (server, client, True)):
                     threading.Thread(
@@ -47,6 +50,8 @@ class Proxy:
     def _pump(self, source: socket.socket, sink: socket.socket, spoil: bool) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                if source in self._forgotten:
+                    continue
                 if not spoil or self._answer(data, sink):
                     sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
@@ -73,6 +78,18 @@ class Proxy:
             sink.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             sink.close()
         return mode in ("pass", "delay")
+
+    def forget(self) -> int:
+        """Drop all connections so that neither side hears of it; new ones are passed on.
+
+        :return: how many were ever dropped.
+        """
+        self._forgotten.update(self._sockets)
+        return len(self._forgotten) // 2
+
+    def lead_to(self, target: int) -> None:
+        """Pass new connections on to another port, as a name that changes its meaning does."""
+        self._target = target
 
     def refuse(self) -> None:
         """Take no new connections; those that there are go on."""

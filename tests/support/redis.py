@@ -20,15 +20,17 @@ PASSWORD = "s3cr-3t-of-the-test"
 USER = "cacheapi"
 # All that the backend ever sends; the documentation gives the same list.
 COMMANDS = (
-    *("mget", "set", "getdel", "unlink", "exists", "pttl", "scan", "evalsha", "eval"),
+    *("get", "set", "getdel", "unlink", "exists", "pttl", "scan", "evalsha", "eval"),
     # What the scripts use.
-    *("get", "del", "incrby", "pexpire", "persist"),
+    *("del", "incrby", "pexpire", "persist"),
 )
 # What only statistics need: without it their servers have an error.
 TO_TELL_STATISTICS = ("info", "dbsize")
+# Without it, what another program stored is "list, hash or set".
+TO_NAME_TYPES = ("type",)
 LEAST_RIGHTS = (
     *("resetchannels", "~cacheapi:*"),
-    *(f"+{command}" for command in (*COMMANDS, *TO_TELL_STATISTICS)),
+    *(f"+{command}" for command in (*COMMANDS, *TO_TELL_STATISTICS, *TO_NAME_TYPES)),
 )
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from collections.abc import Sequence
 
 from tests.support.processes import REPOSITORY
 
 
-def start(script: str, *arguments: object) -> subprocess.Popen[str]:
-    """Start a script; its arguments are in ``sys.argv``, its output is a pipe."""
+def start(script: str, *arguments: object, within: Sequence[str] = ()) -> subprocess.Popen[str]:
+    """Start a script; its arguments are in ``sys.argv``, its output is a pipe.
+
+    :param within: the command that it is run by, if any.
+    """
     return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
+        [*within, sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -31,6 +35,6 @@ def finish(process: subprocess.Popen[str]) -> str:
     return output
 
 
-def run(script: str, *arguments: object) -> str:
+def run(script: str, *arguments: object, within: Sequence[str] = ()) -> str:
     """Run a script and return its output."""
-    return finish(start(script, *arguments))
+    return finish(start(script, *arguments, within=within))

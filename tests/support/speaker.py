@@ -7,11 +7,14 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 
+from backends.memcached.greeting import GREETING
+
 
 class Speaker:
     """Answer whatever comes with ``parts``, each a packet, and then with nothing.
 
-    Where a part is empty it waits for ``go_on``.
+    The greeting of a client of memcached is answered as memcached does. Where a part is
+    empty it waits for ``go_on``.
     """
 
     def __init__(self) -> None:
@@ -29,7 +32,10 @@ class Speaker:
                 return
             with connection, contextlib.suppress(OSError):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                while connection.recv(65536):
+                while data := connection.recv(65536):
+                    if data == GREETING:
+                        connection.sendall(b"VERSION 1.6.18\r\n")
+                        continue
                     for part in self.parts:
                         if part == b"":
                             self.go_on.wait(5)

@@ -12,6 +12,7 @@ from cacheapi.commands.diagnosis import machine, services
 from cacheapi.commands.diagnosis.findings import Finding, Level
 from cacheapi.commands.diagnosis.services import ServiceReport
 from cacheapi.commands.failures import Exit
+from cacheapi.registry import overlaps
 from cacheapi.registry.environment import system_cache
 from cacheapi.registry.live import Registry
 from cacheapi.registry.opening import open_registry
@@ -71,7 +72,7 @@ class Examination:
         self.directory, found = machine.directory(settings)
         self.findings += found
         try:
-            if not self.directory["exists"]:
+            if not self.directory["exists"] or "free_bytes" not in self.directory:
                 self._look_without_directory(settings)
                 return
             registry = open_registry(settings)
@@ -82,7 +83,11 @@ class Examination:
             self.database, found = machine.database(registry, settings)
             self.findings += found
             self._look_at_definitions(registry)
-            self._look_at_services(registry.snapshot.services.items())
+            definitions = registry.snapshot.definitions
+            self._look_at_services(
+                ([name, *definitions[name].aliases], service)
+                for name, service in registry.snapshot.services.items()
+            )
         finally:
             registry.close()
 
@@ -91,28 +96,24 @@ class Examination:
         if settings["CACHE_DRIVER"] == "file":
             return
         system = system_cache(settings)
-        self._look_at_services(system.items())
-        for service in system.values():
-            service.backend.close()
+        names = dict.fromkeys((system.name, system.backend.service_name))
+        self._look_at_services([(list(names), system)])
+        system.backend.close()
 
     def _look_at_definitions(self, registry: Registry) -> None:
+        shared = overlaps.overlaps(registry.snapshot.services)
         for definition in registry.snapshot.definitions.values():
+            where = f"service {definition.name}"
+            for message in shared.get(definition.name, []):
+                self.findings.append(Finding(Level.WARNING, where, message, overlaps.ACTION))
             if definition.fault is not None:
-                where = f"service {definition.name}"
                 action = (
                     "Correct its settings, in the console or with PATCH /api/v2/system/service."
                 )
                 self.findings.append(Finding(Level.FAILURE, where, definition.fault, action))
 
-    def _look_at_services(self, found: Iterable[tuple[str, CacheService]]) -> None:
-        # The system cache has two names.
-        names: dict[int, list[str]] = {}
-        by_backend: dict[int, CacheService] = {}
-        for name, service in found:
-            names.setdefault(id(service.backend), []).append(name)
-            by_backend.setdefault(id(service.backend), service)
-        looks = [(names[key], service) for key, service in by_backend.items()]
-        self.services = at_once(lambda pair: services.look(*pair), looks)
+    def _look_at_services(self, found: Iterable[tuple[list[str], CacheService]]) -> None:
+        self.services = at_once(lambda pair: services.look(*pair), list(found))
         for report in self.services:
             self.findings += report.findings
 

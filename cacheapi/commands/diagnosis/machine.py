@@ -76,8 +76,21 @@ def together_findings(settings: Settings) -> Iterator[Finding]:
 def directory(settings: Settings) -> tuple[dict[str, Any], list[Finding]]:
     """Look at the data directory; return what is so, and what is wrong with it."""
     path = Path(settings["CACHEAPI_DATA_DIR"])
-    found: dict[str, Any] = {"path": str(path.resolve()), "exists": path.is_dir()}
-    if not path.is_dir():
+    found: dict[str, Any] = {"path": str(path.absolute()), "exists": False}
+    try:
+        found["path"] = str(path.resolve())
+        found["exists"] = path.is_dir()
+        if not found["exists"] and path.exists():
+            return found, [_unusable(path, "is a file and no directory")]
+        if found["exists"]:
+            # It is there, but whoever may not enter it learns nothing else.
+            os.stat(path / SECRET_FILES[0])
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        found["writable"] = False
+        return found, [_unusable(path, f"cannot be looked into ({error.strerror})")]
+    if not found["exists"]:
         return found, [
             Finding(
                 Level.WARNING,
@@ -99,6 +112,16 @@ def directory(settings: Settings) -> tuple[dict[str, Any], list[Finding]]:
         },
     }
     return found, list(_directory_findings(path, settings, found))
+
+
+def _unusable(path: Path, why: str) -> Finding:
+    return Finding(
+        Level.FAILURE,
+        "data directory",
+        f"{str(path)!r} {why}: nothing starts with it.",
+        "Run as the service's user, give that user the directory (chown), or name another with "
+        "CACHEAPI_DATA_DIR.",
+    )
 
 
 def _directory_findings(path: Path, settings: Settings, found: dict[str, Any]) -> Iterator[Finding]:

@@ -11,8 +11,15 @@ from typing import Any, Final
 from backends.base import Backend
 from backends.capabilities import Capability
 from backends.endpoints import Endpoint, trial_key
-from backends.errors import AuthenticationFailed, BackendError, Timeout, Unavailable
+from backends.errors import (
+    AuthenticationFailed,
+    BackendError,
+    LoginNotSent,
+    Timeout,
+    Unavailable,
+)
 from backends.parallel import at_once
+from backends.probe import NotDone
 from backends.statistics import ServerStatistics
 from cacheapi.caching.service import CacheService
 from cacheapi.commands.diagnosis.findings import Finding, Level
@@ -31,7 +38,7 @@ CLOCK_SECONDS: Final = 2.0
 # What these rules find ends badly. A cache that is full and evicts does what it is for.
 WARNED: Final = frozenset({"connections"})
 # Where the servers say which they are, and what time it is.
-_VERSIONS: Final = ("version", "redis_version")
+_VERSIONS: Final = ("version", "valkey_version", "redis_version")
 _HANGS: Final = (
     "It takes connections and does not answer: its process is stopped or stuck, or the machine is "
     "overloaded. Look at the process there (is its state T?), continue or restart it."
@@ -142,14 +149,14 @@ class _Look:
         if own is not None:
             self._take(report, own)
             if own.error is not None:
-                self._fail(endpoint.server, _fault_of(own.error))
+                self._fail(endpoint.server, _fault_of(own))
         return report
 
     def _without_place(self, told: ServerStatistics) -> ServerReport:
         report = ServerReport(told.server)
         self._take(report, told)
         if told.error is not None:
-            self._fail(told.server, _fault_of(told.error))
+            self._fail(told.server, _fault_of(told))
         return report
 
     def _take(self, report: ServerReport, told: ServerStatistics) -> None:
@@ -158,8 +165,10 @@ class _Look:
             report.steps.append(Step("statistics", False, told.error or "", 0.0))
             return
         report.stats = statistics.figures_shown(told.figures)
-        version = next((told.raw[name] for name in _VERSIONS if name in told.raw), None)
-        report.version = None if version is None else str(version)
+        name = next((name for name in _VERSIONS if name in told.raw), "")
+        # Valkey says too, as which Redis it behaves.
+        brand = "Valkey " if name.startswith("valkey") else ""
+        report.version = f"{brand}{told.raw[name]}" if name else None
 
     def _judge_clock(
         self, report: ServerReport, told: ServerStatistics | None, before: float, after: float
@@ -229,10 +238,15 @@ def _named(step: Step) -> Step:
     return dataclasses.replace(step, name="login") if step.name == "connect" else step
 
 
-def _fault_of(error: str) -> Fault:
+def _fault_of(told: ServerStatistics) -> Fault:
     """Return what the error in a server's statistics means, where it was connected to."""
+    error = told.error or ""
+    if told.cause:
+        return Fault(error, told.cause)
     if error.startswith("Authentication failed"):
-        return Fault(error, f"{trial.cause_of(AuthenticationFailed(''))} {_LOGIN}")
+        refused = AuthenticationFailed if "refused" in error else LoginNotSent
+        advice = f" {_LOGIN}" if refused is AuthenticationFailed else ""
+        return Fault(error, f"{trial.cause_of(refused(''))}{advice}")
     if error.startswith("Connection timed out"):
         return Fault(error, _HANGS)
     return Fault(error, trial.cause_of(Unavailable("")))
@@ -249,11 +263,12 @@ def _latency(backend: Backend, key: str) -> Latency | None:
     """Time round trips; ``None`` where one failed."""
     taken = []
     end = time.monotonic() + LATENCY_SECONDS
+    probe = backend.probe(key)
     for _ in range(ROUND_TRIPS):
         started = time.perf_counter()
         try:
-            backend.get(key)
-        except BackendError:
+            probe.connect()
+        except (BackendError, NotDone):
             return None
         taken.append((time.perf_counter() - started) * 1000)
         if time.monotonic() > end:

@@ -57,12 +57,10 @@ class Servers(Collector):
 
     def _ask(self) -> dict[str, Figures]:
         """Return the figures of each service that has any; none of one that is late."""
-        # The system cache has two names; sums over services shall count it once.
         services = self._services()
-        own = {services[name].backend: name for name in sorted(services, reverse=True)}
         asking = {
             name: _Asking(self._sampler, services[name])
-            for name in sorted(own.values())[:MOST_SERVICES]
+            for name in sorted(services)[:MOST_SERVICES]
         }
         deadline = time.monotonic() + WAIT_SECONDS
         found = {}

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import URL, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError
 
+from cacheapi.registry.database import postgresql
+
 FILE: Final = "cacheapi.sqlite3"
-# How long to wait for another's transaction, for a connection, and for an answer.
+# How long to wait for another's transaction.
 LOCK_SECONDS: Final = 5
-CONNECT_SECONDS: Final = 3
-ANSWER_SECONDS: Final = 5
 
 
 class DatabaseUnusable(Exception):
@@ -29,21 +29,8 @@ def make_engine(url: str | None, data_dir: Path) -> Engine:
     parsed = URL.create("sqlite", database=str(data_dir / FILE)) if url is None else _parse(url)
     if parsed.drivername == "sqlite":
         return _sqlite(parsed)
-    arguments: dict[str, Any] = {
-        "connect_timeout": CONNECT_SECONDS,
-        # A machine that went away without a word is found out.
-        "tcp_user_timeout": ANSWER_SECONDS * 1000,
-        "keepalives_idle": ANSWER_SECONDS,
-        "options": f"-c statement_timeout={ANSWER_SECONDS}s -c lock_timeout={LOCK_SECONDS}s",
-    }
     try:
-        return create_engine(
-            parsed,
-            connect_args=arguments,
-            pool_pre_ping=True,
-            pool_timeout=CONNECT_SECONDS,
-            hide_parameters=True,
-        )
+        return postgresql.make_engine(parsed)
     except ImportError as error:
         raise DatabaseUnusable("it needs psycopg: pip install 'cacheapi[postgresql]'") from error
 

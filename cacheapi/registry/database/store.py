@@ -1,4 +1,4 @@
-"""The rows of services and API keys, and the number of their last change."""
+"""The rows of services, API keys and ended sessions, and the number of their last change."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Table, delete, insert, select, update
 
-from cacheapi.registry.database.tables import api_keys, services, version
+from cacheapi.registry.database.tables import api_keys, ended_sessions, services, version
 
 Row = Mapping[str, Any]
 
@@ -22,6 +22,7 @@ class Rows(NamedTuple):
     number: int
     services: Sequence[Row]
     api_keys: Sequence[Row]
+    ended_sessions: Sequence[Row] = ()
 
 
 class Store:
@@ -43,7 +44,12 @@ class Store:
         with self._engine.connect() as connection:
             # First: rows that change meanwhile are read again with the next number.
             number = int(connection.execute(select(version.c.number)).scalar_one())
-            return Rows(number, _all(connection, services), _all(connection, api_keys))
+            return Rows(
+                number,
+                _all(connection, services),
+                _all(connection, api_keys),
+                _all(connection, ended_sessions),
+            )
 
     @contextmanager
     def change(self) -> Iterator[Change]:

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Boolean, Column, Integer, MetaData, String, Table, Text
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 
 metadata: Final = MetaData()
 
@@ -42,6 +42,16 @@ api_keys: Final = Table(
     Column("created", BigInteger, nullable=False),
     Column("expires", BigInteger),
     Column("last_used", BigInteger),
+    sqlite_autoincrement=True,
+)
+
+# Sessions of the console that ended before their time, until when they would have lasted.
+ended_sessions: Final = Table(
+    "ended_session",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("session", String(64), nullable=False),
+    Column("until", BigInteger, nullable=False),
     sqlite_autoincrement=True,
 )
 

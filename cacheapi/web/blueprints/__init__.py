@@ -16,6 +16,7 @@ from cacheapi.registry import audit
 from cacheapi.registry.live import Registry
 from cacheapi.registry.rights import FLUSH, Caller
 from cacheapi.web.errors import ApiError, not_read_yet
+from cacheapi.web.http import refuse_conditions
 
 EXTENSION = "cacheapi"
 
@@ -39,7 +40,7 @@ def find_service(name: str) -> CacheService:
         cannot be used, or the database could not be read yet.
     """
     snapshot = registry().snapshot
-    service = snapshot.services.get(name)
+    service = snapshot.find(name)
     if service is not None:
         around = facts().around
         return service if around is None else watched(service, around)
@@ -100,13 +101,17 @@ def flush(service: str) -> None:
     audit.note(caller(), "flushed", "service", number, service)
 
 
-def permit_some(service: str) -> None:
+def permit_some(service: str, *verbs: str) -> None:
     """Refuse a service that is none of the caller's, before anything is said of it.
 
+    :param verbs: refuse also who may use none of these on any of its keys, before a body is
+        read or a list is built.
     :raises ApiError: 403.
     """
     if not caller().may_use(service):
         raise ApiError(403, f"This API key may not use service '{service}'.")
+    if verbs and not caller().may_some(verbs, service):
+        raise ApiError(403, f"This API key may not {verbs[0]} any key of service '{service}'.")
 
 
 def administer() -> None:
@@ -115,6 +120,8 @@ def administer() -> None:
     :raises ApiError: 403.
     """
     permit_administrator()
+    if request.method not in ("GET", "HEAD"):
+        refuse_conditions(request)
     # What one worker has just made, the next request must find in another.
     registry().refresh()
 

@@ -22,10 +22,11 @@ blueprint = Blueprint("Services", __name__, url_prefix="/api/v2")
 @doc.errors(blueprint)
 def list_services() -> Response:
     """List the services that this API key may use."""
-    who = caller()
+    who, snapshot = caller(), registry().snapshot
     listed = [
         {
             "name": name,
+            "aliases": snapshot.definitions[name].aliases,
             "label": service.label,
             "description": service.description,
             "type": service.type,

@@ -14,12 +14,27 @@ from backends.errors import Unsupported
 from cacheapi.caching.codec import encode
 from cacheapi.caching.service import MAX_PAGE, CacheService
 from cacheapi.observing.facts import facts
+from cacheapi.registry.rights import FLUSH
 from cacheapi.web.auth import PARAMETER
-from cacheapi.web.batch import check_keys, entries_text, outcomes_text, read_pairs
+from cacheapi.web.batch import (
+    check_keys,
+    entries_text,
+    outcomes_text,
+    read_many,
+    read_pairs,
+    values_of,
+)
 from cacheapi.web.blueprints import documentation as doc
 from cacheapi.web.blueprints import find_service, flush, permit, permit_all, permit_some, verb
 from cacheapi.web.errors import ApiError
-from cacheapi.web.http import TUNNELLED, json_response, read_document, read_json
+from cacheapi.web.http import (
+    TUNNELLED,
+    json_response,
+    max_batch,
+    read_document,
+    read_json,
+    refuse_conditions,
+)
 from cacheapi.web.query import Query
 from cacheapi.web.schemas.cache import (
     EntriesSchema,
@@ -46,6 +61,7 @@ class Collection(MethodView):
                 "limit", "integer", "Keys in a page.", minimum=1, maximum=MAX_PAGE, default=100
             ),
             doc.query("cursor", "string", "`meta.next` of the page before."),
+            doc.TTL_LEFT,
         ],
     )
     @blueprint.response(200, EntriesSchema, description="The entries; or a page of keys.")
@@ -56,7 +72,8 @@ class Collection(MethodView):
         With `keys` or `key`: the values, in the order asked; an absent key is in
         `meta.missing`. Without: a page of keys, where the backend can list them.
         """
-        permit_some(service)
+        permit_some(service, verb())
+        refuse_conditions(request)
         cache = find_service(service)
         query = Query(request.query_string)
         keys = _listed_keys() if TUNNELLED in request.environ else None
@@ -64,12 +81,18 @@ class Collection(MethodView):
         if keys is None:
             permit_all("GET", service, query.text("prefix") or "")
             return _list_keys(cache, query)
-        check_keys(cache, keys)
+        check_keys(cache, keys, max_batch())
         permit(verb(), service, keys)
         facts().batch = len(keys)
-        found = cache.get_many(keys)
+        asks_left = query.flag("ttl")
+        found = values_of(keys, read_many(cache, keys))
+        lefts = None
+        if asks_left:
+            lefts = cache.remaining_ttl_many(list(found))
+            # The others have ended meanwhile.
+            found = {key: value for key, value in found.items() if key in lefts}
         facts().read(sum(key in found for key in keys), len(keys))
-        return json_response(entries_text(keys, found))
+        return json_response(entries_text(keys, found, lefts))
 
     @blueprint.doc(
         operationId="store",
@@ -105,9 +128,11 @@ class Collection(MethodView):
 
         A bad item stores nothing of the batch. Of two equal keys the last wins.
         """
-        permit_some(service)
+        permit_some(service, verb())
+        refuse_conditions(request)
         cache = find_service(service)
-        pairs = read_pairs(cache, read_json(request), Query(request.query_string).ttl())
+        ttl = Query(request.query_string).ttl()
+        pairs = read_pairs(cache, read_json(request), ttl, max_batch())
         permit(verb(), service, [pair.key for pair in pairs])
         facts().batch = len(pairs)
         outcomes = cache.set_many(pairs)
@@ -125,25 +150,27 @@ class Collection(MethodView):
 
         With `keys` or `key`, those. Without, the service is **flushed**: every key goes.
         """
-        permit_some(service)
+        permit_some(service, verb(), FLUSH)
+        refuse_conditions(request)
         cache = find_service(service)
         # A list in the body counts without a tunnel too: to overlook it would flush all.
         keys = _listed_keys()
         query = Query(request.query_string)
         keys = query.keys() if keys is None else keys
         if keys is None:
+            _refuse_announced_body()
             # A misspelt "keys" would flush all too.
             _refuse_parameters(query.names() - {PARAMETER})
             flush(service)
             return json_response('{"success":true}')
-        check_keys(cache, keys)
+        check_keys(cache, keys, max_batch())
         permit(verb(), service, keys)
         facts().batch = len(keys)
         return json_response(outcomes_text(keys, cache.delete_many(keys)))
 
 
 def _listed_keys() -> list[str] | None:
-    """Return the keys of a body ``{"resource": ["key", …]}``; ``None`` where there is no body.
+    """Return the keys, each once, of a body ``{"resource": ["key", …]}``; ``None`` without one.
 
     :raises ApiError: 400; the body is something else.
     """
@@ -153,7 +180,22 @@ def _listed_keys() -> list[str] | None:
     keys = document.get("resource") if isinstance(document, dict) else None
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise ApiError(400, 'The body must be {"resource": ["key", …]}.')
-    return keys
+    return list(dict.fromkeys(keys))
+
+
+def _refuse_announced_body() -> None:
+    """Refuse a flush that was to bring a body: what was lost of it may have been a list.
+
+    A length of 0 announces that there is none; many clients send it with each DELETE.
+
+    :raises ApiError: 400.
+    """
+    if "Transfer-Encoding" in request.headers:
+        raise ApiError(
+            400,
+            "The body that was announced is empty. A DELETE without a body flushes the service; "
+            'with {"resource": ["key", …]} it deletes those keys.',
+        )
 
 
 def _refuse_parameters(names: Iterable[str]) -> None:

@@ -93,6 +93,17 @@ ETAG: Final = {
     "ETag": {"schema": {"type": "string"}, "description": "A strong validator of the value."}
 }
 
+TTL_LEFT: Final = query(
+    "ttl", "boolean", "Say how many seconds are left, where the backend can tell."
+)
+ENTRY_HEADERS: Final = {
+    **ETAG,
+    "Cache-TTL": {
+        "schema": {"type": "string"},
+        "description": "With `ttl=true`, for HEAD too: the seconds left, or `forever`.",
+    },
+}
+
 _ERRORS: Final = {
     400: "A bad key, value, lifetime, JSON or parameter; or the backend lacks the ability; "
     "or the key to create exists.",

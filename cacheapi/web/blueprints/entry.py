@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from flask import Response, request
 from flask.views import MethodView
@@ -14,9 +14,9 @@ from cacheapi.caching.codec import Value, encode, entry_text
 from cacheapi.caching.conditions import NotModified
 from cacheapi.caching.service import CacheService
 from cacheapi.observing.facts import facts
-from cacheapi.web.batch import invalid_body
+from cacheapi.web.batch import invalid_body, left_text
+from cacheapi.web.blueprints import caller, find_service, permit, verb
 from cacheapi.web.blueprints import documentation as doc
-from cacheapi.web.blueprints import find_service, permit, verb
 from cacheapi.web.errors import ApiError, absent
 from cacheapi.web.http import condition, json_response, not_modified, read_document
 from cacheapi.web.query import Query
@@ -27,6 +27,9 @@ from cacheapi.web.schemas.cache import (
     RequestSchema,
     ValueSchema,
 )
+from cacheapi.web.values import value_of
+
+CACHE_TTL: Final = "Cache-TTL"
 
 blueprint = Blueprint("One key", __name__, url_prefix="/api/v2")
 
@@ -42,11 +45,12 @@ class Entry(MethodView):
             doc.query("clear", "boolean", "Read and delete in one step; `pull` is the same."),
             doc.query("pull", "boolean", "Read and delete in one step; `clear` is the same."),
             doc.query("check_exist", "boolean", "Only say whether the key is there."),
+            doc.TTL_LEFT,
             doc.IF_MATCH,
             doc.IF_NONE_MATCH_READ,
         ],
     )
-    @blueprint.response(200, EntrySchema, description="The value.", headers=doc.ETAG)
+    @blueprint.response(200, EntrySchema, description="The value.", headers=doc.ENTRY_HEADERS)
     @blueprint.alt_response(304, description="The client has this value.", success=True)
     @doc.errors(blueprint, 412)
     def get(self, service: str, key: str) -> Response:
@@ -54,9 +58,18 @@ class Entry(MethodView):
         cache = _find(service, key)
         query = Query(request.query_string)
         wanted = condition(request)
-        takes = (query.flag("clear") or query.flag("pull")) and not query.flag("check_exist")
+        asks = query.flag("check_exist")
+        takes = (query.flag("clear") or query.flag("pull")) and not asks
         if takes:
             permit("DELETE", service, [key])
+        asks_left = query.flag("ttl")
+        if asks and wanted is None:
+            exists, etag = cache.exists(key)
+            facts().read(exists, 1)
+            left = _left(cache, key) if exists and asks_left else ""
+            return _exists(key, exists, etag, left)
+        # Before it is read: one that is deleted has no lifetime any more.
+        left = _left(cache, key) if asks_left else ""
         try:
             # HEAD promises to change nothing (RFC 9110, section 9.2.1).
             if takes and request.method != "HEAD":
@@ -69,11 +82,15 @@ class Entry(MethodView):
             facts().read(1, 1)
             return not_modified(error.etag)
         facts().read(value is not MISSING, 1)
-        if query.flag("check_exist"):
-            body = encode({"key": key, "exists": value is not MISSING})
-            return json_response(body, etag=None if value is MISSING else value.etag)
+        if asks_left and value is not MISSING and not left:
+            # Somebody stored it in between; if it is gone again, it has nothing left.
+            left = _left(cache, key) or "0"
+        if asks:
+            etag = None if value is MISSING else value.etag
+            return _exists(key, value is not MISSING, etag, "" if value is MISSING else left)
         if value is not MISSING:
-            return json_response(entry_text(key, value), etag=value.etag)
+            body = entry_text(key, value, left)
+            return json_response(body, etag=value.etag, headers=_told(left))
         default = query.text("default")
         if default is None:
             raise absent(key)
@@ -91,8 +108,9 @@ class Entry(MethodView):
         cache = _find(service, key)
         wanted = condition(request)
         body = _load(ValueSchema())
-        cache.add(key, body["value"], body.get("ttl"), wanted)
-        return _done(key, 201, Value(body["value"]))
+        value = value_of(cache, body)
+        cache.add(key, value, body.get("ttl"), wanted)
+        return _done(key, 201, _tag(service, key, cache.values.shown(value)))
 
     @blueprint.doc(
         operationId="update",
@@ -106,9 +124,10 @@ class Entry(MethodView):
         cache = _find(service, key)
         wanted = condition(request)
         body = _load(ValueSchema())
-        if not cache.replace(key, body["value"], body.get("ttl"), wanted):
+        value = value_of(cache, body)
+        if not cache.replace(key, value, body.get("ttl"), wanted):
             raise absent(key)
-        return _done(key, 200, Value(body["value"]))
+        return _done(key, 200, _tag(service, key, cache.values.shown(value)))
 
     @blueprint.doc(
         operationId="change",
@@ -141,20 +160,25 @@ class Entry(MethodView):
         wanted = condition(request)
         body = _load(ChangeSchema())
         if "increment" in body:
+            if body["increment"] == 0:
+                # It tells the value, and changes nothing.
+                permit("GET", service, [key])
             number = cache.increment(
                 key, body["increment"], body.get("initial"), body.get("ttl"), wanted
             )
             if number is MISSING:
                 raise absent(key)
             value = Value(str(number))
-            return json_response(entry_text(key, value), etag=value.etag)
+            # To another program's flags it may be a text, or a fraction: then a GET tells.
+            shown = value if cache.values.writes_json else None
+            return json_response(entry_text(key, value), etag=_tag(service, key, shown))
         if "ttl" not in body or "initial" in body:
             raise ApiError(400, "The body must have ttl, for a new lifetime, or increment.")
         # Read first: a failure after the change would tell that it was not made.
         current = cache.get(key)
         if not cache.touch(key, body["ttl"], wanted) or current is MISSING:
             raise absent(key)
-        return _done(key, 200, current)
+        return _done(key, 200, _tag(service, key, current))
 
     @blueprint.doc(operationId="delete", parameters=[doc.IF_MATCH, doc.IF_NONE_MATCH_WRITE])
     @blueprint.response(200, KeyOutcomeSchema, description="It is deleted.")
@@ -174,8 +198,32 @@ def _find(service: str, key: str) -> CacheService:
     return cache
 
 
-def _done(key: str, status: int, stored: Value | None = None) -> Response:
-    etag = None if stored is None else stored.etag
+def _left(cache: CacheService, key: str) -> str:
+    """Return the JSON text of the seconds that a key has left; empty: it is not there."""
+    left = cache.remaining_ttl(key)
+    return "" if left is MISSING else left_text(left)
+
+
+def _told(left: str) -> dict[str, str]:
+    """Return the header field that says the same, for HEAD too."""
+    return {CACHE_TTL: "forever" if left == "null" else left} if left else {}
+
+
+def _exists(key: str, exists: bool, etag: str | None, left: str) -> Response:
+    body = encode({"key": key, "exists": exists})
+    if left:
+        body = f'{body[:-1]},"ttl":{left}}}'
+    return json_response(body, etag=etag, headers=_told(left))
+
+
+def _tag(service: str, key: str, stored: Value | None) -> str | None:
+    """Return the tag of a value, for who may read it: it would tell a guess from a wrong one."""
+    if stored is None or not caller().may("GET", service, key):
+        return None
+    return stored.etag
+
+
+def _done(key: str, status: int, etag: str | None = None) -> Response:
     return json_response(encode({"key": key, "success": True}), status, etag)
 
 

@@ -14,7 +14,7 @@ from flask_smorest import Blueprint
 from backends.base import MISSING
 from cacheapi.caching.codec import encode
 from cacheapi.observing import statistics
-from cacheapi.registry import administration, trial
+from cacheapi.registry import administration, overlaps, trial
 from cacheapi.registry.definition import Definition
 from cacheapi.web.blueprints import administer, caller, find_service, registry
 from cacheapi.web.blueprints import documentation as doc
@@ -62,11 +62,11 @@ class Services(MethodView):
         wanted = _wanted_type(Query(request.query_string).text("filter"))
         definitions = registry().snapshot.definitions
         listed = [
-            administration.shown(definition)
+            definition
             for _, definition in sorted(definitions.items())
             if wanted is None or definition.type == wanted
         ]
-        return json_response(encode({"resource": listed}))
+        return json_response(encode({"resource": administration.told(registry(), *listed)}))
 
     @blueprint.doc(
         operationId="makeServices",
@@ -79,7 +79,11 @@ class Services(MethodView):
     def post(self) -> Response:
         """Make services. If anything is wrong with one, none is made."""
         made = administration.create(registry(), caller(), body_items(read_document(request)))
-        resource = [{"id": service.number, "name": service.name} for service in made]
+        found = overlaps.overlaps(registry().snapshot.services)
+        resource = [
+            {"id": each.number, "name": each.name, "warnings": found.get(each.name, [])}
+            for each in made
+        ]
         return json_response(encode({"resource": resource}), 201)
 
 
@@ -225,7 +229,8 @@ def _update(reference: str, *, replace: bool) -> Response:
 
 
 def _shown(definition: Definition) -> Response:
-    return json_response(encode(administration.shown(definition)))
+    (told,) = administration.told(registry(), definition)
+    return json_response(encode(told))
 
 
 def _tried(definition: Definition, *, saved: bool) -> Response:

@@ -87,6 +87,13 @@ class ValueSchema(RequestSchema):
         allow_none=True,
         metadata={"description": TTL_HELP, "example": 3600, "minimum": -1},
     )
+    encoding = fields.String(
+        validate=validate.Equal("base64"),
+        metadata={
+            "description": "`value` is base64 of the bytes to store: only where the service's "
+            "setting `raw_bytes` allows that."
+        },
+    )
 
 
 class PairSchema(ValueSchema):
@@ -163,6 +170,16 @@ class EntrySchema(Schema):
     encoding = fields.String(
         validate=validate.Equal("base64"),
         metadata={"description": "Only where the stored bytes are no text: they are base64 here."},
+    )
+    flags = fields.Integer(
+        metadata={
+            "description": "What the program that stored the value noted about it in memcached; "
+            "only where the service's setting `values` is not `json`, and where it is not 0."
+        },
+    )
+    ttl = fields.Integer(
+        allow_none=True,
+        metadata={"description": "Only with `ttl=true`: the seconds left; null: for ever."},
     )
     exists = fields.Boolean(metadata={"description": "Instead of a value, for `check_exist`."})
 

@@ -9,6 +9,14 @@ class ServiceSchema(Schema):
     """A service."""
 
     name = fields.String(required=True, metadata={"example": "cache"})
+    aliases = fields.List(
+        fields.String(),
+        required=True,
+        metadata={
+            "description": "Other ways to write its name in a URL: of `cache`, its driver's own.",
+            "example": ["local"],
+        },
+    )
     label = fields.String(required=True)
     description = fields.String(required=True)
     type = fields.String(required=True, metadata={"example": "cache_local"})

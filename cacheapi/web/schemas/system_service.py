@@ -94,11 +94,18 @@ class TrialConfigSchema(Schema):
     config = fields.Dict(keys=fields.String(), metadata=CONFIG)
 
 
+WARNINGS: dict[str, Any] = {
+    "required": True,
+    "metadata": {"description": "What may not be meant: keys that it shares with another service."},
+}
+
+
 class MadeServiceSchema(Schema):
     """A service that was made."""
 
     id = fields.Integer(required=True)
     name = fields.String(required=True)
+    warnings = fields.List(fields.String(), **WARNINGS)
 
 
 class MadeServicesSchema(Schema):
@@ -116,6 +123,11 @@ class SystemServiceSchema(Schema):
         metadata={"description": "`null` unless it was made over the API."},
     )
     name = fields.String(required=True)
+    aliases = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "Other ways to write its name in a URL."},
+    )
     label = fields.String(required=True)
     description = fields.String(required=True)
     type = fields.String(required=True)
@@ -131,6 +143,7 @@ class SystemServiceSchema(Schema):
         allow_none=True,
         metadata={"description": "Why it cannot be used, although it is active."},
     )
+    warnings = fields.List(fields.String(), **WARNINGS)
 
 
 class SystemServicesSchema(Schema):

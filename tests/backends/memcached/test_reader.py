@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from backends.memcached.errors import READ_FAILURE, TIMEOUT, CommandFailed
+from backends.memcached.errors import READ_FAILURE, TIMEOUT, CommandFailed, failure
+from backends.memcached.greeting import GREETING
 from backends.memcached.link import Link
 from backends.memcached.reader import Stored, read, read_many
 
@@ -22,6 +23,8 @@ def answering(*parts: bytes) -> Iterator[Link]:
         connection, _ = listener.accept()
         with connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            assert connection.recv(65536) == GREETING
+            connection.sendall(b"VERSION 1.6.18\r\n")
             connection.recv(65536)
             for part in parts:
                 connection.sendall(part)
@@ -65,10 +68,8 @@ def test_flags_and_the_number_of_the_store_come_with_a_value() -> None:
 @pytest.mark.parametrize(
     "reply",
     [
-        b"ERROR Too many open connections\r\n",
-        b"ERROR\r\n",
-        b"SERVER_ERROR out of memory writing get response\r\n",
-        b"CLIENT_ERROR line too long\r\n",
+        b"ERROR\r\nEND\r\n",
+        b"ERR\r\n",
         b"END\r\nEND\r\n",
         b"END \r\n",
         b"\r\n",
@@ -93,6 +94,24 @@ def test_what_is_no_reply_to_the_question_is_a_failure(reply: bytes) -> None:
         read_many(link, [b"a", b"b"])
     assert caught.value.code == READ_FAILURE
     assert not caught.value.answered
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "ERROR",
+        "SERVER_ERROR out of memory writing get response",
+        "SERVER_ERROR Connection refused",
+        "SERVER_ERROR what no version before said",
+        "CLIENT_ERROR line too long",
+    ],
+)
+def test_a_line_that_says_no_is_an_answer_and_is_told(said: str) -> None:
+    with answering(said.encode() + b"\r\n") as link, pytest.raises(CommandFailed) as caught:
+        read_many(link, [b"a", b"b"])
+    assert caught.value.answered
+    assert caught.value.text == said
+    assert said in str(failure(caught.value, "memcached at x", sent=False))
 
 
 @pytest.mark.parametrize("numbers", [b"0 1", b"0 1 ", b"0 1 x", b" 1 5", b"0 1 5 6"])

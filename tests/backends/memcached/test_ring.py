@@ -9,11 +9,11 @@ import random
 
 import pytest
 
-from backends.memcached import client as memcached_client
+from backends.memcached import sasl as memcached_client
 from backends.memcached.backend import _ring
-from backends.memcached.client import pylibmc
 from backends.memcached.options import Server, parse_servers
 from backends.memcached.ring import Ring
+from backends.memcached.sasl import pylibmc
 
 KEYS = [b"key:%d" % number for number in range(30_000)]
 SOME = KEYS[:3000]

@@ -166,12 +166,12 @@ def line(redis_one: Redis) -> Iterator[Line]:
 
 
 READS: dict[str, tuple[Callable[[RedisBackend], object], object, int]] = {
-    "hit": (lambda backend: backend.get("hit"), b"the value", len(b"*1\r\n$9\r\nthe value\r\n")),
-    "miss": (lambda backend: backend.get("absent"), MISSING, len(b"*1\r\n$-1\r\n")),
+    "hit": (lambda backend: backend.get("hit"), b"the value", len(b"$9\r\nthe value\r\n")),
+    "miss": (lambda backend: backend.get("absent"), MISSING, len(b"$-1\r\n")),
     "some": (
         lambda backend: backend.get_many(["hit", "absent", "proof"]),
         {"hit": b"the value", "proof": b"proof"},
-        len(b"*3\r\n$9\r\nthe value\r\n$-1\r\n$5\r\nproof\r\n"),
+        len(b"$9\r\nthe value\r\n$-1\r\n$5\r\nproof\r\n"),
     ),
 }
 
@@ -183,8 +183,9 @@ def test_a_reply_that_ends_early_at_any_byte_is_an_error(
 ) -> None:
     line.backend.set("hit", b"the value", None)
     for size in range(whole) if mode == "cut" else range(0, whole, 5):
-        with line.spoiled(mode, size), pytest.raises(Unavailable):
-            read(line.backend)
+        with line.spoiled(mode, size), contextlib.suppress(Unavailable):
+            # Of several, those that were answered are not asked again with the others.
+            assert (read(line.backend), type(expected)) == (expected, dict)
         assert read(line.backend) == expected
 
 

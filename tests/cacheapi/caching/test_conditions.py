@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import pytest
-from werkzeug.http import parse_etags
 
-from cacheapi.caching.conditions import Condition, PreconditionFailed
+from cacheapi.caching.conditions import (
+    Condition,
+    InvalidCondition,
+    NotModified,
+    PreconditionFailed,
+    parse_tags,
+)
 
 
 def make(if_match: str | None, if_none_match: str | None) -> Condition:
     return Condition(
-        None if if_match is None else parse_etags(if_match),
-        None if if_none_match is None else parse_etags(if_none_match),
+        None if if_match is None else parse_tags("If-Match", if_match),
+        None if if_none_match is None else parse_tags("If-None-Match", if_none_match),
     )
 
 
@@ -25,14 +30,12 @@ def make(if_match: str | None, if_none_match: str | None) -> Condition:
         ('W/"a"', None, "a", False),
         ("*", None, "a", True),
         ("*", None, None, False),
-        ("", None, "a", False),
         (None, '"a"', "a", False),
         (None, 'W/"a"', "a", False),
         (None, '"a"', "b", True),
         (None, '"a"', None, True),
         (None, "*", "a", False),
         (None, "*", None, True),
-        (None, "", "a", True),
         ('"a"', '"a"', "a", False),
         ('"a"', '"b"', "a", True),
         ('"a"', "*", "a", False),
@@ -67,3 +70,30 @@ def test_which_conditions_create_only(
     if_match: str | None, if_none_match: str | None, creates_only: bool
 ) -> None:
     assert make(if_match, if_none_match).creates_only is creates_only
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", ",", ",,", '"', "a", "*, *", '"a" "b"', '"a",*', "W/*", 'w/"a"', '"a";', '"a"b'],
+)
+def test_a_condition_that_says_nothing_is_none_and_so_is_refused(text: str) -> None:
+    with pytest.raises(InvalidCondition, match="If-Match"):
+        parse_tags("If-Match", text)
+
+
+@pytest.mark.parametrize("text", ['"a"', ' "a" ', ',"b", "a",,', 'W/"b","a"', '"b,","a"', '"","a"'])
+def test_a_tag_is_found_in_a_list(text: str) -> None:
+    assert Condition(if_match=parse_tags("If-Match", text)).check("a") is None
+
+
+@pytest.mark.parametrize(
+    "changed", ['W/"a"', '"a-gzip"', '"a--gzip"', '"a;gzip"', 'W/"a-gzip"', '"a-br"', '"a-df"']
+)
+def test_a_tag_that_a_proxy_changed_is_known_to_a_read_and_told_to_a_write(changed: str) -> None:
+    with pytest.raises(NotModified):
+        make(None, changed).check("a")
+    with pytest.raises(PreconditionFailed, match="changed on its way"):
+        make(changed, None).check("a")
+    with pytest.raises(PreconditionFailed, match="not the one"):
+        make(changed, None).check("b")
+    assert make(None, changed).check("b") is None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from werkzeug.http import parse_etags
+from werkzeug.datastructures import ETags
 
 from backends.base import MISSING, Found, Missing
 from backends.errors import NotAnInteger, Unavailable
@@ -16,8 +16,8 @@ from cacheapi.caching.conditions import Condition, PreconditionFailed
 from cacheapi.caching.service import CacheService, KeyExists, Pair
 from tests.conftest import Clock
 
-ANY = Condition(if_match=parse_etags("*"))
-NONE = Condition(if_none_match=parse_etags("*"))
+ANY = Condition(if_match=ETags(star_tag=True))
+NONE = Condition(if_none_match=ETags(star_tag=True))
 
 
 class Contended(FileBackend):
@@ -150,7 +150,7 @@ def test_a_conditional_write_gives_up_when_its_tag_is_gone(
     cache: CacheService, backend: Contended
 ) -> None:
     cache.add("k", "1", 0)
-    condition = Condition(if_match=parse_etags(f'"{Value("1").etag}"'))
+    condition = Condition(if_match=ETags([Value("1").etag]))
     changing(backend, 1)
     with pytest.raises(PreconditionFailed):
         cache.replace("k", "2", 0, condition)

@@ -46,7 +46,7 @@ def test_services_are_listed(with_services: Program) -> None:
     assert sessions.split() == ["sessions", "cache_memcached", "file", "in", "use", "Sessions"]
     assert any(line.split()[:1] == ["off"] and "switched off" in line for line in lines)
     found = {each["name"]: each for each in with_services.json("services")["resource"]}
-    assert found.keys() == {"cache", "local", "sessions", "gone", "off"}
+    assert found.keys() == {"cache", "sessions", "gone", "off"}
     assert found["sessions"]["config"]["host"] == "127.0.0.1"
     assert "switched off" in with_services.fails("get", "a", "-s", "off", code=3)
 

@@ -280,7 +280,10 @@ def test_a_driver_that_is_not_installed(tmp_path: Path, driver: str, module: str
     (tmp_path / "without" / f"{module}.py").write_text("raise ImportError('not here')\n")
     (tmp_path / "data").mkdir(mode=0o700)
     path = f"{tmp_path / 'without'}:{REPOSITORY}"
-    ended = run(tmp_path, "doctor", "--json", CACHE_DRIVER=driver, PYTHONPATH=path)
+    # memcached's is needed for a login alone.
+    login = {"MEMCACHED_USERNAME": "user", "MEMCACHED_PASSWORD": "pl4nted"}
+    given = login if driver == "memcached" else {}
+    ended = run(tmp_path, "doctor", "--json", CACHE_DRIVER=driver, PYTHONPATH=path, **given)
     assert ended.returncode == 3
     (found,) = json.loads(ended.stdout)["findings"]
     assert f"pip install 'cacheapi[{driver}]'" in found["message"]
@@ -353,6 +356,31 @@ def test_something_else_listens_there(doctor: Program) -> None:
             doctor, CACHE_DRIVER="memcached", MEMCACHED_HOST="127.0.0.1", MEMCACHED_PORT=port
         )
         assert found["where"].endswith(port)
+
+
+def test_what_a_memcached_wants_or_is_instead_is_named(
+    doctor: Program, memcached_server: Memcached, redis_one: Redis, tmp_path: Path
+) -> None:
+    (tmp_path / "users").write_text("user:password\n")
+    with memcached("-Y", str(tmp_path / "users")) as server:
+        found = failure(doctor, **on_memcached(server))
+    assert "unauthenticated" in found["message"]
+    assert "-Y" in found["action"]
+    there = {"MEMCACHED_HOST": f"127.0.0.1:{redis_one.port}"}
+    assert "is Redis" in failure(doctor, **there)["action"]
+    login = {"MEMCACHED_USERNAME": SASL_USER, "MEMCACHED_PASSWORD": "pl4nted-wrong"}
+    found = failure(doctor, **on_memcached(memcached_server), **login)
+    assert "no login was sent" in found["message"]
+    assert "takes no logins" in found["action"]
+    assert "does not accept this user name" not in found["action"]
+
+
+def test_a_memcached_without_cas_is_told(doctor: Program) -> None:
+    with memcached("-C") as server:
+        doctor.settings |= on_memcached(server)
+        seen = doctor.json("doctor", code=0)
+    (found,) = (each for each in seen["findings"] if each["level"] == "advice")
+    assert "-C" in found["message"]
 
 
 # The machine
@@ -466,3 +494,54 @@ def test_services_of_the_file_are_looked_at_too(
     shown = doctor("doctor", code=3)
     assert "Service sessions (cache_memcached)" in shown
     assert "pl4nted" not in shown
+
+
+def test_a_data_directory_that_is_a_file_is_reported(
+    doctor: Program, tmp_path: Path, memcached_server: Memcached
+) -> None:
+    file = tmp_path / "taken"
+    file.write_text("")
+    found = failure(doctor, CACHEAPI_DATA_DIR=str(file), **on_memcached(memcached_server))
+    assert found["where"] == "data directory"
+    assert "is a file and no directory" in found["message"]
+    seen = doctor.json("doctor", code=3)
+    # The cache is looked at all the same.
+    (service,) = seen["services"]
+    assert service["success"] is True
+    assert "is a file and no directory" in doctor("doctor", code=3)
+    doctor.settings["CACHE_DRIVER"] = "file"
+    assert failure(doctor)["where"] == "data directory"
+
+
+def test_a_data_directory_without_rights_is_reported(
+    doctor: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Root may enter all; so the system's refusal is what is made up here.
+    closed = tmp_path / "closed"
+    real = os.stat
+
+    def refuse(path: Any, *arguments: Any, **named: Any) -> os.stat_result:
+        if str(path).startswith(str(closed)):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *arguments, **named)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    found = failure(doctor, CACHEAPI_DATA_DIR=str(closed / "data"))
+    assert found["where"] == "data directory"
+    assert "cannot be looked into (Permission denied)" in found["message"]
+    assert "cannot be looked into" in doctor("doctor", code=3)
+
+
+def test_a_line_of_the_settings_that_is_none_is_named(
+    doctor: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("CACHE_DRIVER=file\nREDIS_HOST redis\n")
+    found = failure(doctor)
+    assert "The file .env, line 2: it is not NAME=value." in found["message"]
+
+
+def test_a_misspelt_setting_is_a_warning(doctor: Program) -> None:
+    doctor.settings["MEMCACHE_HOST"] = "10.0.0.8"
+    (found,) = doctor.json("doctor", code=1)["findings"]
+    assert "did you mean MEMCACHED_HOST?" in found["message"]

@@ -19,7 +19,7 @@ import pytest
 
 from tests.support.certificates import Certificates
 from tests.support.live import CACHE, call
-from tests.support.processes import REPOSITORY, Service, eventually
+from tests.support.processes import REPOSITORY, Service, eventually, free_port
 from tests.support.program import environ, run, serving
 
 
@@ -150,3 +150,29 @@ def test_settings_that_stop_the_start_stop_the_configuration(
     monkeypatch.setattr(logging.Logger, "setLevel", lambda *_: None)
     with pytest.raises(SystemExit, match=r"cacheapi cannot start\. PORT: '0' is not allowed"):
         runpy.run_module("cacheapi.serving.gunicorn_conf")
+
+
+def test_settings_of_its_own_win_over_host_and_port(tmp_path: Path) -> None:
+    port = free_port()
+    given = {"HOST": "not.to.be.resolved.invalid", "CACHEAPI_HOST": "127.0.0.1"}
+    with serving(tmp_path, WEB_CONCURRENCY="1", CACHEAPI_PORT=str(port), **given) as live:
+        assert live.port != port
+        assert call(port, "GET", f"{CACHE}/k").status == 404
+
+
+@pytest.mark.parametrize("variable", ["HOST", "CACHEAPI_HOST"])
+def test_a_host_that_cannot_be_resolved_is_one_line(tmp_path: Path, variable: str) -> None:
+    ended = run(tmp_path, "serve", **{variable: "not.to.be.resolved.invalid"})
+    assert ended.returncode == 1
+    (line,) = ended.stderr.decode().strip().splitlines()
+    assert line.startswith(
+        f"cacheapi cannot start. {variable}: 'not.to.be.resolved.invalid' is no address to listen"
+    )
+
+
+def test_a_line_of_the_settings_that_is_none_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("CACHE_DRIVER file\n")
+    ended = run(tmp_path, "serve")
+    assert ended.returncode == 1
+    (line,) = ended.stderr.decode().strip().splitlines()
+    assert line.startswith("cacheapi cannot start. The file .env, line 1: it is not NAME=value.")

@@ -109,6 +109,19 @@ def test_bytes_of_other_programs_are_shown_and_not_edited(
     assert 90 < (left(person, "raw") or 0) <= 100
 
 
+def test_whose_format_a_value_has_is_told(person: Person) -> None:
+    backend = person.app.extensions[EXTENSION].find("cache").backend
+    for raw, told in (
+        (b's:5:"hello";', "serialized by PHP"),
+        (b"\x80\x05N.", "a pickle of Python"),
+        (b"\x04\x08i/", "Marshal of Ruby"),
+    ):
+        backend.set("raw", raw, None)
+        assert f"Format {told}" in text_of(person.page(CACHE, key="raw"))
+    store(person, "own", {"a": 1})
+    assert "Format" not in text_of(person.page(CACHE, key="own"))
+
+
 def test_a_value_is_changed_and_keeps_its_lifetime(person: Person) -> None:
     store(person, "k", {"a": 1}, ttl=1000)
     assert save(person, "k", '{"a": 2,\r\n "a": 3}').status_code == 303

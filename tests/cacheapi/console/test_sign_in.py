@@ -10,6 +10,7 @@ import pytest
 from cacheapi.console import session as sessions
 from cacheapi.console import sign_in
 from cacheapi.registry.rights import Rate
+from cacheapi.registry.sessions import end
 from cacheapi.web.blueprints import EXTENSION
 from tests.cacheapi.console.conftest import KEY, Person, make_app, text_of
 
@@ -35,6 +36,40 @@ def test_an_administrator_signs_in_and_out(stranger: Person) -> None:
     assert stranger.get("/sign-in").status_code == 303
     stranger.done("/sign-out")
     assert stranger.get("/").status_code == 303
+
+
+def test_a_stolen_cookie_is_worth_nothing_after_signing_out(stranger: Person) -> None:
+    stranger.sign_in()
+    thief, other = Person(stranger.app), Person(stranger.app)
+    stolen = cookie(stranger)
+    thief.browser.set_cookie(sessions.NAME, stolen.value, path="/console")
+    assert thief.get("/").status_code == 200
+    other.sign_in()
+    stranger.done("/sign-out")
+    thief.browser.set_cookie(sessions.NAME, stolen.value, path="/console")
+    assert thief.get("/").status_code == 303
+    # Nor in another process, or after a restart.
+    registry = stranger.app.extensions[EXTENSION]
+    again = Person(make_app(registry.data_dir))
+    again.browser.set_cookie(sessions.NAME, stolen.value, path="/console")
+    assert again.get("/").status_code == 303
+    again.app.extensions[EXTENSION].close()
+    # Who else is signed in stays so.
+    assert other.get("/").status_code == 200
+
+
+def test_ended_sessions_are_forgotten_when_they_would_be_over(
+    stranger: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = stranger.app.extensions[EXTENSION]
+    for _ in range(2):
+        stranger.sign_in()
+        stranger.done("/sign-out")
+    assert len(registry.snapshot.ended_sessions) == 2
+    late = time.time() + sessions.LIFETIME.total_seconds() + 10
+    monkeypatch.setattr("cacheapi.registry.sessions.time.time", lambda: late)
+    end(registry, "third", int(late) + 10)
+    assert registry.snapshot.ended_sessions == {"third"}
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -112,7 +112,7 @@ def test_a_change_is_all_or_nothing(store: Store) -> None:
     with contextlib.suppress(ZeroDivisionError), store.change() as change:
         change.add(services, SERVICE)
         raise ZeroDivisionError
-    assert store.read() == (0, [], [])
+    assert store.read() == (0, [], [], [])
 
 
 def test_every_change_has_a_number_of_its_own(store: Store) -> None:
@@ -124,7 +124,7 @@ def test_every_change_has_a_number_of_its_own(store: Store) -> None:
         assert [row["label"] for row in change.all(services)] == ["new"]
     with store.change() as change:
         change.remove(services, number)
-    assert store.read() == (3, [], [])
+    assert store.read() == (3, [], [], [])
 
 
 def test_an_id_is_never_given_twice(store: Store) -> None:

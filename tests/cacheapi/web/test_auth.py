@@ -24,7 +24,7 @@ def make_request(headers: dict[str, str] | None = None, query: str = "") -> Requ
 
 
 def snapshot(*keys: str, is_complete: bool = True) -> Snapshot:
-    return Snapshot({}, {}, callers(keys), is_complete)
+    return Snapshot({}, {}, callers(keys), is_complete=is_complete)
 
 
 def settings(directory: Path, **more: str):

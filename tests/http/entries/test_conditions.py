@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.http.client import Answer, Api, entry
+from tests.http.client import ALL, Answer, Api, entry
 
 WRITES: dict[str, Callable[[], tuple[str, Any]]] = {
     "PUT": lambda: ("PUT", {"value": 2}),
@@ -120,7 +120,7 @@ def test_a_write_with_the_right_tag_is_done(api: Api, write: str) -> None:
 
 
 @every_write
-@pytest.mark.parametrize("form", ['"other"', "W/{}", "", '"a", "b"'])
+@pytest.mark.parametrize("form", ['"other"', "W/{}", '"a", "b"'])
 def test_a_write_with_the_wrong_tag_is_412_and_changes_nothing(
     api: Api, write: str, form: str
 ) -> None:
@@ -323,3 +323,68 @@ def test_counts_at_once_are_all_counted(api: Api) -> None:
     answers = at_once(calls)
     assert sorted(answer.json["value"] for answer in answers) == list(range(1, 13))
     assert api.value("n") == 12
+
+
+# Where there are none, and what counts as none
+
+NOWHERE = [
+    ("POST", "", {"key": "new", "value": 1}),
+    ("GET", "", None),
+    ("GET", "?keys=k", None),
+    ("DELETE", "?keys=k", None),
+    ("DELETE", "", {"resource": ["k"]}),
+    ("DELETE", "", None),
+    ("DELETE", "?prefix=k", None),
+]
+MALFORMED = ["", "nonsense", '"', "W/*", '"a" "b"', '*, "a"']
+
+
+@pytest.mark.parametrize(("method", "query", "body"), NOWHERE, ids=lambda part: str(part)[:20])
+@pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
+@pytest.mark.parametrize("tag", ['"nonsense"', "*", ""])
+def test_a_condition_on_what_takes_none_is_400_and_nothing_happens(
+    file_api: Api, method: str, query: str, body: Any, header: str, tag: str
+) -> None:
+    file_api.store_one("k", 1)
+    answer = file_api.call(method, f"{ALL}{query}", {header: tag}, body)
+    assert answer.status == 400
+    assert header in answer.message
+    assert "/api/v2/{service}/{key}" in answer.message
+    assert file_api.value("k") == 1
+    assert file_api.status("new") == 404
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
+@pytest.mark.parametrize("tag", MALFORMED)
+def test_a_malformed_condition_is_400_and_nothing_happens(
+    file_api: Api, method: str, header: str, tag: str
+) -> None:
+    file_api.store_one("k", 1)
+    body = {"PATCH": {"ttl": 5}, "POST": {"value": 2}, "PUT": {"value": 2}}.get(method)
+    for key in ("k", "new") if method not in ("GET", "HEAD") else ("k",):
+        answer = file_api.call(method, entry(key), {header: tag}, body)
+        assert answer.status == 400
+        assert method == "HEAD" or header in answer.message
+    assert file_api.value("k") == 1
+    assert file_api.status("new") == 404
+
+
+def test_a_condition_on_the_services_themselves_is_400(file_api: Api) -> None:
+    fields = {"name": "made", "type": "cache_local"}
+    path = "/api/v2/system/service"
+    assert file_api.call("POST", path, {"If-None-Match": "*"}, fields).status == 400
+    assert file_api.call("GET", f"{path}/made").status == 404
+
+
+@pytest.mark.parametrize("form", ['W/"{}"', '"{}-gzip"', '"{}--gzip"', '"{};gzip"', 'W/"{}-gzip"'])
+def test_a_tag_that_a_proxy_changed(api: Api, form: str) -> None:
+    api.store_one("k", 1)
+    changed = form.format(api.etag("k").strip('"'))
+    answer = api.call("GET", entry("k"), {"If-None-Match": changed})
+    assert (answer.status, answer.headers["ETag"]) == (304, api.etag("k"))
+    assert "no-transform" in answer.headers["Cache-Control"]
+    refused = api.call("PUT", entry("k"), {"If-Match": changed}, {"value": 2})
+    assert refused.status == 412
+    assert "changed on its way" in refused.message
+    assert api.value("k") == 1

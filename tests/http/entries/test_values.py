@@ -136,7 +136,7 @@ FOREIGN = [
     (b"NaN", "NaN"),
     (b"{broken", "{broken"),
     (b"[1,]", "[1,]"),
-    (b'say "hi"\\ \x01', 'say "hi"\\ \x01'),
+    (b'say "hi"\\ \t\r\n', 'say "hi"\\ \t\r\n'),
     (b"\xef\xbb\xbf{}", "\ufeff{}"),
     (b"True", "True"),
     (b'O:8:"stdClass":0:{}', 'O:8:"stdClass":0:{}'),
@@ -153,7 +153,15 @@ def test_what_another_program_stored_as_text(api: Api, planted: bytes, value: An
 
 @pytest.mark.parametrize(
     "planted",
-    [b"\xff", b"\x80\x04K\x01.", b"\x00\xfe" * 1000, "é".encode("latin-1"), b"\xed\xa0\x80"],
+    [
+        b"\xff",
+        b"\x04\x08i/",
+        b"\x7f",
+        b"\x80\x04K\x01.",
+        b"\x00\xfe" * 1000,
+        "é".encode("latin-1"),
+        b"\xed\xa0\x80",
+    ],
 )
 def test_what_another_program_stored_as_bytes(api: Api, planted: bytes) -> None:
     api.store.plant("k", planted)

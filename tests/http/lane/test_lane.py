@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cacheapi import create_app, load
+from cacheapi.serving import health
 from cacheapi.serving.lane import MOST_AT_ONCE, Lane
 from cacheapi.web.access import ACCESS
 from cacheapi.web.auth import HEADER
@@ -129,11 +130,18 @@ TAKEN = [
     (head(f"GET {CACHE}/k", "If-None-Match: *"), 304),
     (head(f"GET {CACHE}/k", 'If-None-Match: "other"'), 200),
     (head(f"GET {CACHE}/k", "User-Agent: x", "Accept-Encoding: gzip", "Cookie: a=b"), 200),
+    # As Java's client sends each.
+    (head(f"GET {CACHE}/k", "Content-Length: 0"), 200),
+    (head(f"GET {CACHE}/k", "Upgrade: h2c", "Connection: Upgrade, HTTP2-Settings"), 200),
     (request(f"{CACHE}/k", "HOST: a", f"authorization: bearer {KEY}"), 200),
     (request(f"{CACHE}/k", "Host: a:80", AUTH, version="1.0"), 200),
 ]
 LEFT = [
     head(f"GET {CACHE}?keys="),
+    head(f"GET {CACHE}?keys=k", "If-None-Match: *"),
+    store(PAIR, 'If-None-Match: "x"'),
+    head(f"GET {CACHE}/k", "If-None-Match:"),
+    head(f"GET {CACHE}/k", "If-None-Match: x"),
     head(f"GET {CACHE}?keys=k,,k"),
     head(f"GET {CACHE}?keys=k&api_key={KEY}"),
     head(f"GET {CACHE}?keys=%FF"),
@@ -166,12 +174,11 @@ LEFT = [
     head(f"GET {CACHE}/{'k' * 1025}"),
     head(f"GET {CACHE}/k", "If-Match: *"),
     head(f"GET {CACHE}/k", "X-HTTP-Method: DELETE"),
-    head(f"GET {CACHE}/k", "Content-Length: 0"),
+    head(f"GET {CACHE}/k", "Content-Length: 1") + b"x",
     head(f"GET {CACHE}/k", 'If-None-Match: "a"', 'If-None-Match: "b"'),
     head(f"GET {CACHE}/k", AUTH),
     request(f"{CACHE}/k", "Host: a"),
     request(f"{CACHE}/k", "Host: a", AUTH + "x"),
-    request(f"{CACHE}/k", AUTH),
     request(f"{CACHE}/k", "Host: a b", AUTH),
     request(f"{CACHE}/k", "Host: a", f"X_DreamFactory_API_Key: {KEY}"),
 ]
@@ -196,13 +203,21 @@ class Taker:
 
     def __init__(self) -> None:
         self.statuses: list[int] = []
+        self.is_full = False
+
+    def flush(self) -> None:
+        pass
 
     def answer(self, status: int, fields: str, body: bytes | None, keep_alive: bool) -> None:
         self.statuses.append(status)
 
 
 @pytest.mark.parametrize("stores", [False, True])
-def test_one_turn_takes_no_more_lists_than_it_can_answer_soon(tmp_path: Path, stores: bool) -> None:
+def test_one_turn_takes_no_more_lists_than_it_can_answer_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stores: bool
+) -> None:
+    # A busy machine is not the backend's fault here.
+    monkeypatch.setattr(health, "SLOW_SECONDS", 60)
     app = create_app(load({"CACHEAPI_API_KEY": KEY, "CACHEAPI_DATA_DIR": str(tmp_path)}, None))
     with contextlib.closing(asyncio.new_event_loop()) as loop:
         turn, taker = Lane(app.extensions[ACCESS], loop, None), Taker()

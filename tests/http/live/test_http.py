@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from cacheapi import create_app, load
-from cacheapi.serving import connection, site
+from cacheapi.serving import ending, site
 from tests.http.client import close_app
 from tests.support.inside import Inside, inside
 from tests.support.live import CACHE, Connection, Wire, call, chunk, head
@@ -54,7 +54,7 @@ def impatient(tmp_path: Path) -> Iterator[Inside]:
     """
     with pytest.MonkeyPatch.context() as patch:
         for name in ("HEAD_SECONDS", "STALL_SECONDS", "LINGER_SECONDS"):
-            patch.setattr(connection, name, 0.5)
+            patch.setattr(ending, name, 0.5)
         patch.setattr(site, "SWEEP_SECONDS", 0.1)
         with in_this_process(tmp_path, keep_alive=1) as live:
             yield live
@@ -341,14 +341,6 @@ def test_an_absolute_target_is_its_path(live: Inside, path: str) -> None:
         wire.send(head(f"GET http://other.example{path}"))
         answer = wire.answer()
     assert (answer.status, answer.body) == (plain.status, plain.body)
-
-
-def test_an_upgrade_is_not_taken(live: Inside) -> None:
-    for path in (f"{CACHE}/k", f"{CACHE}/k?"):
-        with Wire(live.port) as wire:
-            wire.send(head(f"GET {path}", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c"))
-            assert wire.answer().status == 200
-            assert wire.is_closed()
 
 
 def test_head_has_the_fields_of_get_and_no_body(live: Inside) -> None:

@@ -93,6 +93,43 @@ def test_a_wrong_password_is_an_error_that_does_not_repeat_it_and_one_line_at_mo
             assert password not in after
 
 
+def test_what_another_program_stored_is_409_for_every_verb_and_stays(
+    tmp_path: Path, redis_one: Redis
+) -> None:
+    redis_one.empty()
+    path = f"{CACHE}/theirs"
+    redis_one.call("HSET", "cacheapi:theirs", "field", "1")
+    with service_on(tmp_path, redis_one) as (_, client):
+        assert client.store("mine", 1).status == 201
+        for method, where, body in [
+            ("GET", path, None),
+            ("GET", f"{path}?pull=true", None),
+            ("GET", f"{path}?default=x", None),
+            ("GET", f"{CACHE}?keys=mine,theirs", None),
+            ("POST", path, {"value": 1}),
+            ("PUT", path, {"value": 1}),
+            ("PATCH", path, {"ttl": 60}),
+            ("PATCH", path, {"ttl": 0}),
+            ("PATCH", path, {"ttl": 2592001}),
+            ("PATCH", path, {"increment": 1}),
+            ("PATCH", path, {"increment": 1, "initial": 5}),
+        ]:
+            answer = client.call(method, where, body)
+            assert (method, where, answer.status) == (method, where, 409)
+            assert "under this key is another program's hash" in answer.message
+            assert ("'theirs'" in answer.message) == ("keys=" in where)
+            assert redis_one.call("HGETALL", "cacheapi:theirs") == {b"field": b"1"}
+            assert redis_one.call("TTL", "cacheapi:theirs") == -1
+        assert client.call("GET", f"{path}?check_exist=true").json["exists"] is True
+        keys = [each["key"] for each in client.call("GET", CACHE).json["resource"]]
+        assert sorted(keys) == ["mine", "theirs"]
+        assert client.get("mine").json["value"] == 1
+        assert client.call("DELETE", path).status == 200
+        redis_one.call("HSET", "cacheapi:theirs", "field", "1")
+        assert client.store("theirs", 2).status == 201
+        assert client.get("theirs").json["value"] == 2
+
+
 def test_a_count_whose_reply_is_lost_is_made_once_and_said_to_be_unknown(tmp_path: Path) -> None:
     with redis_server() as server, proxy(server.port) as line:
         settings = {"REDIS_PORT": str(line.port)}

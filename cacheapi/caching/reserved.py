@@ -1,0 +1,23 @@
+"""Keys that the product keeps for itself, in every service: counts of its own, and probes.
+
+Only administrators may name them. Lists leave them out, unless they are asked for by such a
+prefix.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from backends.endpoints import TRIAL
+
+# Of rate limits: who could change these would have none.
+RATE: Final = "cacheapi:rate:"
+RESERVED: Final = (RATE, TRIAL, "cacheapi:probe")
+
+
+def is_reserved(key: str) -> bool:
+    """Return whether a key, or every key that starts so, is the product's own.
+
+    Wherever it stands: another service's prefix may be a part of what is a key to this one.
+    """
+    return any(mark in key for mark in RESERVED)

@@ -1,0 +1,331 @@
+"""What the lane answers in one turn of the event loop.
+
+One call a service for the stores, and one for some keys that are read: how large values are
+is known only once they are here, so a turn ends when there were enough. What is gathered came
+at the same time, so the stores may go first. The texts of the answers are those that the views
+give.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from backends.errors import BackendError, Failed
+from cacheapi.caching.codec import Value, entry_text, error_text
+from cacheapi.caching.conditions import Condition, NotModified
+from cacheapi.caching.service import CacheService, Pair
+from cacheapi.observing.metrics.tally import Tally
+from cacheapi.serving.health import Troubles
+from cacheapi.web.batch import (
+    MOST_UNKNOWN,
+    SMALL,
+    entries_text,
+    outcomes_text,
+    read_many,
+    values_of,
+)
+from cacheapi.web.errors import CACHE_CONTROL, ApiError, absent, answer_to, internal, note
+
+_FIELDS: Final = f"cache-control: {CACHE_CONTROL}\r\n"
+_SEALED: Final = "x-content-type-options: nosniff\r\n"
+_JSON_FIELDS: Final = f"{_FIELDS}content-type: application/json\r\n"
+
+
+# The values that are read in one turn, in bytes, about.
+TURN_BYTES: Final = 16 * 1024 * 1024
+# How many keys are asked for at once where values are small, and how often they have to be.
+MOST_KEYS: Final = 32
+PATIENCE: Final = 32
+# A value of this size, in bytes, is better made an answer of on a thread; for how long that is
+# remembered, and of how many keys.
+LARGE: Final = 256 * 1024
+LARGE_SECONDS: Final = 60.0
+MOST_LARGE: Final = 10_000
+
+
+class Sink(Protocol):
+    """A connection, as the lane sees it."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether what was answered has not left yet."""
+
+    def flush(self) -> None:
+        """Send what waits for further answers."""
+
+    def answer(self, status: int, fields: str, body: bytes | None, keep_alive: bool) -> None:
+        """Send a response.
+
+        :param fields: its header fields but for ``connection`` and what uvicorn adds.
+        :param body: ``None`` for a status that has none.
+        """
+
+
+class Read(msgspec.Struct):
+    """A read that was taken."""
+
+    sink: Sink
+    keep_alive: bool
+    service: CacheService
+    keys: list[str]
+    # Where it is for this one alone.
+    key: str | None
+    # What it demands, where it is for one key.
+    condition: Condition | None
+
+
+class Store(msgspec.Struct):
+    """A store that was taken; ``size``: of its body, in bytes."""
+
+    sink: Sink
+    keep_alive: bool
+    service: CacheService
+    pairs: list[Pair]
+    size: int
+
+
+Answered = tuple[int, int]
+# The values of a service's keys that are there, or what all who asked for them get.
+Found = dict[str, Value | BackendError] | ApiError
+
+
+class Answering:
+    """Answers what was taken.
+
+    :param troubles: learns of calls that failed or took long.
+    :param tally: where answers are counted, if anywhere.
+    """
+
+    def __init__(self, troubles: Troubles, tally: Tally | None) -> None:
+        self._troubles = troubles
+        self._tally = tally
+        # Keys whose values were large, and until when that is remembered.
+        self.large: dict[tuple[CacheService, str], float] = {}
+        # How many keys are read at once now, and since how many times all values were small.
+        self._most_keys = MOST_UNKNOWN
+        self._small = 0
+
+    def answer(self, taken: list[Read | Store], since: float) -> list[Read]:
+        """Answer what was taken, in the order of arrival.
+
+        :param since: when the first of it came.
+        :return: what is to be answered later: there was too much for one turn, or what its
+            connection was answered before has not left yet.
+        """
+        stored = self._store(taken)
+        left: list[Read] = []
+        part: list[Read | Store] = []
+        keys = size = 0
+        for request in taken:
+            if isinstance(request, Read):
+                if part and keys + len(request.keys) > self._most_keys:
+                    size += self._answer(part, stored, since)
+                    part, keys = [], 0
+                if size > TURN_BYTES or request.sink.is_full:
+                    left.append(request)
+                    continue
+                keys += len(request.keys)
+            part.append(request)
+        if part:
+            self._answer(part, stored, since)
+        return left
+
+    def _store(self, taken: Sequence[Read | Store]) -> dict[CacheService, Iterator[Any]]:
+        """Do the stores; return the outcomes, one a pair."""
+        stores: dict[CacheService, list[Pair]] = {}
+        for request in taken:
+            if isinstance(request, Store):
+                stores.setdefault(request.service, []).extend(request.pairs)
+        return {service: iter(self._set(service, pairs)) for service, pairs in stores.items()}
+
+    def _answer(
+        self, part: list[Read | Store], stored: Mapping[CacheService, Any], since: float
+    ) -> int:
+        """Answer some of what was taken; return the size of the values that were read."""
+        reads: dict[CacheService, dict[str, None]] = {}
+        for request in part:
+            if isinstance(request, Read):
+                reads.setdefault(request.service, {}).update(dict.fromkeys(request.keys))
+        found = {service: self._get(service, list(keys)) for service, keys in reads.items()}
+        size = self._learn(found)
+        for service, values in found.items():
+            if not isinstance(values, ApiError):
+                self._note_large(service, values)
+        answered = []
+        for request in part:
+            try:
+                if isinstance(request, Read):
+                    answered.append(_answer_read(request, found[request.service]))
+                else:
+                    answered.append(_answer_store(request, stored[request.service]))
+            except ApiError as error:
+                answered.append(_answer_error(request, error))
+        if self._tally is not None:
+            self._count(self._tally, part, answered, found, time.monotonic() - since)
+        return size
+
+    def _note_large(
+        self, service: CacheService, values: Mapping[str, Value | BackendError]
+    ) -> None:
+        large = [
+            key
+            for key, value in values.items()
+            if isinstance(value, Value) and len(value.json) > LARGE
+        ]
+        if large and len(self.large) + len(large) > MOST_LARGE:
+            self.large.clear()
+        until = time.monotonic() + LARGE_SECONDS
+        self.large.update({(service, key): until for key in large})
+
+    def is_large(self, service: CacheService, key: str) -> bool:
+        """Return whether the value of a key was large a short time ago."""
+        until = self.large.get((service, key))
+        return until is not None and time.monotonic() < until
+
+    def _learn(self, found: Mapping[CacheService, Found]) -> int:
+        """Note how large values are, for how many are read next; return their sum."""
+        sizes = [
+            len(value.json)
+            for values in found.values()
+            if not isinstance(values, ApiError)
+            for value in values.values()
+            if isinstance(value, Value)
+        ]
+        largest = max(sizes, default=0)
+        if largest > SMALL:
+            self._most_keys = max(1, min(self._most_keys, TURN_BYTES // largest // 4))
+            self._small = 0
+        else:
+            self._small += 1
+            if self._small >= PATIENCE and self._most_keys < MOST_KEYS:
+                self._most_keys, self._small = min(2 * self._most_keys, MOST_KEYS), 0
+        return sum(sizes)
+
+    def _count(
+        self,
+        tally: Tally,
+        taken: list[Read | Store],
+        answered: list[Answered],
+        found: Mapping[CacheService, Found],
+        seconds: float,
+    ) -> None:
+        """Count what was answered in this turn; all of it took as long."""
+        numbers: dict[str, int] = {}
+        for request, (status, size) in zip(taken, answered, strict=True):
+            name = request.service.name
+            numbers[name] = numbers.get(name, 0) + 1
+            if isinstance(request, Read) and request.key is not None:
+                tally.read_one(name, status, size)
+                continue
+            if isinstance(request, Store):
+                tally.answered(name, "POST", status, size)
+                tally.batch(name, "POST", len(request.pairs))
+                tally.received(name, request.size)
+                continue
+            tally.answered(name, "GET", status, size)
+            tally.batch(name, "GET", len(request.keys))
+            values = found[request.service]
+            if status == HTTPStatus.OK and not isinstance(values, ApiError):
+                hits = sum(map(values.__contains__, request.keys))
+                tally.read(name, hits, len(request.keys) - hits)
+        for name, number in numbers.items():
+            tally.took(name, seconds, number)
+        if self._troubles:
+            self._count_failures(tally, taken, answered)
+
+    def _count_failures(
+        self, tally: Tally, taken: list[Read | Store], answered: list[Answered]
+    ) -> None:
+        for request, (status, _) in zip(taken, answered, strict=True):
+            name = request.service.name
+            failure = self._troubles.failure(name, stores=isinstance(request, Store))
+            if status >= 500 and failure is not None:
+                tally.failed(name, type(failure).__name__)
+
+    def _get(self, service: CacheService, keys: list[str]) -> Found:
+        """Return the values of those keys that are there; or the answer that all shall get.
+
+        An error in place of a value is about that key alone, and says nothing of the service.
+        """
+        failure = self._troubles.failure(service.name, stores=False)
+        if failure is not None:
+            return answer_to(failure)
+        started = time.monotonic()
+        try:
+            return service.get_each(keys) if len(keys) <= MOST_KEYS else read_many(service, keys)
+        except ApiError as error:
+            return error
+        except Failed as error:
+            note(error)
+            failure = error
+            return answer_to(error)
+        except Exception as error:  # noqa: BLE001 (as Flask does: logged, and answered)
+            return internal(error)
+        finally:
+            self._troubles.look(service.name, started, failure, stores=False)
+
+    def _set(self, service: CacheService, pairs: list[Pair]) -> list[Any]:
+        """Return one outcome a pair."""
+        started = time.monotonic()
+        outcomes: list[Any] = []
+        try:
+            outcomes = service.set_many(pairs)
+        except BackendError as error:
+            outcomes = [error] * len(pairs)
+        except Exception as error:  # noqa: BLE001 (as Flask does: logged, and answered)
+            outcomes = [internal(error)] * len(pairs)
+        failures = (outcome for outcome in outcomes if isinstance(outcome, Failed))
+        failure = next((one for one in failures if not one.apart), None)
+        self._troubles.look(service.name, started, failure, stores=True)
+        if failure is None and self._troubles:
+            self._troubles.hear(service.name, True, time.monotonic() - started, 201)
+        return outcomes
+
+
+def _answer_read(read: Read, found: Found) -> Answered:
+    """Answer a read; return the status and the size of the body."""
+    if isinstance(found, ApiError):
+        raise found
+    key = read.key
+    if key is None:
+        return _answer_json(read, 200, entries_text(read.keys, values_of(read.keys, found)))
+    value = found.get(key)
+    if value is None:
+        return _answer_error(read, absent(key))
+    if not isinstance(value, Value):
+        if isinstance(value, Failed):
+            note(value)
+        raise answer_to(value)
+    etag = value.etag
+    if read.condition is not None:
+        try:
+            read.condition.check(etag)
+        except NotModified:
+            read.sink.answer(304, f'{_FIELDS}etag: "{etag}"\r\n{_SEALED}', None, read.keep_alive)
+            return 304, 0
+    return _answer_json(read, 200, entry_text(key, value), f'etag: "{etag}"\r\n')
+
+
+def _answer_store(store: Store, outcomes: Any) -> Answered:
+    own = [next(outcomes) for _ in store.pairs]
+    if own and isinstance(own[0], ApiError):
+        raise own[0]
+    return _answer_json(store, 201, outcomes_text([pair.key for pair in store.pairs], own))
+
+
+def _answer_error(request: Read | Store, error: ApiError) -> Answered:
+    fields = "".join(f"{name.lower()}: {text}\r\n" for name, text in error.headers.items())
+    text = error_text(error.status, error.message, error.context)
+    return _answer_json(request, error.status, text, fields)
+
+
+def _answer_json(request: Read | Store, status: int, text: str, more: str = "") -> Answered:
+    body = text.encode()
+    fields = f"{_JSON_FIELDS}content-length: {len(body)}\r\n{more}{_SEALED}"
+    request.sink.answer(status, fields, body, request.keep_alive)
+    return status, len(body)

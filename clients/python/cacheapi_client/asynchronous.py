@@ -1,0 +1,192 @@
+"""The cache for asyncio and trio."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar, overload
+
+import anyio
+import httpx
+
+from cacheapi_client import lease as leases
+from cacheapi_client.connection import BROKEN, Connection
+from cacheapi_client.messages import Answer, Call, Request, Sleep, Steps, answer
+from cacheapi_client.operations import TTL, Operations
+
+T = TypeVar("T")
+
+
+class AsyncCache:
+    """As :class:`~cacheapi_client.Cache`, to be awaited.
+
+    ``timeout`` bounds a whole request. What :meth:`remember` is given may be awaitable or not.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        connect_timeout: float = 0.5,
+        timeout: float = 2.0,
+        strict: bool = False,
+        on_error: Callable[[str], object] | None = None,
+    ) -> None:
+        self.operations = Operations(strict, on_error)
+        self._connection = Connection(url, key, connect_timeout, timeout, httpx.AsyncClient)
+
+    @property
+    def last_error(self) -> str | None:
+        """What went wrong last, or None while the cache works."""
+        return self.operations.last_error
+
+    async def get(self, key: str, default: Any = None) -> Any:
+        """Return a value, or the default."""
+        return await self.run(self.operations.get(key, default))
+
+    async def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        """Return the values that are there, in one request."""
+        found: dict[str, Any] = await self.run(self.operations.get_many(keys))
+        return found
+
+    async def set(self, key: str, value: Any, ttl: TTL = None) -> bool:
+        """Store a value; return whether it was stored.
+
+        :raises TypeError, ValueError: JSON cannot carry it.
+        """
+        return await self.set_many({key: value}, ttl)
+
+    async def set_many(self, values: Mapping[str, Any], ttl: TTL = None) -> bool:
+        """Store several values, in one request; return whether all were stored."""
+        return all((await self.run(self.operations.set_many(values, ttl))).values())
+
+    async def add(self, key: str, value: Any, ttl: TTL = None) -> bool:
+        """Store a value unless the key has one, in one step; return whether it was stored."""
+        return bool(await self.run(self.operations.add(key, value, ttl)))
+
+    async def delete(self, key: str) -> bool:
+        """Delete a value and its stale copy; return True where there is none left."""
+        return await self.delete_many([key])
+
+    async def delete_many(self, keys: Iterable[str]) -> bool:
+        """Delete several values, in one request; return True where there are none left."""
+        return await self.run(self.operations.delete_many(keys)) is not None
+
+    async def clear(self) -> bool:
+        """Delete every value of the service."""
+        return bool(await self.run(self.operations.clear()))
+
+    async def has(self, key: str) -> bool:
+        """Return whether there is a value."""
+        return bool(await self.run(self.operations.has(key)))
+
+    async def increment(self, key: str, by: int = 1, ttl: TTL = None) -> int | None:
+        """Count, in one step, from 0 where there is nothing; None if the cache is away."""
+        counted = await self.run(self.operations.increment(key, by, by, ttl))
+        return counted.document["value"] if counted.status == 200 else None
+
+    async def touch(self, key: str, ttl: TTL = None) -> bool:
+        """Give a value a new lifetime; return whether there is one."""
+        return bool(await self.run(self.operations.touch(key, ttl)))
+
+    @overload
+    async def remember(
+        self,
+        key: str,
+        ttl: TTL,
+        compute: Callable[[], Awaitable[T]],
+        *,
+        lease: int = 30,
+        wait: float | None = None,
+        stale: int = 0,
+    ) -> T: ...
+
+    @overload
+    async def remember(
+        self,
+        key: str,
+        ttl: TTL,
+        compute: Callable[[], T],
+        *,
+        lease: int = 30,
+        wait: float | None = None,
+        stale: int = 0,
+    ) -> T: ...
+
+    async def remember(
+        self,
+        key: str,
+        ttl: TTL,
+        compute: Callable[[], Any],
+        *,
+        lease: int = 30,
+        wait: float | None = None,
+        stale: int = 0,
+    ) -> Any:
+        """Return a value; of all who miss it together, one computes it.
+
+        :param compute: returns it, or what is to be awaited for it.
+        """
+        return await self.run(
+            leases.remember(self.operations, key, ttl, compute, lease=lease, wait=wait, stale=stale)
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._connection.client.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def run(self, steps: Steps) -> Any:
+        """Do what an operation asks for, to its end."""
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    done = await self._do(step)
+                except BaseException as error:  # noqa: BLE001 - the operation decides
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(done)
+        except StopIteration as end:
+            return end.value
+
+    async def _do(self, step: Request | Sleep | Call) -> Any:
+        if isinstance(step, Request):
+            return await self._ask(step)
+        if isinstance(step, Sleep):
+            return await anyio.sleep(step.seconds)
+        result = step.function()
+        return await result if inspect.isawaitable(result) else result
+
+    async def _ask(self, request: Request) -> Answer:
+        content = request.content()
+        if self.operations.is_away():
+            return self.operations.still_away()
+        try:
+            with anyio.fail_after(self._connection.timeout):
+                try:
+                    return await self._send(request, content)
+                except BROKEN:
+                    # The server may close a connection that it kept just as we ask.
+                    if not request.again:
+                        raise
+                    return await self._send(request, content)
+        except (httpx.HTTPError, TimeoutError) as error:
+            return self.operations.went_away(error)
+
+    async def _send(self, request: Request, content: bytes | None) -> Answer:
+        async with self._connection.stream(request, content) as response:
+            text = b"".join([part async for part in response.aiter_raw()])
+        return answer(response.status_code, text, response.headers.get("ETag", ""))

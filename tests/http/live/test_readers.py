@@ -1,0 +1,122 @@
+"""Clients that take their answers slowly, or not at all: what they may hold, and for how long."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cacheapi import create_app, load
+from cacheapi.serving import ending, site
+from tests.http.client import close_app
+from tests.http.live.test_http import memory, well
+from tests.support.inside import Inside, inside
+from tests.support.live import CACHE, Wire, call, head
+from tests.support.processes import Service, eventually, service
+
+MIB = 1024 * 1024
+LARGE = 7 * MIB
+KEYS = 8
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The service with some large values."""
+    settings = {"WEB_CONCURRENCY": "1", "CACHEAPI_FILE_MAX_MB": "1024"}
+    with service(tmp_path_factory.mktemp("readers"), **settings) as made:
+        for number in range(KEYS):
+            pair = {"key": f"large{number}", "value": "x" * LARGE}
+            assert call(made.port, "POST", CACHE, pair).status == 201
+        assert call(made.port, "POST", CACHE, {"key": "small", "value": 1}).status == 201
+        yield made
+
+
+@pytest.mark.parametrize("tail", ["", "?"], ids=["lane", "Flask"])
+def test_pipelined_reads_that_nobody_takes_hold_one_answer(live: Service, tail: str) -> None:
+    (worker,) = eventually(live.workers)
+    before = memory(worker)
+    sent = b"".join(head(f"GET {CACHE}/large{number % KEYS}{tail}") for number in range(32))
+    most = 0
+    with contextlib.ExitStack() as stack:
+        wires = [stack.enter_context(Wire(live.port)) for _ in range(4)]
+        for wire in wires:
+            wire.send(sent)
+        for _ in range(30):
+            most = max(most, memory(worker) - before)
+            time.sleep(0.05)
+        well(live)
+        # One answer of each, and what is being made of the next.
+        assert most < 300 * MIB
+        # All come, in order, to who reads after all.
+        for number in range(32):
+            assert wires[0].answer().json["key"] == f"large{number % KEYS}"
+
+
+def test_reads_and_others_are_answered_in_order_behind_large_ones(live: Service) -> None:
+    paths = [f"{CACHE}/{key}" for key in ("large0", "small", "large1?", "small", "absent?")]
+    paths += [f"{CACHE}?keys=small,large1", f"{CACHE}/small?", "/nowhere", f"{CACHE}/large2"]
+    with Wire(live.port) as wire:
+        wire.send(b"".join(head(f"GET {path}") for path in paths) * 2 + b"GARBAGE\r\n\r\n")
+        time.sleep(0.5)
+        for _ in range(2):
+            statuses = [wire.answer().status for _ in paths]
+            assert statuses == [200, 200, 200, 200, 404, 200, 200, 404, 200]
+        assert wire.answer().status == 400
+        assert wire.is_closed()
+
+
+def test_who_ends_its_side_gets_all_of_its_large_answers(live: Service) -> None:
+    with Wire(live.port) as wire:
+        wire.send(head(f"GET {CACHE}/large1") * 5)
+        wire.end()
+        time.sleep(0.3)
+        assert [wire.answer().status for _ in range(5)] == [200] * 5
+        assert wire.is_closed()
+
+
+@pytest.mark.parametrize("tail", ["", "&api_key="], ids=["lane", "Flask"])
+def test_the_values_of_one_answer_have_a_bound(live: Service, tail: str) -> None:
+    keys = ",".join(f"large{number}" for number in range(KEYS))
+    answer = call(live.port, "GET", f"{CACHE}?keys={keys}{tail}")
+    assert answer.status == 400
+    assert "32 MiB" in answer.message
+    fewer = call(live.port, "GET", f"{CACHE}?keys=large1,large2{tail}")
+    assert len(fewer.json["resource"]) == 2
+
+
+def slowly(port: int, path: str, pause: float, piece: int, for_seconds: float = 60) -> int:
+    """Read an answer piece by piece, after a time at once; return how many bytes of it came."""
+    with socket.create_connection(("127.0.0.1", port), 20) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
+        connection.sendall(head(f"GET {path}", "Connection: close"))
+        came = 0
+        until = time.monotonic() + for_seconds
+        with contextlib.suppress(ConnectionResetError):
+            while part := connection.recv(piece if time.monotonic() < until else MIB):
+                came += len(part)
+                time.sleep(pause if time.monotonic() < until else 0)
+        return came
+
+
+@pytest.mark.parametrize("tail", ["", "?"], ids=["lane", "Flask"])
+def test_a_slow_but_steady_reader_gets_it_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tail: str
+) -> None:
+    monkeypatch.setattr(ending, "STALL_SECONDS", 1.0)
+    monkeypatch.setattr(site, "SWEEP_SECONDS", 0.1)
+    key = Service.api_key
+    app = create_app(load({"CACHEAPI_API_KEY": key, "CACHEAPI_DATA_DIR": str(tmp_path)}, None))
+    with inside(app, tmp_path) as made:
+        assert isinstance(made, Inside)
+        pair = {"key": "k", "value": "x" * LARGE}
+        assert call(made.port, "POST", CACHE, pair).status == 201
+        started = time.monotonic()
+        assert slowly(made.port, f"{CACHE}/k{tail}", 0.04, 64 * 1024) > LARGE
+        assert time.monotonic() - started > 3
+        # A trickle is none.
+        assert slowly(made.port, f"{CACHE}/k{tail}", 0.1, 64, 4) < LARGE
+    close_app(app)

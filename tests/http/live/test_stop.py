@@ -1,0 +1,40 @@
+"""Each signal that ends the service ends it alike: soon, in order, and without a complaint."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.live import CACHE, Wire, head
+from tests.support.processes import service
+from tests.support.timing import Stopwatch
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_a_signal_ends_the_service_without_a_complaint(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with (
+        service(tmp_path, WEB_CONCURRENCY="2") as live,
+        Wire(live.port) as wire,
+        Wire(live.port) as sending,
+    ):
+        wire.send(head(f"GET {CACHE}/absent"))
+        assert wire.answer().status == 404
+        sending.send(head(f"POST {CACHE}/new", "Content-Length: 11") + b'{"val')
+        time.sleep(0.3)
+        started = Stopwatch()
+        live.process.send_signal(number)
+        time.sleep(0.3)
+        # What is in flight may finish.
+        sending.send(b'ue":1}')
+        assert sending.answer().status == 201
+        assert live.process.wait(25) == 0
+        assert started() < 10
+        log = live.log.read_text()
+    assert "[ERROR]" not in log
+    assert "[WARNING]" not in log
+    assert "Traceback" not in log

@@ -1,0 +1,1 @@
+"""Programs that share a cache with this service: real clients, as their users have them."""
