@@ -12,7 +12,9 @@ from backends.endpoints import TRIAL
 
 # Of rate limits: who could change these would have none.
 RATE: Final = "cacheapi:rate:"
-RESERVED: Final = (RATE, TRIAL, "cacheapi:probe")
+# Answers of HTTP APIs: who could write one could have it served to others.
+RESPONSE: Final = "cacheapi:response:"
+RESERVED: Final = (RATE, RESPONSE, TRIAL, "cacheapi:probe")
 
 
 def is_reserved(key: str) -> bool:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 from backends.errors import BackendError, Failed, ValueTooLarge
-from cacheapi.responses.entries import PREFIX
+from cacheapi.caching.reserved import RESPONSE
 from cacheapi.responses.store import Store
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ THREADS: Final = 8
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 2.0
 # Written and read back to see whether the cache is there again.
-_PROBE: Final = f"{PREFIX}probe"
+_PROBE: Final = f"{RESPONSE}probe"
 _PROBE_TTL: Final = 60.0
 
 

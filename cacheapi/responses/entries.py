@@ -14,10 +14,8 @@ from typing import Final
 
 import msgspec
 
+from cacheapi.caching.reserved import RESPONSE
 from cacheapi.responses.messages import Stored
-
-# What the product keeps for itself in a service; see docs/api.md.
-PREFIX: Final = "cacheapi:response:"
 
 # Changed with the form of a record: one of another form is as good as none.
 FORM: Final = 1
@@ -134,30 +132,30 @@ def framed(*parts: str) -> str:
 
 def record_key(service: str, target: str) -> str:
     """Return the key of a URL's record."""
-    return f"{PREFIX}url:{framed(service, target)}"
+    return f"{RESPONSE}url:{framed(service, target)}"
 
 
 def lease_key(service: str, target: str, selecting: tuple[str | None, ...] = ()) -> str:
     """Return the key of the right to fetch a URL, or a variant of it."""
     words = [part for value in selecting for part in ("" if value is None else "=", value or "")]
-    return f"{PREFIX}lease:{framed(service, target, *words)}"
+    return f"{RESPONSE}lease:{framed(service, target, *words)}"
 
 
 def service_key(service: str) -> str:
     """Return the key of a service's generation."""
-    return f"{PREFIX}all:{framed(service)}"
+    return f"{RESPONSE}all:{framed(service)}"
 
 
 def tag_key(service: str, tag: str) -> str:
     """Return the key of a tag's generation."""
-    return f"{PREFIX}tag:{framed(service, tag)}"
+    return f"{RESPONSE}tag:{framed(service, tag)}"
 
 
 def tags_key(service: str) -> str:
     """Return the key of what changes with each purge of any tag."""
-    return f"{PREFIX}tags:{framed(service)}"
+    return f"{RESPONSE}tags:{framed(service)}"
 
 
 def part_key(name: str, number: int) -> str:
     """Return the key of a part of a body."""
-    return f"{PREFIX}body:{name}:{number}"
+    return f"{RESPONSE}body:{name}:{number}"

@@ -19,6 +19,10 @@ FRESH = {"Cache-Control": "max-age=60"}
 KEY = {"X-DreamFactory-API-Key": Service.api_key}
 
 
+def is_threaded(site: Site) -> bool:
+    return "gthread" in site.instances[0]._arguments
+
+
 def cache_of(answer) -> str:
     return answer.headers["Cache-Status"].partition("; ")[2].partition("; ttl")[0]
 
@@ -33,7 +37,9 @@ def test_a_read_comes_from_the_cache_of_any_instance(site: Site, origin: Origin)
         assert again.headers["Age"]
         assert again.headers["Content-Type"] == "text/x-own"
         assert again.headers["Cache-Control"] == "max-age=60"
-        assert again.headers.get_all("Date") == first.headers.get_all("Date")
+        if not is_threaded(site):
+            # gunicorn's own workers write the date themselves.
+            assert again.headers.get_all("Date") == first.headers.get_all("Date")
     assert len(first.headers.get_all("Date")) == 1
     (request,) = origin.log("/l/1")
     assert request["target"] == "/l/1?q=%C3%BC"
@@ -132,13 +138,27 @@ def test_a_limit_on_requests_holds(site: Site, origin: Origin) -> None:
     )
     key = made.json["resource"][0]["api_key"]
     origin.on("/l/limited", reply(200, FRESH, "body"))
-    eventually(lambda: status_of(key, port, "GET", "/l/limited") in (200, 429))
+    # Another worker knows the key within a moment.
+    eventually(lambda: status_of(key, port, "GET", "/l/limited") == 429)
     with Connection(port, key) as connection:
-        for _ in range(20):
-            answer = connection.call("GET", "/api/v2/shop/l/limited")
-        assert answer.status == 429
-        assert answer.headers["Retry-After"]
-        assert answer.headers["RateLimit-Remaining"] == "0"
+        eventually(lambda: connection.call("GET", "/api/v2/shop/l/limited").status == 429)
+        answer = connection.call("GET", "/api/v2/shop/l/limited")
+    assert answer.headers["Retry-After"]
+    assert answer.headers["RateLimit-Remaining"] == "0"
+    assert origin.count("/l/limited") <= 1
+
+
+def test_who_may_write_to_the_cache_may_not_write_answers(site: Site, origin: Origin) -> None:
+    port = site.instances[0].port
+    key = make_key(port, {"service": "cache", "verbs": ["GET", "POST", "PUT", "DELETE"]})
+
+    def status(method: str) -> int:
+        with Connection(port, key) as connection:
+            body = {"value": 1} if method != "GET" else None
+            path = "/api/v2/cache/cacheapi:response:url:0"
+            return connection.call(method, path, body).status
+
+    eventually(lambda: {status(method) for method in ("GET", "POST", "PUT")} == {403})
 
 
 def test_every_method_reaches_the_origin(site: Site, origin: Origin) -> None:
@@ -269,7 +289,8 @@ def test_what_is_told_about_it(site: Site, origin: Origin) -> None:
     answer = site.get("/l/14", **{"X-Server-Timing": "1"})
     assert answer.headers["Server-Timing"].startswith("total;dur=")
     listed = call(site.instances[0].port, "GET", "/api/v2/").json["services"]
-    assert {"name": "shop", "label": "shop", "description": "", "type": "rws"} in listed
+    (shop,) = [one for one in listed if one["name"] == "shop"]
+    assert (shop["label"], shop["type"]) == ("shop", "rws")
     tried = call(site.instances[0].port, "POST", "/api/v2/system/service/shop/test").json
     assert tried["success"], tried
     assert [step["name"] for step in tried["steps"]] == ["configure", "connect", "cache"]
@@ -279,7 +300,7 @@ def test_what_is_told_about_it(site: Site, origin: Origin) -> None:
 
 
 def test_five_hundred_who_wait_hold_up_nobody(site: Site, origin: Origin) -> None:
-    if "gthread" in " ".join(site.instances[0]._arguments):
+    if is_threaded(site):
         pytest.skip("a server of threads has no more than it has")
     instance = site.instances[0]
     origin.on("/l/16", reply(200, FRESH, "hit"))
@@ -309,7 +330,7 @@ def test_five_hundred_who_wait_hold_up_nobody(site: Site, origin: Origin) -> Non
 
 
 def test_interim_answers_reach_the_client(site: Site, origin: Origin) -> None:
-    if "gthread" in " ".join(site.instances[0]._arguments):
+    if is_threaded(site):
         pytest.skip("WSGI has no interim answers")
     hint = "HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n"
     origin.on("/l/17", [["send", hint], ["sleep", 0.2], *reply(200, {}, "x")])
