@@ -31,7 +31,8 @@ def cache(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
     if request.param == "file":
         made: Backend = FileBackend(data_dir=str(tmp_path))
     elif request.param == "memcached":
-        made = connect(request.getfixturevalue("memcached_server"), prefix="app:")
+        server = request.getfixturevalue("memcached_server")
+        made = connect(server, prefix="app:", timeout_ms=3000)
     else:
         target = request.getfixturevalue("redis_one")
         made = connect_redis(target, REDIS_TIMEOUT_MS="3000", REDIS_PREFIX="app:")

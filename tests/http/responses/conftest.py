@@ -70,6 +70,7 @@ def site(
                     MEMCACHED_HOST="127.0.0.1",
                     MEMCACHED_PORT=str(cache.port),
                     WEB_CONCURRENCY="2",
+                    MEMCACHED_TIMEOUT_MS="3000",
                     CACHEAPI_SERVICES_FILE=str(services),
                 )
             )
