@@ -17,7 +17,7 @@ import redis
 
 from backends.base import Item, not_tried
 from backends.endpoints import Endpoint
-from backends.errors import BackendError, Failed, NotNow, WrongType
+from backends.errors import BackendError, Failed, NotNow, NotPermitted, WrongType
 from backends.parallel import at_once
 from backends.redis.cluster import ClusterRoute
 from backends.redis.endpoints import endpoints
@@ -254,7 +254,9 @@ class Client:
     def ping(self, key: bytes) -> None:
         """Have the server of a key answer."""
         (reply,) = self._run_many([(key, _PING)], repeatable=True, reading=True)
-        _checked(reply)
+        # A user without that right has been answered too, unless it was not let in.
+        if not (isinstance(reply, NotPermitted) and reply.apart):
+            _checked(reply)
 
     def _refuse_a_part(self) -> None:
         """Raise, where the server is a node of a cluster and the service does not know it."""
