@@ -149,6 +149,7 @@ LOCKS = sorted(path.name for path in (REPOSITORY / "requirements").glob("*.txt")
 HAS_PYLIBMC = sys.version_info < (3, 12)
 
 
+@pytest.mark.timeout(900)
 def test_on_a_fresh_machine_each_lock_file_is_whole(tmp_path: Path) -> None:
     environment = Environment(tmp_path)
     subprocess.run([sys.executable, "-m", "venv", environment.path], check=True, timeout=120)
