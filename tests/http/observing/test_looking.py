@@ -28,8 +28,8 @@ def settings(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
         yield {}
         return
     if request.param == "redis":
-        with redis_server() as redis:
-            yield {"CACHE_DRIVER": "redis", **redis.settings}
+        with redis_server() as server:
+            yield {"CACHE_DRIVER": "redis", "REDIS_TIMEOUT_MS": "3000", **server.settings}
         return
     login = request.param == "memcached-sasl"
     with sasl_memcached() if login else memcached() as server:
