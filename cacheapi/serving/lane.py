@@ -25,7 +25,8 @@ from backends.errors import InvalidKey
 from cacheapi.caching.codec import InvalidJson
 from cacheapi.caching.conditions import Condition, InvalidCondition, parse_tags
 from cacheapi.observing.metrics.tally import Tally
-from cacheapi.serving.answering import Answering, Read, Sink, Store
+from cacheapi.serving.answering import Answering
+from cacheapi.serving.answers import Read, Sink, Store
 from cacheapi.serving.health import Troubles, Way
 from cacheapi.serving.recognition import (
     UNSURE,
