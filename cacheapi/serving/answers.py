@@ -11,7 +11,7 @@ from cacheapi.caching.codec import Value, entry_text, error_text
 from cacheapi.caching.conditions import Condition, NotModified
 from cacheapi.caching.service import CacheService, Pair
 from cacheapi.web.batch import entries_text, outcomes_text, values_of
-from cacheapi.web.errors import CACHE_CONTROL, ApiError, absent, answer_to, note
+from cacheapi.web.errors import CACHE_CONTROL, ApiError, absent, answer_to, note, without_places
 
 _FIELDS: Final = f"cache-control: {CACHE_CONTROL}\r\n"
 _SEALED: Final = "x-content-type-options: nosniff\r\n"
@@ -42,6 +42,8 @@ class Read(msgspec.Struct):
     sink: Sink
     keep_alive: bool
     service: CacheService
+    # Whether an error may tell where a cache is.
+    sees: bool
     keys: list[str]
     # Where it is for this one alone.
     key: str | None
@@ -55,6 +57,8 @@ class Store(msgspec.Struct):
     sink: Sink
     keep_alive: bool
     service: CacheService
+    # Whether an error may tell where a cache is.
+    sees: bool
     pairs: list[Pair]
     size: int
 
@@ -98,6 +102,7 @@ def answer_store(store: Store, outcomes: Any) -> Answered:
 
 def answer_error(request: Read | Store, error: ApiError) -> Answered:
     """Answer with an error; as :func:`answer_read`."""
+    error = error if request.sees else without_places(error)
     fields = "".join(f"{name.lower()}: {text}\r\n" for name, text in error.headers.items())
     text = error_text(error.status, error.message, error.context)
     return _answer_json(request, error.status, text, fields)
