@@ -161,7 +161,7 @@ class Ending(HttpToolsProtocol):
         elif self._phase is Phase.BODY:
             if self.flow.read_paused:
                 # It waits for us.
-                self._body_since, self._body_came = now, 0
+                self._body_since = max(self._body_since, now - self._body_came / BODY_RATE)
             elif now > self._body_since + BODY_SECONDS + self._body_came / BODY_RATE:
                 self._refuse(408, f"The body came slower than {BODY_RATE} bytes a second.")
 
