@@ -22,7 +22,7 @@ from cacheapi.observing.samples import Sampler
 from cacheapi.observing.wsgi import Observed
 from cacheapi.registry.live import Registry
 from cacheapi.registry.opening import open_registry
-from cacheapi.registry.rights import FLUSH
+from cacheapi.registry.rights import FLUSH, Caller
 from cacheapi.registry.snapshot import digest_of
 from cacheapi.settings import Settings as Settings
 from cacheapi.settings import SettingsError as SettingsError
@@ -139,6 +139,7 @@ def create_app(config: Settings | None = None) -> Flask:
         registry.find,
         digest_of,
         registry.may,
+        lambda digest: _is_administrator(registry.snapshot.whose(digest)),
         registry.watch,
         app.config["MAX_CONTENT_LENGTH"],
         app.config[MAX_BATCH],
@@ -171,6 +172,10 @@ def _allowed() -> Iterable[str]:
     return adapter.allowed_methods(request.environ["PATH_INFO"].encode("latin-1").decode())
 
 
+def _is_administrator(caller: Caller | None) -> bool:
+    return caller is not None and caller.administrator
+
+
 def _most_body(app: Flask, registry: Registry, environ: WSGIEnvironment) -> int:
     """Return how much is read of a body: nothing of who may not, little of who signs in."""
     most: int = app.config["MAX_CONTENT_LENGTH"]
@@ -183,8 +188,12 @@ def _most_body(app: Flask, registry: Registry, environ: WSGIEnvironment) -> int:
         return 0
     service = _SERVICE.match(asked.path)
     method = asked.headers.get("X-HTTP-Method", asked.method).upper()
-    if service is not None and not caller.may_some((method, FLUSH), service[1]):
-        return 0
+    if service is not None:
+        # It may be written by another name; rights know one.
+        found = registry.find(service[1])
+        name = service[1] if found is None else found.name
+        if not caller.may_some((method, FLUSH), name):
+            return 0
     return most
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from backends.base import MISSING, Backend, Found, Item, Missing
 from backends.capabilities import Capability, Limits, Traits
@@ -30,6 +30,8 @@ LONGEST_LIFETIME: Final = 2**62
 # What PTTL says besides milliseconds.
 _NO_SUCH_KEY: Final = -2
 _NO_LIFETIME: Final = -1
+# What a read gives that has not failed.
+_READ: Final = frozenset({bytes, type(None)})
 
 
 class RedisBackend(Backend):
@@ -131,19 +133,18 @@ class RedisBackend(Backend):
         return MISSING if value is None else value
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
-        values: dict[str, bytes] = {}
-        for key, value in self.get_each(keys).items():
-            if isinstance(value, BackendError):
-                raise value
-            values[key] = value
-        return values
+        found = self.get_each(keys)
+        if {bytes}.issuperset(map(type, found.values())):
+            return cast("dict[str, bytes]", found)
+        raise next(value for value in found.values() if isinstance(value, BackendError))
 
     def get_each(self, keys: Iterable[str]) -> dict[str, bytes | BackendError]:
         names = list(dict.fromkeys(keys))
         values = self._client.get_each([self._stored(key) for key in names])
-        for value in values:
-            if isinstance(value, Failed) and not value.apart:
-                raise value
+        if not _READ.issuperset(map(type, values)):
+            for value in values:
+                if isinstance(value, Failed) and not value.apart:
+                    raise value
         return {key: value for key, value in zip(names, values, strict=True) if value is not None}
 
     def get_with_token(self, key: str) -> Found | Missing:
@@ -280,9 +281,17 @@ class RedisBackend(Backend):
         """Have the server of a key answer."""
         self._client.ping(self._stored(key))
 
-    def increment_by_nothing(self, key: str) -> bytes:
-        """Return the number under a key; unlike a read, Redis counts it neither hit nor miss."""
-        return b"%d" % self._client.run("INCRBY", self._stored(key), 0)
+    def peek(self, key: str, ttl: float) -> bytes | Missing:
+        """Return a number that a probe stored; unlike a read, Redis counts no hit and no miss.
+
+        Not atomic: nobody else uses the key.
+
+        :param ttl: the lifetime that it is given anew.
+        """
+        stored = self._stored(key)
+        if not self._client.run("PEXPIRE", stored, math.ceil(ttl * 1000)):
+            return MISSING
+        return b"%d" % self._client.run("INCRBY", stored, 0)
 
     def close(self) -> None:
         self._client.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from backends.probe import Probe, expect
+from backends.probe import TTL_SECONDS, Probe, expect
 
 if TYPE_CHECKING:
     from backends.redis.backend import RedisBackend
@@ -22,7 +22,7 @@ class RedisProbe(Probe):
         self.backend.look()
 
     def read(self) -> None:
-        expect(self.backend.increment_by_nothing(self.key) == self.value)
+        expect(self.backend.peek(self.key, TTL_SECONDS) == self.value)
 
     def delete(self) -> None:
         expect(self.backend.delete(self.key))

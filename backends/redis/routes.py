@@ -23,6 +23,8 @@ from backends.redis.wire import Command, Reply, pack
 # How long what the sentinels said is taken for true, in seconds. A master that was cut off
 # and comes back is not written to for longer than this after they have chosen another.
 SENTINEL_SECONDS: Final = 1.0
+# What replies are that say no such thing.
+_PLAIN: Final = frozenset({bytes, int, type(None), list})
 # What a server says that is no master, or none yet.
 _NO_MASTER: Final = frozenset({"READONLY", "MASTERDOWN", "LOADING"})
 # How often a server that says so is connected to anew.
@@ -144,6 +146,8 @@ class SingleRoute(Route):
     def _attempt(self, commands: Sequence[Command]) -> list[Reply]:
         server = self._shard.server
         replies = server.exchange([data for _, data in commands])
+        if _PLAIN.issuperset(map(type, replies)):
+            return replies
         refused = [index for index, reply in enumerate(replies) if _is_no_master(reply)]
         if refused and time.monotonic() - self._renewed_at > RENEWAL_SECONDS:
             # It has done none of them, and may be no longer what its name leads to.

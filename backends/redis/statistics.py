@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import redis
 
+from backends.errors import Failed
 from backends.parallel import at_once
 from backends.redis.errors import Broken, failure
 from backends.redis.routes import Route, Shard
@@ -61,7 +62,9 @@ def _read_one(shard: Shard, database: int, section: str | None) -> ServerStatist
 
 
 def _unreached(server: str, error: Exception, place: str) -> ServerStatistics:
-    return ServerStatistics(server, None, {}, str(failure(error, place, reading=True)))
+    made = failure(error, place, reading=True)
+    cause = made.cause if isinstance(made, Failed) else ""
+    return ServerStatistics(server, None, {}, str(made), cause=cause)
 
 
 def _figures(info: Raw, size: int, database: int) -> tuple[Figures, Signs]:

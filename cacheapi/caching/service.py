@@ -79,7 +79,8 @@ class CacheService:
         self.description = description
         self.type = backend.service_type
         self.values = values or Values()
-        self._read = self.values.read
+        self._read = self.values.reader
+        self._write = self.values.writer
         self._default = default_ttl * 60.0 if default_ttl else None
         self._clock = clock
 
@@ -179,7 +180,7 @@ class CacheService:
 
         :raises InvalidJson: a value has no place in the form of the service's values.
         """
-        write = self.values.write
+        write = self._write
         items = [Item(key, write(value), self._lifetime(ttl)) for key, value, ttl in pairs]
         return list(self.backend.set_many(items))
 
@@ -193,7 +194,7 @@ class CacheService:
         """
         if condition is not None and not condition.creates_only:
             condition.check(self._etag(self.backend.get_with_token(key)))
-        if not self.backend.add(key, self.values.write(value), self._lifetime(ttl)):
+        if not self.backend.add(key, self._write(value), self._lifetime(ttl)):
             if condition is not None and condition.creates_only:
                 raise PreconditionFailed
             raise KeyExists(key)
@@ -207,7 +208,7 @@ class CacheService:
 
         :raises PreconditionFailed: the condition is not met.
         """
-        raw = self.values.write(value)
+        raw = self._write(value)
         seconds = self._lifetime(ttl)
         if condition is None:
             return self.backend.replace(key, raw, seconds)
@@ -265,7 +266,7 @@ class CacheService:
             number = self.backend.increment(key, delta)
             if number is not MISSING or initial is None:
                 return number
-            if self.backend.add(key, self.values.write(str(initial)), self._lifetime(ttl)):
+            if self.backend.add(key, self._write(str(initial)), self._lifetime(ttl)):
                 return initial
         raise Unavailable("The key kept changing meanwhile; nothing was counted.")
 
@@ -342,6 +343,6 @@ class CacheService:
         if initial is None:
             return MISSING
         # The condition holds for an absent key; "add" keeps it so.
-        if not self.backend.add(key, self.values.write(str(initial)), seconds):
+        if not self.backend.add(key, self._write(str(initial)), seconds):
             raise PreconditionFailed
         return initial

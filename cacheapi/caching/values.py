@@ -7,6 +7,7 @@ of a value, or its bytes, could make a neighbour unpickle them.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from backends.base import Backend, flags_of, with_flags
@@ -53,6 +54,16 @@ class Values(NamedTuple):
     by_flags: bool = False
     json_flags: int = 0
     raw_bytes: bool = False
+
+    @property
+    def reader(self) -> Callable[[bytes], Value]:
+        """What does :meth:`read`; for JSON with no step more than that needs."""
+        return read_stored if self.form == JSON else self.read
+
+    @property
+    def writer(self) -> Callable[[str | bytes], bytes]:
+        """What does :meth:`write`; for JSON with no step more than that needs."""
+        return _as_it_is if self.writes_json else self.write
 
     def read(self, stored: bytes) -> Value:
         """Return what a cache holds as a client gets it."""
@@ -126,6 +137,10 @@ def make(
             f"is stored here would be read as another value. {right} are right for it."
         )
     return made
+
+
+def _as_it_is(value: str | bytes) -> bytes:
+    return value.encode() if isinstance(value, str) else value
 
 
 def _plain(found: Plain) -> Value:

@@ -28,12 +28,14 @@ class Entry(NamedTuple):
 
     :ivar ttl: seconds that it had left when it was exported; ``None``: for ever.
     :ivar expires: the Unix time of its end, where it is known.
+    :ivar is_json: whether the value is JSON text, and no bytes that were base64.
     """
 
     key: str
     value: bytes
     ttl: float | None
     expires: float | None
+    is_json: bool
 
 
 class BadLine(ValueError):
@@ -98,7 +100,7 @@ def read(line: bytes) -> Entry:
             _ANY.decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, binascii.Error) as error:
         raise BadLine(f"It is no entry of an export: {error}") from error
-    return Entry(found.key, value, found.ttl, found.expires)
+    return Entry(found.key, value, found.ttl, found.expires, found.encoding is None)
 
 
 def _is_json(stored: bytes) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 
 import click
 
-from backends.base import Backend, Item
+from backends.base import Item, with_flags
 from backends.errors import BackendError, InvalidKey, Unavailable, ValueTooLarge
 from cacheapi.caching.service import CacheService
 from cacheapi.commands import dump
@@ -88,7 +88,7 @@ def import_(
         state = checkpoint.read() if resume else {}
         if resume and not state:
             note("There is no checkpoint; starting at the beginning.")
-        made = _Import(cache.backend, checkpoint, keep_existing, restart_ttl, state)
+        made = _Import(cache, checkpoint, keep_existing, restart_ttl, state)
         try:
             made.run(opened, path)
         except BaseException:
@@ -149,13 +149,15 @@ class _Import:
 
     def __init__(
         self,
-        backend: Backend,
+        cache: CacheService,
         checkpoint: Checkpoint,
         keep_existing: bool,
         restart_ttl: bool,
         state: dict[str, Any],
     ) -> None:
-        self._backend = backend
+        self._backend = cache.backend
+        # What JSON has where it is stored by a client.
+        self._json_flags = cache.values.json_flags
         self._checkpoint = checkpoint
         self._keep_existing = keep_existing
         self._restart_ttl = restart_ttl
@@ -266,7 +268,8 @@ class _Import:
         if ttl is not None and ttl <= 0:
             self.state.expired += 1
             return None
-        return Item(entry.key, entry.value, ttl)
+        value = with_flags(entry.value, self._json_flags if entry.is_json else 0)
+        return Item(entry.key, value, ttl)
 
     def _refuse(self, number: int, key: str, error: BackendError) -> None:
         self.state.refused += 1

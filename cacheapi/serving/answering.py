@@ -2,8 +2,7 @@
 
 One call a service for the stores, and one for some keys that are read: how large values are
 is known only once they are here, so a turn ends when there were enough. What is gathered came
-at the same time, so the stores may go first. The texts of the answers are those that the views
-give.
+at the same time, so the stores may go first.
 """
 
 from __future__ import annotations
@@ -11,30 +10,24 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Final, Protocol
-
-import msgspec
+from typing import Any, Final
 
 from backends.errors import BackendError, Failed
-from cacheapi.caching.codec import Value, entry_text, error_text
-from cacheapi.caching.conditions import Condition, NotModified
+from cacheapi.caching.codec import Value
 from cacheapi.caching.service import CacheService, Pair
 from cacheapi.observing.metrics.tally import Tally
-from cacheapi.serving.health import Troubles
-from cacheapi.web.batch import (
-    MOST_UNKNOWN,
-    SMALL,
-    entries_text,
-    outcomes_text,
-    read_many,
-    values_of,
+from cacheapi.serving.answers import (
+    Answered,
+    Found,
+    Read,
+    Store,
+    answer_error,
+    answer_read,
+    answer_store,
 )
-from cacheapi.web.errors import CACHE_CONTROL, ApiError, absent, answer_to, internal, note
-
-_FIELDS: Final = f"cache-control: {CACHE_CONTROL}\r\n"
-_SEALED: Final = "x-content-type-options: nosniff\r\n"
-_JSON_FIELDS: Final = f"{_FIELDS}content-type: application/json\r\n"
-
+from cacheapi.serving.health import Troubles
+from cacheapi.web.batch import MOST_UNKNOWN, SMALL, read_many
+from cacheapi.web.errors import ApiError, answer_to, internal, note
 
 # The values that are read in one turn, in bytes, about.
 TURN_BYTES: Final = 16 * 1024 * 1024
@@ -46,52 +39,6 @@ PATIENCE: Final = 32
 LARGE: Final = 256 * 1024
 LARGE_SECONDS: Final = 60.0
 MOST_LARGE: Final = 10_000
-
-
-class Sink(Protocol):
-    """A connection, as the lane sees it."""
-
-    @property
-    def is_full(self) -> bool:
-        """Whether what was answered has not left yet."""
-
-    def flush(self) -> None:
-        """Send what waits for further answers."""
-
-    def answer(self, status: int, fields: str, body: bytes | None, keep_alive: bool) -> None:
-        """Send a response.
-
-        :param fields: its header fields but for ``connection`` and what uvicorn adds.
-        :param body: ``None`` for a status that has none.
-        """
-
-
-class Read(msgspec.Struct):
-    """A read that was taken."""
-
-    sink: Sink
-    keep_alive: bool
-    service: CacheService
-    keys: list[str]
-    # Where it is for this one alone.
-    key: str | None
-    # What it demands, where it is for one key.
-    condition: Condition | None
-
-
-class Store(msgspec.Struct):
-    """A store that was taken; ``size``: of its body, in bytes."""
-
-    sink: Sink
-    keep_alive: bool
-    service: CacheService
-    pairs: list[Pair]
-    size: int
-
-
-Answered = tuple[int, int]
-# The values of a service's keys that are there, or what all who asked for them get.
-Found = dict[str, Value | BackendError] | ApiError
 
 
 class Answering:
@@ -160,11 +107,11 @@ class Answering:
         for request in part:
             try:
                 if isinstance(request, Read):
-                    answered.append(_answer_read(request, found[request.service]))
+                    answered.append(answer_read(request, found[request.service]))
                 else:
-                    answered.append(_answer_store(request, stored[request.service]))
+                    answered.append(answer_store(request, stored[request.service]))
             except ApiError as error:
-                answered.append(_answer_error(request, error))
+                answered.append(answer_error(request, error))
         if self._tally is not None:
             self._count(self._tally, part, answered, found, time.monotonic() - since)
         return size
@@ -285,47 +232,3 @@ class Answering:
         if failure is None and self._troubles:
             self._troubles.hear(service.name, True, time.monotonic() - started, 201)
         return outcomes
-
-
-def _answer_read(read: Read, found: Found) -> Answered:
-    """Answer a read; return the status and the size of the body."""
-    if isinstance(found, ApiError):
-        raise found
-    key = read.key
-    if key is None:
-        return _answer_json(read, 200, entries_text(read.keys, values_of(read.keys, found)))
-    value = found.get(key)
-    if value is None:
-        return _answer_error(read, absent(key))
-    if not isinstance(value, Value):
-        if isinstance(value, Failed):
-            note(value)
-        raise answer_to(value)
-    etag = value.etag
-    if read.condition is not None:
-        try:
-            read.condition.check(etag)
-        except NotModified:
-            read.sink.answer(304, f'{_FIELDS}etag: "{etag}"\r\n{_SEALED}', None, read.keep_alive)
-            return 304, 0
-    return _answer_json(read, 200, entry_text(key, value), f'etag: "{etag}"\r\n')
-
-
-def _answer_store(store: Store, outcomes: Any) -> Answered:
-    own = [next(outcomes) for _ in store.pairs]
-    if own and isinstance(own[0], ApiError):
-        raise own[0]
-    return _answer_json(store, 201, outcomes_text([pair.key for pair in store.pairs], own))
-
-
-def _answer_error(request: Read | Store, error: ApiError) -> Answered:
-    fields = "".join(f"{name.lower()}: {text}\r\n" for name, text in error.headers.items())
-    text = error_text(error.status, error.message, error.context)
-    return _answer_json(request, error.status, text, fields)
-
-
-def _answer_json(request: Read | Store, status: int, text: str, more: str = "") -> Answered:
-    body = text.encode()
-    fields = f"{_JSON_FIELDS}content-length: {len(body)}\r\n{more}{_SEALED}"
-    request.sink.answer(status, fields, body, request.keep_alive)
-    return status, len(body)

@@ -8,12 +8,8 @@ does not take the answer away from a client that is still sending.
 
 from __future__ import annotations
 
-import contextlib
 import enum
-import fcntl
 import math
-import sys
-import termios
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -21,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from cacheapi.serving.head import Refused
 from cacheapi.serving.refusals import refusal
 from cacheapi.serving.site import Site
+from cacheapi.serving.unsent import count_unsent
 
 # From the first byte of a request to the end of its head.
 HEAD_SECONDS: Final = 10.0
@@ -141,7 +138,7 @@ class Ending(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         self._write_deadline = self.loop.time() + STALL_SECONDS
-        self._unsent = self._count_unsent()
+        self._unsent = count_unsent(self.transport)
         super().pause_writing()
 
     def resume_writing(self) -> None:
@@ -164,7 +161,7 @@ class Ending(HttpToolsProtocol):
         elif self._phase is Phase.BODY:
             if self.flow.read_paused:
                 # It waits for us.
-                self._body_since, self._body_came = now, 0
+                self._body_since = max(self._body_since, now - self._body_came / BODY_RATE)
             elif now > self._body_since + BODY_SECONDS + self._body_came / BODY_RATE:
                 self._refuse(408, f"The body came slower than {BODY_RATE} bytes a second.")
 
@@ -173,23 +170,12 @@ class Ending(HttpToolsProtocol):
 
         Slow is no fault; but it has to be more than a trickle.
         """
-        unsent = self._count_unsent()
+        unsent = count_unsent(self.transport)
         if unsent <= self._unsent - STALL_BYTES or self._write_deadline == math.inf:
             self._unsent = unsent
             self._write_deadline = now + STALL_SECONDS
         elif now >= self._write_deadline:
             self.transport.abort()
-
-    def _count_unsent(self) -> int:
-        """Return how much the client has not got yet: what waits here, and in the kernel.
-
-        The kernel takes more only once a third of its buffer is free, which may be megabytes.
-        """
-        waits = self.transport.get_write_buffer_size()
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            there = fcntl.ioctl(self.transport.get_extra_info("socket"), termios.TIOCOUTQ, bytes(4))
-            waits += int.from_bytes(there, sys.byteorder)
-        return waits
 
     def _await_head(self) -> None:
         self._deadline = self.loop.time() + HEAD_SECONDS

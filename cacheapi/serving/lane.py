@@ -25,7 +25,8 @@ from backends.errors import InvalidKey
 from cacheapi.caching.codec import InvalidJson
 from cacheapi.caching.conditions import Condition, InvalidCondition, parse_tags
 from cacheapi.observing.metrics.tally import Tally
-from cacheapi.serving.answering import Answering, Read, Sink, Store
+from cacheapi.serving.answering import Answering
+from cacheapi.serving.answers import Read, Sink, Store
 from cacheapi.serving.health import Troubles, Way
 from cacheapi.serving.recognition import (
     UNSURE,
@@ -56,10 +57,12 @@ class Asker(msgspec.Struct):
 
     :ivar digest: of their API key.
     :ivar condition: of If-None-Match.
+    :ivar sees: whether errors may tell them where a cache is.
     """
 
     digest: bytes
     condition: Condition | None
+    sees: bool = False
 
 
 def _condition(tags: str | None) -> Condition | None:
@@ -104,7 +107,8 @@ class Lane:
             condition = _condition(said.tags)
         except InvalidCondition:
             return None
-        asker = Asker(self._access.digest(said.shown), condition)
+        digest = self._access.digest(said.shown)
+        asker = Asker(digest, condition, self._access.sees(digest))
         return asker if self._take_read(sink, asked, asker, keep_alive) else None
 
     def take_again(self, sink: Sink, match: re.Match[bytes], asker: Asker) -> bool:
@@ -141,7 +145,9 @@ class Lane:
             return False
         if self._answering.large and any(self._answering.is_large(service, key) for key in keys):
             return False
-        self._gather(Read(sink, keep_alive, service, keys, key, asker.condition), len(keys))
+        self._gather(
+            Read(sink, keep_alive, service, asker.sees, keys, key, asker.condition), len(keys)
+        )
         return True
 
     def wants_store(self, target: bytes, headers: Fields) -> bool:
@@ -153,7 +159,7 @@ class Lane:
         said = read_fields(headers, self._unsure)
         return (
             service is not None
-            and self._may_store(said, asked.service)
+            and self._may_store(said, service.name)
             and service.sets_many_at_once
             and said is not None
             and said.is_json
@@ -192,7 +198,9 @@ class Lane:
         if self._troubles.way(service.name, stores=True) is not Way.LANE:
             return False
         load = max(len(pairs), len(body) // 1024)
-        self._gather(Store(sink, keep_alive, service, pairs, len(body)), load)
+        self._gather(
+            Store(sink, keep_alive, service, self._access.sees(digest), pairs, len(body)), load
+        )
         return True
 
     def listener(self, target: bytes, *, stores: bool) -> Callable[[float, int], None] | None:

@@ -148,7 +148,7 @@ class Taking(Ending):
             self.transport.writelines(held)
 
     def answer(self, status: int, fields: str, body: bytes | None, keep_alive: bool) -> None:
-        """Send an answer of the lane; see :class:`~cacheapi.serving.answering.Sink`."""
+        """Send an answer of the lane; see :class:`~cacheapi.serving.answers.Sink`."""
         self._taken -= 1
         self._stores = False
         # One that leaves says so with its last answer.

@@ -21,6 +21,7 @@ class Access(NamedTuple):
     :ivar digest: returns what stands for an API key.
     :ivar may: returns whether who shows the key of a digest may use a method on keys of a
         service; with no keys, whether there is a key that they may use it on.
+    :ivar sees: returns whether who shows the key of a digest may learn where a cache is.
     :ivar watch: makes ``find`` and ``may`` follow changes, in a process that serves.
     :ivar max_body: the largest request body, in bytes.
     :ivar most_body: returns how much of the body of a request, by its WSGI environment, is read
@@ -32,6 +33,7 @@ class Access(NamedTuple):
     find: Callable[[str], CacheService | None]
     digest: Callable[[str], bytes]
     may: Callable[[bytes, str, str, Sequence[str]], bool]
+    sees: Callable[[bytes], bool]
     watch: Callable[[], None]
     max_body: int
     max_batch: int

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
-from flask import Flask, Response
+from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException
 
 from backends import errors as backend
@@ -120,6 +121,33 @@ def answer_to(error: Exception) -> ApiError:
     return ApiError(status, str(error), headers=retry)
 
 
+# What backends call their servers, and after it where they are; and an address anywhere.
+_HOST: Final = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)"
+_PLACE = re.compile(
+    rf"(?i:(?<=memcached)|(?<=redis)|(?<=cluster)|(?<=sentinel)|(?<=valkey)|(?<=server))"
+    rf" at {_HOST}(?::\d+)?(?:(?:, | and ){_HOST}:\d+)*"
+)
+_ADDRESS = re.compile(rf"{_HOST}:\d+|\b\d+(?:\.\d+){{3}}\b")
+
+
+def without_places(error: ApiError) -> ApiError:
+    """Return an error as it is told to who is no administrator: without where a cache is."""
+    if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return error
+    context = error.context
+    if context is not None and "resource" in context:
+        items = [
+            item | {"message": _hidden(item["message"])} if "message" in item else item
+            for item in context["resource"]
+        ]
+        context = {**context, "resource": items}
+    return ApiError(error.status, _hidden(error.message), context=context, headers=error.headers)
+
+
+def _hidden(text: str) -> str:
+    return _ADDRESS.sub("…", _PLACE.sub("", text))
+
+
 def not_read_yet() -> ApiError:
     """Return the answer where a service or an API key may be one of a database that is away."""
     return ApiError(
@@ -158,7 +186,11 @@ def register_error_handlers(app: Flask) -> None:
 def _handle(error: Exception) -> Response:
     if isinstance(error, HTTPException) and error.response is not None:
         return error.response  # type: ignore[return-value]
-    return _response(answer(error))
+    made, caller = answer(error), g.get("caller")
+    # Operators are not asked for a key where readiness is told.
+    if made.status == HTTPStatus.INTERNAL_SERVER_ERROR and not (caller and caller.administrator):
+        made = without_places(made)
+    return _response(made)
 
 
 def _response(error: ApiError) -> Response:

@@ -51,12 +51,23 @@ class MethodTunnel:
         return self._app(environ, start_response)
 
 
+def _is_utf8(request: Request) -> bool:
+    try:
+        request.environ["PATH_INFO"].encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def check_path(request: Request) -> None:
     """Refuse a path that is another way to write one: what stands in front may tell them apart.
 
     :raises ApiError: 404; it begins with two slashes, or percent-encodes what is no key.
     """
     path = request.environ.get("RAW_URI", "").partition("?")[0]
+    if not _is_utf8(request):
+        # That is what check_request tells.
+        return
     routed = _ROUTED.match(path)
     if path.startswith("//") or (routed is not None and "%" in routed[0]):
         raise ApiError(404, "There is nothing at this path; a cache is at /api/v2/{service}.")
@@ -75,11 +86,9 @@ def check_request(request: Request) -> None:
     # drops it: the request would be about another key.
     if "#" in request.environ.get("RAW_URI", ""):
         raise ApiError(400, FRAGMENT)
-    try:
+    if not _is_utf8(request):
         # Werkzeug would put U+FFFD for every wrong byte: different keys would become one.
-        request.environ["PATH_INFO"].encode("latin-1").decode()
-    except UnicodeDecodeError as error:
-        raise ApiError(400, "The path is not valid UTF-8.") from error
+        raise ApiError(400, "The path is not valid UTF-8.")
     if request.method == "POST" and TUNNEL_HEADER in request.environ:
         raise ApiError(400, f"X-HTTP-Method must be one of {', '.join(TUNNEL_METHODS)}.")
 

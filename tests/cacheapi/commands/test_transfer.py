@@ -207,6 +207,11 @@ def test_an_export_can_be_imported_into_memcached(program: Program) -> None:
         assert left["a"] is not None
         assert 900 < left["a"] <= 1001
         target.close()
+        # To PHP's programs JSON is JSON by its flags, and the rest is text.
+        program.settings |= {"CACHE_VALUES": "php"}
+        program.run("import", "x.ndjson")
+        assert server.say(b"get a\r\n").startswith(b"VALUE a 6 9\r\n")
+        assert server.say(b"get b\r\n").startswith(b"VALUE b 0 1\r\n")
 
 
 def test_a_cache_that_is_back_soon_is_waited_for(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.http.access.test_api_keys import make, rule
 from tests.http.client import ALL, Answer, FileStore, LiveApi, entry
-from tests.support.processes import service
+from tests.support.processes import free_port, service
 from tests.support.timing import Stopwatch
 
 MOST = 10_000
@@ -123,3 +124,28 @@ def test_a_key_is_answered_once(api: LiveApi) -> None:
         {"key": "large", "success": True},
         {"key": "absent", "success": False},
     ]
+
+
+def test_where_a_cache_is_is_told_to_administrators_alone(tmp_path: Path) -> None:
+    port = free_port()
+    settings = {"CACHE_DRIVER": "memcached", "MEMCACHED_HOST": f"127.0.0.1:{port}"}
+    with service(tmp_path, WEB_CONCURRENCY="1", **settings) as live:
+        api = LiveApi("memcached", FileStore(tmp_path), live.port)
+        _, key = make(api, rule("cache", "GET", "POST", "PUT"))
+        other = {"X-DreamFactory-API-Key": key}
+        pair = {"key": "k", "value": 1}
+        # Again and again: Flask answers, and the lane.
+        for _ in range(5):
+            for method, path, body in (
+                ("GET", entry("k"), None),
+                ("GET", f"{ALL}?keys=a,b", None),
+                ("POST", ALL, pair),
+                ("POST", ALL, {"resource": [pair, pair]}),
+                ("PUT", entry("k"), {"value": 1}),
+            ):
+                answer = api.call(method, path, other, body)
+                assert answer.status == 500
+                assert "memcached" in answer.message
+                assert "127.0.0.1" not in answer.body.decode()
+                assert str(port) not in answer.body.decode()
+                assert str(port) in api.call(method, path, body=body).message

@@ -16,8 +16,9 @@ from cacheapi.registry import administration, trial
 from cacheapi.registry.live import Registry
 from tests.http.client import API_KEY
 from tests.support.processes import SASL_PASSWORD, SASL_USER, memcached, sasl_memcached
+from tests.support.redis import redis_server
 
-DRIVERS = ("file", "memcached", "memcached-sasl")
+DRIVERS = ("file", "memcached", "memcached-sasl", "redis")
 
 
 @pytest.fixture(params=DRIVERS)
@@ -25,6 +26,10 @@ def settings(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     """A cache that nobody else uses."""
     if request.param == "file":
         yield {}
+        return
+    if request.param == "redis":
+        with redis_server() as server:
+            yield {"CACHE_DRIVER": "redis", "REDIS_TIMEOUT_MS": "3000", **server.settings}
         return
     login = request.param == "memcached-sasl"
     with sasl_memcached() if login else memcached() as server:
