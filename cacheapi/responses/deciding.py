@@ -10,7 +10,7 @@ import msgspec
 from cacheapi.responses.directives import Directives, parse_directives, seconds
 from cacheapi.responses.freshness import current_age
 from cacheapi.responses.messages import Fields, Request, Stored, first
-from cacheapi.responses.ranges import asked, has, rest_of
+from cacheapi.responses.ranges import has, rest_of
 from cacheapi.responses.validators import conditions, strong_tag
 from cacheapi.responses.vary import select
 
@@ -106,13 +106,14 @@ def decide(request: Request, variants: Iterable[Stored], now: float) -> Decision
     if method not in ("GET", "HEAD"):
         return Pass("method")
     wishes: Directives = {}
+    is_for_origin = False
     for name, _ in request.fields:
         if name in ("if-match", "if-unmodified-since"):
             # RFC 9111, section 4.3.2: these are the origin's to evaluate.
-            return Pass("request")
-        if name in ("cache-control", "pragma") and not wishes:
+            is_for_origin = True
+        elif name in ("cache-control", "pragma") and not wishes:
             wishes = request_directives(request.fields)
-    decision = _read(request, variants, now, wishes)
+    decision = Pass("request") if is_for_origin else _read(request, variants, now, wishes)
     if "only-if-cached" in wishes and not isinstance(decision, Hit):
         return Unavailable()
     return decision
@@ -175,7 +176,7 @@ def _complete(request: Request, stored: Stored, fwd: str | None) -> Decision:
     assert stored.part is not None
     rest = rest_of(stored.part)
     weak = strong_tag(stored.fields) is None and bool(conditions(stored.fields))
-    if request.method != "GET" or asked(request.fields) or fwd or rest is None or weak:
+    if request.method != "GET" or first(request.fields, "range") or fwd or rest is None or weak:
         return Miss("partial")
     tag = strong_tag(stored.fields)
     add: Fields = (("range", rest),)

@@ -150,8 +150,9 @@ def assess(
         stated = seconds(directives, name)
         if stated is not None:
             return float(stated)
-        # The operator's wish is no reason to keep an error that the origin said nothing about.
-        return default if explicit or may_guess(response, control) else 0.0
+        # The operator's wish is for what was fresh once: what the origin says nothing of, or
+        # calls stale from the start, may be one client's.
+        return default if lifetime > 0 else 0.0
 
     return Freshness(
         initial_age=initial_age(response.fields, request_time, response_time),

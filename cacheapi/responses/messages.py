@@ -66,7 +66,8 @@ class Stored(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     :ivar target: the full URL; a hit compares it, so that a key's collision is a miss.
     :ivar vary: the field names of the response's ``Vary``, sorted; ``("*",)`` fits no request.
-    :ivar selecting: the request's normalised values of those fields, ``None`` for absent.
+    :ivar selecting: the request's normalised values of those fields, or digests of them;
+        ``None`` for absent.
     :ivar status: the response's.
     :ivar fields: the response's that may be stored; without ``Age`` and ``Content-Length``,
         which are worked out for each answer.

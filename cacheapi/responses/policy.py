@@ -10,10 +10,10 @@ class Policy(msgspec.Struct, frozen=True, gc=False):
 
     :ivar ttl: seconds of freshness for a response that states none and that has a status
         which may be kept by a heuristic; 0 for the heuristic of RFC 9111 alone.
-    :ivar stale_while_revalidate: seconds in which a stale response is served while it is
-        fetched anew (RFC 5861, section 3).
-    :ivar stale_if_error: seconds in which a stale response is served instead of an error
-        (RFC 5861, section 4).
+    :ivar stale_while_revalidate: seconds in which a response that was fresh is served while it
+        is fetched anew (RFC 5861, section 3).
+    :ivar stale_if_error: seconds in which a response that was fresh is served instead of an
+        error (RFC 5861, section 4).
     :ivar cookies: names of cookies that are nobody's own: a response that sets no others is
         stored with its ``Set-Cookie``. One that sets any other is not.
     """

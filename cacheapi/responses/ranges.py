@@ -80,10 +80,8 @@ def rest_of(part: Part) -> str | None:
 def has(stored: Stored, fields: Fields) -> bool:
     """Whether a stored part can answer a GET: a ``Range`` within it (RFC 9111, section 3.3)."""
     part, text = stored.part, asked(fields)
-    if part is None:
-        return True
-    if text is None or not range_applies(fields, stored):
-        return False
+    if part is None or text is None or not range_applies(fields, stored):
+        return part is None
     wanted = spans(text, part.complete)
     return bool(wanted) and all(
         part.first <= start and stop <= part.last + 1 for start, stop in wanted or ()

@@ -11,8 +11,8 @@ from typing import Final
 import msgspec
 
 from cacheapi.responses.forwarding import CONDITIONS, end_to_end
-from cacheapi.responses.messages import Fields, Request, Response, Stored, first, without
-from cacheapi.responses.ranges import Span, asked, spans
+from cacheapi.responses.messages import Fields, Part, Request, Response, Stored, first, without
+from cacheapi.responses.ranges import Span, asked, has, spans
 from cacheapi.responses.validators import is_not_modified, range_applies
 
 # RFC 9110, section 15.4.5: a 304 says nothing of a body that it has not.
@@ -47,14 +47,15 @@ def serve(request: Request, stored: Stored, age: float, cache_status: str) -> Re
     :param cache_status: the member to add to ``Cache-Status``.
     """
     added = (("age", str(int(age))), ("cache-status", cache_status))
-    if stored.status == 200 or stored.status == 206:
-        for name, _ in request.fields:
-            if name in CONDITIONS and is_not_modified(request.fields, stored):
-                return Reply(304, (*without(stored.fields, _OF_THE_BODY), *added))
-            if name == "range" and request.method == "GET":
-                reply = _part(request.fields, stored, added)
-                if reply is not None:
-                    return reply
+    if stored.status in (200, 206):
+        names = {name for name, _ in request.fields}
+        # A condition goes before a range (RFC 9110, section 13.2.2).
+        if not names.isdisjoint(CONDITIONS) and is_not_modified(request.fields, stored):
+            return Reply(304, (*without(stored.fields, _OF_THE_BODY), *added))
+        if request.method == "GET" and ("range" in names or stored.part is not None):
+            reply = _part(request.fields, stored, added)
+            if reply is not None:
+                return reply
     if stored.status in _BODILESS:
         return Reply(stored.status, (*stored.fields, *added))
     length = ("content-length", str(stored.length))
@@ -76,13 +77,15 @@ def pass_on(response: Response, cache_status: str) -> Reply:
 def _part(fields: Fields, stored: Stored, added: Fields) -> Reply | None:
     """Return a 206 or 416, ``None`` where the request gets the whole."""
     text = asked(fields)
-    if text is None or not range_applies(fields, stored):
-        return None
-    complete = stored.length if stored.part is None else stored.part.complete
-    offset = 0 if stored.part is None else stored.part.first
-    wanted = spans(text, complete)
+    part = stored.part or Part(0, stored.length - 1, stored.length)
+    wanted = spans(text, part.complete) if text and range_applies(fields, stored) else None
+    if stored.part is not None and not has(stored, fields):
+        # It is the origin's own answer to this request, whatever it made of the range.
+        length = ("content-length", str(stored.length))
+        return Reply(206, (*stored.fields, length, *added), ((0, stored.length),))
     if wanted is None:
         return None
+    complete, offset = part.complete, part.first
     kept = without(stored.fields, ("content-range",))
     if not wanted:
         label = ("content-range", f"bytes */{complete}")
