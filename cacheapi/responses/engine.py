@@ -381,15 +381,23 @@ class Engine:
 
     async def _written(self, asked: Asked) -> Outgoing:
         """Pass on a method that may write, and forget what it has made invalid."""
-        fetched = await self._sent(asked, "method", "method")
-        for url in invalidates(asked.request, fetched.head):
+        try:
+            fetched = await self._exchange.write(asked, lambda head: self._forget(asked, head))
+        except OriginFailed as error:
+            raise NoAnswer(error.status, str(error), forward_status("method")) from error
+        is_stored = fetched.reason is None
+        detail = None if is_stored or fetched.reason == "method" else fetched.reason
+        status = forward_status("method", stored=is_stored, detail=detail)
+        return self._handed(asked, fetched, status, "pass")
+
+    async def _forget(self, asked: Asked, head: Response) -> None:
+        for url in invalidates(asked.request, head):
             target = self._known(url)
             if target is not None:
                 try:
                     await self._calls.run(self.store.purge_url, target)
                 except CacheDown:
                     break
-        return self._handed(asked, fetched, forward_status("method"), "pass")
 
     def _known(self, url: str) -> str | None:
         """Return a URL of the origin in the one way to write it; ``None`` if it is none."""

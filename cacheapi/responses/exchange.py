@@ -9,12 +9,20 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from cacheapi.responses.calls import CacheDown, Calls
 from cacheapi.responses.config import Config
-from cacheapi.responses.deciding import Complete, Decision, Miss, Pass, Revalidate
+from cacheapi.responses.deciding import (
+    ERROR_STATUSES,
+    Complete,
+    Decision,
+    Miss,
+    Pass,
+    Revalidate,
+    on_error,
+)
 from cacheapi.responses.entries import Variant
 from cacheapi.responses.forwarding import forward
 from cacheapi.responses.freshness import current_age, seconds_to_keep
@@ -126,15 +134,41 @@ class Exchange:
                     return fetched
                 # It said nothing of what is stored: ask for all of it.
                 return await self.fetch(asked, Miss(decision.fwd), looked, ticket, alone)
-            if asked.request.method == "HEAD":
-                await self._after_head(asked, decision, answer, looked, ticket)
         elif isinstance(decision, Complete):
             fetched = await self._completed(asked, decision, answer, looked, ticket)
             if fetched is not None:
                 return fetched
             if head.status != 200:
                 return await self.fetch(asked, Miss(decision.fwd), looked, ticket, alone)
+        if asked.request.method == "HEAD" and not isinstance(decision, Pass):
+            await self._after_head(asked, decision.stored, answer, looked, ticket)
+        if head.status in ERROR_STATUSES and on_error(asked.request, decision, self._clock()):
+            # What is served instead must not give way to the error.
+            return await self._taken(Fetched(head, reason="stale-if-error"), answer)
         return await self._stored(asked, answer, ticket, alone)
+
+    async def write(
+        self, asked: Asked, invalidate: Callable[[Response], Awaitable[None]]
+    ) -> Fetched:
+        """Send a request that may write, and store its answer if that is what a GET gets.
+
+        :param invalidate: is told the answer first: what it makes invalid may be its own URL.
+        :raises OriginFailed: there is no answer.
+        """
+        answer = await self._send(asked, None)
+        await invalidate(answer.head)
+        head = self._judged(answer.head)
+        reason = may_store(asked.request, head, self._policy, answer.response_time)
+        if reason is None:
+            store = self._calls.store
+            try:
+                looked = await self._calls.run(store.look, asked.request.target)
+                ticket = await self._calls.run(store.begin, asked.request.target, looked)
+            except CacheDown:
+                reason = "cache-down"
+            else:
+                return await self._stored(asked, answer, ticket, lambda: None)
+        return await self._taken(Fetched(answer.head, reason=reason), answer)
 
     async def _send(self, asked: Asked, add: Fields | None) -> Answer:
         own = {name for name, _ in self._config.headers}
@@ -250,9 +284,9 @@ class Exchange:
             if body is None:
                 return None
             fetched.body = body
-            if made.reason is not None:
+            if made.outdated:
                 await self._calls.run(self._calls.store.remove, ticket, old)
-            elif not await self._calls.run(
+            elif made.reason is None and not await self._calls.run(
                 self._calls.store.renew,
                 ticket,
                 old,
@@ -265,14 +299,19 @@ class Exchange:
         return fetched
 
     async def _after_head(
-        self, asked: Asked, decision: Revalidate, answer: Answer, looked: Looked, ticket: Ticket
+        self,
+        asked: Asked,
+        stored: Stored | None,
+        answer: Answer,
+        looked: Looked,
+        ticket: Ticket,
     ) -> None:
         """Let the answer to a HEAD freshen what is stored, or remove it (RFC 9111, 4.3.5)."""
-        old = variant_of(looked, decision.stored)
-        if old is None or answer.head.status != 200:
+        old = None if stored is None else variant_of(looked, stored)
+        if stored is None or old is None or answer.head.status != 200:
             return
         made = update_by_head(
-            decision.stored,
+            stored,
             self._judged(answer.head),
             asked.request,
             answer.request_time,
@@ -281,9 +320,9 @@ class Exchange:
         )
         store = self._calls.store
         try:
-            if made is None or made.reason is not None:
+            if made is None or made.outdated:
                 await self._calls.run(store.remove, ticket, old)
-            else:
+            elif made.reason is None:
                 seconds = seconds_to_keep(made.stored, self._clock())
                 await self._calls.run(store.renew, ticket, old, made.stored, seconds)
         except CacheDown:

@@ -569,3 +569,81 @@ def test_tags_purge(cache: Backend, origin: Origin) -> None:
             assert found == ["miss", "miss", "hit"]
 
     run(work())
+
+
+def test_an_error_that_may_be_stored_does_not_replace_what_is_served_instead(
+    cache: Backend, origin: Origin
+) -> None:
+    stale = {"Cache-Control": "max-age=1, stale-if-error=900"}
+    origin.on("/e/stale", reply(200, stale, "good"), reply(503, FRESH, "bad"))
+    clock = Clock(time.time())
+
+    async def work() -> None:
+        async with running(cache, origin.url, clock=clock) as engine:
+            assert (await get(engine, "/e/stale")).body == b"good"
+            clock.now += 10
+            for _ in range(2):
+                got = await get(engine, "/e/stale")
+                assert (got.status, got.body) == (200, b"good")
+
+    run(work())
+    assert origin.count("/e/stale") == 3
+
+
+def test_one_clients_own_request_does_not_remove_what_all_have(
+    cache: Backend, origin: Origin
+) -> None:
+    origin.on(
+        "/e/own",
+        reply(200, {"Cache-Control": "max-age=1", "ETag": '"a"'}, "all"),
+        reply(304, {"ETag": '"a"'}, length=False),
+    )
+    clock = Clock(time.time())
+
+    async def work() -> None:
+        async with running(cache, origin.url, clock=clock, authorization=True) as engine:
+            assert (await get(engine, "/e/own")).body == b"all"
+            clock.now += 10
+            got = await get(engine, "/e/own", authorization="Basic abc")
+            assert (got.status, got.body) == (200, b"all")
+            got = await get(engine, "/e/own")
+            assert (got.body, got.cache) == (b"all", "fwd=stale; fwd-status=304; stored")
+
+    run(work())
+
+
+@pytest.mark.parametrize(("place", "is_stored"), [("/e/post", True), ("/e/other", False)])
+def test_the_answer_to_a_post_is_stored_where_it_is_what_a_get_gets(
+    cache: Backend, origin: Origin, place: str, is_stored: bool
+) -> None:
+    made = reply(200, {**FRESH, "Content-Location": place}, "made")
+    origin.on("/e/post", reply(200, FRESH, "old"), made, reply(200, FRESH, "new"))
+
+    async def work() -> None:
+        async with running(cache, origin.url) as engine:
+            assert (await get(engine, "/e/post")).body == b"old"
+            got = await get(engine, "/e/post", "POST", b"x")
+            assert got.cache == ("fwd=method; stored" if is_stored else "fwd=method")
+            got = await get(engine, "/e/post")
+            assert got.body == (b"made" if is_stored else b"new")
+
+    run(work())
+
+
+def test_head_freshens_what_has_no_validator(cache: Backend, origin: Origin) -> None:
+    origin.on(
+        "/e/head",
+        reply(200, {"Cache-Control": "max-age=1, stale-if-error=900", "A": "1"}, "body"),
+        reply(200, {**FRESH, "A": "2", "Content-Length": "4"}, length=False),
+    )
+    clock = Clock(time.time())
+
+    async def work() -> None:
+        async with running(cache, origin.url, clock=clock) as engine:
+            await get(engine, "/e/head")
+            clock.now += 10
+            await get(engine, "/e/head", "HEAD")
+            got = await get(engine, "/e/head")
+            assert (got.body, got.cache, got.fields["a"]) == (b"body", "hit", "2")
+
+    run(work())
