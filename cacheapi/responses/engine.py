@@ -49,6 +49,8 @@ KEY_PARAMETER: Final = "api_key"
 # TRACE would show a client the secret fields that are sent (RFC 9110, section 9.3.8).
 _NEVER: Final = frozenset({"CONNECT", "TRACE"})
 # A fetch by a client's own wish is its own.
+# Beside what the origin says: of two policies a browser keeps both (CSP Level 3, section 8.1).
+SANDBOX: Final = ("content-security-policy", "sandbox")
 _OWN_WAY: Final = frozenset({"range", "authorization"})
 
 
@@ -496,12 +498,17 @@ class Engine:
         return Outgoing(reply.status, fields, fetched.body, result, rest)
 
     def _mounted(self, reply: Reply, target: str) -> Fields:
-        """Return an answer's fields with a ``Location`` that a client of ours can follow."""
+        """Return an answer's fields with a ``Location`` that a client of ours can follow.
+
+        A page of the origin is sandboxed: it stands under the address of the console, whose
+        session a script in it would have.
+        """
         base = self.config.base
-        return tuple(
+        fields = tuple(
             (name, base.mounted(value, target, self._mount) if name == "location" else value)
             for name, value in reply.fields
         )
+        return (*fields, SANDBOX)
 
 
 def target_of(config: Config, path: bytes, query: bytes) -> tuple[str, str]:

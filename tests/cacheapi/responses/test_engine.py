@@ -39,12 +39,15 @@ def test_a_second_read_comes_from_the_cache(cache: Backend, origin: Origin) -> N
             first = await get(engine, "/e/1?q=1")
             assert (first.status, first.body, first.cache) == (200, b"a", "fwd=uri-miss; stored")
             assert first.fields["x-made"] == "yes"
+            # A page of the origin's is under the console's address.
+            assert first.fields["content-security-policy"] == "sandbox"
             assert not {"connection", "x-hop"} & first.fields.keys()
             second = await get(engine, "/e/1?q=1")
             assert (second.status, second.body, second.cache) == (200, b"a", "hit")
             assert second.fields["age"] in ("0", "1", "2")
             assert second.fields["cache-control"] == "max-age=60"
             assert second.fields["content-length"] == "1"
+            assert second.fields["content-security-policy"] == "sandbox"
             other = await get(engine, "/e/1?q=2")
             assert other.cache == "fwd=uri-miss; stored"
         # Another worker finds it too.
