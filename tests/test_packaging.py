@@ -116,11 +116,14 @@ def test_the_program_serves_from_another_directory(installed: Environment, tmp_p
         assert process.wait(30) == 0
 
 
-def test_memcached_without_its_driver_names_the_extra(
+def test_a_login_at_memcached_without_its_driver_names_the_extra(
     installed: Environment, tmp_path: Path
 ) -> None:
     settings = {
         "CACHE_DRIVER": "memcached",
+        # Without a login the service speaks to memcached itself.
+        "MEMCACHED_USERNAME": "user",
+        "MEMCACHED_PASSWORD": "password",
         "CACHEAPI_DATA_DIR": str(tmp_path),
         "CACHEAPI_API_KEY": "a-key",
         "PORT": str(free_port()),

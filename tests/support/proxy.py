@@ -87,10 +87,6 @@ class Proxy:
         self._forgotten.update(self._sockets)
         return len(self._forgotten) // 2
 
-    def lead_to(self, target: int) -> None:
-        """Pass new connections on to another port, as a name that changes its meaning does."""
-        self._target = target
-
     def refuse(self) -> None:
         """Take no new connections; those that there are go on."""
         self._listener.shutdown(socket.SHUT_RDWR)

@@ -38,7 +38,7 @@ class Failover:
         """Promote the standby; connections to the old primary stay, and take no changes."""
         self.standby.promote(self.primary)
         self.primary.demote()
-        self.name.lead_to(self.standby.port)
+        self.name.target = self.standby.port
 
 
 @pytest.fixture
