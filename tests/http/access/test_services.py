@@ -132,6 +132,9 @@ def test_the_form_is_that_of_the_document(api: AppApi) -> None:
             assert field["description"].endswith(".")
     # What a form shows is what it may send.
     for kind, form in forms.items():
+        if kind == "rws":
+            # It must have an address.
+            continue
         config = {field["name"]: field["default"] for field in form}
         made = make(api, name="s", type=kind, config=config)
         own = {"prefix": "s:"} if "prefix" in config else {}
@@ -155,7 +158,8 @@ def test_the_default_lifetime_is_in_minutes(api: AppApi, memcached_server: Memca
     make(api, name="s", type="cache_memcached", config=config)
     api.call("POST", "/api/v2/s", body={"key": "k", "value": 1})
     (_, mark) = memcached_server.say(b"mg ttl:k t\r\n").split()
-    assert 110 < int(mark[1:]) <= 120
+    # memcached gets a second more, lest the value be gone before its time.
+    assert 110 < int(mark[1:]) <= 121
 
 
 @pytest.mark.parametrize(

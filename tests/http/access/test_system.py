@@ -38,7 +38,7 @@ def types(api: Api) -> dict[str, dict[str, Any]]:
 
 def test_each_driver_is_a_type(file_api: Api) -> None:
     found = types(file_api)
-    assert [kind["driver"] for kind in found.values()] == list(BUILT_IN)
+    assert [kind["driver"] for kind in found.values()] == [*BUILT_IN, "rws"]
     for kind in found.values():
         assert list(kind) == [
             *("name", "label", "description", "driver", "capabilities", "limits", "traits"),
@@ -143,7 +143,7 @@ def test_a_type_whose_driver_is_not_installed_is_listed() -> None:
         print(*(kind["driver"] for kind in service_types()))
         """
     )
-    assert output.split() == list(BUILT_IN)
+    assert output.split() == [*BUILT_IN, "rws"]
 
 
 @pytest.mark.parametrize("name", ["nothing", "system", "Cache", "k%C3%A9y"])

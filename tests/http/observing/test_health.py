@@ -330,8 +330,8 @@ class Watched:
         self.may_answer = threading.Event()
         self.may_answer.set()
         backend = api.app.extensions["cacheapi"].find("cache").backend
-        self._get = backend.get
-        monkeypatch.setattr(backend, "get", self.get)
+        self._get = backend.peek
+        monkeypatch.setattr(backend, "peek", self.get)
 
     def get(self, key: str) -> Any:
         self.asked += 1
@@ -380,7 +380,7 @@ def test_a_backend_with_a_bug_is_unready_and_its_bug_is_for_the_log(
 
     with application(tmp_path) as api:
         backend = api.app.extensions["cacheapi"].find("cache").backend
-        monkeypatch.setattr(backend, "get", fail)
+        monkeypatch.setattr(backend, "peek", fail)
         answer = ready(api)
         assert answer.status == 503
         assert "failed unexpectedly" in answer.message

@@ -91,11 +91,12 @@ def test_what_flask_serves_is_counted(tmp_path: Path) -> None:
     assert found.sum(requests, method="GET", status="404", **flask) == 20
     assert found.sum(requests, method="HEAD", status="200", **flask) == 1
     assert found.sum(requests, method="GET", status="304", **flask) == 1
-    assert found.sum("cacheapi_hits_total", service="cache") == 80 + 3 + 1 + 1 + 1
+    assert found.sum("cacheapi_hits_total", service="cache") == 80 + 2 + 1 + 1 + 1
     assert found.sum("cacheapi_misses_total", service="cache") == 20 + 1
     assert found.sum("cacheapi_request_seconds_count", **flask) == 205
     assert found.sum("cacheapi_batch_size_count", method="GET") == 1
-    assert found.sum("cacheapi_batch_size_sum", method="GET") == 4
+    # Of a key that is named twice, once.
+    assert found.sum("cacheapi_batch_size_sum", method="GET") == 3
     assert found.sum("cacheapi_batch_size_sum", method="POST") == 100
     assert found.sum("cacheapi_batch_size_bucket", method="DELETE", le="2.0") == 1
     size = len('{"key": "k1", "value": "xxxxxxxxxx"}')
