@@ -72,10 +72,11 @@ def test_who_may_not_is_told_so_in_the_one_shape(ask: Any, origin: Origin) -> No
     assert ask("GET", "/api/v2/shop/inside", key="wrong").status == 401
     rules = {
         "name": "reader",
-        "rules": [{"service": "shop", "verbs": ["GET"], "prefix": "open"}],
-        "rate_limit": {"requests": 2, "period": 3600},
+        "rules": [{"service": "shop", "verbs": ["GET"], "keys": "open*"}],
+        "rate_limit": {"requests": 2, "seconds": 3600},
     }
     answer = ask("POST", f"{SYSTEM}/api_key", {"resource": [rules]})
+    assert answer.status == 201, answer.body
     (made,) = answer.json["resource"]
     origin.on("/open/1", reply(200, FRESH, "b"))
     assert ask("GET", "/api/v2/shop/open/1", key=made["api_key"]).status == 200
