@@ -99,10 +99,12 @@ class Answering:
             if isinstance(request, Read):
                 reads.setdefault(request.service, {}).update(dict.fromkeys(request.keys))
         found = {service: self._get(service, list(keys)) for service, keys in reads.items()}
-        size = self._learn(found)
-        for service, values in found.items():
-            if not isinstance(values, ApiError):
-                self._note_large(service, values)
+        size, largest = self._learn(found)
+        # Nearly always none is, and the values need not be gone through again.
+        if largest > LARGE:
+            for service, values in found.items():
+                if not isinstance(values, ApiError):
+                    self._note_large(service, values)
         answered = []
         for request in part:
             try:
@@ -134,8 +136,8 @@ class Answering:
         until = self.large.get((service, key))
         return until is not None and time.monotonic() < until
 
-    def _learn(self, found: Mapping[CacheService, Found]) -> int:
-        """Note how large values are, for how many are read next; return their sum."""
+    def _learn(self, found: Mapping[CacheService, Found]) -> tuple[int, int]:
+        """Note how large values are, for how many are read next; return sum and largest."""
         sizes = [
             len(value.json)
             for values in found.values()
@@ -151,7 +153,7 @@ class Answering:
             self._small += 1
             if self._small >= PATIENCE and self._most_keys < MOST_KEYS:
                 self._most_keys, self._small = min(2 * self._most_keys, MOST_KEYS), 0
-        return sum(sizes)
+        return sum(sizes), largest
 
     def _count(
         self,
