@@ -124,6 +124,8 @@ class PostgreSQL:
             connection.exec_driver_sql("ALTER SYSTEM SET default_transaction_read_only = on")
         engine.dispose()
         self._ask("SELECT pg_reload_conf()")
+        # The server reads its settings when it comes to it, not before it answers.
+        eventually(lambda: self._ask("SHOW default_transaction_read_only") == "on", 20)
 
     def url(self, name: str) -> str:
         """Return the URL of a database."""
