@@ -220,6 +220,12 @@ class Engine:
         self._calls.close()
         self._origin.close()
 
+    async def end(self) -> None:
+        """As :meth:`close`; return once all of it is gone, for the event loop ends."""
+        await self._herd.end()
+        self._calls.close()
+        await self._origin.end()
+
     # Requests
 
     def _asked(self, incoming: Incoming) -> Asked:

@@ -28,6 +28,8 @@ class Engines:
         self._find_backend = find_backend
         self._threads: ThreadPoolExecutor | None = None
         self._engines: dict[str, tuple[Remote, Backend, Engine]] = {}
+        # Those of services that have changed since, and what will close them.
+        self._retired: dict[Engine, asyncio.TimerHandle] = {}
 
     def engine(self, remote: Remote) -> Engine:
         """Return the engine of a service, within the event loop.
@@ -41,7 +43,7 @@ class Engines:
         if known is not None:
             if known[0] is remote and known[1] is backend:
                 return known[2]
-            asyncio.get_running_loop().call_later(RETIRED_SECONDS, known[2].close)
+            self._retire(known[2])
         self._threads = self._threads or ThreadPoolExecutor(THREADS, thread_name_prefix="responses")
         made = Engine(
             remote.name,
@@ -52,3 +54,23 @@ class Engines:
         )
         self._engines[remote.name] = (remote, backend, made)
         return made
+
+    def _retire(self, engine: Engine) -> None:
+        def close() -> None:
+            del self._retired[engine]
+            engine.close()
+
+        loop = asyncio.get_running_loop()
+        self._retired[engine] = loop.call_later(RETIRED_SECONDS, close)
+
+    async def end(self) -> None:
+        """Close all engines, before the event loop ends."""
+        for timer in self._retired.values():
+            timer.cancel()
+        engines = [*self._retired, *(made for _, _, made in self._engines.values())]
+        self._retired, self._engines = {}, {}
+        await asyncio.gather(*(engine.end() for engine in engines))
+        if self._threads is not None:
+            # What still hangs at a cache keeps its thread, and nobody waits for it.
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            self._threads = None

@@ -24,6 +24,7 @@ from cacheapi.responses.store import Looked
 # How often a worker looks whether another one's fetch has come. One look a key, whatever the
 # number of clients that wait for it.
 LOOK_SECONDS: Final = 0.02
+END_SECONDS: Final = 2.0
 
 
 class Arrived(NamedTuple):
@@ -129,6 +130,12 @@ class Herd:
         """Give up all flights."""
         for task in self._tasks:
             task.cancel()
+
+    async def end(self) -> None:
+        """Give up all flights, and return once their leases are given back."""
+        self.close()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=END_SECONDS)
 
     async def _fly(
         self, key: str, flight: Flight, asked: Asked, fetch: Fetch, *, waits: bool

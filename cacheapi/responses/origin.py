@@ -27,6 +27,7 @@ MAX_IDLE: Final = 64
 # Servers close a connection that is idle; many after 5 seconds.
 IDLE_SECONDS: Final = 4.0
 AT_ONCE: Final = 64 * 1024
+END_SECONDS: Final = 2.0
 # RFC 9110, section 9.2.2: may be sent again where a kept connection turns out to be gone.
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 
@@ -137,6 +138,7 @@ class Origin:
         self._tls = tls
         self._clock = clock
         self._idle: list[_Connection] = []
+        self._open: set[_Connection] = set()
         self._room = asyncio.Semaphore(MAX_CONNECTIONS)
 
     async def send(
@@ -191,6 +193,12 @@ class Origin:
         while self._idle:
             self._idle.pop().close()
 
+    async def end(self) -> None:
+        """Break off all connections, and return once they are gone: the event loop ends."""
+        gone = [connection.abort() for connection in list(self._open)]
+        if gone:
+            await asyncio.wait([asyncio.ensure_future(one) for one in gone], timeout=END_SECONDS)
+
     def _kept(self) -> _Connection | None:
         now = time.monotonic()
         while self._idle:
@@ -207,8 +215,9 @@ class Origin:
         else:
             connection.close()
 
-    def left(self) -> None:
+    def left(self, connection: _Connection) -> None:
         """Note that a connection is closed."""
+        self._open.discard(connection)
         self._room.release()
 
     async def _connect(self) -> _Connection:
@@ -236,7 +245,9 @@ class Origin:
                     error
                 )
             raise
-        return _Connection(self, reader, writer)
+        connection = _Connection(self, reader, writer)
+        self._open.add(connection)
+        return connection
 
 
 class _Connection:
@@ -352,7 +363,14 @@ class _Connection:
         if self._is_open:
             self._is_open = False
             self._writer.close()
-            self._origin.left()
+            self._origin.left(self)
+
+    async def abort(self) -> None:
+        """Close it without a farewell, for which TLS would wait."""
+        self.close()
+        self._writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
 
 
 def _fields(raw: object) -> Fields:

@@ -72,6 +72,10 @@ class Remotes:
             scope["method"], scope["raw_path"], scope["query_string"], lambda: _fields(scope)
         )
 
+    async def end(self) -> None:
+        """Close connections and end what is under way, before the event loop ends."""
+        await self._engines.end()
+
     async def answer(
         self, sought: Sought, scope: dict[str, Any], receive: Any, send: Send, read: Read
     ) -> None:

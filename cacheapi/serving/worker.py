@@ -80,6 +80,10 @@ class Worker(UvicornWorker):  # type: ignore[misc]
         if self.log.access_log_enabled:
             # By gunicorn's option --access-logfile: our lines, where that says.
             wsgi.extensions[REQUEST_LOG].go_to(self.log.access_log.info)
-        self.wsgi, self.config.http = assemble(wsgi, self.cfg.threads)
+        application, self.config.http = assemble(wsgi, self.cfg.threads)
+        self.wsgi = application
         self.config.timeout_graceful_shutdown = self.cfg.graceful_timeout
-        await super()._serve()
+        try:
+            await super()._serve()
+        finally:
+            await application.end()

@@ -73,6 +73,11 @@ class Application:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="wsgi")
         self._operating = ThreadPoolExecutor(OPERATING_THREADS, thread_name_prefix="operating")
 
+    async def end(self) -> None:
+        """Close what is open, before the event loop ends."""
+        if self._remotes is not None:
+            await self._remotes.end()
+
     def _run(self, scope: dict[str, Any], body: bytes, began: float) -> tuple[int, Fields, bytes]:
         """Run the application, on a thread; return its status, header fields and content."""
         environ = _environ(scope, body)

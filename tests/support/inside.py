@@ -57,7 +57,10 @@ class Inside:
             **UVICORN,
         )
         self._server = Server(config)
-        await self._server.serve(sockets=[self._socket])
+        try:
+            await self._server.serve(sockets=[self._socket])
+        finally:
+            await application.end()
 
     def workers(self) -> list[int]:
         return [os.getpid()]
