@@ -19,6 +19,7 @@ from cacheapi.observing.metrics.servers import Servers
 from cacheapi.observing.readiness import READINESS, Readiness
 from cacheapi.observing.request_log import REQUEST_LOG, RequestLog
 from cacheapi.observing.samples import Sampler
+from cacheapi.observing.troubles import TROUBLES, Troubles
 from cacheapi.observing.wsgi import Observed
 from cacheapi.registry.live import Registry
 from cacheapi.registry.opening import open_registry
@@ -221,7 +222,9 @@ def _observe(app: Flask, settings: Settings, registry: Registry, sampler: Sample
         meter = Meter(servers, __version__)
         registry.accompany(meter)
         add_metrics(app, meter, is_open=settings["CACHEAPI_METRICS"] == "open")
-    app.extensions[REMOTE_ANSWERS] = RemoteAnswers(app.extensions[DOOR], meter)
+    troubles = Troubles(registry.data_dir / "troubles")
+    app.extensions[TROUBLES] = troubles
+    app.extensions[REMOTE_ANSWERS] = RemoteAnswers(app.extensions[DOOR], meter, troubles)
     app.extensions[REQUEST_LOG] = requests
     app.extensions[METER] = meter
     traces = tracing.start(os.environ, __version__)

@@ -37,6 +37,7 @@ from cacheapi.responses.forwarding import CONDITIONS
 from cacheapi.responses.freshness import current_age
 from cacheapi.responses.herd import Arrived, Fetch, Herd
 from cacheapi.responses.invalidation import invalidates
+from cacheapi.responses.listening import ALL, TAG, URL, Listener
 from cacheapi.responses.messages import Fields, Request, Response, Stored, without
 from cacheapi.responses.origin import Inform, Origin, OriginFailed
 from cacheapi.responses.screening import screened
@@ -129,6 +130,7 @@ class Engine:
     :param store: its stored answers.
     :param threads: for calls of the store.
     :param tls: for an origin over TLS; by default what the system trusts.
+    :param listener: is told how the origin does, and what is purged.
     :param clock: Unix time; for tests.
     """
 
@@ -141,9 +143,11 @@ class Engine:
         mount: str,
         threads: ThreadPoolExecutor | None = None,
         tls: ssl.SSLContext | None = None,
+        listener: Listener | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.name = name
+        self._listener = listener or Listener()
         self.config = config
         self.store = store
         self._mount = mount
@@ -155,6 +159,7 @@ class Engine:
             connect_seconds=config.connect_seconds,
             read_seconds=config.read_seconds,
             tls=tls,
+            listener=self._listener,
             clock=clock,
         )
         self._exchange = Exchange(config, self._origin, self._calls, clock)
@@ -192,27 +197,28 @@ class Engine:
         :raises NoAnswer: 400, or 500 where the cache cannot be used.
         """
         url, _ = self.target(path, query)
-        await self._purged(lambda: self.store.purge_url(url, soft=soft))
+        await self._purged(URL, lambda: self.store.purge_url(url, soft=soft))
 
     async def purge_tags(self, tags: Sequence[str], *, soft: bool) -> None:
         """Make gone, or stale, everything that carries one of some tags.
 
         :raises NoAnswer: 500; the cache cannot be used.
         """
-        await self._purged(lambda: self.store.purge_tags(tags, soft=soft))
+        await self._purged(TAG, lambda: self.store.purge_tags(tags, soft=soft))
 
     async def purge_all(self, *, soft: bool) -> None:
         """Make gone, or stale, everything of the service.
 
         :raises NoAnswer: 500; the cache cannot be used.
         """
-        await self._purged(lambda: self.store.purge_all(soft=soft))
+        await self._purged(ALL, lambda: self.store.purge_all(soft=soft))
 
-    async def _purged(self, work: Callable[[], None]) -> None:
+    async def _purged(self, scope: str, work: Callable[[], None]) -> None:
         try:
             await self._calls.run(work)
         except CacheDown as error:
             raise NoAnswer(500, f"Nothing was purged: {error}") from error
+        self._listener.purged(scope)
 
     def close(self) -> None:
         """End what is under way, and close what is kept."""

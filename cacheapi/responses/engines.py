@@ -10,6 +10,7 @@ from typing import Final
 from backends.base import Backend
 from cacheapi.responses.calls import THREADS
 from cacheapi.responses.engine import Engine, NoAnswer
+from cacheapi.responses.listening import Listener
 from cacheapi.responses.options import Remote
 from cacheapi.responses.store import Store
 
@@ -22,10 +23,16 @@ class Engines:
     """Makes an engine for a service when one is first needed, and anew when it has changed.
 
     :param find_backend: gives the backend of the service that stores, by its name.
+    :param listen: gives who is told of a service, by its name.
     """
 
-    def __init__(self, find_backend: Callable[[str], Backend | None]) -> None:
+    def __init__(
+        self,
+        find_backend: Callable[[str], Backend | None],
+        listen: Callable[[str], Listener] | None = None,
+    ) -> None:
         self._find_backend = find_backend
+        self._listen = listen
         self._threads: ThreadPoolExecutor | None = None
         self._engines: dict[str, tuple[Remote, Backend, Engine]] = {}
         # Those of services that have changed since, and what will close them.
@@ -51,6 +58,7 @@ class Engines:
             Store(remote.name, backend),
             mount=f"{MOUNT}{remote.name}",
             threads=self._threads,
+            listener=None if self._listen is None else self._listen(remote.name),
         )
         self._engines[remote.name] = (remote, backend, made)
         return made

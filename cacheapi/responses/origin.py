@@ -18,6 +18,7 @@ from typing import Final
 import h11
 
 from cacheapi.responses.addresses import Base
+from cacheapi.responses.listening import Listener
 from cacheapi.responses.messages import Fields, Response
 
 MAX_HEAD: Final = 64 * 1024
@@ -71,6 +72,7 @@ class Answer:
     ) -> None:
         self._connection = connection
         self._is_over = False
+        self._told: Callable[[OriginFailed], None] | None = None
         self.head = head
         self.reason = reason
         self.request_time, self.response_time = times
@@ -102,8 +104,16 @@ class Answer:
                     return
                 else:
                     raise OriginFailed(502, "The origin closed the connection within its answer.")
+        except OriginFailed as error:
+            if self._told is not None:
+                self._told(error)
+            raise
         finally:
             self.close()
+
+    def on_failure(self, told: Callable[[OriginFailed], None]) -> None:
+        """Have somebody told if the body is not whole."""
+        self._told = told
 
     def close(self) -> None:
         """Give up what was not read of the answer."""
@@ -120,6 +130,7 @@ class Origin:
     :param read_seconds: the longest wait for the head of an answer, and for each piece of
         its body.
     :param tls: for an origin over TLS; by default what the system trusts.
+    :param listener: is told of each answer and failure.
     :param clock: Unix time; for tests.
     """
 
@@ -130,9 +141,11 @@ class Origin:
         connect_seconds: float,
         read_seconds: float,
         tls: ssl.SSLContext | None = None,
+        listener: Listener | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.base = base
+        self._listener = listener or Listener()
         self.read_seconds = read_seconds
         self._connect_seconds = connect_seconds
         self._tls = tls
@@ -158,6 +171,23 @@ class Origin:
         :param inform: gets each interim answer (RFC 9110, section 15.2).
         :raises OriginFailed: there is no such answer.
         """
+        started = time.monotonic()
+        listener = self._listener
+        try:
+            answer = await self._send(method, target, fields, body, inform)
+        except OriginFailed as error:
+            took = time.monotonic() - started
+            listener.failed(method, target, error.status, str(error), took)
+            raise
+        listener.answered(method, target, answer.head.status, time.monotonic() - started)
+        answer.on_failure(
+            lambda error: listener.failed(method, target, error.status, str(error), None)
+        )
+        return answer
+
+    async def _send(
+        self, method: str, target: str, fields: Fields, body: bytes, inform: Inform | None
+    ) -> Answer:
         if method in ("GET", "HEAD"):
             body = b""
         sent = [("host", self.base.authority), *fields]

@@ -15,7 +15,9 @@ from typing import Any, Final, Protocol
 
 from cacheapi.observing.metrics.families import METHODS, OTHER_METHOD, REASONS
 from cacheapi.observing.metrics.tally import Tally
+from cacheapi.observing.origins import OriginListener
 from cacheapi.observing.request_log import Answered, RequestLog
+from cacheapi.observing.troubles import Troubles
 from cacheapi.registry.rights import Caller
 from cacheapi.responses.engine import Engine, NoAnswer, Outgoing
 from cacheapi.responses.engines import Engines
@@ -54,11 +56,22 @@ class Remotes:
     :param log: where lines go.
     :param tally: where requests are counted, if anywhere.
     :param access: the application's; a request with a field that is left to Flask is.
+    :param troubles: where failures of the APIs are kept.
     """
 
-    def __init__(self, door: Door, log: RequestLog, tally: Tally | None, access: Access) -> None:
+    def __init__(
+        self,
+        door: Door,
+        log: RequestLog,
+        tally: Tally | None,
+        access: Access,
+        troubles: Troubles,
+    ) -> None:
         self._door = door
-        self._engines = Engines(door.find_backend)
+        counting = None if tally is None else lambda: contextlib.nullcontext(tally)
+        self._engines = Engines(
+            door.find_backend, lambda name: OriginListener(name, counting, troubles)
+        )
         self._log = log
         self._tally = tally
         self._max_body = access.max_body

@@ -14,6 +14,7 @@ from uvicorn_worker import UvicornWorker
 
 from cacheapi.observing.metrics.meter import METER, Meter
 from cacheapi.observing.request_log import REQUEST_LOG, RequestLog
+from cacheapi.observing.troubles import TROUBLES
 from cacheapi.serving.access_log import AccessLog
 from cacheapi.serving.connection import Connection
 from cacheapi.serving.lane import Lane
@@ -49,7 +50,7 @@ def assemble(wsgi: Any, threads: int) -> tuple[Application, Callable[..., Connec
     tally = None if meter is None else meter.fast
     lane = Lane(access, asyncio.get_running_loop(), tally)
     site = Site(lane, access.max_body, access_log, tally)
-    remotes = Remotes(wsgi.extensions[DOOR], requests, tally, access)
+    remotes = Remotes(wsgi.extensions[DOOR], requests, tally, access, wsgi.extensions[TROUBLES])
     application = Application(wsgi, threads, access, remotes)
     return application, functools.partial(Connection, site)
 

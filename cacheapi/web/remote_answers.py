@@ -17,6 +17,8 @@ from flask import Request, Response, g
 
 from cacheapi.observing.facts import facts
 from cacheapi.observing.metrics.meter import Meter
+from cacheapi.observing.origins import OriginListener
+from cacheapi.observing.troubles import Troubles
 from cacheapi.responses.engine import NoAnswer, Outgoing
 from cacheapi.responses.engines import Engines
 from cacheapi.responses.messages import Fields
@@ -38,15 +40,22 @@ class RemoteAnswers:
     """Answers them, for all threads of a process.
 
     :param meter: where the answers are counted, if anywhere.
+    :param troubles: where failures of the APIs are kept.
     """
 
-    def __init__(self, door: Door, meter: Meter | None) -> None:
+    def __init__(self, door: Door, meter: Meter | None, troubles: Troubles) -> None:
         self._door = door
         self._meter = meter
+        self._troubles = troubles
         self._starting = threading.Lock()
         self._pid: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._engines = Engines(door.find_backend)
+        self._engines = Engines(door.find_backend, self.listener)
+
+    def listener(self, name: str) -> OriginListener:
+        """Return who is told of a service."""
+        counting = None if self._meter is None else self._meter.flask
+        return OriginListener(name, counting, self._troubles)
 
     def answer(self, request: Request) -> Response | None:
         """Answer a request, ``None`` if it is for no service of this kind.
@@ -127,7 +136,7 @@ class RemoteAnswers:
             if self._loop is None or self._pid != os.getpid():
                 self._pid = os.getpid()
                 self._loop = asyncio.new_event_loop()
-                self._engines = Engines(self._door.find_backend)
+                self._engines = Engines(self._door.find_backend, self.listener)
                 threading.Thread(
                     target=self._loop.run_forever, name="responses", daemon=True
                 ).start()

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.http.conftest import PATIENT
 from tests.support.live import CACHE, call
-from tests.support.processes import REPOSITORY, Memcached, eventually, service
+from tests.support.processes import REPOSITORY, Memcached, eventually, free_port, service
 from tests.support.tools import run, tool
 
 PROMETHEUS = REPOSITORY / "deploy" / "prometheus"
@@ -133,7 +133,16 @@ def exported(
 ) -> dict[str, set[str]]:
     """The families that a live service has at /metrics, each with its labels."""
     driver = {"CACHE_DRIVER": "memcached", "MEMCACHED_HOST": f"127.0.0.1:{memcached_server.port}"}
-    with service(tmp_path_factory.mktemp("live"), WEB_CONCURRENCY="1", **PATIENT, **driver) as live:
+    directory = tmp_path_factory.mktemp("live")
+    services = directory / "services.toml"
+    services.write_text(
+        '[[service]]\nname = "away"\ntype = "rws"\n'
+        f'[service.config]\nbase_url = "http://127.0.0.1:{free_port()}"\n'
+    )
+    driver["CACHEAPI_SERVICES_FILE"] = str(services)
+    with service(directory, WEB_CONCURRENCY="1", **PATIENT, **driver) as live:
+        call(live.port, "GET", "/api/v2/away/no-answer")
+        call(live.port, "DELETE", "/api/v2/away")
         call(live.port, "POST", CACHE, {"resource": [{"key": "a", "value": 1, "ttl": 60}]})
         call(live.port, "GET", f"{CACHE}/a")
         call(live.port, "GET", f"{CACHE}?keys=a,absent")
@@ -153,6 +162,7 @@ def exported(
                 have.update(label for sample in family.samples for label in sample.labels)
             # The worker hands its counts over several times a second.
             late = {"backend_errors", "backend_items", "batch_size", "hits", "refused", "requests"}
+            late |= {"responses", "origin_seconds", "origin_errors", "purges"}
             return {f"cacheapi_{name}" for name in late} <= found.keys()
 
         eventually(has_all, 60)

@@ -47,6 +47,23 @@ RESPONSES: Final = Family(
     "miss, collapsed, pass, bypass, purge, error.",
     ("service", "result"),
 )
+ORIGIN_SECONDS: Final = Family(
+    "cacheapi_origin_seconds",
+    "From a request to an HTTP API to the head of its answer, or its failure.",
+    ("service",),
+    # From a neighbour's answer to the time limit of one that hangs.
+    (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
+)
+ORIGIN_ERRORS: Final = Family(
+    "cacheapi_origin_errors",
+    "Failures of an HTTP API. error: timeout, failed (no whole answer), status (an answer of 5xx).",
+    ("service", "error"),
+)
+PURGES: Final = Family(
+    "cacheapi_purges",
+    "Purges of what is stored. scope: url, tag, all.",
+    ("service", "scope"),
+)
 BATCHES: Final = Family(
     "cacheapi_batch_size",
     "Keys in a request for several.",

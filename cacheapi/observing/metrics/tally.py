@@ -61,6 +61,9 @@ class Tally:
         self._errors: dict[tuple[str, str], int] = {}
         self._refused: dict[str, int] = {}
         self._responses: dict[tuple[str, str], int] = {}
+        self._origin_errors: dict[tuple[str, str], int] = {}
+        self._purges: dict[tuple[str, str], int] = {}
+        self._origin_seconds: dict[str, Distribution] = {}
         self._seconds: dict[str, Distribution] = {}
         self._batches: dict[tuple[str, str], Distribution] = {}
 
@@ -109,6 +112,23 @@ class Tally:
         key = (service, result)
         self._responses[key] = self._responses.get(key, 0) + 1
 
+    def origin(self, service: str, seconds: float) -> None:
+        """Note how long an HTTP API took to answer, or to fail."""
+        found = self._origin_seconds.get(service)
+        if found is None:
+            found = self._origin_seconds[service] = Distribution(families.ORIGIN_SECONDS.buckets)
+        found.observe(seconds)
+
+    def origin_failed(self, service: str, error: str) -> None:
+        """Count a failure of an HTTP API."""
+        key = (service, error)
+        self._origin_errors[key] = self._origin_errors.get(key, 0) + 1
+
+    def purged(self, service: str, scope: str) -> None:
+        """Count a purge."""
+        key = (service, scope)
+        self._purges[key] = self._purges.get(key, 0) + 1
+
     def refused(self, reason: str) -> None:
         """Count a refusal."""
         self._refused[reason] = self._refused.get(reason, 0) + 1
@@ -134,10 +154,16 @@ class Tally:
         ):
             for label, value in counts.copy().items():
                 yield from _counter(family, (label,), value)
-        for labels_of_error, value in self._errors.copy().items():
-            yield from _counter(families.ERRORS, labels_of_error, value)
-        for labels_of_result, value in self._responses.copy().items():
-            yield from _counter(families.RESPONSES, labels_of_result, value)
+        for family, pairs in (
+            (families.ERRORS, self._errors),
+            (families.RESPONSES, self._responses),
+            (families.ORIGIN_ERRORS, self._origin_errors),
+            (families.PURGES, self._purges),
+        ):
+            for pair, value in pairs.copy().items():
+                yield from _counter(family, pair, value)
+        for service, distribution in self._origin_seconds.copy().items():
+            yield from _histogram(families.ORIGIN_SECONDS, (service,), distribution)
         for service, distribution in self._seconds.copy().items():
             yield from _histogram(families.SECONDS, (service, self._lane), distribution)
         for labels_of_batch, distribution in self._batches.copy().items():

@@ -11,6 +11,7 @@ import pytest
 
 from tests.http.responses.conftest import Site
 from tests.support.live import Connection, call
+from tests.support.metrics import Metrics, metrics
 from tests.support.origin import Origin, reply
 from tests.support.processes import Service, eventually
 from tests.support.timing import Stopwatch
@@ -362,3 +363,36 @@ def test_a_change_of_the_service_is_in_force_within_a_moment(site: Site, origin:
         assert answer.body == b"below"
     finally:
         assert call(port, "DELETE", "/api/v2/system/service/made").status == 200
+
+
+def test_how_the_api_does_is_counted(site: Site, origin: Origin) -> None:
+    instance = site.instances[0]
+    before = metrics(instance.port)
+    origin.on("/l/17", reply(200, FRESH, "body"))
+    origin.on("/l/18", reply(503, {}, "no"))
+    origin.on("/l/19", [["send", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"], ["close"]])
+    statuses = [site.get(path).status for path in ("/l/17", "/l/17", "/l/18", "/l/19")]
+    assert statuses[:3] == [200, 200, 503]
+    for path in ("/l/17?purge=true", "?tag=none", ""):
+        assert site.call("DELETE", path).status == 200
+    expected: list[tuple[str, dict[str, str], int]] = [
+        ("responses_total", {"result": "hit"}, 1),
+        ("responses_total", {"result": "miss"}, 2),
+        ("responses_total", {"result": "purge"}, 3),
+        ("origin_seconds_count", {}, 3),
+        ("origin_errors_total", {"error": "status"}, 1),
+        ("origin_errors_total", {"error": "failed"}, 1),
+        ("origin_errors_total", {"error": "timeout"}, 0),
+        *(("purges_total", {"scope": scope}, 1) for scope in ("url", "tag", "all")),
+    ]
+
+    def grown(now: Metrics, name: str, labels: dict[str, str]) -> float:
+        sums = [each.sum(f"cacheapi_{name}", service="shop", **labels) for each in (now, before)]
+        return sums[0] - sums[1]
+
+    def is_counted() -> bool:
+        now = metrics(instance.port)
+        return all(grown(now, name, labels) == number for name, labels, number in expected)
+
+    # The workers hand their counts over several times a second.
+    eventually(is_counted)
