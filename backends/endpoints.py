@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
-import ssl
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    import ssl
 
 # How the keys of probes start.
 TRIAL: Final = "cacheapi:trial:"

@@ -11,13 +11,15 @@ import inspect
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from backends.base import Backend
 from backends.capabilities import Capability, Limits, Traits
 from backends.errors import DriverMissing, InvalidOption, PluginBroken
 from backends.options import Option
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint, EntryPoints
 
 GROUP: Final = "cacheapi.backends"
 
@@ -56,6 +58,9 @@ def _points() -> EntryPoints:
 
 @functools.lru_cache(maxsize=1)
 def _points_in(places: tuple[tuple[str, int], ...]) -> EntryPoints:  # noqa: ARG001 (the key)
+    # It takes a while to import, and the built-in drivers do not need it.
+    from importlib.metadata import entry_points
+
     return entry_points(group=GROUP)
 
 

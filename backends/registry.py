@@ -10,6 +10,7 @@ from typing import Any, cast
 from backends import plugins
 from backends.base import Backend
 from backends.errors import InvalidOption, PluginBroken
+from backends.options import Option
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +19,8 @@ BUILT_IN = {
     "memcached": "backends.memcached.backend:MemcachedBackend",
     "redis": "backends.redis.backend:RedisBackend",
 }
+# What a start reads of all drivers, without the clients of those that it does not use.
+_OPTIONS = {driver: f"backends.{driver}.options" for driver in BUILT_IN}
 
 
 def drivers() -> list[str]:
@@ -37,6 +40,17 @@ def backend_class(driver: str) -> type[Backend]:
         return plugins.load(driver)
     module, _, name = BUILT_IN[driver].partition(":")
     return cast("type[Backend]", getattr(importlib.import_module(module), name))
+
+
+def options_of(driver: str) -> tuple[Option, ...]:
+    """Return the options of a driver; of a built-in one, its class is not imported.
+
+    :raises KeyError: no such driver.
+    :raises PluginBroken: a plugin that cannot be used.
+    """
+    if driver not in BUILT_IN:
+        return backend_class(driver).options
+    return cast("tuple[Option, ...]", importlib.import_module(_OPTIONS[driver]).OPTIONS)
 
 
 def backend_classes() -> list[type[Backend]]:

@@ -1,238 +1,34 @@
-"""cacheapi: a cache over HTTP."""
+"""cacheapi: a cache over HTTP.
+
+What others import from here is loaded when it is asked for: the program ``cacheapi`` starts in
+a fraction of the time that Flask takes to import.
+"""
 
 from __future__ import annotations
 
-import logging
-import os
-import re
-from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
-
-from flask import Flask, Response, current_app, g, request
-
-from cacheapi import console
-from cacheapi.observing import samples, tracing
-from cacheapi.observing.facts import facts
-from cacheapi.observing.metrics.meter import METER, Meter
-from cacheapi.observing.metrics.servers import Servers
-from cacheapi.observing.readiness import READINESS, Readiness
-from cacheapi.observing.request_log import REQUEST_LOG, RequestLog
-from cacheapi.observing.samples import Sampler
-from cacheapi.observing.troubles import TROUBLES, Troubles
-from cacheapi.observing.wsgi import Observed
-from cacheapi.registry.live import Registry
-from cacheapi.registry.opening import open_registry
-from cacheapi.registry.rights import FLUSH, Caller
-from cacheapi.registry.snapshot import digest_of
-from cacheapi.settings import Settings as Settings
-from cacheapi.settings import SettingsError as SettingsError
-from cacheapi.settings import load as load
-from cacheapi.web import auth, cors, rates
-from cacheapi.web.access import ACCESS, Access
-from cacheapi.web.blueprints import (
-    EXTENSION,
-    api_key,
-    catalogue,
-    collection,
-    entry,
-    health,
-    pages,
-    service,
-    system,
-)
-from cacheapi.web.blueprints.metrics import add_metrics
-from cacheapi.web.errors import register_error_handlers
-from cacheapi.web.http import MAX_BATCH, MethodTunnel, check_path, check_request
-from cacheapi.web.openapi import describe
-from cacheapi.web.remote_answers import REMOTE_ANSWERS, RemoteAnswers
-from cacheapi.web.remotes import DOOR, Door
-from cacheapi.web.routes import KeyConverter, ServiceConverter
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+    from cacheapi.application import create_app as create_app
+    from cacheapi.settings import Settings as Settings
+    from cacheapi.settings import SettingsError as SettingsError
+    from cacheapi.settings import load as load
+    from cacheapi.version import __version__ as __version__
 
-try:
-    __version__ = version("cacheapi")
-except PackageNotFoundError:  # Run from a checkout.
-    __version__ = "0.1.0"
-
-log = logging.getLogger(__name__)
-
-# The blueprints whose "service" is a cache.
-_CACHES = (collection.blueprint.name, entry.blueprint.name)
-_SERVICE = re.compile(r"/api/v2/(?!system/|docs/)([^/]+)")
-_CONVERTER = re.compile(r"<(?:\w+:)?(\w+)>")
-
-
-def create_app(config: Settings | None = None) -> Flask:
-    """Make the WSGI application. This is the one place where things are put together.
-
-    Leaves no connection open, so that the application can be made before a fork.
-
-    :param config: the settings; by default those of the environment and ``.env``.
-    :raises SettingsError: it cannot start with these settings; one line says why.
-    """
-    settings = load() if config is None else config
-    for warning in settings.warnings:
-        log.warning("%s", warning)
-    app = Flask(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = settings["CACHEAPI_MAX_BODY_MB"] * 1024 * 1024
-    app.config[MAX_BATCH] = settings["CACHEAPI_MAX_BATCH"]
-    app.url_map.converters["key"] = KeyConverter
-    app.url_map.converters["service"] = ServiceConverter
-    # "a//b" is a key, and not another way to write "a/b".
-    app.url_map.merge_slashes = False
-    registry = open_registry(settings)
-    if settings["CACHEAPI_DATABASE_URL"] and not settings["CACHEAPI_SECRET_KEY"]:
-        log.warning(
-            "CACHEAPI_DATABASE_URL is set without CACHEAPI_SECRET_KEY: another machine on that "
-            "database cannot read the passwords of services that this one stores."
-        )
-
-    if settings["CACHEAPI_CONSOLE"]:
-        console.register(app, registry.vault)
-
-    @app.url_value_preprocessor
-    def name(_: str | None, values: dict[str, Any] | None) -> None:
-        # From here on, one service has one name, however it is written.
-        if values and "service" in values:
-            values["service"] = registry.snapshot.name_of(values["service"])
-
-    @app.before_request
-    def admit() -> Response | None:
-        registry.watch()
-        check_path(request)
-        remote: RemoteAnswers = app.extensions[REMOTE_ANSWERS]
-        found = None if cors.is_preflight(request) else remote.answer(request)
-        if found is not None:
-            return found
-        _note_route(registry)
-        if request.method == "OPTIONS":
-            # A browser asks without the key that it would send.
-            if request.routing_exception is not None:
-                raise request.routing_exception
-            return cors.preflight(", ".join(sorted(_allowed())))
-        view = current_app.view_functions.get(request.endpoint or "")
-        g.caller = auth.admit(request, view, registry.snapshot)
-        if g.caller is not None:
-            rates.count(g.caller, registry.counts)
-        check_request(request)
-        return None
-
-    @app.after_request
-    def seal(response: Response) -> Response:
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        cors.tell(request, response, settings["CACHEAPI_CORS_ORIGINS"] or ())
-        return response
-
-    app.after_request(rates.tell)
-    app.extensions[EXTENSION] = registry
-    sampler = Sampler(
-        lambda: registry.snapshot.services,
-        registry.data_dir / "samples",
-        settings["CACHEAPI_SAMPLE_SECONDS"],
-    )
-    registry.accompany(sampler)
-    app.extensions[samples.EXTENSION] = sampler
-    app.extensions[DOOR] = Door(registry)
-    app.extensions[ACCESS] = Access(
-        registry.find,
-        digest_of,
-        registry.may,
-        lambda digest: _is_administrator(registry.snapshot.whose(digest)),
-        registry.watch,
-        app.config["MAX_CONTENT_LENGTH"],
-        app.config[MAX_BATCH],
-        lambda environ: _most_body(app, registry, environ),
-        # The lane knows no origins.
-        frozenset({cors.ORIGIN} if settings["CACHEAPI_CORS_ORIGINS"] else ()),
-    )
-    api = describe(app, __version__)
-    api.register_converter(KeyConverter, lambda converter: {"type": "string", "minLength": 1})
-    for module in (catalogue, collection, entry, system, service, api_key):
-        api.register_blueprint(module.blueprint)
-    app.register_blueprint(pages.blueprint)
-    app.extensions[READINESS] = Readiness(
-        registry,
-        settings["CACHEAPI_READY_SERVICES"],
-        settings["CACHEAPI_READY_TIMEOUT_MS"] / 1000,
-    )
-    app.register_blueprint(health.blueprint)
-    _observe(app, settings, registry, sampler)
-    register_error_handlers(app)
-    return app
+_PLACES: Final = {
+    "create_app": "cacheapi.application",
+    "Settings": "cacheapi.settings",
+    "SettingsError": "cacheapi.settings",
+    "load": "cacheapi.settings",
+    "__version__": "cacheapi.version",
+}
 
 
-def _allowed() -> Iterable[str]:
-    """Return the methods that the path of a request takes."""
-    rule = request.url_rule
-    assert rule is not None
-    adapter = current_app.create_url_adapter(request)
-    assert adapter is not None
-    return adapter.allowed_methods(request.environ["PATH_INFO"].encode("latin-1").decode())
-
-
-def _is_administrator(caller: Caller | None) -> bool:
-    return caller is not None and caller.administrator
-
-
-def _most_body(app: Flask, registry: Registry, environ: WSGIEnvironment) -> int:
-    """Return how much is read of a body: nothing of who may not, little of who signs in."""
-    most: int = app.config["MAX_CONTENT_LENGTH"]
-    asked = app.request_class(environ)
-    if console.is_for(asked.path):
-        return most if console.is_signed_in(app, environ, registry) else console.SIGN_IN_BYTES
-    shown = auth.shown_key(asked)
-    caller = registry.snapshot.who(shown) if shown else None
-    if caller is None:
-        return 0
-    service = _SERVICE.match(asked.path)
-    method = asked.headers.get("X-HTTP-Method", asked.method).upper()
-    if service is not None:
-        # It may be written by another name; rights know one.
-        found = registry.find(service[1])
-        name = service[1] if found is None else found.name
-        if not caller.may_some((method, FLUSH), name):
-            return 0
-    return most
-
-
-def _note_route(registry: Registry) -> None:
-    """Note which path a request is for, by names alone."""
-    found, arguments = facts(), request.view_args or {}
-    if request.url_rule is not None:
-        found.route = _CONVERTER.sub(r"{\1}", request.url_rule.rule)
-    if request.blueprint in _CACHES and arguments["service"] in registry.snapshot.services:
-        found.service = arguments["service"]
-        found.key = arguments.get("key")
-
-
-def _observe(app: Flask, settings: Settings, registry: Registry, sampler: Sampler) -> None:
-    """Let the application count its requests, write lines about them, and show the counts."""
-    requests = RequestLog(
-        settings["CACHEAPI_ACCESS_LOG"],
-        as_json=settings["CACHEAPI_LOG_FORMAT"] == "json",
-        hashes_keys=settings["CACHEAPI_LOG_KEYS"] == "hash",
-        is_secret=lambda text: digest_of(text) in registry.snapshot.callers,
-    )
-    meter = None
-    if settings["CACHEAPI_METRICS"] != "off":
-        servers = Servers(lambda: registry.snapshot.services, sampler)
-        meter = Meter(servers, __version__)
-        registry.accompany(meter)
-        add_metrics(app, meter, is_open=settings["CACHEAPI_METRICS"] == "open")
-    troubles = Troubles(registry.data_dir / "troubles")
-    app.extensions[TROUBLES] = troubles
-    app.extensions[REMOTE_ANSWERS] = RemoteAnswers(app.extensions[DOOR], meter, troubles)
-    app.extensions[REQUEST_LOG] = requests
-    app.extensions[METER] = meter
-    traces = tracing.start(os.environ, __version__)
-    if traces is not None:
-        registry.accompany(traces)
-        # The lane makes no spans.
-        access: Access = app.extensions[ACCESS]
-        app.extensions[ACCESS] = access._replace(left=access.left | {tracing.PARENT})
-    app.wsgi_app = Observed(  # type: ignore[method-assign]
-        MethodTunnel(app.wsgi_app), meter, requests, traces
-    )
+def __getattr__(name: str) -> Any:
+    """Import what is asked for (PEP 562)."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(_PLACES[name]), name)
+    globals()[name] = found
+    return found

@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from dotenv.parser import parse_stream
-
 
 class SettingsError(Exception):
     """A setting that the service cannot start with; one line that names it."""
@@ -27,6 +25,9 @@ def read(path: str | Path) -> dict[str, str]:
         raise SettingsError(f"The file {path} is not UTF-8.") from error
     except OSError as error:
         raise SettingsError(f"The file {path} cannot be read ({error.strerror}).") from error
+    # Where there is no file, the program starts without it.
+    from dotenv.parser import parse_stream
+
     found = {}
     for binding in parse_stream(io.StringIO(text)):
         if binding.error:

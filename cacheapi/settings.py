@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from backends.errors import PluginBroken
 from backends.options import BOOLEAN, DATA_DIR, TEXT, Kind, NotAllowed, Option, integer
-from backends.registry import BUILT_IN, backend_class, drivers
+from backends.registry import BUILT_IN, drivers, options_of
 from cacheapi import dotenv_file, kubernetes
 from cacheapi.dotenv_file import SettingsError as SettingsError
 
@@ -23,8 +23,12 @@ _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]+)?|https?://\[[0-9a-f:]+\](
 
 
 def _driver(text: str) -> str:
-    if text not in drivers():
-        raise ValueError(text)
+    # Those of plugins are looked for only where it is one.
+    if text not in BUILT_IN and text not in drivers():
+        allowed = ", ".join(drivers())
+        raise SettingsError(
+            f"CACHE_DRIVER: {text!r} is not allowed; it must be one of {allowed}."
+        ) from None
     return text
 
 
@@ -129,7 +133,7 @@ RAW_BYTES: Final = Option(
 CORE: Final = (
     Option(
         variable="CACHE_DRIVER",
-        kind=Kind(f"one of {', '.join(drivers())}", _driver),
+        kind=Kind("a driver", _driver),
         default="file",
         help="The backend of the system cache, the service `cache`.",
     ),
@@ -302,7 +306,7 @@ def table(driver: str | None = None) -> dict[str, Option]:
     """
     options = list(CORE)
     for name in [*BUILT_IN, *([driver] if driver and driver not in BUILT_IN else [])]:
-        options.extend(backend_class(name).options)
+        options.extend(options_of(name))
     return {option.variable: option for option in options}
 
 
@@ -323,7 +327,7 @@ def load(environ: Mapping[str, str] | None = None, dotenv: str | Path | None = "
     driver = _value(core["CACHE_DRIVER"], given)
     try:
         options = table(driver)
-        given = kubernetes.without(given, {each.variable for each in backend_class(driver).options})
+        given = kubernetes.without(given, {each.variable for each in options_of(driver)})
     except PluginBroken as error:
         raise SettingsError(str(error)) from error
     values = {variable: _value(option, given) for variable, option in options.items()}
@@ -358,7 +362,7 @@ def explain(
     driver = given.get("CACHE_DRIVER") or core["CACHE_DRIVER"].default
     try:
         options = table(driver if driver in drivers() else None)
-        used = backend_class(driver).options if driver in drivers() else ()
+        used = options_of(driver) if driver in drivers() else ()
         given = kubernetes.without(given, {option.variable for option in used})
     except PluginBroken as error:
         raise SettingsError(str(error)) from error

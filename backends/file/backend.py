@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from backends.base import MISSING, Backend, Found, Item, Missing, count_from
 from backends.capabilities import Capability, Limits, Traits
@@ -30,8 +30,9 @@ from backends.file.counters import Counters
 from backends.file.database import Database
 from backends.file.entries import Entries, Pair
 from backends.file.opening import PAGE_BYTES
+from backends.file.options import OPTIONS
 from backends.file.seen import Connection
-from backends.options import DATA_DIR, Option, integer
+from backends.options import DATA_DIR
 from backends.probe import Probe, expect
 from backends.statistics import ServerStatistics
 
@@ -60,17 +61,7 @@ class FileBackend(Backend):
     service_name = "local"
     service_type = "cache_local"
     sets_many_at_once = True
-    options: ClassVar[tuple[Option, ...]] = (
-        DATA_DIR,
-        Option(
-            variable="CACHE_FILE_MAX_MB",
-            kind=integer(1, 1024 * 1024),
-            default="256",
-            help="Bound on the embedded cache file, in MiB; the least recently used goes first.",
-            name="max_mb",
-            title="Size (MiB)",
-        ),
-    )
+    options = OPTIONS
     traits = Traits(
         title="Embedded file",
         description="A cache in one file on a local disk; needs no server.",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from werkzeug.datastructures import ETags
+if TYPE_CHECKING:
+    from werkzeug.datastructures import ETags
 
 _STALE: Final = "The stored value is not the one that the condition asks for."
 _CHANGED: Final = (
@@ -49,6 +50,9 @@ def parse_tags(name: str, text: str) -> ETags:
     :param name: of the field, for the error.
     :raises InvalidCondition: it is malformed, or has no tag.
     """
+    # The program, which knows no conditions, starts without it.
+    from werkzeug.datastructures import ETags
+
     if text.strip(" \t") == "*":
         return ETags(star_tag=True)
     strong: list[str] = []

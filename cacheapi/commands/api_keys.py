@@ -76,7 +76,7 @@ def create(
         fields = KeyFieldsSchema().load(given)
     except ValidationError as error:
         raise click.UsageError(next(_faults(error.messages))) from error
-    with registry() as opened:
+    with registry(makes=True) as opened:
         (made,) = key_administration.create(opened, operator(), [fields])
     if as_json:
         emit(NewKeySchema().dump(made))

@@ -151,7 +151,7 @@ def set_(
         raise click.UsageError("--add and --replace exclude each other.")
     given = sys.stdin.buffer.read() if value == "-" else _argument_bytes(value)
     stored = _json_text(given, text)
-    with service(name) as cache:
+    with service(name, makes=True) as cache:
         cache.check_key(key)
         try:
             _store(cache, key, stored, ttl, "add" if add else "replace" if replace else "set")

@@ -78,7 +78,7 @@ def import_(
     """
     if file == "-" and (resume or kept_at):
         raise click.UsageError("stdin cannot be resumed.")
-    with service(name) as cache, ExitStack() as stack:
+    with service(name, makes=True) as cache, ExitStack() as stack:
         opened, path = sys.stdin.buffer, None
         if file != "-":
             path = Path(file)

@@ -7,28 +7,47 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
+from importlib import import_module
+from typing import Any, Final
 
 import click
 
-from cacheapi import __version__
-from cacheapi.commands import (
-    api_keys,
-    doctor,
-    entries,
-    explain,
-    exporting,
-    importing,
-    serve,
-    services,
-    stats,
-)
 from cacheapi.commands.failures import Exit, code_of, is_of_output, line_of
 from cacheapi.commands.output import log_lines
+
+# Each by its name, with where it is: a call imports the one that it is for.
+PLACES: Final = {
+    "serve": "serve:serve",
+    "doctor": "doctor:doctor",
+    "get": "entries:get",
+    "set": "entries:set_",
+    "delete": "entries:delete",
+    "keys": "entries:keys",
+    "flush": "entries:flush",
+    "stats": "stats:stats",
+    "export": "exporting:export",
+    "import": "importing:import_",
+    "services": "services:services",
+    "api-key": "api_keys:api_key",
+    "explain": "explain:explain",
+}
 
 
 class Commands(click.Group):
     """Commands that end as :mod:`~cacheapi.commands.failures` says."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(PLACES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in PLACES:
+            return None
+        if cmd_name not in self.commands:
+            module, _, name = PLACES[cmd_name].partition(":")
+            command = getattr(import_module(f"cacheapi.commands.{module}"), name)
+            _keep_lines(command)
+            self.add_command(command, cmd_name)
+        return self.commands[cmd_name]
 
     def main(
         self,
@@ -72,13 +91,28 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _tell_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        from cacheapi.version import __version__
+
+        click.echo(f"cacheapi, version {__version__}")
+        ctx.exit()
+
+
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done; 1 the answer is no; 2 wrong use; 3 something failed; "
     "130 interrupted.",
 )
-@click.version_option(__version__, "-V", "--version", prog_name="cacheapi")
+@click.option(
+    *("-V", "--version"),
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_tell_version,
+    help="Show the version and exit.",
+)
 def cacheapi() -> None:
     r"""Serve a cache over HTTP, look into it, find out what is wrong.
 
@@ -92,15 +126,6 @@ def cacheapi() -> None:
       cacheapi doctor
       cacheapi set greeting '"hello"' --ttl 60
     """
-
-
-for command in (
-    *(serve.serve, doctor.doctor),
-    *(entries.get, entries.set_, entries.delete, entries.keys, entries.flush),
-    *(stats.stats, exporting.export, importing.import_),
-    *(services.services, api_keys.api_key, explain.explain),
-):
-    cacheapi.add_command(command)
 
 
 def _keep_lines(command: click.Command) -> None:

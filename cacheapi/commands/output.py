@@ -11,12 +11,14 @@ import logging
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
 # A pipe has no width; a table for one should not be cut.
 WIDE: Final = 200
@@ -34,6 +36,9 @@ def stderr() -> Console:
 
 
 def _console(*, stderr: bool) -> Console:
+    # It takes a while to import, and a value is printed without it.
+    from rich.console import Console
+
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else WIDE
     return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
@@ -88,6 +93,8 @@ def columns(
     headings: Iterable[str], rows: Iterable[Iterable[object]], *, headed: bool = True
 ) -> Table:
     """Return a table; a cell of nothing is a dash."""
+    from rich.table import Table
+
     shown = Table(box=None, pad_edge=False, header_style="bold", show_header=headed)
     for index, heading in enumerate(headings):
         # Of names and addresses nothing may be missing; numbers are short anyway.
@@ -98,6 +105,8 @@ def columns(
 
 
 def _cell(cell: object) -> Text:
+    from rich.text import Text
+
     if isinstance(cell, Text):
         return cell
     return Text(NOTHING if cell is None or cell == "" else printable(str(cell)))

@@ -6,7 +6,7 @@ import click
 
 from cacheapi.commands.failures import Exit
 from cacheapi.commands.output import emit, table
-from cacheapi.commands.session import as_json, registry
+from cacheapi.commands.session import as_json, defined, registry
 from cacheapi.registry import administration, trial
 from cacheapi.registry.definition import Definition
 
@@ -64,7 +64,7 @@ def test(name: str, as_json: bool) -> int:
       cacheapi services test sessions --json
     """
     with registry() as opened:
-        outcome = trial.run(opened, administration.find(opened, name), saved=True)
+        outcome = trial.run(opened, defined(opened, name), saved=True)
     if as_json:
         steps = [step.__dict__ for step in outcome.steps]
         emit({"success": outcome.success, "steps": steps, "cause": outcome.cause})

@@ -1,4 +1,8 @@
-"""What commands work on: the registry of the settings, and a service of it."""
+"""What commands work on: the registry of the settings, and a service of it.
+
+What a command does not need is not imported: the database only where services or API keys of it
+are asked for, and the system cache is opened by itself.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +11,22 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from backends.registry import backend_class
 from cacheapi.caching.service import CacheService
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.output import note
-from cacheapi.registry.environment import SYSTEM_CACHE
-from cacheapi.registry.live import Registry
-from cacheapi.registry.opening import open_registry
+from cacheapi.registry.environment import SYSTEM_CACHE, system_cache
+from cacheapi.registry.errors import NotFound
 from cacheapi.registry.rights import Caller
 from cacheapi.settings import Settings, load
+
+if TYPE_CHECKING:
+    from cacheapi.registry.definition import Definition
+    from cacheapi.registry.live import Registry
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -44,11 +52,40 @@ def of_service(command: Command) -> Command:
 
 
 @contextmanager
-def registry() -> Iterator[Registry]:
+def registry(*, makes: bool = False) -> Iterator[Registry]:
     """Open the registry that the settings describe.
 
+    :param makes: as :func:`service` takes it.
     :raises SettingsError: it cannot be used.
     """
+    with _opened(_settings(), makes=makes) as opened:
+        yield opened
+
+
+@contextmanager
+def service(name: str, *, makes: bool = False) -> Iterator[CacheService]:
+    """Give a service to work on.
+
+    :param makes: whether it may be the first that is done here. What only looks makes no data
+        directory: it may be the wrong place.
+    :raises Failure: there is no such service, or none at all.
+    :raises SettingsError: the settings cannot be used.
+    """
+    settings = _settings()
+    if name not in (SYSTEM_CACHE, backend_class(settings["CACHE_DRIVER"]).service_name):
+        with _opened(settings, makes=makes) as opened:
+            yield find(opened, name)
+        return
+    if settings["CACHE_DRIVER"] == "file":
+        _check_place(settings, makes=makes)
+    system = system_cache(settings)
+    try:
+        yield system
+    finally:
+        system.backend.close()
+
+
+def _settings() -> Settings:
     settings = load()
     for warning in settings.warnings:
         note(warning)
@@ -56,18 +93,43 @@ def registry() -> Iterator[Registry]:
     if owner is not None:
         note(f"The data directory belongs to {owner}: work as that user, or what is made now is "
              "not the service's to change.")  # fmt: skip
+    return settings
+
+
+def _check_place(settings: Settings, *, makes: bool) -> None:
+    """Say where nothing was ever stored.
+
+    :raises Failure: and nothing is to be.
+    """
+    place = Path(settings["CACHEAPI_DATA_DIR"])
+    try:
+        if next(place.iterdir(), None) is not None:
+            return
+    except FileNotFoundError:
+        pass
+    except OSError:
+        # What is wrong with it says who opens it.
+        return
+    if makes:
+        note(f"No service was here before: {str(place.absolute())!r} is new.")
+        return
+    raise Failure(
+        f"There is no service here: {str(place.absolute())!r} is not there, or empty. Run this "
+        "in the service's directory and with its settings, or name its CACHEAPI_DATA_DIR."
+    )
+
+
+@contextmanager
+def _opened(settings: Settings, *, makes: bool) -> Iterator[Registry]:
+    if not settings["CACHEAPI_DATABASE_URL"]:
+        _check_place(settings, makes=makes)
+    from cacheapi.registry.opening import open_registry
+
     opened = open_registry(settings)
     try:
         yield opened
     finally:
         opened.close()
-
-
-@contextmanager
-def service(name: str) -> Iterator[CacheService]:
-    """Open the registry, and give a service of it."""
-    with registry() as opened:
-        yield find(opened, name)
 
 
 def find(opened: Registry, name: str) -> CacheService:
@@ -78,10 +140,11 @@ def find(opened: Registry, name: str) -> CacheService:
     found = opened.find(name)
     if found is not None:
         return found
-    definition = opened.snapshot.definitions.get(opened.snapshot.name_of(name))
-    if definition is None:
-        names = ", ".join(sorted(opened.snapshot.definitions))
-        raise Failure(f"Service '{name}' does not exist; there are {names}.", Exit.USAGE)
+    definition = defined(opened, name)
+    name = definition.name
+    found = opened.find(name)
+    if found is not None:
+        return found
     if name in opened.snapshot.remotes:
         raise Failure(
             f"Service '{name}' stands in front of an HTTP API; 'cacheapi explain {name} URL' says "
@@ -91,6 +154,27 @@ def find(opened: Registry, name: str) -> CacheService:
     if definition.fault is not None:
         raise Failure(f"Service '{name}' cannot be used: {definition.fault}")
     raise Failure(f"Service '{name}' is switched off.")
+
+
+def defined(opened: Registry, reference: str) -> Definition:
+    """Return the service of a name or an id, whether it can be used or not.
+
+    :raises Failure: there is none.
+    """
+    from cacheapi.registry import administration
+
+    try:
+        return administration.find(opened, reference)
+    except NotFound:
+        names = ", ".join(sorted(opened.snapshot.definitions))
+        raise Failure(
+            f"Service '{reference}' does not exist; there are: {names}.", Exit.USAGE
+        ) from None
+
+
+def data_dir() -> Path:
+    """Return the data directory of the settings, which may not be there."""
+    return Path(load()["CACHEAPI_DATA_DIR"])
 
 
 def operator() -> Caller:

@@ -17,7 +17,7 @@ from backends.statistics import Figures
 from cacheapi.caching.service import CacheService
 from cacheapi.commands.failures import Exit
 from cacheapi.commands.output import columns, emit, printable, stdout
-from cacheapi.commands.session import as_json, find, of_service, registry
+from cacheapi.commands.session import as_json, data_dir, of_service, service
 from cacheapi.observing import statistics
 from cacheapi.observing.sample_files import Sample, SampleFiles
 from cacheapi.observing.statistics import Statistics
@@ -61,13 +61,12 @@ def stats(name: str, once: bool, every: float, section: str | None, as_json: boo
     """
     if section is not None and not as_json:
         raise click.UsageError("--section goes with --json.")
-    with registry() as opened:
-        cache = find(opened, name)
+    with service(name) as cache:
         if as_json:
             found = statistics.read(cache, section)
             emit(statistics.shown(cache, found))
             return _code(found)
-        samples = SampleFiles(opened.data_dir / "samples").read(cache.name)
+        samples = SampleFiles(data_dir() / "samples").read(cache.name)
         view = _View(cache, samples)
         view.look()
         if once or not sys.stdout.isatty():

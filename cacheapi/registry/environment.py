@@ -14,8 +14,7 @@ from cacheapi.caching.service import CacheService
 from cacheapi.caching.values import BadValues
 from cacheapi.caching.values import make as make_values
 from cacheapi.registry.keyfile import keep
-from cacheapi.registry.rights import Caller
-from cacheapi.registry.snapshot import digest_of
+from cacheapi.registry.rights import Caller, digest_of
 from cacheapi.settings import Settings, SettingsError, parse_api_keys
 
 log = logging.getLogger(__name__)

@@ -15,8 +15,7 @@ from cacheapi.registry.database import tables
 from cacheapi.registry.database.store import Change, Row
 from cacheapi.registry.errors import NotFound, RegistryUnavailable
 from cacheapi.registry.live import Registry
-from cacheapi.registry.rights import Caller, Rate, Rule
-from cacheapi.registry.snapshot import digest_of
+from cacheapi.registry.rights import Caller, Rate, Rule, digest_of
 
 # Enough to tell keys apart, and little of the 43 characters that are random.
 SHOWN: Final = 9

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import time
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final
@@ -19,6 +20,11 @@ EVERY_SERVICE: Final = "*"
 # Deleting all of a service is a right of its own: nobody has it by mistake.
 FLUSH: Final = "FLUSH"
 VERBS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", FLUSH)
+
+
+def digest_of(key: str) -> bytes:
+    """Return what is kept of an API key."""
+    return hashlib.sha256(key.encode(errors="surrogatepass")).digest()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

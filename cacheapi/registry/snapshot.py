@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import hmac
 import logging
 from collections.abc import Iterable, Mapping
@@ -13,15 +12,10 @@ from backends.base import Backend
 from cacheapi.caching.service import CacheService
 from cacheapi.registry.definition import Definition
 from cacheapi.registry.errors import Invalid
-from cacheapi.registry.rights import Caller
+from cacheapi.registry.rights import Caller, digest_of
 from cacheapi.responses.options import Remote
 
 log = logging.getLogger(__name__)
-
-
-def digest_of(key: str) -> bytes:
-    """Return what is kept of an API key."""
-    return hashlib.sha256(key.encode(errors="surrogatepass")).digest()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,8 +16,7 @@ from backends.base import Backend
 from cacheapi.caching.codec import error_text
 from cacheapi.registry import audit
 from cacheapi.registry.live import Registry
-from cacheapi.registry.rights import FLUSH, VERBS, Caller
-from cacheapi.registry.snapshot import digest_of
+from cacheapi.registry.rights import FLUSH, VERBS, Caller, digest_of
 from cacheapi.responses.addresses import BadAddress
 from cacheapi.responses.engine import Engine, Incoming, NoAnswer, Outgoing
 from cacheapi.responses.engines import MOUNT

@@ -14,10 +14,11 @@ from cacheapi.commands.main import cacheapi
 
 
 class Program:
-    """``cacheapi`` in a directory of its own; ``settings`` are all that there are."""
+    """``cacheapi`` in a directory where a service is; ``settings`` are all that there are."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        (directory / "data" / "services").mkdir(mode=0o700, parents=True)
         self.settings = {
             "CACHEAPI_DATA_DIR": str(directory / "data"),
             "CACHEAPI_API_KEY": "the-key",

@@ -58,9 +58,6 @@ def test_a_service_is_tried(with_services: Program) -> None:
     shown = with_services("services", "test", "gone", code=3)
     assert "FAILED" in shown
     assert "Likely: Nothing takes connections there" in shown
-    assert with_services.fails("services", "test", "nope", code=1) == (
-        "Service 'nope' does not exist."
-    )
 
 
 def test_a_key_may_do_what_its_rules_say(program: Program) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import types
 from pathlib import Path
@@ -393,6 +394,7 @@ def test_a_memcached_without_cas_is_told(doctor: Program) -> None:
 
 
 def test_a_directory_that_is_not_there_is_not_made(program: Program, redis_one: Redis) -> None:
+    shutil.rmtree(program.directory / "data")
     seen = program.json("doctor", code=1)
     (found,) = seen["findings"]
     assert found["message"].endswith("does not exist, so no service has started with it.")

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,12 +18,15 @@ from cacheapi.commands.main import cacheapi
 from tests.cacheapi.commands.conftest import Program
 from tests.support.processes import Memcached, Service, eventually, free_port
 from tests.support.program import COMMAND, environ, run
+from tests.support.redis import Redis
 
 
 def commands(group: click.Group = cacheapi, *path: str) -> Iterator[tuple[str, ...]]:
     """Yield the words of every command, those of groups too."""
     yield path
-    for name, command in group.commands.items():
+    ctx = click.Context(group)
+    for name in group.list_commands(ctx):
+        command = group.get_command(ctx, name)
         if isinstance(command, click.Group):
             yield from commands(command, *path, name)
         else:
@@ -100,7 +104,7 @@ def test_wrong_use_is_one_line_that_says_where_to_look(program: Program) -> None
     assert "--nope" in program.fails("keys", "--nope", code=2)
     assert "No such command 'nope'" in program.fails("nope", code=2)
     assert program.fails("get", "a", "-s", "nope", code=2) == (
-        "Service 'nope' does not exist; there are cache."
+        "Service 'nope' does not exist; there are: cache."
     )
     assert "may not be empty" in program.fails("get", "", code=2)
 
@@ -119,6 +123,79 @@ def test_what_fails_is_one_line(program: Program) -> None:
     assert "cannot list its keys" in program.fails("export", "x", code=2)
     program.settings["MEMCACHED_PORT"] = "x"
     assert program.fails("get", "a", code=3).startswith("MEMCACHED_PORT: 'x' is not allowed")
+
+
+def test_an_unknown_service_is_one_mistake_everywhere(program: Program) -> None:
+    line = "Service 'nope' does not exist; there are: cache."
+    for arguments in (
+        *(("get", "a"), ("set", "a", "1"), ("delete", "a"), ("keys",), ("flush", "--yes")),
+        *(("stats",), ("export", "x"), ("import", "given.ndjson")),
+    ):
+        (program.directory / "given.ndjson").write_text('{"key":"k","value":1}\n')
+        assert program.fails(*arguments, "-s", "nope", code=2) == line
+    assert program.fails("services", "test", "nope", code=2) == line
+
+
+@pytest.mark.parametrize("directory", ["absent", "empty"])
+def test_in_a_wrong_directory_nothing_is_made(program: Program, directory: str) -> None:
+    place = program.directory / directory
+    if directory == "empty":
+        place.mkdir()
+    program.settings["CACHEAPI_DATA_DIR"] = str(place)
+    del program.settings["CACHEAPI_API_KEY"]
+    before = sorted(program.directory.rglob("*"))
+    for arguments in (
+        *(("get", "a"), ("get", "a", "-s", "nope"), ("delete", "a"), ("keys",)),
+        *(("flush", "--yes"), ("stats", "--once"), ("export", "x"), ("services",)),
+        *(("services", "test", "cache"), ("api-key", "list"), ("api-key", "revoke", "1")),
+    ):
+        line = program.fails(*arguments, code=3)
+        assert line.startswith(f"There is no service here: '{place}' is not there, or empty.")
+        assert sorted(program.directory.rglob("*")) == before
+    # Who stores something wants it there, and is told that it is the first.
+    ended = program.run("set", "a", "1")
+    assert ended.exit_code == 0
+    assert ended.stderr == f"cacheapi: No service was here before: '{place}' is new.\n"
+    assert program("get", "a") == "1\n"
+
+
+def test_another_servers_cache_needs_no_directory(program: Program, redis_one: Redis) -> None:
+    program.settings |= {
+        "CACHE_DRIVER": "redis",
+        "REDIS_URL": f"redis://127.0.0.1:{redis_one.port}",
+        "CACHEAPI_DATA_DIR": "absent",
+    }
+    program.fails("get", "surely-absent", code=1)
+    assert not (program.directory / "absent").exists()
+
+
+HEAVY = ("alembic", "cryptography", "flask", "marshmallow", "rich", "sqlalchemy", "werkzeug")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("get", "a"), ("set", "a", "1"), ("delete", "a"), ("keys",), ("--version",)]
+)
+def test_a_call_imports_what_it_needs(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """Each of them costs a tenth of a second and more, which a person waits for."""
+    run(tmp_path, "set", "a", "1")
+    script = (
+        "import atexit, sys; from cacheapi.commands.main import cacheapi\n"
+        f"atexit.register(lambda: print([m for m in {HEAVY} if m in sys.modules],"
+        " len(sys.modules), file=sys.stderr))\n"
+        f"cacheapi({list(arguments)!r})"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=environ(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 0, ended.stderr
+    heavy, number = ended.stderr.splitlines()[-1].rsplit(" ", 1)
+    assert heavy == "[]"
+    assert int(number) < 320
 
 
 def test_a_bug_shows_where_it_is(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -218,7 +218,7 @@ def test_a_session_holds_on_every_machine_of_one_secret(tmp_path: Path) -> None:
 def test_the_key_and_its_digest_are_not_in_the_cookie(person: Person) -> None:
     from flask.sessions import SecureCookieSessionInterface
 
-    from cacheapi.registry.snapshot import digest_of
+    from cacheapi.registry.rights import digest_of
 
     reader = SecureCookieSessionInterface().get_signing_serializer(person.app)
     assert reader is not None

@@ -19,9 +19,8 @@ from cacheapi.registry.database.engine import FILE
 from cacheapi.registry.errors import Invalid, RegistryUnavailable
 from cacheapi.registry.live import Registry
 from cacheapi.registry.opening import open_registry
-from cacheapi.registry.rights import Caller, Rule
+from cacheapi.registry.rights import Caller, Rule, digest_of
 from cacheapi.registry.service_types import service_types
-from cacheapi.registry.snapshot import digest_of
 from tests.support.plugins import Plugin
 from tests.support.postgresql import PASSWORD
 from tests.support.processes import eventually, free_port
