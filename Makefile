@@ -47,11 +47,17 @@ fuzz: $(VENV)/.test ## Feed the readers of other programs' values random bytes; 
 	$(BIN)/python -u -m tests.fuzz
 
 interop: $(VENV)/.test system-packages ## Print what other programs' clients store and read (docs/sharing.md)
+	@[ "$$(id -u)" -ne 0 ] || [ ! -x "$$(command -v apt-get)" ] || tests/system-packages \
+		$$([ -x "$$(command -v npm)" ] || echo npm) php-symfony-cache ruby-dalli ruby-activesupport ruby-redis libcache-memcached-fast-perl \
+		libjson-perl libspymemcached-java golang-go golang-github-bradfitz-gomemcache-dev \
+		libnginx-mod-http-memc libnginx-mod-http-srcache-filter
 	@[ -x .interop/venv/bin/pip ] || $(PYTHON) -m venv .interop/venv
 	@.interop/venv/bin/pip --disable-pip-version-check --quiet install \
-		pymemcache==4.0.0 libmc==1.4.17 pylibmc==1.6.3
+		pymemcache==4.0.0 libmc==1.4.17 pylibmc==1.6.3 Django==5.2.19 Flask-Caching==2.5.1 \
+		dogpile.cache==1.5.0 aiocache==0.12.3 aiomcache==0.8.2 redis==8.1.0
 	@[ ! -x "$$(command -v npm)" ] || npm install --silent --no-save --prefix .interop \
-		memcached@2.2.2 memjs@1.3.2 ioredis@6.0.0
+		memcached@2.2.2 memjs@1.3.2 ioredis@6.0.0 keyv@5.6.0 @keyv/memcache@2.0.2 \
+		@keyv/redis@5.1.6 cache-manager@7.2.9
 	@$(BIN)/python -m tests.interop .interop
 
 lock: ## Renew the lock files in requirements/ (needs uv, a package of PyPI)

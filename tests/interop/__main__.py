@@ -1,13 +1,13 @@
 """Print both tables of docs/sharing.md, as the clients that are installed make them.
 
 ``python -m tests.interop [DIRECTORY]``: clients of Python's are looked for in the environment
-``DIRECTORY/venv``, those of Node's in ``DIRECTORY/node_modules``; ``make interop`` makes both.
+``DIRECTORY/venv``, those of Node's in ``DIRECTORY/node_modules``; ``make interop`` makes both, and
+installs the others from the system's packages.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,14 +34,29 @@ CLIENTS = {
     "python": (
         *("pymemcache", "pymemcache pickle", "pymemcache compressed", "pylibmc"),
         *("libmc", "libmc compressed"),
+        *("django pymemcache", "django pylibmc", "django redis"),
+        *("flask-caching memcached", "flask-caching redis"),
+        *("dogpile memcached", "dogpile redis", "aiocache memcached", "aiocache redis"),
     ),
-    "node": ("memcached", "memjs", "ioredis"),
+    "node": (
+        *("memcached", "memjs", "ioredis", "keyv memcached", "keyv redis"),
+        *("cache-manager memcached", "cache-manager redis"),
+    ),
     "php": (
         *("php-memcached php", "php-memcached igbinary", "php-memcached json"),
         *("php-memcached zlib", "laravel memcached"),
         *("php-redis none", "php-redis php", "php-redis igbinary", "laravel redis"),
+        *("symfony memcached", "symfony redis"),
     ),
+    "ruby": ("dalli", "dalli raw", "dalli json", "rails", "rails raw", "ruby-redis"),
+    "perl": ("Cache::Memcached::Fast", "Cache::Memcached::Fast json"),
+    "java": ("spymemcached",),
+    "go": ("gomemcache",),
+    "nginx": ("memcached_pass", "memc", "srcache"),
 }
+# Debian's places.
+SPYMEMCACHED = "/usr/share/java/spymemcached.jar"
+GO = {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOFLAGS": "-mod=mod"}
 
 
 def on_redis(client: str) -> bool:
@@ -53,30 +68,46 @@ class Caller:
 
     def __init__(self, directory: Path) -> None:
         python = directory / "venv" / "bin" / "python"
-        self._programs = {
-            "python": str(python) if python.exists() else sys.executable,
-            "node": shutil.which("node"),
-            "php": shutil.which("php"),
+        chosen = str(python) if python.exists() else sys.executable
+        # The program, with what stands before the script, and the script's suffix.
+        self._programs: dict[str, tuple[list[str], str]] = {
+            "python": ([chosen], "py"),
+            "node": (["node"], "js"),
+            "php": (["php"], "php"),
+            "ruby": (["ruby"], "rb"),
+            "perl": (["perl"], "pl"),
+            "java": (["java", "-cp", SPYMEMCACHED], "java"),
+            "go": (["go", "run"], "go"),
+            "nginx": ([sys.executable], "py"),
         }
-        self._directory = directory
+        self._environment = {
+            "PATH": "/usr/sbin:/usr/bin:/bin",
+            "NODE_PATH": str(directory / "node_modules"),
+            "GOCACHE": str(directory / "go"),
+            **GO,
+        }
 
-    def run(self, language: str, client: str, port: int, verb: str, sent: str = ""):
+    def run(
+        self, language: str, client: str, port: int, verb: str, sent: str = ""
+    ) -> dict[str, str] | None:
         """Return what it printed; ``None``: it is not installed."""
-        program = self._programs[language]
-        if program is None:
-            return None
-        suffix = {"python": "py", "node": "js", "php": "php"}[language]
+        program, suffix = self._programs[language]
         script = SCRIPTS / f"{language}.{suffix}"
-        done = subprocess.run(
-            [program, str(script), client, str(port), verb],
-            input=sent,
-            env={"PATH": "/usr/bin:/bin", "NODE_PATH": str(self._directory / "node_modules")},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        try:
+            done = subprocess.run(
+                [*program, str(script), client, str(port), verb],
+                input=sent,
+                env=self._environment,
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+        except FileNotFoundError as error:
+            print(f"{client}: left out: {error}", file=sys.stderr)
+            return None
         if done.returncode == 0:
-            return json.loads(done.stdout)
+            found: dict[str, str] = json.loads(done.stdout)
+            return found
         print(f"{client}: left out: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
         return None
 
@@ -121,7 +152,7 @@ def writes(caller: Caller, ports: dict[bool, int], backends: dict[bool, Backend]
     """Print what each client reads of what is stored here."""
     print(f"\n| stored with | client | {' | '.join(STORED)} |")
     print(f"|{'---|' * (2 + len(STORED))}")
-    for form, flags in ((JSON, 0), (JSON, 2), (JSON, 16), (PHP, None)):
+    for form, flags in ((JSON, 0), (JSON, 1), (JSON, 2), (JSON, 16), (PHP, None)):
         for language, clients in CLIENTS.items():
             for client in clients:
                 if on_redis(client) and flags:

@@ -8,7 +8,7 @@ const SAMPLES = {
   "'hello'": 'hello', "'42'": '42', 42: 42, 1.5: 1.5, true: true, null: null,
   '{a: 1}': { a: 1 }, '[1]': [1], '3000 x': 'x'.repeat(3000)
 }
-let set, get, end
+let set, get
 if (client === 'memcached') {
   const Memcached = require('memcached')
   const cache = new Memcached(address)
@@ -16,18 +16,26 @@ if (client === 'memcached') {
     cache[name](...sent, (error, value) => error ? reject(error) : resolve(value)))
   set = (key, value) => promised('set', key, value, 600)
   get = key => promised('get', key)
-  end = () => cache.end()
 } else if (client === 'memjs') {
   const cache = require('memjs').Client.create(address)
   set = (key, value) => cache.set(key, value, { expires: 600 })
   get = async key => { const { value } = await cache.get(key); return value && value.toString() }
-  end = () => cache.close()
+} else if (client.startsWith('keyv') || client.startsWith('cache-manager')) {
+  const redis = client.endsWith('redis')
+  const { Keyv } = require('keyv')
+  const Store = require(redis ? '@keyv/redis' : '@keyv/memcache').default
+  const store = new Store(redis ? `redis://${address}` : address)
+  // By default keyv and the store put their names before each key.
+  const keyv = new Keyv({ store, namespace: undefined, useKeyPrefix: false })
+  const cache = client.startsWith('keyv')
+    ? keyv : require('cache-manager').createCache({ stores: [keyv] })
+  set = (key, value) => cache.set(key, value, 600000)
+  get = key => cache.get(key)
 } else {
   const Redis = require('ioredis')
   const cache = new Redis(Number(port), '127.0.0.1')
   set = (key, value) => cache.set(key, value)
   get = key => cache.get(key)
-  end = () => cache.quit()
 }
 const first = error => error.constructor.name
 const main = async () => {
@@ -47,7 +55,7 @@ const main = async () => {
       }
     }
   }
-  await end()
   console.log(JSON.stringify(found))
 }
-main()
+// Some clients keep their connections whatever they are told.
+main().then(() => process.exit(0))

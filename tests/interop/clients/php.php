@@ -8,11 +8,14 @@ $samples = [
     'an object' => (object) ['a' => 1], '3000 x' => str_repeat('x', 3000), 'INF' => INF,
 ];
 [$library, $kind] = explode(' ', "$client ");
+if ($library === 'symfony') {
+    require 'Symfony/Component/Cache/autoload.php';
+}
 if ($library === 'laravel') {
     require 'Illuminate/Cache/autoload.php';
     require 'Illuminate/Redis/autoload.php';
 }
-if ($library === 'php-memcached' || $client === 'laravel memcached') {
+if ($library === 'php-memcached' || $kind === 'memcached') {
     $cache = new Memcached();
     $cache->addServer('127.0.0.1', (int) $port);
     $serializers = ['igbinary' => Memcached::SERIALIZER_IGBINARY, 'json' => Memcached::SERIALIZER_JSON];
@@ -39,6 +42,20 @@ if ($library === 'laravel') {
     $put = fn ($key, $value) => $store->put($key, $value, 600);
     $get = fn ($key) => $store->get($key);
 }
+if ($library === 'symfony') {
+    $pool = $kind === 'redis'
+        ? new Symfony\Component\Cache\Adapter\RedisAdapter($cache)
+        : new Symfony\Component\Cache\Adapter\MemcachedAdapter($cache);
+    $put = fn ($key, $value) => $pool->save($pool->getItem($key)->set($value));
+    $get = fn ($key) => $pool->getItem($key)->get();
+}
+// On memcached Symfony puts five random letters before each key, others after each flush.
+$placed = fn ($key) => $key;
+if ($client === 'symfony memcached') {
+    $version = fn () => $this->namespaceVersion;
+    $scope = Symfony\Component\Cache\Adapter\AbstractAdapter::class;
+    $placed = fn ($key) => Closure::bind($version, $pool, $scope)() . $key;
+}
 $found = [];
 if ($verb === 'put') {
     $number = 0;
@@ -46,7 +63,7 @@ if ($verb === 'put') {
         $key = 'c' . $number++;
         try {
             $put($key, $value);
-            $found[$label] = $key;
+            $found[$label] = $placed($key);
         } catch (Throwable $error) {
             $found[$label] = get_class($error) . ': not stored';
         }

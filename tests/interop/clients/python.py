@@ -27,6 +27,56 @@ elif client == "pylibmc":
     import pylibmc
 
     cache = pylibmc.Client([f"127.0.0.1:{port}"])
+elif client.startswith("django"):
+    from django.conf import settings
+
+    kinds = {
+        "django redis": ("redis.RedisCache", f"redis://127.0.0.1:{port}"),
+        "django pymemcache": ("memcached.PyMemcacheCache", f"127.0.0.1:{port}"),
+        "django pylibmc": ("memcached.PyLibMCCache", f"127.0.0.1:{port}"),
+    }
+    backend, place = kinds[client]
+    own = {"BACKEND": f"django.core.cache.backends.{backend}", "LOCATION": place}
+    # By default the key k is :1:k.
+    own["KEY_FUNCTION"] = lambda key, prefix, version: key
+    settings.configure(CACHES={"default": own})
+    from django.core.cache import cache
+elif client.startswith("flask-caching"):
+    from flask import Flask
+    from flask_caching import Cache
+
+    kinds = {
+        "flask-caching redis": {"CACHE_TYPE": "RedisCache", "CACHE_REDIS_PORT": int(port)},
+        "flask-caching memcached": {
+            "CACHE_TYPE": "MemcachedCache",
+            "CACHE_MEMCACHED_SERVERS": [f"127.0.0.1:{port}"],
+        },
+    }
+    app = Flask("interop")
+    cache = Cache(app, config={**kinds[client], "CACHE_KEY_PREFIX": ""})
+    app.app_context().push()
+elif client.startswith("dogpile"):
+    from dogpile.cache import make_region
+
+    if client == "dogpile redis":
+        cache = make_region().configure("dogpile.cache.redis", arguments={"port": int(port)})
+    else:
+        place = {"url": f"127.0.0.1:{port}"}
+        cache = make_region().configure("dogpile.cache.pymemcache", arguments=place)
+elif client.startswith("aiocache"):
+    import asyncio
+
+    from aiocache import Cache as AioCache
+    from aiocache.serializers import JsonSerializer
+
+    loop = asyncio.new_event_loop()
+    kind = AioCache.REDIS if client == "aiocache redis" else AioCache.MEMCACHED
+    own = AioCache(kind, endpoint="127.0.0.1", port=int(port), serializer=JsonSerializer())
+
+    class cache:  # noqa: N801
+        get = staticmethod(lambda key: loop.run_until_complete(own.get(key)))
+        set = staticmethod(lambda key, value: loop.run_until_complete(own.set(key, value)))
+
 else:
     import libmc
 
