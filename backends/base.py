@@ -16,40 +16,29 @@ overwrites it and :meth:`Backend.delete` deletes it.
 
 from __future__ import annotations
 
-import enum
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple
 
 from backends.capabilities import Capability, Limits, Traits
 from backends.endpoints import Endpoint
-from backends.errors import BackendError, InvalidKey, NotAnInteger, Unavailable, Unsupported
+from backends.errors import BackendError, InvalidKey, NotAnInteger, Unsupported
+from backends.operations import MISSING as MISSING
+from backends.operations import Item as Item
+from backends.operations import Missing as Missing
+from backends.operations import Operation, each, perform_each
 from backends.options import Option
 from backends.statistics import ServerStatistics
 
 if TYPE_CHECKING:
     from backends.probe import Probe
 
-T = TypeVar("T")
-
 # Of the numbers beside a value, those that never go with decimal digits. From 256 on they are
 # spymemcached's types, whose integers are bytes: its 57 is the character 9. 3 is PHP's boolean.
 _FIRST_BINARY_FLAGS: Final = 256
 _BOOLEAN_FLAGS: Final = 3
 _INTEGER = re.compile(rb"-?(?:0|[1-9][0-9]{0,30})")
-
-
-class Missing(enum.Enum):
-    """The type of :data:`MISSING`; falsy."""
-
-    MISSING = "missing"
-
-    def __bool__(self) -> Literal[False]:
-        return False
-
-
-MISSING: Final = Missing.MISSING
 
 
 class Flagged(bytes):
@@ -81,14 +70,6 @@ def flags_of(value: bytes) -> int:
     return value.flags if isinstance(value, Flagged) else 0
 
 
-class Item(NamedTuple):
-    """A pair to store, with its lifetime in seconds (``None``: for ever)."""
-
-    key: str
-    value: bytes
-    ttl: float | None
-
-
 class Found(NamedTuple):
     """A value, and the token that :meth:`Backend.compare_and_set` takes back."""
 
@@ -112,6 +93,7 @@ class Backend(ABC):
     :cvar keeps_flags: whether a number is kept beside each value, see :class:`Flagged`.
     :ivar sets_many_at_once: whether :meth:`set_many` is one round trip or one transaction,
         however many the items.
+    :ivar performs_at_once: the same of :meth:`perform`, about: a few round trips a server.
     :ivar capabilities: the flags that are on. A method whose flag is off raises
         :class:`~backends.errors.Unsupported`.
     :ivar limits: the numbers; checked by :meth:`check_key` before the backend is asked.
@@ -128,6 +110,7 @@ class Backend(ABC):
     stats_sections: ClassVar[tuple[str, ...]] = ()
     keeps_flags: ClassVar[bool] = False
     sets_many_at_once: bool = False
+    performs_at_once: bool = False
     capabilities: frozenset[Capability] = frozenset()
     limits: Limits = Limits()
 
@@ -216,11 +199,20 @@ class Backend(ABC):
             self.set(*item)
             return True
 
-        return _each(store, items)
+        return each(store, items)
 
     def delete_many(self, keys: Sequence[str]) -> list[bool | BackendError]:
         """Delete in order; one outcome a key, as :meth:`delete` gives or raises it."""
-        return _each(self.delete, keys)
+        return each(self.delete, keys)
+
+    def perform(self, operations: Sequence[Operation]) -> list[Any]:
+        """Do operations, those of one key in order; return an outcome each.
+
+        :mod:`backends.operations` says what there is and what it gives. An error is an outcome
+        too: nothing is raised. Where a backend can, all are one round trip a server, or one
+        transaction.
+        """
+        return perform_each(self, operations)
 
     # Abilities behind a flag
 
@@ -357,26 +349,3 @@ def count_from(value: bytes, delta: int, limits: Limits) -> int:
     if number > highest:
         raise NotAnInteger(f"The count would pass {highest}.")
     return number
-
-
-def not_tried() -> Unavailable:
-    """Return the outcome of an item of a batch that a failure before it left undone."""
-    return Unavailable("Not tried: the backend failed at an item before this one.")
-
-
-def _each(work: Callable[[Any], T], things: Sequence[Any]) -> list[T | BackendError]:
-    """Do ``work`` on each thing; after the backend is gone, wait for it no more."""
-    outcomes: list[T | BackendError] = []
-    gone = False
-    for thing in things:
-        if gone:
-            outcomes.append(not_tried())
-            continue
-        try:
-            outcomes.append(work(thing))
-        except Unavailable as error:
-            gone = True
-            outcomes.append(error)
-        except BackendError as error:
-            outcomes.append(error)
-    return outcomes

@@ -61,6 +61,7 @@ class FileBackend(Backend):
     service_name = "local"
     service_type = "cache_local"
     sets_many_at_once = True
+    performs_at_once = True
     options = OPTIONS
     traits = Traits(
         title="Embedded file",

@@ -132,6 +132,7 @@ class MemcachedBackend(Backend):
             self._with_cas |= {Capability.TOUCH}
         # With a login each store is a round trip of pylibmc's.
         self.sets_many_at_once = not self._binary
+        self.performs_at_once = not self._binary
         self._check_options(addresses, password)
 
         login = None if username is None or password is None else Login(username, password)

@@ -13,11 +13,12 @@ import socket
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from backends.base import Item, flags_of, not_tried
+from backends.base import Item, flags_of
 from backends.errors import BackendError
 from backends.memcached.errors import CommandFailed, failure, refusal
 from backends.memcached.expiry import expiry
 from backends.memcached.link import LONGEST_LINE, Link, receive
+from backends.operations import not_tried
 
 # The replies to this many stores fit into the buffers of both sides, so the server takes in
 # all that is sent before one of them is read.

@@ -63,6 +63,7 @@ class RedisBackend(Backend):
     capabilities = frozenset(Capability)
     limits = Limits(max_key_bytes=LONGEST)
     sets_many_at_once = True
+    performs_at_once = True
     stats_sections = (
         *("server", "clients", "memory", "persistence", "stats", "replication", "cpu"),
         *("commandstats", "errorstats", "cluster", "keyspace"),

@@ -15,9 +15,10 @@ from typing import Any, Final
 
 import redis
 
-from backends.base import Item, not_tried
+from backends.base import Item
 from backends.endpoints import Endpoint
 from backends.errors import BackendError, Failed, NotNow, NotPermitted, WrongType
+from backends.operations import not_tried
 from backends.parallel import at_once
 from backends.redis.cluster import ClusterRoute
 from backends.redis.endpoints import endpoints

@@ -25,8 +25,9 @@ from __future__ import annotations
 from backends.testing.abilities import Abilities
 from backends.testing.cases import CALLS as CALLS
 from backends.testing.entries import Entries
+from backends.testing.operations import Operations
 from backends.testing.services import Services
 
 
-class BackendConformance(Entries, Abilities, Services):
+class BackendConformance(Entries, Operations, Abilities, Services):
     """Subclass it in a test module; ``backend`` is a fixture, an empty backend a test."""

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from backends.base import (
-    MISSING,
-    Backend,
-    Found,
-    Item,
-    Missing,
-    count_from,
-    flags_of,
-    with_flags,
-)
-from backends.capabilities import Capability
+from backends.base import MISSING, Backend, Found, Missing, count_from, flags_of, with_flags
 from backends.endpoints import trial_key
-from backends.errors import BackendError, NotAnInteger, Unavailable, WrongType
+from backends.errors import BackendError, NotAnInteger, WrongType
+from backends.operations import Get, Increment, Operation, count
 from cacheapi.caching.codec import Value
 from cacheapi.caching.conditions import Condition, PreconditionFailed
+from cacheapi.caching.making import Making
 from cacheapi.caching.reserved import is_reserved
-from cacheapi.caching.ttl import lifetime
 from cacheapi.caching.values import Values
 
 # How often a conditional write is tried against others' writes of the same key.
@@ -60,6 +52,7 @@ class CacheService:
     :param default_ttl: lifetime in minutes where a client gives none; 0 for ever.
     :param values: how they are read and written; by default all is JSON.
     :param clock: Unix time in seconds; for tests.
+    :ivar make: makes the operations that :meth:`perform` takes.
     """
 
     def __init__(
@@ -80,14 +73,14 @@ class CacheService:
         self.type = backend.service_type
         self.values = values or Values()
         self._read = self.values.reader
-        self._write = self.values.writer
-        self._default = default_ttl * 60.0 if default_ttl else None
-        self._clock = clock
+        default = default_ttl * 60.0 if default_ttl else None
+        self.make = Making(backend, self.values, default, clock)
 
     def over(self, backend: Backend) -> CacheService:
         """Return the same service over another backend."""
         made = copy.copy(self)
         made.backend = backend
+        made.make = self.make.over(backend)
         return made
 
     def check_key(self, key: str) -> None:
@@ -98,6 +91,11 @@ class CacheService:
     def sets_many_at_once(self) -> bool:
         """Whether many pairs cost one round trip of the backend."""
         return self.backend.sets_many_at_once
+
+    @property
+    def performs_at_once(self) -> bool:
+        """Whether many operations cost a few round trips of the backend."""
+        return self.backend.performs_at_once
 
     def probe(self) -> None:
         """Have a server of the backend answer; changes nothing and counts nowhere.
@@ -180,9 +178,8 @@ class CacheService:
 
         :raises InvalidJson: a value has no place in the form of the service's values.
         """
-        write = self._write
-        items = [Item(key, write(value), self._lifetime(ttl)) for key, value, ttl in pairs]
-        return list(self.backend.set_many(items))
+        make = self.make.set
+        return list(self.backend.set_many([make(*pair) for pair in pairs]))
 
     def add(
         self, key: str, value: str | bytes, ttl: int | None, condition: Condition | None = None
@@ -194,7 +191,7 @@ class CacheService:
         """
         if condition is not None and not condition.creates_only:
             condition.check(self._etag(self.backend.get_with_token(key)))
-        if not self.backend.add(key, self._write(value), self._lifetime(ttl)):
+        if not self.backend.add(*self.make.add(key, value, ttl)):
             if condition is not None and condition.creates_only:
                 raise PreconditionFailed
             raise KeyExists(key)
@@ -208,17 +205,16 @@ class CacheService:
 
         :raises PreconditionFailed: the condition is not met.
         """
-        raw = self._write(value)
-        seconds = self._lifetime(ttl)
+        made = self.make.replace(key, value, ttl)
         if condition is None:
-            return self.backend.replace(key, raw, seconds)
+            return self.backend.replace(*made)
         if condition.creates_only:
             self.add(key, value, ttl, condition)
             return True
         found = self._conditionally(
             key,
             condition,
-            lambda found: self.backend.compare_and_set(key, raw, found.token, seconds),
+            lambda found: self.backend.compare_and_set(key, made.value, found.token, made.ttl),
         )
         return found is not MISSING
 
@@ -227,7 +223,7 @@ class CacheService:
 
         :raises PreconditionFailed: the condition is not met.
         """
-        seconds = self._lifetime(ttl)
+        seconds = self.make.lifetime(ttl)
         if condition is None:
             return self.backend.touch(key, seconds)
         found = self._conditionally(
@@ -255,20 +251,14 @@ class CacheService:
         :raises NotAnInteger: the stored value or a given number is out of range.
         :raises PreconditionFailed: the condition is not met.
         """
-        self._check_count(delta, initial)
+        made = self.make.increment(key, delta, initial, ttl)
         if condition is not None:
-            return self._increment_conditionally(key, delta, initial, ttl, condition)
+            return self._increment_conditionally(made, condition)
         if self.values.has_booleans:
             stored = self.backend.get(key)
             if stored is not MISSING:
                 self._refuse_boolean(stored)
-        for _ in range(ATTEMPTS):
-            number = self.backend.increment(key, delta)
-            if number is not MISSING or initial is None:
-                return number
-            if self.backend.add(key, self._write(str(initial)), self._lifetime(ttl)):
-                return initial
-        raise Unavailable("The key kept changing meanwhile; nothing was counted.")
+        return count(self.backend, made)
 
     def delete(self, key: str, condition: Condition | None = None) -> bool:
         """Delete a key; return whether it was there.
@@ -290,19 +280,53 @@ class CacheService:
         """Delete every key of this service."""
         self.backend.flush()
 
-    # Rules
+    # Several at once
 
-    def _lifetime(self, ttl: int | None) -> float | None:
-        return lifetime(ttl, self._default, self._clock())
+    def perform(self, operations: Sequence[Operation]) -> list[Any]:
+        """Do operations, those of one key in order; return an outcome each, as the backend's.
+
+        A value is a :class:`~cacheapi.caching.codec.Value`. Nothing is raised: an error is the
+        outcome of the operation that it is about, and says so where it is not known whether a
+        change was made.
+
+        :param operations: those that :attr:`make` made, and reads and deletions as they are.
+        """
+        read = self._read
+        perform = self._perform_by_flags if self.values.has_booleans else self.backend.perform
+        return [
+            read(outcome) if isinstance(outcome, bytes) else outcome
+            for outcome in perform(operations)
+        ]
+
+    def _perform_by_flags(self, operations: Sequence[Operation]) -> list[Any]:
+        """Do operations where digits may be no number: counts are looked at before."""
+        outcomes: list[Any] = []
+        perform = self.backend.perform
+        for counts, run in itertools.groupby(operations, lambda made: type(made) is Increment):
+            some = list(run)
+            if not counts:
+                outcomes += perform(some)
+                continue
+            found = [self._countable(stored) for stored in perform([Get(one.key) for one in some])]
+            refused = (isinstance(one, BackendError) for one in found)
+            done = iter(perform([one for one, no in zip(some, refused, strict=True) if not no]))
+            outcomes += [one if isinstance(one, BackendError) else next(done) for one in found]
+        return outcomes
+
+    def _countable(self, stored: Any) -> Any:
+        """Return what a read before a count found, or why nothing may be counted on it."""
+        if isinstance(stored, bytes) and self.values.is_boolean(stored):
+            return _boolean()
+        return stored
+
+    # Rules
 
     def _etag(self, found: Found | Missing) -> str | None:
         return None if found is MISSING else self._read(found.value).etag
 
     def _refuse_boolean(self, stored: bytes) -> None:
         if self.values.is_boolean(stored):
-            raise NotAnInteger(
-                "The stored value is true or false to the program that stored it, and no number."
-            )
+            raise _boolean()
 
     def _conditionally(
         self, key: str, condition: Condition, change: Callable[[Found], bool]
@@ -315,34 +339,28 @@ class CacheService:
                 return found
         raise PreconditionFailed
 
-    def _check_count(self, delta: int, initial: int | None) -> None:
-        if Capability.INCREMENT not in self.backend.capabilities:
-            return
-        limits, label = self.backend.limits, self.backend.label
-        if abs(delta) > limits.max_increment:
-            raise NotAnInteger(f"{label} counts by at most {limits.max_increment} at once.")
-        if initial is not None and not limits.min_count <= initial <= limits.max_count:
-            raise NotAnInteger(f"{label} counts from {limits.min_count} to {limits.max_count}.")
-
-    def _increment_conditionally(
-        self, key: str, delta: int, initial: int | None, ttl: int | None, condition: Condition
-    ) -> int | Missing:
-        limits = self.backend.limits
-        seconds = self._lifetime(ttl)
+    def _increment_conditionally(self, operation: Increment, condition: Condition) -> int | Missing:
+        key, delta, initial, seconds = operation
         number = 0
 
-        def count(found: Found) -> bool:
+        def count_on(found: Found) -> bool:
             nonlocal number
             self._refuse_boolean(found.value)
-            number = count_from(found.value, delta, limits)
+            number = count_from(found.value, delta, self.backend.limits)
             raw = with_flags(str(number).encode(), flags_of(found.value))
             return self.backend.compare_and_set(key, raw, found.token, seconds)
 
-        if self._conditionally(key, condition, count) is not MISSING:
+        if self._conditionally(key, condition, count_on) is not MISSING:
             return number
         if initial is None:
             return MISSING
         # The condition holds for an absent key; "add" keeps it so.
-        if not self.backend.add(key, self._write(str(initial)), seconds):
+        if not self.backend.add(key, initial, seconds):
             raise PreconditionFailed
-        return initial
+        return int(initial)
+
+
+def _boolean() -> NotAnInteger:
+    return NotAnInteger(
+        "The stored value is true or false to the program that stored it, and no number."
+    )
