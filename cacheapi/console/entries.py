@@ -19,7 +19,7 @@ from cacheapi.caching.ttl import InvalidTtl, as_ttl, parse_ttl
 from cacheapi.console import charts, frame, states, values
 from cacheapi.observing import samples
 from cacheapi.observing.samples import Sampler
-from cacheapi.registry import administration, overlaps
+from cacheapi.registry import administration
 from cacheapi.registry.definition import Definition
 from cacheapi.web import blueprints
 from cacheapi.web.blueprints import find_service, permit, registry
@@ -131,7 +131,7 @@ def _page(definition: Definition, status: int = 200, **more: Any) -> Response:
         definition=definition,
         cache=cache,
         can=can,
-        warnings=overlaps.warnings(registry().snapshot, definition.name),
+        warnings=registry().snapshot.overlaps.of(definition.name),
         **shown,
     )
 

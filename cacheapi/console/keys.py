@@ -32,7 +32,7 @@ def keys() -> Response:
     return frame.page(
         "keys",
         keys=key_administration.list_all(registry()),
-        fixed=sum(caller.number is None for caller in snapshot.callers.values()),
+        fixed=len(snapshot.callers.fixed),
         now=time.time(),
         verbs=VERBS,
     )

@@ -95,14 +95,12 @@ def signed_in(snapshot: Snapshot) -> Caller | None:
         return None
     if not 0 <= time.time() - since < LIFETIME.total_seconds():
         return None
-    for caller in snapshot.callers.values():
-        if (
-            caller.number == session.get("number")
-            and hmac.compare_digest(_mark(caller), mark)
-            and caller.administrator
-            and not caller.is_expired()
-        ):
-            caller.used = True
+    number = session.get("number")
+    if number is not None and not isinstance(number, int):
+        return None
+    for caller in snapshot.callers.administrators(number):
+        if hmac.compare_digest(_mark(caller), mark) and not caller.is_expired():
+            snapshot.uses.note(caller)
             return caller
     return None
 

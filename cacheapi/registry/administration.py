@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from backends.base import Backend
-from cacheapi.registry import audit, forms, overlaps, records
+from cacheapi.registry import audit, forms, records
 from cacheapi.registry.changes import change
 from cacheapi.registry.database import tables
 from cacheapi.registry.database.store import Change
@@ -19,6 +19,8 @@ from cacheapi.registry.rights import Caller, Rule
 from cacheapi.registry.vault import Sealed
 from cacheapi.responses.options import RemoteType
 
+# Digits of an id.
+LONGEST_ID: Final = 18
 _PLAIN = ("name", "label", "description", "type", "is_active")
 
 
@@ -27,14 +29,12 @@ def find(registry: Registry, reference: str) -> Definition:
 
     :raises NotFound: there is none.
     """
-    definitions = registry.snapshot.definitions
-    reference = registry.snapshot.name_of(reference)
-    if reference.isascii() and reference.isdigit():
-        for definition in definitions.values():
-            if str(definition.number) == reference:
-                return definition
-    elif reference in definitions:
-        return definitions[reference]
+    snapshot = registry.snapshot
+    name = snapshot.name_of(reference)
+    if reference.isascii() and reference.isdigit() and len(reference) <= LONGEST_ID:
+        name = snapshot.numbers.get(int(reference), reference)
+    if name in snapshot.definitions:
+        return snapshot.definitions[name]
     raise NotFound(f"Service '{reference}' does not exist.")
 
 
@@ -47,7 +47,7 @@ def create(
     :raises RegistryUnavailable: the database cannot be reached.
     """
     with change(registry) as transaction:
-        taken = _names(registry, transaction)
+        taken = _taken(registry, transaction, [item.get("name") for item in items])
         faults: list[Fault] = []
         made = []
         for index, item in enumerate(items):
@@ -104,7 +104,7 @@ def update(
             fields = {**fields, "config": {**old.config, **fields["config"]}}
         new = define({**own, **fields}, Source.DATABASE, old.config, number)
         if new.name != old.name:
-            _check_name(new.name, _names(registry, transaction))
+            _check_name(new.name, _taken(registry, transaction, [new.name]))
         if keeps_config:
             # It may have secrets that cannot be read now: they stay.
             row = {name: getattr(new, name) for name in _PLAIN}
@@ -164,8 +164,8 @@ def shown(definition: Definition) -> dict[str, Any]:
 
 def told(registry: Registry, *definitions: Definition) -> list[dict[str, Any]]:
     """Return services as :func:`shown` does, each with what there is to warn of."""
-    found = overlaps.overlaps(registry.snapshot.services)
-    return [{**shown(each), "warnings": found.get(each.name, [])} for each in definitions]
+    overlaps = registry.snapshot.overlaps
+    return [{**shown(each), "warnings": overlaps.of(each.name)} for each in definitions]
 
 
 def _with_prefix(fields: Mapping[str, Any], kept: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -220,27 +220,34 @@ def _rename(transaction: Change, old: str, new: str) -> None:
 
 def _rules_about(transaction: Change, name: str) -> list[tuple[int, tuple[Rule, ...]]]:
     """Return the ids and rules of the API keys that have rules about a service."""
-    found = [(row["id"], records.rules_of(row)) for row in transaction.all(tables.api_keys)]
+    column = tables.api_keys.c.rules
+    rows = transaction.all(tables.api_keys, column.contains(records.service_text(name)))
+    found = [(row["id"], records.rules_of(row)) for row in rows]
     return [
         (number, rules) for number, rules in found if any(rule.service == name for rule in rules)
     ]
 
 
 def _stored(registry: Registry, transaction: Change, number: int, reference: str) -> Definition:
-    for row in transaction.all(tables.services):
-        if row["id"] == number:
-            return records.service_of(row, registry.vault)
-    raise NotFound(f"Service '{reference}' does not exist.")
+    row = transaction.find(tables.services, number)
+    if row is None:
+        raise NotFound(f"Service '{reference}' does not exist.")
+    return records.service_of(row, registry.vault)
 
 
-def _names(registry: Registry, transaction: Change) -> set[str]:
+def _taken(registry: Registry, transaction: Change, names: Iterable[Any]) -> set[str]:
+    """Return which names are those of services, and of sources where none can be added.
+
+    :param names: that are wanted; what is none is none of theirs.
+    """
+    wanted = [name for name in names if isinstance(name, str)]
     elsewhere = {
         name
         for name, definition in registry.snapshot.definitions.items()
         if definition.source is not Source.DATABASE
     }
     elsewhere |= registry.snapshot.aliases.keys()
-    return elsewhere | {row["name"] for row in transaction.all(tables.services)}
+    return elsewhere | transaction.among(tables.services.c.name, wanted)
 
 
 def _check_name(name: str, taken: set[str]) -> None:

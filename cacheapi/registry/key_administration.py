@@ -93,10 +93,13 @@ def find(registry: Registry, number: int) -> ApiKey:
     :raises NotFound: there is none.
     :raises RegistryUnavailable: the database cannot be reached.
     """
-    for found in list_all(registry):
-        if found.number == number:
-            return found
-    raise _not_found(number)
+    try:
+        row = registry.store.find(tables.api_keys, number)
+    except SQLAlchemyError as error:
+        raise RegistryUnavailable from error
+    if row is None:
+        raise _not_found(number)
+    return _api_key(registry, row)
 
 
 def update(registry: Registry, caller: Caller, number: int, fields: Mapping[str, Any]) -> ApiKey:
@@ -150,10 +153,10 @@ def _rules_text(registry: Registry, rules: Iterable[Rule]) -> str:
 
 
 def _stored(transaction: Change, number: int) -> Row:
-    for row in transaction.all(tables.api_keys):
-        if row["id"] == number:
-            return row
-    raise _not_found(number)
+    row = transaction.find(tables.api_keys, number)
+    if row is None:
+        raise _not_found(number)
+    return row
 
 
 def _not_found(number: int) -> NotFound:

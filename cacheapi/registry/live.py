@@ -8,19 +8,23 @@ waits: while the database is away, what it last said stays in force.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from backends.base import Backend
 from cacheapi.caching.service import CacheService
-from cacheapi.registry import declared, records
+from cacheapi.registry import declared
+from cacheapi.registry.callers import Callers
+from cacheapi.registry.database import tables
 from cacheapi.registry.database.engine import DatabaseUnusable
 from cacheapi.registry.database.migrate import migrate
 from cacheapi.registry.database.store import Rows, Store
@@ -29,8 +33,8 @@ from cacheapi.registry.definition import Definition, Source
 from cacheapi.registry.errors import Conflict
 from cacheapi.registry.retired import Retired
 from cacheapi.registry.rights import Caller
-from cacheapi.registry.snapshot import Snapshot, make_remotes, make_services
-from cacheapi.registry.uses import Uses
+from cacheapi.registry.snapshot import Snapshot
+from cacheapi.registry.stored import Stored
 from cacheapi.registry.vault import Vault
 
 log = logging.getLogger(__name__)
@@ -76,7 +80,6 @@ class Registry:
         self.vault = vault
         self.data_dir = data_dir
         self.counts = system.over(system.backend.apart())
-        self._system = {system.name: system}
         alias = system.backend.service_name
         self._aliases = {alias: system.name} if alias != system.name else {}
         self._fixed = {
@@ -90,16 +93,19 @@ class Registry:
             )
         }
         self._fixed_names = {**self._fixed, **self._aliases}
-        self._callers = dict(callers)
         self._file = file
         self._stamp = self._seen = None if file is None else declared.stamp(file)
         self._declared: dict[str, Definition] = {}
         self._engine = engine
-        self._rows = Rows(-1, [], [])
+        self._stored = Stored(Callers(callers, self._aliases))
         self._is_migrated = False
         self._is_lost = False
         self.snapshot = Snapshot(
-            self._system, self._fixed, self._callers, self._aliases, is_complete=False
+            {system.name: system},
+            self._fixed,
+            self._stored.callers,
+            self._aliases,
+            is_complete=False,
         )
         self._changing = threading.Lock()
         self._watching = threading.Lock()
@@ -107,7 +113,6 @@ class Registry:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._retired = Retired(data_dir)
-        self._uses = Uses()
         self._companions: list[Companion] = []
 
     # For requests
@@ -148,17 +153,17 @@ class Registry:
         if self._file is not None:
             self._declared = declared.read(self._file)
             _no_conflict(self._declared, self._fixed_names)
-        rows = self._rows
+        stored = self._stored
         try:
             migrate(self._engine)
             self._is_migrated = True
-            rows = self.store.read()
+            stored = stored.after(self.store.read(), self.vault)
         except SQLAlchemyError as error:
             self._lose(error)
         finally:
             self._engine.dispose()
-        _no_conflict(_names(rows), self._fixed_names | self._declared)
-        self._swap(rows)
+        _no_conflict(_names(stored), self._fixed_names | self._declared)
+        self._swap(stored)
         for definition in self.snapshot.definitions.values():
             if definition.source is Source.FILE and definition.fault is not None:
                 raise BadFile(f"service {definition.name!r}: {definition.fault}")
@@ -214,10 +219,11 @@ class Registry:
             self._look_at_file()
             self._look_at_database()
         self._retired.clear()
-        self._uses.gather(self.snapshot.callers.values())
+        uses = self.snapshot.uses
+        uses.gather()
         if not self._is_lost:
             with contextlib.suppress(SQLAlchemyError):
-                self._uses.write(self.store)
+                uses.write(self.store)
         return LOST_SECONDS if self._is_lost else LOOK_SECONDS
 
     def _look_at_file(self) -> None:
@@ -234,26 +240,26 @@ class Registry:
         try:
             found = declared.read(self._file)
             _no_conflict(found, self._fixed_names)
-            _no_conflict(found, _names(self._rows))
+            _no_conflict(found, _names(self._stored))
         except (BadFile, Conflict) as error:
             log.error("The services of CACHEAPI_SERVICES_FILE stay as they were: %s", error)
             return
         self._declared = found
-        self._swap(self._rows)
+        self._swap(self._stored)
 
     def _look_at_database(self) -> None:
         try:
             if not self._is_migrated:
                 migrate(self._engine)
                 self._is_migrated = True
-            changed = self.store.number() != self._rows.number
-            rows = self.store.read() if changed else self._rows
+            rows = self.store.read(self._stored.number)
+            stored = self._stored.after(rows, self.vault)
         except (SQLAlchemyError, DatabaseUnusable) as error:
             self._lose(error)
             return
         self._find_again()
-        if changed:
-            self._swap(rows)
+        if stored.number != self._stored.number:
+            self._swap(stored, rows)
 
     def _lose(self, error: Exception) -> None:
         if not self._is_lost:
@@ -267,37 +273,54 @@ class Registry:
 
     # The next snapshot
 
-    def _swap(self, rows: Rows) -> None:
-        before = self.snapshot
-        definitions = [*self._fixed.values(), *self._declared.values(), *self._kept(rows)]
-        services, noted = make_services(definitions, before, self.data_dir, self._system)
-        remotes, noted = make_remotes(noted, before)
-        found = (records.caller_of(row, self._aliases) for row in rows.api_keys)
-        callers = {caller.digest: caller for caller in found}
-        self._uses.gather(before.callers.values())
-        self.snapshot = Snapshot(
-            services,
-            noted,
-            callers | self._callers,
-            self._aliases,
-            frozenset(row["session"] for row in rows.ended_sessions),
-            is_complete=rows.number >= 0,
-            remotes=remotes,
-        )
-        self._rows = rows
-        self._retired.note(before, self.snapshot)
+    def _swap(self, stored: Stored, rows: Rows | None = None) -> None:
+        """Put what the sources say into force.
 
-    def _kept(self, rows: Rows) -> list[Definition]:
-        """Return the services of the database, but for names that another source has."""
-        kept = []
-        for row in rows.services:
+        :param rows: what the database said anew, if nothing else has changed.
+        """
+        before, known = self.snapshot, self._stored
+        if rows is None or rows.is_whole:
+            numbers = known.services.keys() | stored.services.keys()
+            gone = before.definitions.keys() - self._fixed.keys()
+            found = [*self._declared.values()]
+        else:
+            numbers = {*rows.gone(tables.services), *(row["id"] for row in rows.services)}
+            gone = {before.numbers[number] for number in numbers if number in before.numbers}
+            found = []
+        found += self._kept(stored.services[n] for n in sorted(numbers & stored.services.keys()))
+        after = before.after(gone, found, self.data_dir)
+        self.snapshot = dataclasses.replace(
+            after,
+            callers=stored.callers,
+            ended_sessions=frozenset(stored.ended_sessions.values()),
+            is_complete=stored.number >= 0,
+        )
+        self._stored = stored
+        names = {*gone, *(definition.name for definition in found)}
+        self._retired.note(
+            _backends(before, names) - _backends(after, names),
+            [
+                known.services[number]
+                for number in numbers & known.services.keys()
+                if number not in stored.services
+            ],
+        )
+
+    def _kept(self, definitions: Iterable[Definition]) -> Iterator[Definition]:
+        """Yield the services of the database, but for names that another source has."""
+        elsewhere = self._fixed_names | self._declared
+        for definition in definitions:
             try:
-                _no_conflict({row["name"]: None}, self._fixed_names | self._declared)
+                _no_conflict({definition.name: None}, elsewhere)
             except Conflict as error:
                 log.error("The one of the database is left out: %s", error)
             else:
-                kept.append(records.service_of(row, self.vault))
-        return kept
+                yield definition
+
+
+def _backends(snapshot: Snapshot, names: Iterable[str]) -> set[Backend]:
+    services = (snapshot.services.get(name) for name in names)
+    return {service.backend for service in services if service is not None}
 
 
 def _follow(reference: weakref.ref[Registry], stop: threading.Event) -> None:
@@ -314,8 +337,8 @@ def _follow(reference: weakref.ref[Registry], stop: threading.Event) -> None:
         del registry
 
 
-def _names(rows: Rows) -> dict[str, None]:
-    return {row["name"]: None for row in rows.services}
+def _names(stored: Stored) -> dict[str, None]:
+    return {definition.name: None for definition in stored.services.values()}
 
 
 def _no_conflict(found: Mapping[str, object], others: Mapping[str, object]) -> None:

@@ -6,34 +6,62 @@ so it is said and not refused.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from itertools import chain, islice
+from typing import Final
 
 from cacheapi.caching.service import CacheService
-from cacheapi.registry.snapshot import Snapshot
 
 ACTION = "Unless that is meant, give one of them a prefix of its own."
+# Of the services that one shares keys with, so many are named.
+MOST: Final = 5
+MORE: Final = "It shares keys with more services than these."
 
 
-def warnings(snapshot: Snapshot, name: str) -> list[str]:
-    """Return what there is to say of a service, a sentence each; none for most."""
-    return overlaps(snapshot.services).get(name, [])
+class Overlaps:
+    """The services of one moment, by their places and prefixes.
 
+    :param services: by name.
+    """
 
-def overlaps(services: Mapping[str, CacheService]) -> dict[str, list[str]]:
-    """Return what there is to say of each service that shares keys with another."""
-    at: dict[str, list[CacheService]] = {}
-    for _, service in sorted(services.items()):
-        for place in service.backend.places():
-            at.setdefault(place, []).append(service)
-    found: dict[str, dict[str, str]] = {}
-    for neighbours in at.values():
-        for one, other in itertools.combinations(neighbours, 2):
-            a, b = one.backend.prefix, other.backend.prefix
-            if a.startswith(b) or b.startswith(a):
-                found.setdefault(one.name, {})[other.name] = _sentence(other.name, a, b)
-                found.setdefault(other.name, {})[one.name] = _sentence(one.name, b, a)
-    return {name: list(sentences.values()) for name, sentences in found.items()}
+    def __init__(self, services: Mapping[str, CacheService]) -> None:
+        self._services = services
+        self._at: dict[str, dict[str, list[str]]] = {}
+        for name, service in services.items():
+            for place in service.backend.places():
+                prefixes = self._at.setdefault(place, {})
+                prefixes.setdefault(service.backend.prefix, []).append(name)
+        self._sorted = {place: sorted(prefixes) for place, prefixes in self._at.items()}
+
+    def of(self, name: str) -> list[str]:
+        """Return what there is to say of a service, a sentence each; none for most."""
+        service = self._services.get(name)
+        if service is None:
+            return []
+        found: dict[str, str] = {}
+        for place in sorted(service.backend.places()):
+            near = (other for other in self._near(place, service.backend.prefix) if other != name)
+            for other in islice(near, MOST + 1):
+                theirs = self._services[other].backend.prefix
+                found[other] = _sentence(other, service.backend.prefix, theirs)
+        sentences = [found[other] for other in sorted(found)]
+        return sentences if len(sentences) <= MOST else [*sentences[:MOST], MORE]
+
+    def all(self) -> dict[str, list[str]]:
+        """Return what there is to say of each service that shares keys with another."""
+        found = {name: self.of(name) for name in sorted(self._services)}
+        return {name: sentences for name, sentences in found.items() if sentences}
+
+    def _near(self, place: str, prefix: str) -> Iterator[str]:
+        """Yield the services at a place whose keys may be those of a prefix."""
+        at, prefixes = self._at[place], self._sorted[place]
+        longer = islice(prefixes, bisect_left(prefixes, prefix), None)
+        for other in chain((prefix[:size] for size in range(len(prefix))), longer):
+            if not (other.startswith(prefix) or prefix.startswith(other)):
+                # Those that begin with the prefix stand together.
+                return
+            yield from at.get(other, ())
 
 
 def _sentence(other: str, own: str, theirs: str) -> str:

@@ -66,6 +66,11 @@ def rules_text(rules: tuple[Rule, ...]) -> str:
     )
 
 
+def service_text(name: str) -> str:
+    """Return what stands in the text of rules if one of them is about a service."""
+    return f'"service": {json.dumps(name)}'
+
+
 def rate_row(rate: Rate | None) -> dict[str, int | None]:
     """Return a rate as the columns of a row."""
     if rate is None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from cacheapi.registry.snapshot import Snapshot
+from backends.base import Backend
+from cacheapi.registry.definition import Definition
 
 # What is in flight on a backend that goes has ended by then.
 SECONDS: Final = 5.0
@@ -25,19 +26,18 @@ class Retired:
         self._data_dir = data_dir
         self._later: list[tuple[float, Callable[[], object]]] = []
 
-    def note(self, before: Snapshot, after: Snapshot) -> None:
-        """Close the idle connections of the backends that went; note the rest for later."""
+    def note(self, backends: Iterable[Backend], gone: Iterable[Definition]) -> None:
+        """Close the idle connections of backends that went; note the rest for later.
+
+        :param gone: the services that are no more, whose files go with them.
+        """
         when = time.monotonic() + SECONDS
-        kept = {id(service.backend) for service in after.services.values()}
-        for service in before.services.values():
-            if id(service.backend) not in kept:
-                service.backend.close()
-                self._later.append((when, service.backend.close))
-        numbers = {definition.number for definition in after.definitions.values()}
-        for definition in before.definitions.values():
-            if definition.number not in numbers:
-                directory = definition.directory(self._data_dir)
-                self._later.append((when, partial(shutil.rmtree, directory, ignore_errors=True)))
+        for backend in backends:
+            backend.close()
+            self._later.append((when, backend.close))
+        for definition in gone:
+            directory = definition.directory(self._data_dir)
+            self._later.append((when, partial(shutil.rmtree, directory, ignore_errors=True)))
 
     def clear(self, *, at_once: bool = False) -> None:
         """Clear away what is due; or everything."""

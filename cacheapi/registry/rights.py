@@ -8,7 +8,6 @@ verbs is a key that may only read ``sessions``.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import time
 from collections.abc import Collection, Iterable, Iterator
@@ -20,6 +19,8 @@ EVERY_SERVICE: Final = "*"
 # Deleting all of a service is a right of its own: nobody has it by mistake.
 FLUSH: Final = "FLUSH"
 VERBS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", FLUSH)
+# Of so many services a caller keeps in mind which rules are for it.
+SERVICES_KEPT: Final = 64
 
 
 def digest_of(key: str) -> bytes:
@@ -48,7 +49,7 @@ class Rate:
     seconds: int
 
 
-@dataclasses.dataclass(eq=False)
+@dataclasses.dataclass(eq=False, slots=True)
 class Caller:
     """Who shows an API key.
 
@@ -57,7 +58,6 @@ class Caller:
     :ivar number: its id; ``None`` for a key of the environment.
     :ivar expires: Unix time from which it is worth nothing.
     :ivar rate: its bound on requests, if it has one.
-    :ivar used: whether it was shown since somebody last looked.
     """
 
     digest: bytes
@@ -67,10 +67,9 @@ class Caller:
     rules: tuple[Rule, ...] = ()
     expires: float | None = None
     rate: Rate | None = None
-    used: bool = False
-
-    def __post_init__(self) -> None:
-        self._by_service = functools.lru_cache(maxsize=1024)(self._ordered)
+    _kept: dict[str, tuple[Rule, ...]] = dataclasses.field(
+        default_factory=dict, init=False, repr=False
+    )
 
     def is_expired(self) -> bool:
         """Return whether its time is over."""
@@ -122,8 +121,14 @@ class Caller:
                 decided.append(rule.prefix)
         return False
 
-    def _ordered(self, service: str) -> tuple[Rule, ...]:
-        return (*_of(self.rules, service), *_of(self.rules, EVERY_SERVICE))
+    def _by_service(self, service: str) -> tuple[Rule, ...]:
+        found = self._kept.get(service)
+        if found is None:
+            found = (*_of(self.rules, service), *_of(self.rules, EVERY_SERVICE))
+            if len(self._kept) >= SERVICES_KEPT:
+                self._kept.clear()
+            self._kept[service] = found
+        return found
 
 
 def _of(rules: Iterable[Rule], service: str) -> Iterator[Rule]:

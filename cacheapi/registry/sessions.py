@@ -17,7 +17,7 @@ def end(registry: Registry, session: str, until: int) -> None:
     """
     now = int(time.time())
     with change(registry) as transaction:
-        for row in transaction.all(tables.ended_sessions):
-            if row["until"] <= now:
-                transaction.remove(tables.ended_sessions, row["id"])
+        over = tables.ended_sessions.c.until <= now
+        for row in transaction.all(tables.ended_sessions, over):
+            transaction.remove(tables.ended_sessions, row["id"])
         transaction.add(tables.ended_sessions, {"session": session, "until": until})

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hmac
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 
 from backends.base import Backend
 from cacheapi.caching.service import CacheService
+from cacheapi.registry.callers import Callers
 from cacheapi.registry.definition import Definition
 from cacheapi.registry.errors import Invalid
+from cacheapi.registry.overlaps import Overlaps
 from cacheapi.registry.rights import Caller, digest_of
+from cacheapi.registry.uses import Uses
 from cacheapi.responses.options import Remote
 
 log = logging.getLogger(__name__)
@@ -24,20 +28,29 @@ class Snapshot:
 
     :ivar services: those that can be used, by name.
     :ivar definitions: all, by name.
-    :ivar callers: by the digests of their keys.
+    :ivar callers: who shows which API key.
     :ivar aliases: names, by other ways to write them.
     :ivar ended_sessions: of the console.
     :ivar remotes: those in front of an HTTP API that can be used, by name.
     :ivar is_complete: whether the database was ever read; else there may be more.
+    :ivar numbers: the names of those from the database, by their ids.
+    :ivar uses: where it is noted who was here.
     """
 
     services: Mapping[str, CacheService]
     definitions: Mapping[str, Definition]
-    callers: Mapping[bytes, Caller]
+    callers: Callers
     aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
     ended_sessions: frozenset[str] = frozenset()
     is_complete: bool = True
     remotes: Mapping[str, Remote] = dataclasses.field(default_factory=dict)
+    numbers: Mapping[int, str] = dataclasses.field(default_factory=dict)
+    uses: Uses = dataclasses.field(default_factory=Uses)
+
+    @functools.cached_property
+    def overlaps(self) -> Overlaps:
+        """Which services share keys; found out when it is first asked."""
+        return Overlaps(self.services)
 
     def name_of(self, written: str) -> str:
         """Return the one name of a service, for rights, the audit log and figures."""
@@ -59,77 +72,69 @@ class Snapshot:
             return None
         if caller.is_expired():
             return None
-        caller.used = True
+        self.uses.note(caller)
         return caller
 
+    def after(self, gone: Set[str], definitions: Iterable[Definition], data_dir: Path) -> Snapshot:
+        """Return it with other services; whoever did not change is the same object.
 
-def make_services(
-    definitions: Iterable[Definition],
-    before: Snapshot,
-    data_dir: Path,
-    system: Mapping[str, CacheService],
-) -> tuple[dict[str, CacheService], dict[str, Definition]]:
-    """Make the services of the next snapshot; one that did not change is the same object.
+        It costs what changes, and little for each service that does not.
 
-    :param system: the services that are there already, by name.
-    :return: those that can be used; and all definitions, with what is wrong with the others.
-    """
-    services = dict(system)
-    noted: dict[str, Definition] = {}
-    for definition in definitions:
+        :param gone: names that are no more, or another's by now.
+        :param definitions: those that are new or changed.
+        """
+        definitions = list(definitions)
+        services, noted = dict(self.services), dict(self.definitions)
+        remotes, numbers = dict(self.remotes), dict(self.numbers)
+        for name in gone:
+            numbers.pop(self.definitions[name].number or 0, None)
+        for name in gone - {definition.name for definition in definitions}:
+            del noted[name]
+            services.pop(name, None)
+            remotes.pop(name, None)
+        for definition in definitions:
+            name, number = definition.name, definition.number
+            services.pop(name, None)
+            remotes.pop(name, None)
+            noted[name] = definition
+            if number is not None:
+                numbers[number] = name
+            try:
+                made = self._made(definition, data_dir)
+            except Invalid as error:
+                log.error("The service %s cannot be used: %s", name, error)
+                noted[name] = dataclasses.replace(definition, fault=str(error))
+                continue
+            if isinstance(made, CacheService):
+                services[name] = made
+            elif made is not None:
+                remotes[name] = made
+        return dataclasses.replace(
+            self, services=services, definitions=noted, remotes=remotes, numbers=numbers
+        )
+
+    def _made(self, definition: Definition, data_dir: Path) -> CacheService | Remote | None:
+        """Return a service of the next snapshot; ``None`` for one that is not in use.
+
+        :raises Invalid: it cannot be used.
+        """
+        if definition.fault is not None or not definition.is_active:
+            return None
         name = definition.name
-        noted[name] = definition
-        if name in system or definition.fault is not None or not definition.is_active:
-            continue
+        running = self.services.get(name) or self.remotes.get(name)
+        if running is not None and self.definitions[name] == definition:
+            return running
         if definition.is_remote:
-            continue
-        old = before.definitions.get(name)
-        running = before.services.get(name)
-        if old == definition and running is not None:
-            services[name] = running
-            continue
-        try:
-            backend = _running_backend(definition, before) or definition.make_backend(data_dir)
-        except Invalid as error:
-            fault = str(error)
-            log.error("The service %s cannot be used: %s", name, fault)
-            noted[name] = dataclasses.replace(definition, fault=fault)
-            continue
-        services[name] = definition.make_service(backend)
-    return services, noted
+            return definition.make_remote()
+        backend = self._running_backend(definition) or definition.make_backend(data_dir)
+        return definition.make_service(backend)
 
-
-def make_remotes(
-    noted: dict[str, Definition], before: Snapshot
-) -> tuple[dict[str, Remote], dict[str, Definition]]:
-    """Make the services of the next snapshot that stand in front of an HTTP API.
-
-    :param noted: all definitions.
-    :return: those that can be used, the same object where nothing changed; and all
-        definitions, with what is wrong with the others.
-    """
-    remotes: dict[str, Remote] = {}
-    noted = dict(noted)
-    for name, definition in list(noted.items()):
-        if not definition.is_remote or definition.fault is not None or not definition.is_active:
-            continue
-        running = before.remotes.get(name)
-        if before.definitions.get(name) == definition and running is not None:
-            remotes[name] = running
-            continue
-        try:
-            remotes[name] = definition.make_remote()
-        except Invalid as error:
-            log.error("The service %s cannot be used: %s", name, error)
-            noted[name] = dataclasses.replace(definition, fault=str(error))
-    return remotes, noted
-
-
-def _running_backend(definition: Definition, before: Snapshot) -> Backend | None:
-    """Return the backend that the service, by any name, had until now, if it fits still."""
-    for name, service in before.services.items():
-        old = before.definitions[name]
-        is_same = definition.number is not None or old.name == definition.name
-        if is_same and old.source is definition.source and definition.needs_backend_of(old):
-            return service.backend
-    return None
+    def _running_backend(self, definition: Definition) -> Backend | None:
+        """Return the backend that the service, by any name, had until now, if it fits still."""
+        name = definition.name
+        if definition.number is not None:
+            name = self.numbers.get(definition.number, "")
+        old, service = self.definitions.get(name), self.services.get(name)
+        if old is None or service is None or old.source is not definition.source:
+            return None
+        return service.backend if definition.needs_backend_of(old) else None

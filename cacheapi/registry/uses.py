@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
 from typing import Final
 
 from cacheapi.registry.database.store import Store
@@ -17,17 +16,21 @@ class Uses:
     """The last uses that are not written yet."""
 
     def __init__(self) -> None:
+        # Since this was last gathered: to note one more may cost no request anything.
+        self._noted: set[int] = set()
         self._used: dict[int, int] = {}
         self._written = -math.inf
 
-    def gather(self, callers: Iterable[Caller]) -> None:
-        """Take note of who was used since this was last asked."""
+    def note(self, caller: Caller) -> None:
+        """Take note that somebody was here; for all threads."""
+        if caller.number is not None:
+            self._noted.add(caller.number)
+
+    def gather(self) -> None:
+        """Remember when those were here that were noted since this was last asked."""
         now = int(time.time())
-        for caller in callers:
-            if caller.used:
-                caller.used = False
-                if caller.number is not None:
-                    self._used[caller.number] = now
+        while self._noted:
+            self._used[self._noted.pop()] = now
 
     def write(self, store: Store) -> None:
         """Write them, if there are any and the last time is a minute ago.

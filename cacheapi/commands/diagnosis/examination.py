@@ -101,7 +101,7 @@ class Examination:
         system.backend.close()
 
     def _look_at_definitions(self, registry: Registry) -> None:
-        shared = overlaps.overlaps(registry.snapshot.services)
+        shared = registry.snapshot.overlaps.all()
         for definition in registry.snapshot.definitions.values():
             where = f"service {definition.name}"
             for message in shared.get(definition.name, []):

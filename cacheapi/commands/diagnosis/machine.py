@@ -156,7 +156,7 @@ def database(registry: Registry, settings: Settings) -> tuple[dict[str, Any], li
     """Read the database of services and API keys."""
     place = "CACHEAPI_DATABASE_URL" if settings["CACHEAPI_DATABASE_URL"] else "cacheapi.sqlite3"
     try:
-        rows = registry.store.read()
+        services, api_keys = registry.store.counts()
     except SQLAlchemyError as error:
         reason = cause(error)
         found = {"place": place, "readable": False, "error": reason}
@@ -166,8 +166,8 @@ def database(registry: Registry, settings: Settings) -> tuple[dict[str, Any], li
     found = {
         "place": place,
         "readable": True,
-        "services": len(rows.services),
-        "api_keys": len(rows.api_keys),
+        "services": services,
+        "api_keys": api_keys,
     }
     return found, []
 

@@ -1,28 +1,69 @@
-"""The rows of services, API keys and ended sessions, and the number of their last change."""
+"""The rows of services, API keys and ended sessions, and the number of their last change.
+
+Each row says which change it is of, and what is removed is noted, so that who knows what there was
+reads what is new, however much there is. Where that cannot be known it is all of it: an earlier
+version of the program has changed something, or so much has changed that it is noted no more.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Engine, Table, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Table,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
-from cacheapi.registry.database.tables import api_keys, ended_sessions, services, version
+from cacheapi.registry.database.tables import (
+    api_keys,
+    ended_sessions,
+    removed,
+    services,
+    version,
+)
 
 Row = Mapping[str, Any]
 
+# Of so many changes it is noted what they removed.
+CHANGES_NOTED: Final = 10_000
+# What an id can be, on any database.
+MAX_ID: Final = 2**31 - 1
+# Rows that are held at once, of many.
+ROWS_A_QUERY: Final = 1_000
+
 
 class Rows(NamedTuple):
-    """All that there is at one moment, or a little later.
+    """What there is at one moment or a little later, or what is new of it since another one.
 
     :ivar number: of the last change; what is newer has a higher one.
+    :ivar api_keys: read while they are gone through, by the engine they are of: that raises
+        SQLAlchemy's errors.
+    :ivar removed: what is there no more, see :data:`~cacheapi.registry.database.tables.removed`.
+        It comes after the other rows.
+    :ivar is_whole: whether that is all there is.
     """
 
     number: int
     services: Sequence[Row]
-    api_keys: Sequence[Row]
+    api_keys: Iterable[Row]
     ended_sessions: Sequence[Row] = ()
+    removed: Sequence[Row] = ()
+    is_whole: bool = True
+
+    def gone(self, table: Table) -> Iterator[int]:
+        """Yield the ids of what was removed from a table."""
+        return (row["number"] for row in self.removed if row["kind"] == table.name)
 
 
 class Store:
@@ -39,17 +80,53 @@ class Store:
         with self._engine.connect() as connection:
             return int(connection.execute(select(version.c.number)).scalar_one())
 
-    def read(self) -> Rows:
-        """Return all rows."""
+    def read(self, since: int = -1) -> Rows:
+        """Return what is new since a change; all rows, where that is not known.
+
+        :param since: the number of the last change that the caller knows of.
+        """
         with self._engine.connect() as connection:
             # First: rows that change meanwhile are read again with the next number.
-            number = int(connection.execute(select(version.c.number)).scalar_one())
+            number, told, untold = connection.execute(select(version)).one()
+            if since == number:
+                return Rows(number, [], [], is_whole=False)
+            oldest = max(untold, number - CHANGES_NOTED)
+            if told == number and oldest <= since < number:
+                return Rows(
+                    number,
+                    _all(connection, services, services.c.changed > since),
+                    _all(connection, api_keys, api_keys.c.changed > since),
+                    _all(connection, ended_sessions, ended_sessions.c.changed > since),
+                    _all(connection, removed, removed.c.changed > since),
+                    is_whole=False,
+                )
             return Rows(
-                number,
-                _all(connection, services),
-                _all(connection, api_keys),
-                _all(connection, ended_sessions),
+                number, _all(connection, services), self._keys(), _all(connection, ended_sessions)
             )
+
+    def counts(self) -> tuple[int, int]:
+        """Return how many services and API keys there are."""
+        with self._engine.connect() as connection:
+            found = (select(func.count()).select_from(table) for table in (services, api_keys))
+            one, other = (int(connection.execute(query).scalar_one()) for query in found)
+            return one, other
+
+    def find(self, table: Table, number: int) -> Row | None:
+        """Return the row with an id."""
+        with self._engine.connect() as connection:
+            return _find(connection, table, number)
+
+    def _keys(self) -> Iterator[Row]:
+        """Yield all API keys; a few at a time are in memory, and no transaction is open."""
+        last = 0
+        while True:
+            with self._engine.connect() as connection:
+                query = select(api_keys).where(api_keys.c.id > last).order_by(api_keys.c.id)
+                found = connection.execute(query.limit(ROWS_A_QUERY)).mappings().all()
+            yield from map(dict, found)
+            if len(found) < ROWS_A_QUERY:
+                return
+            last = found[-1]["id"]
 
     @contextmanager
     def change(self) -> Iterator[Change]:
@@ -57,44 +134,86 @@ class Store:
 
         One goes on at a time, on all machines.
         """
+        number, told = version.c.number, version.c.told
         with self._engine.begin() as connection:
-            connection.execute(update(version).values(number=version.c.number + 1))
-            yield Change(connection)
+            connection.execute(
+                update(version).values(
+                    number=number + 1,
+                    told=number + 1,
+                    untold=case((told == number, version.c.untold), else_=number),
+                )
+            )
+            own = int(connection.execute(select(number)).scalar_one())
+            connection.execute(delete(removed).where(removed.c.changed <= own - CHANGES_NOTED))
+            yield Change(connection, own)
 
     def note_use(self, used: Mapping[int, int]) -> None:
         """Keep when API keys were last used: Unix times by id. It is no change to others."""
-        with self._engine.begin() as connection:
-            for number, when in used.items():
+        statement = update(api_keys).where(api_keys.c.id == bindparam("key"))
+        rows = [{"key": number, "when": when} for number, when in used.items()]
+        for start in range(0, len(rows), ROWS_A_QUERY):
+            # Others wait for no more than so many.
+            with self._engine.begin() as connection:
                 connection.execute(
-                    update(api_keys).where(api_keys.c.id == number).values(last_used=when)
+                    statement.values(last_used=bindparam("when")),
+                    rows[start : start + ROWS_A_QUERY],
                 )
 
 
 class Change:
-    """A transaction that changes rows."""
+    """A transaction that changes rows.
 
-    def __init__(self, connection: Connection) -> None:
+    :param number: of the change.
+    """
+
+    def __init__(self, connection: Connection, number: int) -> None:
         self._connection = connection
+        self._number = number
 
-    def all(self, table: Table) -> list[Row]:
-        """Return the rows of a table."""
-        return _all(self._connection, table)
+    def all(self, table: Table, *conditions: ColumnElement[bool]) -> list[Row]:
+        """Return the rows of a table that meet all conditions."""
+        return _all(self._connection, table, *conditions)
+
+    def find(self, table: Table, number: int) -> Row | None:
+        """Return the row with an id."""
+        return _find(self._connection, table, number)
+
+    def among(self, column: ColumnElement[str], texts: Sequence[str]) -> set[str]:
+        """Return which of some texts stand in a column."""
+        found: set[str] = set()
+        for start in range(0, len(texts), ROWS_A_QUERY):
+            part = texts[start : start + ROWS_A_QUERY]
+            found.update(self._connection.execute(select(column).where(column.in_(part))).scalars())
+        return found
 
     def add(self, table: Table, values: Mapping[str, Any]) -> int:
         """Add a row and return its id."""
-        done = self._connection.execute(insert(table).values(**values))
+        done = self._connection.execute(insert(table).values(**values, changed=self._number))
         assert done.inserted_primary_key is not None
         return int(done.inserted_primary_key[0])
 
     def put(self, table: Table, number: int, values: Mapping[str, Any]) -> None:
         """Change the row with this id."""
-        self._connection.execute(update(table).where(table.c.id == number).values(**values))
+        self._connection.execute(
+            update(table).where(table.c.id == number).values(**values, changed=self._number)
+        )
 
     def remove(self, table: Table, number: int) -> None:
-        """Delete the row with this id."""
-        self._connection.execute(delete(table).where(table.c.id == number))
+        """Delete the row with this id, if there is one."""
+        row = self.find(table, number)
+        if row is not None:
+            note = {"kind": table.name, "number": number, "digest": row.get("digest")}
+            self._connection.execute(insert(removed).values(**note, changed=self._number))
+            self._connection.execute(delete(table).where(table.c.id == number))
 
 
-def _all(connection: Connection, table: Table) -> list[Row]:
-    found = connection.execute(select(table).order_by(table.c.id))
-    return [dict(row) for row in found.mappings()]
+def _find(connection: Connection, table: Table, number: int) -> Row | None:
+    if number > MAX_ID:
+        return None
+    return next(iter(_all(connection, table, table.c.id == number)), None)
+
+
+def _all(connection: Connection, table: Table, *conditions: ColumnElement[bool]) -> list[Row]:
+    found = connection.execute(select(table).where(*conditions)).mappings()
+    # Sorted here: a database that shall sort by id might go through all rows for it.
+    return sorted(map(dict, found), key=lambda row: row["id"])

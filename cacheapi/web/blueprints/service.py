@@ -14,7 +14,7 @@ from flask_smorest import Blueprint
 from backends.base import MISSING
 from cacheapi.caching.codec import encode
 from cacheapi.observing import statistics
-from cacheapi.registry import administration, overlaps, trial
+from cacheapi.registry import administration, trial
 from cacheapi.registry.definition import Definition
 from cacheapi.web.blueprints import administer, caller, find_service, registry
 from cacheapi.web.blueprints import documentation as doc
@@ -79,9 +79,9 @@ class Services(MethodView):
     def post(self) -> Response:
         """Make services. If anything is wrong with one, none is made."""
         made = administration.create(registry(), caller(), body_items(read_document(request)))
-        found = overlaps.overlaps(registry().snapshot.services)
+        overlaps = registry().snapshot.overlaps
         resource = [
-            {"id": each.number, "name": each.name, "warnings": found.get(each.name, [])}
+            {"id": each.number, "name": each.name, "warnings": overlaps.of(each.name)}
             for each in made
         ]
         return json_response(encode({"resource": resource}), 201)

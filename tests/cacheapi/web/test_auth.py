@@ -13,6 +13,7 @@ from flask import Request
 from werkzeug.test import EnvironBuilder
 
 from cacheapi import SettingsError, load
+from cacheapi.registry.callers import Callers
 from cacheapi.registry.environment import callers, key_file, load_keys
 from cacheapi.registry.snapshot import Snapshot
 from cacheapi.web.auth import HEADER, admit, shown_key, without_key
@@ -24,7 +25,7 @@ def make_request(headers: dict[str, str] | None = None, query: str = "") -> Requ
 
 
 def snapshot(*keys: str, is_complete: bool = True) -> Snapshot:
-    return Snapshot({}, {}, callers(keys), is_complete=is_complete)
+    return Snapshot({}, {}, Callers(callers(keys)), is_complete=is_complete)
 
 
 def settings(directory: Path, **more: str):

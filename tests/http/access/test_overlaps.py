@@ -11,7 +11,6 @@ import pytest
 from cacheapi.commands.diagnosis.examination import Examination
 from cacheapi.registry import administration
 from cacheapi.registry.database import tables
-from cacheapi.registry.overlaps import overlaps
 from tests.http.client import ALL, API_KEY, AppApi, FileStore
 from tests.http.conftest import make_app_api
 from tests.support.processes import Memcached
@@ -179,5 +178,5 @@ def test_only_what_is_near_overlaps(api: AppApi, server: Redis) -> None:
     for name in ("a", "b", "ab"):
         make(api, name, **place(server))
     registry = api.app.extensions["cacheapi"]
-    assert overlaps(registry.snapshot.services) == {}
+    assert registry.snapshot.overlaps.all() == {}
     assert administration.told(registry, administration.find(registry, "a"))[0]["warnings"] == []
