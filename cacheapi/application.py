@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, current_app, g, request
 
+from backends.statistics import Figures
 from cacheapi import console
 from cacheapi.observing import samples, tracing
 from cacheapi.observing.facts import facts
@@ -18,6 +19,7 @@ from cacheapi.observing.metrics.servers import Servers
 from cacheapi.observing.readiness import READINESS, Readiness
 from cacheapi.observing.request_log import REQUEST_LOG, RequestLog
 from cacheapi.observing.samples import Sampler
+from cacheapi.observing.traffic import traffic
 from cacheapi.observing.troubles import TROUBLES, Troubles
 from cacheapi.observing.wsgi import Observed
 from cacheapi.registry.live import Registry
@@ -124,6 +126,7 @@ def create_app(config: Settings | None = None) -> Flask:
         lambda: registry.snapshot.services,
         registry.data_dir / "samples",
         settings["CACHEAPI_SAMPLE_SECONDS"],
+        lambda: _figures_of_remotes(app, registry),
     )
     registry.accompany(sampler)
     app.extensions[samples.EXTENSION] = sampler
@@ -198,6 +201,16 @@ def _note_route(registry: Registry) -> None:
     if request.blueprint in _CACHES and arguments["service"] in registry.snapshot.services:
         found.service = arguments["service"]
         found.key = arguments.get("key")
+
+
+def _figures_of_remotes(app: Flask, registry: Registry) -> dict[str, Figures]:
+    """Return the figures of the services in front of an API, as they were counted."""
+    meter: Meter | None = app.extensions[METER]
+    remotes = registry.snapshot.remotes
+    if meter is None or not remotes:
+        return {}
+    found = traffic(meter)
+    return {name: found[name].figures for name in remotes if name in found}
 
 
 def _observe(app: Flask, settings: Settings, registry: Registry, sampler: Sampler) -> None:

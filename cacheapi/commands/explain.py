@@ -11,6 +11,8 @@ from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.output import emit, emit_text, printable, table
 from cacheapi.commands.session import as_json, registry
 from cacheapi.responses.engine import NoAnswer
+from cacheapi.responses.engines import MOUNT
+from cacheapi.responses.explaining import NotAsked, fields_of, url_of
 from cacheapi.responses.explaining import explain as explanation
 from cacheapi.responses.store import Store
 
@@ -23,22 +25,14 @@ from cacheapi.responses.store import Store
 def explain(service: str, url: str, headers: tuple[str, ...], as_json: bool) -> int:
     r"""Say what is stored of a URL, and what a GET of it would get.
 
-    URL is the path below the service's, with its query. The exit code is 1 where nothing that
-    is stored answers it.
+    URL is the path below the service's, with its query; or all of it, as the API or a client has
+    it. The exit code is 1 where nothing that is stored answers it.
 
     \b
     Examples:
       cacheapi explain shop /items/1
       cacheapi explain shop '/items?page=2' -H 'Accept-Language: de' --json
     """
-    fields = []
-    for header in headers:
-        name, colon, value = header.partition(":")
-        if not colon or not name.strip():
-            raise Failure(f"A header is 'Name: value', and not {header!r}.", Exit.USAGE)
-        fields.append((name.strip().lower(), value.strip()))
-    path, _, query = url.partition("?")
-    path = path if path.startswith("/") or not path else f"/{path}"
     with registry() as opened:
         remote = opened.snapshot.remotes.get(service)
         if remote is None:
@@ -51,15 +45,11 @@ def explain(service: str, url: str, headers: tuple[str, ...], as_json: bool) -> 
         if cache is None:
             raise Failure(f"The service '{remote.cache}' that stores cannot be used.")
         try:
-            found = explanation(
-                remote.config,
-                Store(service, cache.backend),
-                path.encode(),
-                query.encode(),
-                tuple(fields),
-                time.time(),
-            )
-        except NoAnswer as error:
+            fields = fields_of(headers)
+            path, query = url_of(remote.config, f"{MOUNT}{service}", url)
+            store = Store(service, cache.backend)
+            found = explanation(remote.config, store, path, query, fields, time.time())
+        except (NotAsked, NoAnswer) as error:
             raise Failure(str(error), Exit.USAGE) from error
     if as_json:
         emit(found)

@@ -16,7 +16,7 @@ from cacheapi.caching.codec import InvalidJson, Text, Value, encode, parse_docum
 from cacheapi.caching.conditions import Condition, PreconditionFailed
 from cacheapi.caching.service import CacheService, KeyExists
 from cacheapi.caching.ttl import InvalidTtl, as_ttl, parse_ttl
-from cacheapi.console import charts, frame, states, values
+from cacheapi.console import charts, frame, remotes, states, values
 from cacheapi.observing import samples
 from cacheapi.observing.samples import Sampler
 from cacheapi.registry import administration
@@ -42,6 +42,9 @@ def register(blueprint: Blueprint) -> None:
 def service(name: str) -> Response:
     """Show a service, and of what it holds a key or a page of keys, if asked for."""
     definition = administration.find(registry(), name)
+    remote = registry().snapshot.remotes.get(name)
+    if remote is not None:
+        return remotes.page(definition, remote)
     if registry().find(name) is None:
         return _page(definition)
     cache = find_service(name)

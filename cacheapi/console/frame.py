@@ -112,4 +112,5 @@ FILTERS: Final = {
     "moment": words.moment,
     "percent": words.percent,
     "rate": words.rate,
+    "within": words.within,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from werkzeug.datastructures import MultiDict
@@ -12,6 +12,7 @@ from cacheapi.registry.definition import FIELDS, LONGEST_TEXT
 from cacheapi.registry.names import PATTERN
 from cacheapi.registry.service_types import service_types
 from cacheapi.registry.vault import MASK
+from cacheapi.responses.options import REMOTE, WHEN_DOWN
 
 CONFIG: Final = "config."
 # What most people set; of a type with many fields the others are folded away.
@@ -20,14 +21,33 @@ USUAL: Final = frozenset(
     | {"max_mb", "default_ttl"}
 )
 FEW: Final = 6
+FURTHER: Final = "More settings"
+# Of a type with groups of its own, the first is seen at once and the others are folded away.
+GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
+    REMOTE.service_type: {
+        "": ("base_url", "cache", "cache_ttl", "secret_headers"),
+        "What is stored, and how long it serves": (
+            *("cache_enabled", "stale_while_revalidate", "stale_if_error", "max_body_kb"),
+            "when_cache_down",
+        ),
+        "What tells answers of a URL apart": (
+            *("key_headers", "ignore_params", "sort_query", "cookies"),
+        ),
+        "What reaches the API": (
+            *("headers", "forward_authorization", "methods", "connect_timeout_ms"),
+            "read_timeout_ms",
+        ),
+    }
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Field:
     """A field of a form.
 
-    :ivar kind: ``text``, ``number``, ``secret``, ``check`` or ``long``.
+    :ivar kind: ``text``, ``number``, ``secret``, ``check`` or ``choice``.
     :ivar pattern: what the text must match; empty: anything.
+    :ivar choices: what there is to choose from.
     """
 
     name: str
@@ -39,6 +59,20 @@ class Field:
     fault: str = ""
     pattern: str = ""
     longest: int | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Fields that are folded away."""
+
+    title: str
+    fields: list[Field]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has something that must be seen."""
+        return any(field.fault for field in self.fields)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,21 +81,16 @@ class Form:
 
     :ivar own: the fields that every service has.
     :ivar usual: those of its type.
-    :ivar further: those of its type that few people set.
+    :ivar groups: those of its type that few people set.
     :ivar faults: what is wrong with no field, or with one that is not there.
     """
 
     type: dict[str, Any]
     own: list[Field]
     usual: list[Field]
-    further: list[Field]
+    groups: list[Group]
     faults: list[str]
     is_active: bool
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the further fields have something that must be seen."""
-        return any(field.fault for field in self.further)
 
 
 def types() -> dict[str, dict[str, Any]]:
@@ -69,31 +98,69 @@ def types() -> dict[str, dict[str, Any]]:
     return {described["name"]: described for described in service_types()}
 
 
-def make(service_type: dict[str, Any], shown: Mapping[str, Any], faults: Mapping[str, str]) -> Form:
+def make(
+    service_type: dict[str, Any],
+    shown: Mapping[str, Any],
+    faults: Mapping[str, str],
+    caches: Iterable[str] = (),
+) -> Form:
     """Make the form of a type.
 
     :param shown: the fields as :func:`read` or the API give them; what is missing gets its
         default.
     :param faults: what is wrong, by field; see :func:`~cacheapi.console.frame.faults_of`.
+    :param caches: the services that may store for another.
     """
     config = shown.get("config", {})
     fields = [
         _config_field(described, config, faults) for described in service_type["config_schema"]
     ]
+    if service_type["name"] in GROUPS:
+        choices = {"cache": tuple(sorted(caches)), "when_cache_down": WHEN_DOWN}
+        fields = [
+            _choice(field, choices.get(field.name.removeprefix(CONFIG), ())) for field in fields
+        ]
+        by_name = {field.name.removeprefix(CONFIG): field for field in fields}
+        usual, *grouped = (
+            Group(title, [by_name[name] for name in names])
+            for title, names in GROUPS[service_type["name"]].items()
+        )
+        return _form(service_type, shown, faults, fields, usual.fields, grouped)
     few = len(fields) <= FEW
-    usual = [
+    usual_fields = [
         field
         for field in fields
         if few or field.required or field.name.removeprefix(CONFIG) in USUAL
     ]
-    further = [field for field in fields if field not in usual]
+    further = [field for field in fields if field not in usual_fields]
+    groups = [Group(FURTHER, further)] if further else []
+    return _form(service_type, shown, faults, fields, usual_fields, groups)
+
+
+def _choice(field: Field, choices: tuple[str, ...]) -> Field:
+    """Return a field as one to choose from, where there is a choice."""
+    if not choices:
+        return field
+    # What was stored stays until somebody chooses another.
+    kept = () if field.value in choices else (str(field.value),)
+    return dataclasses.replace(field, kind="choice", choices=(*choices, *kept))
+
+
+def _form(
+    service_type: dict[str, Any],
+    shown: Mapping[str, Any],
+    faults: Mapping[str, str],
+    fields: list[Field],
+    usual: list[Field],
+    groups: list[Group],
+) -> Form:
     own = _own_fields(shown, faults)
     placed = {field.name for field in (*own, *fields)}
     return Form(
         type=service_type,
         own=own,
         usual=usual,
-        further=further,
+        groups=groups,
         faults=[
             f"{name}: {fault}" if name else fault
             for name, fault in faults.items()

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 
-from cacheapi.console import frame, service_form, states
+from cacheapi.console import frame, remotes, service_form, states
 from cacheapi.console.service_form import Form
 from cacheapi.registry import administration, trial
 from cacheapi.registry.definition import Definition, Source
@@ -44,8 +44,9 @@ def state(name: str) -> Response:
     """Show the state of one, which may take as long as its backend takes not to answer."""
     definition = administration.find(registry(), name)
     remote = registry().snapshot.remotes.get(definition.name)
-    # One in front of an API is up while what stores its answers is.
-    service = registry().find(name if remote is None else remote.cache)
+    if remote is not None:
+        return frame.page("state", definition=definition, **remotes.state(remote))
+    service = registry().find(name)
     found = None if service is None else states.read(service)
     return frame.page("state", definition=definition, state=found)
 
@@ -56,7 +57,7 @@ def new_service() -> Response:
     if wanted is None:
         return frame.page("service_types", types=service_form.types().values())
     described = _type(wanted)
-    return _form(service_form.make(described, {}, {}), None)
+    return _form(_made(described, {}, {}), None)
 
 
 def make_service() -> Response:
@@ -73,7 +74,7 @@ def make_service() -> Response:
             fields["config"].pop(PREFIX, None)
         (made,) = administration.create(registry(), caller(), [fields])
     except Invalid as error:
-        return _form(service_form.make(described, fields, frame.faults_of(error)), None, 400)
+        return _form(_made(described, fields, frame.faults_of(error)), None, 400)
     flash(f"The service {made.name} is saved and answers at /api/v2/{made.name}.")
     return redirect(url_for("console.service", name=made.name), 303)
 
@@ -84,7 +85,7 @@ def edit_service(name: str) -> Response:
     if definition.source is not Source.DATABASE:
         return frame.page("read_only", definition=definition, shown=_described(definition))
     described = _type(definition.type)
-    form = service_form.make(described, administration.shown(definition), {})
+    form = _made(described, administration.shown(definition), {})
     return _form(form, definition)
 
 
@@ -99,7 +100,7 @@ def change(name: str) -> Response:
         changed = administration.update(registry(), caller(), name, fields, replace=True)
     except Invalid as error:
         faults = frame.faults_of(error)
-        return _form(service_form.make(described, fields, faults), definition, 400)
+        return _form(_made(described, fields, faults), definition, 400)
     flash(f"The service {changed.name} is saved.")
     return redirect(url_for("console.service", name=changed.name), 303)
 
@@ -124,7 +125,7 @@ def delete(name: str) -> Response:
 
 def _form_to_edit(definition: Definition, faults: dict[str, str]) -> Response:
     described = _type(definition.type)
-    form = service_form.make(described, administration.shown(definition), {})
+    form = _made(described, administration.shown(definition), {})
     return _form(form, definition, 400, confirm_fault=faults["confirm"])
 
 
@@ -140,7 +141,11 @@ def _tried(
     """
     draft = administration.draft(registry(), tried)
     outcome = trial.run(registry(), draft, saved=False)
-    return _form(service_form.make(described, fields, {}), definition, outcome=outcome)
+    return _form(_made(described, fields, {}), definition, outcome=outcome)
+
+
+def _made(described: dict[str, Any], shown: dict[str, Any], faults: dict[str, str]) -> Form:
+    return service_form.make(described, shown, faults, registry().snapshot.services)
 
 
 def _form(form: Form, definition: Definition | None, status: int = 200, **more: Any) -> Response:

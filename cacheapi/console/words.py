@@ -59,6 +59,15 @@ def duration(seconds: float | None) -> str:
     return " ".join(parts) or "0 s"
 
 
+def within(seconds: float | None) -> str:
+    """Return the bound of a wait: ``25 ms``; infinite: more than is measured."""
+    if seconds is None:
+        return NOT_KNOWN
+    if seconds == float("inf"):
+        return "over 30 s"
+    return f"{seconds * 1000:g} ms" if seconds < 1 else f"{seconds:g} s"
+
+
 def moment(seconds: float | None) -> str:
     """Return a Unix time in UTC, to the minute."""
     if seconds is None:

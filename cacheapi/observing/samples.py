@@ -37,6 +37,7 @@ class Sampler:
     """The samples of the services that have statistics; its methods are for all threads.
 
     :param services: returns those that there are, by name.
+    :param counted: returns the figures of services that this program counts itself, by name.
     :param directory: where the samples are kept.
     :param seconds: from one sample to the next; 0: none are taken.
     """
@@ -46,8 +47,10 @@ class Sampler:
         services: Callable[[], Mapping[str, CacheService]],
         directory: Path,
         seconds: float,
+        counted: Callable[[], Mapping[str, Figures]] = dict,
     ) -> None:
         self._services = services
+        self._counted = counted
         self._files = SampleFiles(directory)
         self._seconds = seconds
         self._latest = Latest()
@@ -154,6 +157,8 @@ class Sampler:
                 )
                 self._reading[id(backend)] = thread
                 thread.start()
+        for name, figures in list(self._counted().items())[:MOST_SERVICES]:
+            self._files.add(name, Sample(time.time(), figures))
 
     def _sample(self, backend: Backend, names: list[str]) -> None:
         sample = Sample(time.time(), figures_of(backend))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from cacheapi.responses.config import Config
@@ -10,6 +11,46 @@ from cacheapi.responses.engine import target_of
 from cacheapi.responses.freshness import current_age
 from cacheapi.responses.messages import Fields, Request
 from cacheapi.responses.store import Store
+
+
+class NotAsked(ValueError):
+    """What was typed is no URL or header field; ``str()`` says what is wrong."""
+
+
+def fields_of(lines: Iterable[str]) -> Fields:
+    """Return the fields of a request that a person has typed, ``Name: value`` a line.
+
+    :raises NotAsked: a line is no field.
+    """
+    fields = []
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip():
+            raise NotAsked(f"A header is 'Name: value', and not {line!r}.")
+        fields.append((name.strip().lower(), value.strip()))
+    return tuple(fields)
+
+
+def url_of(config: Config, mount: str, text: str) -> tuple[bytes, bytes]:
+    """Return the path and query, below the service's, of a URL that a person has typed.
+
+    :param mount: the service's path.
+    :param text: as below the service, as at the service, or as at the origin.
+    :raises NotAsked: it is a URL of something else.
+    """
+    text = text.strip()
+    base = config.base.root + config.base.path
+    for start in (base, mount):
+        rest = text.removeprefix(start)
+        if rest != text and rest[:1] in ("", "/", "?"):
+            text = rest
+            break
+    else:
+        if "://" in text.partition("?")[0]:
+            raise NotAsked(f"A URL of this service is a path, or begins with {base}.")
+    path, _, query = text.partition("?")
+    path = path if path.startswith("/") or not path else f"/{path}"
+    return path.encode(), query.encode()
 
 
 def explain(

@@ -15,6 +15,8 @@ from cacheapi.responses.messages import Fields
 from cacheapi.responses.policy import Policy
 
 SYSTEM_CACHE: Final = "cache"
+# What becomes of requests while the cache is down.
+WHEN_DOWN: Final = ("pass", "503")
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE: Final = re.compile(r"[\x21-\x7e]([ \t\x21-\x7e]*[\x21-\x7e])?")
 # What makes a connection is not for a setting to say.
@@ -63,7 +65,7 @@ def _headers(text: str) -> Fields:
 
 
 def _down(text: str) -> str:
-    if text not in ("pass", "503"):
+    if text not in WHEN_DOWN:
         raise ValueError(text)
     return text
 
@@ -100,6 +102,7 @@ OPTIONS: Final = (
         default="true",
         help="Whether answers are stored, and served from what is.",
         name="cache_enabled",
+        title="Cache on",
     ),
     Option(
         variable="RWS_CACHE_TTL",
@@ -107,6 +110,7 @@ OPTIONS: Final = (
         default="0",
         help="Seconds of freshness where the API states none; 0: as RFC 9111 guesses.",
         name="cache_ttl",
+        title="Cache TTL (s)",
     ),
     Option(
         variable="RWS_STALE_WHILE_REVALIDATE",
@@ -115,6 +119,7 @@ OPTIONS: Final = (
         help="Seconds in which a stale answer is served while it is fetched anew, where the API "
         "states none.",
         name="stale_while_revalidate",
+        title="Stale while revalidate (s)",
     ),
     Option(
         variable="RWS_STALE_IF_ERROR",
@@ -123,6 +128,7 @@ OPTIONS: Final = (
         help="Seconds in which a stale answer is served instead of an error, where the API "
         "states none.",
         name="stale_if_error",
+        title="Stale if error (s)",
     ),
     Option(
         variable="RWS_HEADERS",
@@ -130,6 +136,7 @@ OPTIONS: Final = (
         default="",
         help="Header fields to send with each request, `Name: value`, with `|` between them.",
         name="headers",
+        title="Headers to send",
     ),
     Option(
         variable="RWS_SECRET_HEADERS",
@@ -137,6 +144,7 @@ OPTIONS: Final = (
         default="",
         help="The same, encrypted and never shown: `Authorization: Bearer …`.",
         name="secret_headers",
+        title="Secret headers to send",
         secret=True,
     ),
     Option(
@@ -145,6 +153,7 @@ OPTIONS: Final = (
         default="",
         help="Header fields that part the answers of a URL, beside those that its `Vary` names.",
         name="key_headers",
+        title="Headers in the key",
     ),
     Option(
         variable="RWS_SORT_QUERY",
@@ -152,6 +161,7 @@ OPTIONS: Final = (
         default="false",
         help="Whether the order of a query's parameters counts for nothing.",
         name="sort_query",
+        title="Any order of parameters",
     ),
     Option(
         variable="RWS_IGNORE_PARAMS",
@@ -159,6 +169,7 @@ OPTIONS: Final = (
         default="",
         help="Parameters that take no part in the key and are not sent on, such as `utm_*`.",
         name="ignore_params",
+        title="Ignored parameters",
     ),
     Option(
         variable="RWS_COOKIES",
@@ -166,6 +177,7 @@ OPTIONS: Final = (
         default="none",
         help="Cookies that are sent on; each value of them has answers of its own.",
         name="cookies",
+        title="Cookies to send on",
     ),
     Option(
         variable="RWS_FORWARD_AUTHORIZATION",
@@ -174,6 +186,7 @@ OPTIONS: Final = (
         help="Whether a client's `Authorization` is sent on, unless it shows its key for this "
         "service.",
         name="forward_authorization",
+        title="Send Authorization on",
     ),
     Option(
         variable="RWS_METHODS",
@@ -181,6 +194,7 @@ OPTIONS: Final = (
         default="",
         help="The methods that are passed on; empty: all.",
         name="methods",
+        title="Methods",
     ),
     Option(
         variable="RWS_CONNECT_TIMEOUT_MS",
@@ -188,6 +202,7 @@ OPTIONS: Final = (
         default="3000",
         help="The longest wait for a connection to the API, in milliseconds.",
         name="connect_timeout_ms",
+        title="Connect timeout (ms)",
     ),
     Option(
         variable="RWS_READ_TIMEOUT_MS",
@@ -195,6 +210,7 @@ OPTIONS: Final = (
         default="30000",
         help="The longest wait for its answer, and for each piece of it, in milliseconds.",
         name="read_timeout_ms",
+        title="Read timeout (ms)",
     ),
     Option(
         variable="RWS_MAX_BODY_KB",
@@ -202,6 +218,7 @@ OPTIONS: Final = (
         default="4096",
         help="The largest body to store, in KiB; a larger one is passed on as it comes.",
         name="max_body_kb",
+        title="Largest body (KiB)",
     ),
     Option(
         variable="RWS_WHEN_CACHE_DOWN",
@@ -209,6 +226,7 @@ OPTIONS: Final = (
         default="pass",
         help="While the cache is down: `pass` asks the API each time, `503` spares it.",
         name="when_cache_down",
+        title="While the cache is down",
     ),
 )
 

@@ -19,13 +19,15 @@ from cacheapi.observing.facts import facts
 from cacheapi.observing.metrics.meter import Meter
 from cacheapi.observing.origins import OriginListener
 from cacheapi.observing.troubles import Troubles
+from cacheapi.registry.rights import Caller
 from cacheapi.responses.engine import NoAnswer, Outgoing
 from cacheapi.responses.engines import Engines
 from cacheapi.responses.messages import Fields
+from cacheapi.responses.options import Remote
 from cacheapi.responses.origin import OriginFailed
 from cacheapi.web.errors import ApiError
 from cacheapi.web.http import TUNNELLED, read_body
-from cacheapi.web.remotes import Door, Sought, over_limit, refused
+from cacheapi.web.remotes import Door, Purge, Sought, over_limit, refused
 
 T = TypeVar("T")
 
@@ -101,6 +103,20 @@ class RemoteAnswers:
             with self._meter.flask() as tally:
                 tally.response(sought.remote.name, out.result)
         return self._response(out)
+
+    def purge(self, remote: Remote, path: bytes, purge: Purge, caller: Caller) -> None:
+        """Do a purge for who may.
+
+        :param path: of the URL, below the service's.
+        :raises NoAnswer: there is no such URL, or the cache cannot be used.
+        """
+        sought = Sought(remote, "DELETE", path, b"", ())
+
+        async def work() -> None:
+            engine = self._engines.engine(remote)
+            await self._door.purge(engine, sought, purge, caller)
+
+        self._run(work())
 
     async def _asked(self, sought: Sought, body: bytes) -> Outgoing:
         engine = self._engines.engine(sought.remote)

@@ -8,7 +8,7 @@ serving go through the same door.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
@@ -199,6 +199,19 @@ def over_limit(caller: Caller, standing: rates.Standing) -> ApiError:
     )
 
 
+def tags_in(values: Iterable[str]) -> tuple[str, ...]:
+    """Return the tags in lists of them, with commas between.
+
+    :raises ApiError: 400; there are none, or too many.
+    """
+    tags = tuple(tag.strip() for value in values for tag in value.split(",") if tag.strip())
+    if not tags:
+        raise ApiError(400, f"'{TAG}' has no tag in it.")
+    if len(tags) > _MOST_TAGS:
+        raise ApiError(400, f"There are more than {_MOST_TAGS} tags.")
+    return tags
+
+
 def _json(status: int, text: str, result: str, extra: dict[str, str] | None = None) -> Outgoing:
     body = text.encode()
     fields = (
@@ -249,15 +262,5 @@ def _purge_of(sought: Sought) -> Purge | None:
             f"DELETE of a service takes '{TAG}' and '{SOFT}' alone, and no body; of a path add "
             f"'{PURGE}=true'.",
         )
-    tags = tuple(
-        tag.strip()
-        for name, value in given
-        if name == TAG
-        for tag in value.split(",")
-        if tag.strip()
-    )
-    if TAG in named and not tags:
-        raise ApiError(400, f"'{TAG}' has no tag in it.")
-    if len(tags) > _MOST_TAGS:
-        raise ApiError(400, f"There are more than {_MOST_TAGS} tags.")
+    tags = tags_in(value for name, value in given if name == TAG) if TAG in named else ()
     return Purge(soft, None, tags)

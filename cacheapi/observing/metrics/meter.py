@@ -19,6 +19,7 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from cacheapi.observing.metrics import families
 from cacheapi.observing.metrics.files import ProcessFiles, locked
@@ -107,6 +108,19 @@ class Meter:
         except (TypeError, ValueError):
             # The version that it asks for is none.
             encode, content_type = choose_encoder("")
+        with self._summed() as directory:
+            MultiProcessCollector(registry, str(directory))
+            return encode(registry), content_type
+
+    def counted(self) -> list[Sample]:
+        """Return the sums of what is counted here and in the processes beside."""
+        with self._summed() as directory:
+            metrics = MultiProcessCollector(None, str(directory)).collect()
+            return [sample for metric in metrics for sample in metric.samples]
+
+    @contextlib.contextmanager
+    def _summed(self) -> Iterator[Path]:
+        """Give a directory with the numbers of all processes, which stay meanwhile."""
         with contextlib.ExitStack() as stack:
             directory = self._directory
             if directory is None:
@@ -116,8 +130,7 @@ class Meter:
             else:
                 self.hand_over()
             stack.enter_context(locked(directory, shared=True))
-            MultiProcessCollector(registry, str(directory))
-            return encode(registry), content_type
+            yield directory
 
 
 class _Build(Collector):

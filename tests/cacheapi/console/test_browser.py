@@ -8,8 +8,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.support import origin as scripted
 from tests.support.browser import PATIENCE_MS, chromium, window
-from tests.support.live import call
+from tests.support.live import Connection, call
+from tests.support.origin import Origin, reply
 from tests.support.processes import Memcached, Service, free_port, service
 
 pytestmark = pytest.mark.timeout(600)
@@ -28,6 +30,12 @@ def browser() -> Iterator[Browser]:
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     directory = tmp_path_factory.mktemp("console")
     with service(directory, WEB_CONCURRENCY="2", CACHEAPI_SAMPLE_SECONDS="1") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def origin() -> Iterator[Origin]:
+    with scripted.origin() as running:
         yield running
 
 
@@ -161,6 +169,64 @@ def test_from_signing_in_to_a_key_that_is_refused(
         assert complaints == []
 
 
+def test_a_service_in_front_of_an_api_by_keyboard(
+    browser: Browser, live: Service, origin: Origin
+) -> None:
+    origin.on("/v1/items/1", reply(200, {"Cache-Control": "max-age=600", "Cache-Tag": "one"}, "a"))
+    with window(browser, viewport=PHONE) as context:
+        page, complaints = open_page(context, live)
+        page.get_by_role("link", name="New service").first.click()
+        page.get_by_role("link", name="HTTP API").click()
+        page.locator("#f-name").fill("catalogue")
+        page.get_by_label("Base URL").fill(f"http://127.0.0.1:{free_port()}")
+        page.get_by_role("button", name="Test connection").press("Enter")
+        expect(page.get_by_text("Likely cause:")).to_be_visible()
+        page.get_by_label("Base URL").fill(f"{origin.url}/v1")
+        # A group is opened, and a field in it filled, without a mouse.
+        page.get_by_text("What reaches the API").press("Enter")
+        page.get_by_label("Connect timeout (ms)").fill("1")
+        page.get_by_role("button", name="Save").press("Enter")
+        expect(page.locator("#e-f-config-connect_timeout_ms")).to_contain_text("60000")
+        expect(page.locator("#f-config-connect_timeout_ms")).to_be_focused()
+        page.get_by_label("Connect timeout (ms)").fill("5000")
+        page.get_by_role("button", name="Test connection").press("Enter")
+        expect(page.get_by_role("heading", name="The connection works")).to_be_visible()
+        page.get_by_role("button", name="Save").press("Enter")
+        expect(page.get_by_role("heading", name="catalogue")).to_be_visible()
+        expect(page.locator("[data-state]")).to_contain_text("Up")
+
+        for status in ("fwd=uri-miss", "; hit"):
+            answer = call(live.port, "GET", "/api/v2/catalogue/items/1")
+            assert status in answer.headers["Cache-Status"]
+        page.get_by_label("Look up a URL").fill("/items/1")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("Fresh for")).to_be_visible()
+        expect(page.locator(".variants")).to_contain_text("Cache-Control: max-age")
+        expect(page.locator(".variants .tag")).to_have_text("one")
+        page.get_by_role("button", name="Make this URL stale").press("Enter")
+        expect(page.get_by_text("The URL is stale now.")).to_be_visible()
+        page.get_by_role("button", name="Purge this URL").press("Enter")
+        expect(page.get_by_text("Nothing is stored of it.", exact=True)).to_be_visible()
+        page.get_by_label("Tags", exact=True).fill("one")
+        page.get_by_role("button", name="Purge what carries one").press("Enter")
+        expect(page.get_by_text("What carries one is gone now.")).to_be_visible()
+        page.locator("summary", has_text="Purge everything").press("Enter")
+        page.get_by_role("button", name="Purge everything").press("Enter")
+        expect(page.locator("#e-confirm-purge")).to_contain_text("Type catalogue to purge")
+        expect(page.locator("#confirm-purge")).to_be_focused()
+        page.locator("#confirm-purge").fill("catalogue")
+        page.get_by_role("button", name="Purge everything").press("Enter")
+        expect(page.get_by_text("All of catalogue is gone now.")).to_be_visible()
+        # The other worker hands its counts over several times a second.
+        for _ in range(50):
+            if "hit" in page.locator(".shares").inner_text():
+                break
+            page.wait_for_timeout(200)
+            page.reload()
+        expect(page.locator(".shares")).to_contain_text("hit")
+        assert complaints == []
+
+
 def test_the_api_page_opens_with_the_key_of_who_signed_in(browser: Browser, live: Service) -> None:
     with window(browser) as context:
         page, complaints = open_page(context, live)
@@ -174,7 +240,7 @@ def test_the_api_page_opens_with_the_key_of_who_signed_in(browser: Browser, live
 
 
 def test_every_page_is_for_everybody(
-    browser: Browser, live: Service, memcached_server: Memcached
+    browser: Browser, live: Service, memcached_server: Memcached, origin: Origin
 ) -> None:
     """No fault that axe finds, in both color schemes, and nothing wider than a phone."""
     make = lambda path, body: call(live.port, "POST", f"/api/v2/system/{path}", body)  # noqa: E731
@@ -182,6 +248,7 @@ def test_every_page_is_for_everybody(
     make("service", {"name": "up", "type": "cache_memcached", "config": config})
     make("service", {"name": "down", "type": "cache_memcached", "config": {"port": free_port()}})
     make("service", {"name": "off", "type": "cache_local", "is_active": False})
+    make_remote(live, origin)
     rules = [{"service": "up", "verbs": ["GET"], "keys": f"{'a-long-prefix:' * 20}*"}]
     made = make("api_key", {"name": "a key", "rules": rules, "expires": "2020-01-01T00:00:00Z"})
     number = made.json["resource"][0]["id"]
@@ -195,7 +262,9 @@ def test_every_page_is_for_everybody(
         *("/", "/new-service", "/new-service?type=cache_redis", "/service/up/edit"),
         *("/service/cache/edit", "/service/up", "/service/cache?key=tree", "/service/cache?key=no"),
         *("/service/cache?prefix=", "/service/off", "/keys", "/new-key", f"/key/{number}"),
-        *("/nowhere", "/service/cache?prefix=none"),
+        *("/nowhere", "/service/cache?prefix=none", "/service/shop", "/service/shop/edit"),
+        *("/new-service?type=rws", "/service/shop?url=/a", "/service/shop?url=/none&headers=A:b"),
+        *("/service/shop?url=/../x", "/service/empty"),
     ]
     for scheme in ("light", "dark"):
         with window(browser, viewport=PHONE, color_scheme=scheme) as context:
@@ -218,6 +287,23 @@ def test_every_page_is_for_everybody(
             page.get_by_role("button", name="Test connection").click()
             expect(page.locator(".outcome")).to_contain_text("Likely cause")
             check(page, f"outcome, {scheme}")
+
+
+def make_remote(live: Service, origin: Origin) -> None:
+    """Make services in front of an API, one with all that its page can show, and one without."""
+    long = "a-long-text-" * 30
+    fresh = {"Cache-Control": "max-age=600, stale-while-revalidate=60, stale-if-error=900"}
+    origin.on("/a", reply(200, {**fresh, "Vary": "Accept-Language", "Cache-Tag": f"t,{long}"}, "a"))
+    origin.on(f"/{long}", reply(503, {}, "no"))
+    for name in ("shop", "empty"):
+        body = {"name": name, "type": "rws", "config": {"base_url": origin.url}}
+        call(live.port, "POST", "/api/v2/system/service", body)
+    with Connection(live.port) as connection:
+        for language in (None, "de", long):
+            headers = {} if language is None else {"Accept-Language": language}
+            connection.call("GET", "/api/v2/shop/a", headers=headers)
+            connection.call("GET", "/api/v2/shop/a", headers=headers)
+        connection.call("GET", f"/api/v2/shop/{long}")
 
 
 def test_a_fault_would_be_found(browser: Browser) -> None:

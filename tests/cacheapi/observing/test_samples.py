@@ -293,3 +293,12 @@ def test_the_latest_figures_are_read_once_in_some_seconds(make: Make) -> None:
     other = serving(cache=Told())["cache"]
     assert sampler.latest(other, 0) == Figures(curr_items=1)
     assert sampler.latest(other, 0) == Figures(curr_items=2)
+
+
+def test_what_the_program_counts_itself_is_sampled_too(tmp_path: Path) -> None:
+    counted = {"shop": Figures(get_hits=3, get_misses=1)}
+    sampler = Sampler(dict, tmp_path / "samples", 0.05, lambda: counted)
+    sampler.watch()
+    eventually(lambda: len(sampler.history("shop")) > 1, 30)
+    sampler.close()
+    assert {sample.figures for sample in sampler.history("shop")} == {counted["shop"]}

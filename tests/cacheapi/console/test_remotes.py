@@ -1,0 +1,236 @@
+"""A service in front of an API in the console: made, looked into, and purged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cacheapi.registry.vault import MASK
+from cacheapi.web.blueprints import EXTENSION
+from tests.cacheapi.console.conftest import Person, make_app, text_of
+from tests.support import origin as scripted
+from tests.support.origin import Origin, reply
+from tests.support.processes import free_port
+
+FRESH = {"Cache-Control": "max-age=600", "Vary": "Accept-Language", "Cache-Tag": "product-1,<all>"}
+LATER = {"Cache-Control": "max-age=0, stale-while-revalidate=60", "ETag": '"1"'}
+
+
+@pytest.fixture(scope="module")
+def origin() -> Iterator[Origin]:
+    with scripted.origin() as server:
+        yield server
+
+
+@pytest.fixture
+def shop(person: Person, origin: Origin) -> Person:
+    """An administrator of a service in front of the origin."""
+    page = person.done(
+        "/new-service",
+        query={"type": "rws"},
+        name="shop",
+        is_active="on",
+        **{"config.base_url": f"{origin.url}/v1", "config.cache_enabled": "on"},
+    )
+    assert "The service shop is saved" in text_of(page)
+    return person
+
+
+def test_its_form_has_groups_choices_and_sentences(person: Person, origin: Origin) -> None:
+    assert "HTTP API" in person.page("/new-service")
+    page = person.page("/new-service", type="rws")
+    for title in (
+        *("Cache TTL (s)", "Secret headers to send", "What is stored, and how long it serves"),
+        *("What tells answers of a URL apart", "What reaches the API", "Largest body (KiB)"),
+    ):
+        assert title in page
+    assert "Where the API is. All paths of the service stand below it" in page
+    assert "<option selected>cache</option>" in page
+    assert "<option selected>pass</option><option>503</option>" in page
+    # A fault opens its group, and the choice that was made stays.
+    form = {
+        "name": "shop",
+        "config.base_url": "ftp://x",
+        "config.cookies": "a b",
+        "config.when_cache_down": "503",
+        "config.secret_headers": "Authorization: Bearer hush",
+    }
+    answer = person.post("/new-service", query={"type": "rws"}, **form)
+    assert answer.status_code == 400
+    told = text_of(answer.text)
+    assert "it must be a URL that begins with http://" in told
+    assert "it must be none, or names of cookies" in told
+    assert "<option selected>503</option>" in answer.text
+    assert answer.text.count("<details open>") == 1
+    assert "hush" not in answer.text
+
+
+def test_the_connection_is_tried_before_it_is_saved(person: Person, origin: Origin) -> None:
+    form = {"name": "shop", "is_active": "on", "config.cache_enabled": "on", "action": "test"}
+    tried = {**form, "config.base_url": f"http://127.0.0.1:{free_port()}"}
+    page = text_of(person.post("/new-service", query={"type": "rws"}, **tried).text)
+    assert "The connection does not work" in page
+    assert "Likely cause:" in page
+    tried = {**form, "config.base_url": origin.url}
+    page = text_of(person.post("/new-service", query={"type": "rws"}, **tried).text)
+    assert "The connection works" in page
+    assert "shop" not in text_of(person.page("/"))
+    tried["config.cache"] = "none"
+    page = text_of(person.post("/new-service", query={"type": "rws"}, **tried).text)
+    assert "The connection does not work" in page
+
+
+def test_it_is_changed_and_its_secrets_stay(shop: Person, origin: Origin) -> None:
+    base = {"name": "shop", "is_active": "on", "config.base_url": f"{origin.url}/v2"}
+    sent = {**base, "config.secret_headers": "X-Key: hush", "config.cache_ttl": "60"}
+    shop.done("/service/shop/edit", on="/service/shop/edit", **sent)
+    page = shop.page("/service/shop/edit")
+    assert MASK in page
+    assert "hush" not in page
+    assert 'value="60"' in page
+    # Unchecked, the cache is off, and the page says so.
+    assert "The cache is off" in shop.page("/service/shop")
+    shop.done("/service/shop/edit", on="/service/shop/edit", **base, **{
+        "config.secret_headers": MASK,
+        "config.cache_enabled": "on",
+    })  # fmt: skip
+    origin.on("/v2/x", reply(200, {}, "x"))
+    assert shop.call("GET", "/shop/x").status_code == 200
+    assert "x-key" in origin.log("/v2/x")[0]["named"]
+
+
+def test_its_page_says_what_the_cache_did_and_how_the_api_does(
+    shop: Person, origin: Origin
+) -> None:
+    page = text_of(shop.page("/service/shop"))
+    assert "Nothing was asked for yet." in page
+    assert "There were none." in page
+    origin.on("/v1/a", reply(200, FRESH, "a"))
+    origin.on("/v1/broken", reply(503, {}, "no"))
+    for _ in range(4):
+        assert shop.call("GET", "/shop/a").status_code == 200
+    assert shop.call("GET", "/shop/broken?token=secret").status_code == 503
+    page = text_of(shop.page("/service/shop"))
+    assert "Hit ratio 60.0 %" in page
+    assert "Requests to the API 2 " in page
+    assert "hit from the cache, fresh 3 60.0" in page
+    assert "miss fetched from the API 2 40.0" in page
+    assert "Half of them within" in page
+    assert "503 The origin answered 503. GET /v1/broken" in page
+    assert "an answer of 5xx 1" in page
+    assert "secret" not in page
+    state = text_of(shop.page("/service/shop/state"))
+    assert "Up" in state
+    assert "Hit ratio 60.0" in state
+
+
+def test_a_url_is_looked_up_as_it_is_explained_in_the_shell(shop: Person, origin: Origin) -> None:
+    origin.on("/v1/items/1", reply(200, FRESH, "abc"))
+    headers = {"X-DreamFactory-API-Key": "the-key-of-an-administrator"}
+    client = shop.app.test_client()
+    for language in ("de", "en"):
+        more = {**headers, "Accept-Language": language}
+        client.get("/api/v2/shop/items/1?q=1", headers=more)
+    for url in (
+        *("/items/1?q=1", "items/1?q=1", f"{origin.url}/v1/items/1?q=1"),
+        "/api/v2/shop/items/1?q=1",
+    ):
+        page = shop.page("/service/shop", url=url, headers="Accept-Language: de\n")
+        text = text_of(page)
+        assert f"{origin.url}/v1/items/1?q=1" in text
+        assert "A GET now gets what is stored: it is fresh." in text
+        assert text.count("Fresh for") == 2
+        assert "Lifetime from Cache-Control: max-age" in text
+        assert "For accept-language en" in text
+        assert "Size 3 B" in text
+        assert "product-1 <all>" in text
+        assert "<all>" not in page
+    other = text_of(shop.page("/service/shop", url="/items/1?q=1", headers="Accept-Language: fr"))
+    assert "is fetched from the API: only other variants are stored." in other
+    assert "Nothing is stored of it." in text_of(shop.page("/service/shop", url="/items/2"))
+
+
+@pytest.mark.parametrize(
+    ("url", "headers", "told"),
+    [
+        ("/a/../b", "", "The path may not have '.' or '..'"),
+        ("http://elsewhere.example/", "", "A URL of this service is a path, or begins with"),
+        ("/a", "no field", "A header is 'Name: value'"),
+    ],
+)
+def test_what_is_no_url_is_told_beside_it(shop: Person, url: str, headers: str, told: str) -> None:
+    answer = shop.get("/service/shop", url=url, headers=headers)
+    assert answer.status_code == 400
+    assert told in text_of(answer.text)
+
+
+def test_a_url_is_purged_or_made_stale(shop: Person, origin: Origin) -> None:
+    origin.on("/v1/b", reply(200, FRESH, "b"))
+    shop.call("GET", "/shop/b")
+    form = {"scope": "url", "url": "/b"}
+    page = text_of(shop.done("/service/shop/purge", how="soft", **form))
+    assert "The URL is stale now." in page
+    assert "Stale for" in page
+    page = text_of(shop.done("/service/shop/purge", how="hard", **form))
+    assert "The URL is gone now." in page
+    assert "Nothing is stored of it." in page
+    answer = shop.post("/service/shop/purge", scope="url", url="/../x")
+    assert answer.status_code == 400
+    assert "may not have '.' or '..'" in text_of(answer.text)
+
+
+def test_what_carries_a_tag_is_purged(shop: Person, origin: Origin) -> None:
+    origin.on("/v1/c", reply(200, FRESH, "c"))
+    shop.call("GET", "/shop/c")
+    answer = shop.post("/service/shop/purge", scope="tag", tags=" , ")
+    assert answer.status_code == 400
+    assert "'tag' has no tag in it." in text_of(answer.text)
+    page = shop.done("/service/shop/purge", scope="tag", tags="other, product-1", how="hard")
+    assert "What carries other, product-1 is gone now." in text_of(page)
+    assert "Purges 1" in text_of(page)
+    assert "uri-miss" in shop.call("GET", "/shop/c").headers["Cache-Status"]
+
+
+def test_all_is_purged_once_its_name_is_typed(shop: Person, origin: Origin) -> None:
+    origin.on("/v1/d", reply(200, FRESH, "d"))
+    shop.call("GET", "/shop/d")
+    answer = shop.post("/service/shop/purge", scope="all", confirm="shops", how="hard")
+    assert answer.status_code == 400
+    assert "Type shop to purge all that is stored." in text_of(answer.text)
+    assert "; hit" in shop.call("GET", "/shop/d").headers["Cache-Status"]
+    page = shop.done("/service/shop/purge", scope="all", confirm="shop", how="hard")
+    assert "All of shop is gone now." in text_of(page)
+    assert "uri-miss" in shop.call("GET", "/shop/d").headers["Cache-Status"]
+
+
+def test_one_that_is_off_or_no_api_has_nothing_to_purge(shop: Person) -> None:
+    assert shop.post("/service/cache/purge", scope="all", confirm="cache").status_code == 404
+    shop.done("/service/shop/switch", to="off")
+    assert "It answers 404 until it is switched on." in text_of(shop.page("/service/shop"))
+    assert shop.post("/service/shop/purge", scope="all", confirm="shop").status_code == 404
+
+
+def test_the_cache_that_stores_is_gone(person: Person, origin: Origin) -> None:
+    form = {"name": "shop", "is_active": "on", "config.cache_enabled": "on"}
+    more = {"config.base_url": origin.url, "config.cache": "absent"}
+    person.done("/new-service", query={"type": "rws"}, **form, **more)
+    told = "The service absent that stores cannot be used."
+    assert told in text_of(person.page("/service/shop/state"))
+    answer = person.get("/service/shop", url="/a")
+    assert (answer.status_code, told in text_of(answer.text)) == (400, True)
+    answer = person.post("/service/shop/purge", scope="tag", tags="a")
+    assert answer.status_code == 400
+    # The choice that was stored is still there.
+    assert "<option selected>absent</option>" in person.page("/service/shop/edit")
+
+
+def test_nothing_is_counted_where_metrics_are_off(tmp_path: Path, origin: Origin) -> None:
+    app = make_app(tmp_path, CACHEAPI_METRICS="off")
+    someone = Person(app)
+    someone.sign_in()
+    form = {"name": "shop", "is_active": "on", "config.base_url": origin.url}
+    someone.done("/new-service", query={"type": "rws"}, **form)
+    assert "CACHEAPI_METRICS is off" in text_of(someone.page("/service/shop"))
+    app.extensions[EXTENSION].close()
