@@ -89,7 +89,7 @@ class Backend(ABC):
     :cvar service_type: the type of a service on it, in the list of services.
     :cvar options: the settings that the constructor takes, by their ``name``.
     :cvar traits: what people choose it by.
-    :cvar stats_sections: the sections that :meth:`stats` takes.
+    :cvar stats_sections: the sections that :meth:`stats` takes of every server of its kind.
     :cvar keeps_flags: whether a number is kept beside each value, see :class:`Flagged`.
     :ivar sets_many_at_once: whether :meth:`set_many` is one round trip or one transaction,
         however many the items.
@@ -276,10 +276,17 @@ class Backend(ABC):
         A server that cannot be asked is one with an ``error``, and holds up nobody for longer
         than its time limit.
 
-        :param section: one of :attr:`stats_sections`, which the raw figures are of; ``None``
-            for the general ones.
+        :param section: one of :meth:`sections`, which the raw figures are of; ``None`` for the
+            general ones.
         """
         raise self._unsupported(Capability.STATS)
+
+    def sections(self) -> tuple[str, ...]:
+        """Return the sections that :meth:`stats` takes, where the servers' own list counts.
+
+        :raises BackendError: they were asked and did not tell.
+        """
+        return self.stats_sections
 
     def apart(self) -> Backend:
         """Return where counts of the product's own are kept, shared as this backend is.

@@ -19,7 +19,15 @@ from cacheapi.settings import load
 from tests.support.certificates import Certificates, make_certificates
 from tests.support.postgresql import PostgreSQL, postgresql
 from tests.support.processes import SASL_PASSWORD, SASL_USER, Memcached, memcached, sasl_memcached
-from tests.support.redis import Redis, acl_redis, locked_redis, redis_server, tls_redis
+from tests.support.redis import (
+    Redis,
+    acl_redis,
+    locked_redis,
+    redis_server,
+    running_on,
+    tls_redis,
+    use,
+)
 from tests.support.redis_groups import Cluster, SentinelGroup, redis_cluster, sentinel_group
 
 # A script's child in the background is born deaf to it, and would make its own children so.
@@ -76,22 +84,35 @@ def memcached_pool() -> Iterator[list[Memcached]]:
         yield [one, two, three]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Have the servers of this test be what it is to run on, also those that it starts itself."""
+    parameters = getattr(item, "callspec", None)
+    use(parameters.params.get("engine", "redis") if parameters else "redis")
+
+
 @pytest.fixture(scope="session")
-def redis_one() -> Iterator[Redis]:
+def engine(request: pytest.FixtureRequest) -> str:
+    """What servers of Redis are of; those fixtures that outlive a test depend on it."""
+    return getattr(request, "param", "redis")
+
+
+@pytest.fixture(scope="session")
+def redis_one(engine: str) -> Iterator[Redis]:
     """A Redis server for tests that leave it well."""
     with redis_server() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def redis_locked() -> Iterator[Redis]:
+def redis_locked(engine: str) -> Iterator[Redis]:
     """A Redis server that wants a password."""
     with locked_redis() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def redis_acl() -> Iterator[Redis]:
+def redis_acl(engine: str) -> Iterator[Redis]:
     """A Redis server that gives the service the least rights, on all keys."""
     with acl_redis("allkeys") as server:
         yield server
@@ -110,16 +131,30 @@ def redis_tls(certificates: Certificates) -> Iterator[Redis]:
 
 
 @pytest.fixture(scope="session")
-def redis_sentinels() -> Iterator[SentinelGroup]:
+def redis_sentinels(engine: str) -> Iterator[SentinelGroup]:
     """A master under Sentinel, for tests that leave it well."""
     with sentinel_group(down_ms=20_000) as group:
         yield group
 
 
 @pytest.fixture(scope="session")
-def redis_nodes() -> Iterator[Cluster]:
+def redis_nodes(engine: str) -> Iterator[Cluster]:
     """A Redis Cluster, for tests that leave it well."""
     with redis_cluster() as nodes:
+        yield nodes
+
+
+@pytest.fixture(scope="session")
+def valkey_one() -> Iterator[Redis]:
+    """A Valkey server for tests that leave it well."""
+    with running_on("valkey"), redis_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey_nodes() -> Iterator[Cluster]:
+    """A cluster of Valkey that has databases, for tests that leave it well."""
+    with running_on("valkey"), redis_cluster(5000, "--cluster-databases", "16") as nodes:
         yield nodes
 
 
@@ -161,6 +196,8 @@ REDIS = {
     "sentinel": ("redis_sentinels", {}),
     "cluster": ("redis_nodes", {"REDIS_PREFIX": ""}),
     "cluster with a prefix": ("redis_nodes", {"REDIS_PREFIX": "app:"}),
+    "valkey": ("valkey_one", {"REDIS_PREFIX": ""}),
+    "valkey cluster": ("valkey_nodes", {"REDIS_DATABASE": "3"}),
 }
 
 

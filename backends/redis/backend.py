@@ -1,4 +1,4 @@
-"""The Redis backend: one server, Sentinel's master, or a cluster, through redis-py.
+"""The Redis backend, for Valkey too: one server, Sentinel's master, or a cluster.
 
 Every operation is one command or one script, atomic on the server. The token of a
 conditional write is the value itself: the write is done if the value is still the same.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from backends.base import MISSING, Backend, Found, Item, Missing
 from backends.capabilities import Capability, Limits, Traits
@@ -18,10 +18,8 @@ from backends.errors import BackendError, DriverMissing, Failed, InvalidOption, 
 from backends.probe import Probe
 from backends.redis.options import OPTIONS, Address, Url, target
 from backends.redis.probe import RedisProbe
+from backends.redis.script import INCREMENT, REPLACE, TOUCH, Script
 from backends.statistics import ServerStatistics
-
-if TYPE_CHECKING:
-    from backends.redis.client import Script
 
 # Redis's "Strings": the longest key and, unless the server says less, the longest value.
 LONGEST: Final = 512 * 1024 * 1024
@@ -35,7 +33,7 @@ _READ: Final = frozenset({bytes, type(None)})
 
 
 class RedisBackend(Backend):
-    """A cache on Redis 6.2 or later.
+    """A cache on Redis 6.2 or later, or on Valkey.
 
     :param hosts: the server, or start nodes of a cluster; one without a port uses ``port``.
     :param url: wins over the parameters that it names too.
@@ -51,8 +49,8 @@ class RedisBackend(Backend):
     options = OPTIONS
     traits = Traits(
         title="Redis",
-        description="A cache on Redis: one server, Sentinel's master, or a cluster.",
-        needs="a Redis server 6.2 or later, `cacheapi[redis]`",
+        description="A cache on Redis or Valkey: one server, Sentinel's master, or a cluster.",
+        needs="a Redis server 6.2 or later or a Valkey server, `cacheapi[redis]`",
         shared_by="all machines",
         eviction="as the server's `maxmemory-policy` says; by default writes are refused",
         persistence="as the server's `save` and `appendonly` say",
@@ -94,7 +92,8 @@ class RedisBackend(Backend):
     ) -> None:
         super().__init__(prefix=prefix)
         try:
-            from backends.redis import client as redis_client
+            from backends.redis.client import Client
+            from backends.redis.comparing import Compared
         except ImportError as error:
             raise DriverMissing(
                 "CACHE_DRIVER=redis needs redis-py: pip install 'cacheapi[redis]'"
@@ -122,8 +121,8 @@ class RedisBackend(Backend):
             raise InvalidOption("REDIS_ALLOW_FLUSHDB needs an empty REDIS_PREFIX.")
         self._allow_flushdb = allow_flushdb
         self._places = made.places
-        self._client = redis_client.Client(made)
-        self._redis = redis_client
+        self._client = Client(made)
+        self._compared = Compared(self._client)
 
     # Reading
 
@@ -203,7 +202,7 @@ class RedisBackend(Backend):
         lifetime = _or_empty(_milliseconds(ttl))
         # Done twice, it would find that it has deleted the key itself.
         lasts = ttl is None or ttl > 0
-        return self._run_script(self._redis.REPLACE, key, value, lifetime, repeatable=lasts)
+        return self._run_script(REPLACE, key, value, lifetime, repeatable=lasts)
 
     def delete(self, key: str) -> bool:
         return bool(self._client.run("UNLINK", self._stored(key)))
@@ -217,25 +216,20 @@ class RedisBackend(Backend):
         if ttl is not None and ttl <= 0:
             return self.compare_and_delete(key, token)
         _refuse_too_large(value)
-        arguments = (token, value, _or_empty(_milliseconds(ttl)))
-        return self._run_script(self._redis.COMPARE_AND_SET, key, *arguments)
+        return self._compared.set(self._stored(key), token, value, _milliseconds(ttl))
 
     def compare_and_delete(self, key: str, token: Any) -> bool:
-        return self._run_script(self._redis.COMPARE_AND_DELETE, key, token)
+        return self._compared.delete(self._stored(key), token)
 
     def get_and_delete(self, key: str) -> bytes | Missing:
         value = self._client.run("GETDEL", self._stored(key))
         return MISSING if value is None else value
 
     def touch(self, key: str, ttl: float | None) -> bool:
-        return self._run_script(
-            self._redis.TOUCH, key, _or_empty(_milliseconds(ttl)), repeatable=True
-        )
+        return self._run_script(TOUCH, key, _or_empty(_milliseconds(ttl)), repeatable=True)
 
     def increment(self, key: str, delta: int) -> int | Missing:
-        number = self._client.run_script(
-            self._redis.INCREMENT, self._stored(key), delta, self.limits.min_count
-        )
+        number = self._client.run_script(INCREMENT, self._stored(key), delta, self.limits.min_count)
         return MISSING if number is None else int(number)
 
     # All keys
@@ -264,6 +258,10 @@ class RedisBackend(Backend):
 
     def stats(self, section: str | None = None) -> list[ServerStatistics]:
         return self._client.statistics(section)
+
+    def sections(self) -> tuple[str, ...]:
+        """Return those of the server's own list; Redis, Valkey and their modules have others."""
+        return self._client.sections(self.stats_sections)
 
     def endpoints(self) -> list[Endpoint]:
         return self._client.endpoints(self._stored)

@@ -9,8 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from hashlib import sha1
-from pathlib import Path
 from typing import Any, Final
 
 import redis
@@ -26,7 +24,8 @@ from backends.redis.errors import Broken, failure, kind_of, not_told_of_cluster
 from backends.redis.listing import keys_of, page
 from backends.redis.options import Target
 from backends.redis.routes import Route, SentinelRoute, Shard, SingleRoute
-from backends.redis.statistics import read
+from backends.redis.script import Script
+from backends.redis.statistics import read, sections
 from backends.redis.wire import Command, Reply, pack, pack_reads, pack_stores
 from backends.statistics import ServerStatistics
 
@@ -42,23 +41,6 @@ _PING: Final = pack("PING")
 _NO_FAILURES: Final = frozenset({bytes, int, type(None)})
 
 Argument = bytes | str | int
-
-
-class Script:
-    """Lua of ``backends/redis/scripts``, one file after the other, run as one atomic step."""
-
-    def __init__(self, *names: str) -> None:
-        rooms = Path(__file__).with_name("scripts")
-        self.text = "".join((rooms / f"{name}.lua").read_text() for name in names)
-        # The name under which Redis keeps a script; no secret depends on it.
-        self.digest = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
-
-
-COMPARE_AND_SET: Final = Script("compare_and_set")
-COMPARE_AND_DELETE: Final = Script("compare_and_delete")
-REPLACE: Final = Script("strings_only", "replace")
-TOUCH: Final = Script("strings_only", "touch")
-INCREMENT: Final = Script("increment")
 
 
 class Client:
@@ -275,6 +257,14 @@ class Client:
     def statistics(self, section: str | None) -> list[ServerStatistics]:
         """Return what each master says of itself."""
         return read(self._route, self._place, self._database, section)
+
+    def sections(self, known: Sequence[str]) -> tuple[str, ...]:
+        """Return the sections of statistics that the first master has.
+
+        :param known: those that need no question.
+        """
+        with self._failures(reading=True):
+            return sections(self._route.shards()[0], known)
 
     def endpoints(self, stored: Callable[[str], bytes]) -> list[Endpoint]:
         """Return where the servers are; see :mod:`backends.redis.endpoints`."""

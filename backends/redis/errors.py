@@ -40,15 +40,16 @@ NOT_NOW: Final = frozenset(_LATER)
 _KINDS: Final = {"zset": "sorted set", "ReJSON-RL": "JSON document"}
 # A node of a cluster says that a key is another's.
 _ELSEWHERE: Final = frozenset({"MOVED", "ASK", "CLUSTERDOWN"})
-# What a server closed that had not said a word on this connection.
-CLOSED_AT_ONCE: Final = "closed by the server before it said anything"
+# What ended a connection, and one on which the server had not said a word.
+CLOSED: Final = "closed by the server"
+CLOSED_AT_ONCE: Final = f"{CLOSED} before it said anything"
 # What begins with that: HTTP/1.1 400, ERROR of memcached, an alert of TLS.
 _STRANGERS: Final = {"H": "HTTP", "E": "memcached's", "\\": "TLS", "\x15": "TLS"}
 # How much of what a server says of a refusal is told.
 MOST_SAID: Final = 200
 _REFUSED_LOGIN: Final = {"WRONGPASS"}
-# Redis 7 gives this NOPERM the code ERR.
-_NO_RIGHT_IN_A_SCRIPT: Final = "The user executing the script can't"
+# A script's NOPERM has the code ERR in Redis 7.0; the other text is Valkey's and Redis 7.2's.
+_NO_RIGHT_IN_A_SCRIPT: Final = ("The user executing the script can't", "ACL failure in script")
 
 
 class Broken(Exception):
@@ -136,7 +137,7 @@ def _refusal(error: Exception, place: str) -> BackendError:
         return AuthenticationFailed(
             f"Authentication failed: {place} refused the configured user name or password."
         )
-    if code == "NOPERM" or _NO_RIGHT_IN_A_SCRIPT in text:
+    if code == "NOPERM" or any(words in text for words in _NO_RIGHT_IN_A_SCRIPT):
         return NotPermitted(
             f"Authentication failed: {place} does not permit this command or this key to the "
             "configured user (NOPERM)."
@@ -158,6 +159,12 @@ def _refusal(error: Exception, place: str) -> BackendError:
             "or set protected-mode no where its network is private.",
         )
     said = _printable(f"{code} {text.removeprefix(code).strip()}")
+    if "DB index is out of range" in text or "SELECT is not allowed" in text:
+        return Failed(
+            f"REDIS_DATABASE: {place} has no database of this number. It says: {said}",
+            "The server has no database of this number (REDIS_DATABASE); a cluster has 0 only, "
+            "unless it is Valkey's and its cluster-databases says more.",
+        )
     if "cluster support disabled" in text:
         return Failed(
             f"{place} is no node of a cluster, but REDIS_CLUSTER is set. It says: {said}",

@@ -224,8 +224,6 @@ def target(
 def _check(made: Target) -> None:
     if made.cluster and (made.sentinels or made.path):
         raise InvalidOption("REDIS_CLUSTER: a cluster has neither sentinels nor a Unix socket.")
-    if made.cluster and made.database:
-        raise InvalidOption("REDIS_DATABASE: a cluster has the database 0 only.")
     if len(made.hosts) > 1 and not made.cluster:
         raise InvalidOption("REDIS_HOST: several servers are for REDIS_CLUSTER=true only.")
     if made.path and made.sentinels:
@@ -244,7 +242,7 @@ OPTIONS: Final = (
         variable="REDIS_HOST",
         kind=Kind("host, host:port or, for a cluster, a list of them", parse_addresses),
         default="localhost",
-        help="Redis server, or some nodes of a cluster, `host:port,…`.",
+        help="Redis or Valkey server, or some nodes of a cluster, `host:port,…`.",
         name="hosts",
         public_name="host",
         public_default="127.0.0.1",
@@ -275,7 +273,7 @@ OPTIONS: Final = (
         variable="REDIS_DATABASE",
         kind=integer(0, 2**31 - 1),
         default="0",
-        help="Number of the database.",
+        help="Number of the database; a cluster has others than 0 only on Valkey.",
         name="database",
     ),
     Option(

@@ -27,6 +27,10 @@ _FIGURES: Final = {
     "uptime": "uptime_in_seconds",
 }
 
+# More than any server has.
+MOST_SECTIONS: Final = 100
+MOST_WORDS: Final = 5
+
 Raw = dict[str, Any]
 
 
@@ -59,6 +63,27 @@ def _read_one(shard: Shard, database: int, section: str | None) -> ServerStatist
     general, size, *rest = replies
     figures, signs = _figures(_parse(general), size, database)
     return ServerStatistics(server, figures, _parse([*rest, general][0]), signs=signs)
+
+
+def sections(shard: Shard, known: Sequence[str]) -> tuple[str, ...]:
+    """Return the sections of ``INFO`` that a server has, by the names that it takes for them.
+
+    It heads a section with a text; its name may be that with or without what parts the words.
+
+    :param known: names that need not be tried.
+    :raises Broken: as :meth:`Shard.ask`.
+    """
+    text = shard.ask("INFO", "everything").decode(errors="replace")
+    found = []
+    for line in text.splitlines():
+        if not line.startswith("# "):
+            continue
+        words = line[2:].lower().split()[:MOST_WORDS]
+        names = list(dict.fromkeys(("_".join(words), "".join(words))))
+        if len(names) > 1:
+            names = [name for name in names if name in known or shard.ask("INFO", name)]
+        found += names[:1]
+    return tuple(dict.fromkeys([*known, *found[:MOST_SECTIONS]]))
 
 
 def _unreached(server: str, error: Exception, place: str) -> ServerStatistics:

@@ -20,7 +20,7 @@ import redis
 from redis.connection import AbstractConnection, DefaultParser, SSLConnection
 
 from backends.base import Item
-from backends.redis.errors import CLOSED_AT_ONCE, Broken, is_refusal
+from backends.redis.errors import CLOSED, CLOSED_AT_ONCE, Broken, is_refusal
 
 # A key, and a command on it as it is sent.
 Command = tuple[bytes, bytes]
@@ -184,7 +184,7 @@ class Wire:
         except OSError as error:
             raise self._ended(str(error)) from error
         if not data:
-            raise self._ended("closed by the server")
+            raise self._ended(CLOSED)
         return data
 
     def _ended(self, how: str) -> redis.ConnectionError:

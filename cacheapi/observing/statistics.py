@@ -44,10 +44,11 @@ def read(service: CacheService, section: str | None = None) -> Statistics:
     :raises Unsupported: the backend has no statistics.
     """
     backend = service.backend
-    sections = backend.stats_sections
-    if section is not None and section not in sections:
-        there = f"there are {', '.join(sections)}" if sections else "there is none"
-        raise UnknownSection(f"{backend.label} has no section '{section}'; {there}.")
+    if section is not None and section not in backend.stats_sections:
+        sections = backend.sections()
+        if section not in sections:
+            there = f"there are {', '.join(sections)}" if sections else "there is none"
+            raise UnknownSection(f"{backend.label} has no section '{section}'; {there}.")
     servers = backend.stats(section)
     total = total_of(server.figures for server in servers)
     return Statistics(total, servers, advise(total, servers))

@@ -272,6 +272,21 @@ def test_the_sections_of_redis(redis_one: Redis) -> None:
     backend.close()
 
 
+def test_the_sections_are_those_of_the_server(redis_one: Redis, valkey_one: Redis) -> None:
+    for server, own in (
+        (redis_one, set()),
+        (valkey_one, {"tls", "cluster_info", "scriptingengines"}),
+    ):
+        backend = connect_redis(server, REDIS_TIMEOUT_MS=str(PATIENT))
+        found = backend.sections()
+        assert {*backend.stats_sections, "latencystats", "modules", *own} == {*found}
+        for section in own:
+            assert backend.stats(section)[0].error is None
+        backend.close()
+    assert only(backend := connect_redis(valkey_one), "scriptingengines").raw["engines_count"] == 1
+    backend.close()
+
+
 def test_a_redis_that_is_dead_hung_or_locked() -> None:
     with locked_redis() as server:
         backend = connect_redis(server, REDIS_TIMEOUT_MS="3000")

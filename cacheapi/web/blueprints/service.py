@@ -174,7 +174,7 @@ def test_draft() -> Response:
             "section",
             "string",
             "What `raw` is of: `items`, `slabs` or `settings` on memcached; a section of `INFO`, "
-            "such as `memory` or `keyspace`, on Redis.",
+            "such as `memory` or `keyspace`, on Redis and Valkey.",
         )
     ],
 )

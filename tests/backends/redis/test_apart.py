@@ -72,6 +72,7 @@ def all_read(
     return seen, refused
 
 
+@pytest.mark.redis_alone
 def test_who_reads_other_keys_does_not_notice_one_that_is_refused(tmp_path: Path) -> None:
     with a_key_of_its_own() as server, service_on(tmp_path, server) as (live, client):
         assert client.store("open:1", 1).status == 201
@@ -82,7 +83,7 @@ def test_who_reads_other_keys_does_not_notice_one_that_is_refused(tmp_path: Path
 
 
 @pytest.fixture
-def cluster() -> Iterator[Cluster]:
+def cluster(engine: str) -> Iterator[Cluster]:
     """A cluster that serves what it can."""
     with redis_cluster() as running:
         for node in running.nodes:
@@ -103,6 +104,7 @@ def hurt(cluster: Cluster, fault: str) -> Node:
     return master
 
 
+@pytest.mark.redis_alone
 @pytest.mark.parametrize("fault", ["kill", "stop"])
 def test_a_node_that_is_gone_fails_its_own_keys_alone(
     cluster: Cluster, fault: str, tmp_path: Path

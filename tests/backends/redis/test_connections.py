@@ -55,6 +55,7 @@ def test_a_server_that_the_authority_does_not_vouch_for_is_refused(
     works(redis_tls, REDIS_TLS_CA="", REDIS_TLS_VERIFY="false")
 
 
+@pytest.mark.redis_alone
 def test_a_server_by_another_name_is_refused(tmp_path: Path) -> None:
     elsewhere: Certificates = make_certificates(tmp_path, "DNS:elsewhere.example")
     with tls_redis(elsewhere) as server:
@@ -91,8 +92,15 @@ def test_sentinels_that_speak_tls(redis_tls: Redis) -> None:
         refused(redis_tls, "^Connection|^TLS", REDIS_TLS="false", **settings)
 
 
+def test_a_url_with_tls_by_either_name(redis_tls: Redis) -> None:
+    for scheme in ("rediss", "valkeys"):
+        works(redis_tls, REDIS_TLS="false", REDIS_URL=f"{scheme}://127.0.0.1:{redis_tls.port}")
+
+
 def test_urls(redis_one: Redis, redis_locked: Redis) -> None:
     address = f"127.0.0.1:{redis_locked.port}"
+    works(NOTHING, REDIS_URL=f"valkey://127.0.0.1:{redis_one.port}")
+    works(NOTHING, REDIS_URL=f"valkey://:{PASSWORD}@{address}/7")
     works(NOTHING, REDIS_URL=f"redis://127.0.0.1:{redis_one.port}")
     works(NOTHING, REDIS_URL=f"redis://:{PASSWORD}@{address}/7")
     works(NOTHING, REDIS_URL=f"redis://default:{PASSWORD}@{address}?db=7")
@@ -115,9 +123,36 @@ def test_a_database_is_apart(redis_one: Redis) -> None:
 
 def test_a_database_that_the_server_lacks_is_an_error(redis_one: Redis) -> None:
     backend = connect_redis(redis_one, REDIS_DATABASE="99")
-    with pytest.raises(BackendError):
+    with pytest.raises(BackendError, match="^REDIS_DATABASE: .* has no database of this number"):
         backend.get("k")
     backend.close()
+
+
+def test_a_database_of_a_cluster_is_valkeys_alone(
+    redis_nodes: Cluster, valkey_nodes: Cluster
+) -> None:
+    valkey_nodes.empty()
+    works(valkey_nodes, REDIS_DATABASE="15")
+    one, other = (connect_redis(valkey_nodes, REDIS_DATABASE=number) for number in "12")
+    items = [Item(f"k{number}", b"1", None) for number in range(30)]
+    assert set(one.set_many(items)) == {True}
+    other.set("k0", b"2", None)
+    other.flush()
+    assert len(one.list_keys("", 100, None)[0]) == 30
+    assert sum(found.figures.curr_items or 0 for found in one.stats() if found.figures) == 30
+    for target, number in ((redis_nodes, "1"), (valkey_nodes, "16")):
+        lacking = connect_redis(target, REDIS_DATABASE=number)
+        for operation in (
+            lambda backend: backend.get("k"),
+            lambda backend: backend.set("k", b"1", None),
+        ):
+            with pytest.raises(
+                BackendError, match="^REDIS_DATABASE: .* has no database of this number"
+            ):
+                operation(lacking)
+        lacking.close()
+    for backend in (one, other):
+        backend.close()
 
 
 def test_the_least_rights_suffice_in_a_database_and_in_a_cluster(redis_nodes: Cluster) -> None:

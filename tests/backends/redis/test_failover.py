@@ -47,7 +47,12 @@ def survives(backend: RedisBackend, master: Redis, fault: str) -> None:
     assert all(started < lost.moment < well for lost in load.lost)
 
 
-@pytest.mark.parametrize("fault", ["kill", "stop"])
+faults = pytest.mark.parametrize(
+    "fault", ["kill", pytest.param("stop", marks=pytest.mark.redis_alone)]
+)
+
+
+@faults
 def test_sentinel_promotes_a_replica_in_mid_load(fault: str) -> None:
     with sentinel_group() as group:
         backend = connect_redis(group)
@@ -59,7 +64,7 @@ def test_sentinel_promotes_a_replica_in_mid_load(fault: str) -> None:
         backend.close()
 
 
-@pytest.mark.parametrize("fault", ["kill", "stop"])
+@faults
 def test_a_cluster_promotes_a_replica_in_mid_load(fault: str) -> None:
     with redis_cluster(timeout_ms=1000) as cluster:
         backend = connect_redis(cluster)
@@ -89,6 +94,7 @@ def test_a_failover_that_an_operator_asks_sentinel_for_is_no_error_of_a_replica(
         backend.close()
 
 
+@pytest.mark.redis_alone
 def test_a_service_that_slept_through_a_failover_does_not_write_to_the_old_master() -> None:
     with sentinel_group() as group:
         backend = connect_redis(group)
@@ -104,6 +110,7 @@ def test_a_service_that_slept_through_a_failover_does_not_write_to_the_old_maste
         backend.close()
 
 
+@pytest.mark.redis_alone
 def test_a_sentinel_that_is_down_or_hangs_is_passed_over() -> None:
     with sentinel_group() as group:
         group.sentinels[0].kill()
@@ -157,6 +164,7 @@ def test_a_sentinel_and_its_master_can_have_a_password_each() -> None:
             backend.close()
 
 
+@pytest.mark.redis_alone
 def test_while_all_sentinels_hang_the_master_is_used_and_they_are_waited_for_once() -> None:
     with sentinel_group() as group:
         backend = connect_redis(group, REDIS_TIMEOUT_MS="200")
@@ -177,12 +185,13 @@ def test_while_all_sentinels_hang_the_master_is_used_and_they_are_waited_for_onc
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
+def cluster(engine: str) -> Iterator[Cluster]:
     """A cluster whose slots the tests of this module move."""
     with redis_cluster() as running:
         yield running
 
 
+@pytest.mark.redis_alone
 def test_slots_that_move_in_mid_load_fail_nothing(cluster: Cluster) -> None:
     backend = connect_redis(cluster)
     load = Load(backend)

@@ -51,7 +51,7 @@ each_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=O
 
 
 @pytest.fixture(scope="module")
-def own() -> Iterator[Redis]:
+def own(engine: str) -> Iterator[Redis]:
     """A server that the tests of this module kill and pause."""
     with redis_server() as server:
         yield server

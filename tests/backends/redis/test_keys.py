@@ -32,7 +32,7 @@ def all_keys(backend: RedisBackend, prefix: str = "", limit: int = 100) -> list[
 
 
 @pytest.fixture(scope="module")
-def crowded() -> Iterator[Redis]:
+def crowded(engine: str) -> Iterator[Redis]:
     """A server of these tests only, whose counts of commands they look at."""
     with redis_server() as server:
         yield server

@@ -290,6 +290,7 @@ def test_scripts_that_the_server_forgot_are_sent_again(redis_one: Redis) -> None
     backend.close()
 
 
+@pytest.mark.redis_alone
 def test_the_constructor_opens_no_connection(redis_one: Redis) -> None:
     before = redis_one.info("stats")["total_connections_received"]
     backend = connect_redis(redis_one)
@@ -321,6 +322,7 @@ def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+@pytest.mark.redis_alone
 def test_a_thousand_faults_cost_no_file_descriptor() -> None:
     with on_a_server() as (server, backend):
         backend.set("k1", b"1", None)
@@ -351,6 +353,7 @@ def test_refused_logins_and_clients_cost_no_file_descriptor(redis_locked: Redis)
 NOTHING = SimpleNamespace(settings={})
 
 
+@pytest.mark.redis_alone
 @each_operation
 def test_no_secret_is_in_an_error(operation: Operation, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)

@@ -116,6 +116,7 @@ def test_a_user_who_may_not_ask_for_the_role_is_served(redis_acl: Redis) -> None
     backend.close()
 
 
+@pytest.mark.redis_alone
 def test_idle_connections_that_were_dropped_in_silence_fail_nothing_and_go_at_once() -> None:
     with redis_server() as server, proxy(server.port) as line:
         backend = connect(server, line)

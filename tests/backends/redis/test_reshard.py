@@ -20,7 +20,7 @@ SPARE = 3
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
+def cluster(engine: str) -> Iterator[Cluster]:
     """A cluster with masters that have no slots, which no client hears of."""
     with redis_cluster() as running, contextlib.ExitStack() as stack:
         peer = running.nodes[0]
@@ -158,6 +158,7 @@ def serves(node: Node, asked: Node) -> bool:
     return node.port in masters and b"cluster_state:ok" in bytes(asked.call("CLUSTER", "INFO"))
 
 
+@pytest.mark.redis_alone
 @pytest.mark.parametrize("work", [listed, counted], ids=["list", "statistics"])
 def test_after_a_failover_that_nobody_met_the_new_master_is_asked(
     work: Callable[[RedisBackend], object],

@@ -121,6 +121,7 @@ def test_memcached_on_the_port_is_named(memcached_server: Memcached, password: s
         assert "Nothing takes connections" not in cause
 
 
+@pytest.mark.redis_alone
 @pytest.mark.parametrize(
     ("answer", "name"),
     [
@@ -158,6 +159,7 @@ def test_a_missing_password_is_not_a_wrong_one(redis_locked: Redis) -> None:
         assert cause == "The server wants a password, and the service has none."
 
 
+@pytest.mark.redis_alone
 def test_protected_mode_is_named() -> None:
     denied = b"-DENIED Redis is running in protected mode because protected mode is enabled\r\n"
     with speaking() as speaker:
@@ -177,6 +179,7 @@ def test_what_a_server_says_of_a_refusal_is_told() -> None:
 # REDIS_URL
 
 
+@pytest.mark.redis_alone
 @pytest.mark.parametrize(
     ("url", "parts"),
     [

@@ -40,7 +40,7 @@ OPERATIONS: dict[str, Callable[[RedisBackend, str], object]] = {
 
 
 @pytest.fixture(scope="module")
-def unnamed() -> Iterator[Redis]:
+def unnamed(engine: str) -> Iterator[Redis]:
     """A server whose user may not ask for types, as the documentation once said."""
     rights = "get set exists del unlink getdel incrby persist pexpire pttl eval evalsha scan"
     with redis_server("--requirepass", "the-tests", password="the-tests", user=USER) as server:

@@ -58,6 +58,7 @@ def line() -> Iterator[Line]:
 # Commands
 
 
+@pytest.mark.redis_alone
 @settings(deadline=None)
 @given(
     key=st.text(st.characters(exclude_categories=["Cs"]), max_size=30),

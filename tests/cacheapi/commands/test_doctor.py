@@ -125,6 +125,11 @@ def test_each_server_of_a_pool_is_looked_at(
         assert int(server.statistics()["cmd_set"]) > 0
 
 
+def test_a_valkey_is_named(doctor: Program, valkey_one: Redis) -> None:
+    (server,) = well(doctor, **on_redis(valkey_one))
+    assert server["version"].startswith("Valkey 9.")
+
+
 def test_servers_with_logins_are_looked_at(
     doctor: Program, sasl_server: Memcached, redis_locked: Redis, redis_acl: Redis
 ) -> None:

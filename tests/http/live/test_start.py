@@ -59,10 +59,6 @@ def environ(data_dir: Path, **settings: str) -> dict[str, str]:
             {"CACHE_DRIVER": "redis", "REDIS_HOST": "one,two"},
             ["REDIS_HOST", "REDIS_CLUSTER=true"],
         ),
-        (
-            {"CACHE_DRIVER": "redis", "REDIS_CLUSTER": "true", "REDIS_DATABASE": "2"},
-            ["REDIS_DATABASE", "cluster"],
-        ),
         ({"CACHE_DRIVER": "redis", "REDIS_TLS": "maybe"}, ["REDIS_TLS", "true or false"]),
         (
             {"CACHE_DRIVER": "redis", "REDIS_ALLOW_FLUSHDB": "true"},
