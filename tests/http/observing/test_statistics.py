@@ -137,9 +137,9 @@ def test_unknown_sections_of_the_others(file_app: AppApi, redis_app: AppApi) -> 
     assert answer.status == 400
     assert "keyspace" in answer.json["error"]["message"]
     answer = redis_app.call("GET", f"{STATS}?section=nosuch")
-    assert answer.status_code == 400
-    assert "latencystats" in answer.get_json()["error"]["message"]
-    assert redis_app.call("GET", f"{STATS}?section=latencystats").status_code == 200
+    assert answer.status == 400
+    assert "latencystats" in answer.json["error"]["message"]
+    assert redis_app.call("GET", f"{STATS}?section=latencystats").status == 200
     answer = redis_app.call("GET", f"{STATS}?section=memory")
     assert "used_memory" in answer.json["servers"][0]["raw"]
 
