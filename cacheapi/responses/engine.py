@@ -40,6 +40,7 @@ from cacheapi.responses.invalidation import invalidates
 from cacheapi.responses.listening import ALL, TAG, URL, Listener
 from cacheapi.responses.messages import Fields, Request, Response, Stored, without
 from cacheapi.responses.origin import Inform, Origin, OriginFailed
+from cacheapi.responses.sandboxing import SANDBOX, is_inert
 from cacheapi.responses.screening import screened
 from cacheapi.responses.serving import Reply, pass_on, serve
 from cacheapi.responses.store import Looked, Store
@@ -50,8 +51,6 @@ KEY_PARAMETER: Final = "api_key"
 # TRACE would show a client the secret fields that are sent (RFC 9110, section 9.3.8).
 _NEVER: Final = frozenset({"CONNECT", "TRACE"})
 # A fetch by a client's own wish is its own.
-# Beside what the origin says: of two policies a browser keeps both (CSP Level 3, section 8.1).
-SANDBOX: Final = ("content-security-policy", "sandbox")
 _OWN_WAY: Final = frozenset({"range", "authorization"})
 
 
@@ -492,7 +491,7 @@ class Engine:
         ]
         return Outgoing(
             reply.status,
-            self._mounted(reply, asked.target),
+            self._mounted(reply, asked.target, stored.fields),
             pieces[0] if len(pieces) == 1 else b"".join(pieces),
             result,
         )
@@ -506,21 +505,22 @@ class Engine:
             fields = without(reply.fields, ("content-length",))
             length = ("content-length", str(len(fetched.body)))
             reply = Reply(reply.status, (*fields, length))
-        fields = self._mounted(reply, asked.target)
+        fields = self._mounted(reply, asked.target, reply.fields)
         return Outgoing(reply.status, fields, fetched.body, result, rest)
 
-    def _mounted(self, reply: Reply, target: str) -> Fields:
+    def _mounted(self, reply: Reply, target: str, whole: Fields) -> Fields:
         """Return an answer's fields with a ``Location`` that a client of ours can follow.
 
-        A page of the origin is sandboxed: it stands under the address of the console, whose
-        session a script in it would have.
+        A page of the origin is sandboxed.
+
+        :param whole: fields that say of what type the body is: a 304 does not.
         """
         base = self.config.base
         fields = tuple(
             (name, base.mounted(value, target, self._mount) if name == "location" else value)
             for name, value in reply.fields
         )
-        return (*fields, SANDBOX)
+        return fields if is_inert(whole) else (*fields, SANDBOX)
 
 
 def target_of(config: Config, path: bytes, query: bytes) -> tuple[str, str]:

@@ -100,7 +100,6 @@ class Exchange:
         self._origin = origin
         self._calls = calls
         self._clock = clock
-        # A cookie that clients may send to the origin is none that an answer may set for all.
         self._policy: Policy = config.policy
 
     async def pass_on(self, asked: Asked, reason: str) -> Fetched:

@@ -180,6 +180,14 @@ OPTIONS: Final = (
         title="Cookies to send on",
     ),
     Option(
+        variable="RWS_SHARED_COOKIES",
+        kind=Kind("none, or names of cookies with commas between them", _cookies),
+        default="none",
+        help="Cookies that are nobody's own: an answer that sets no others is stored, and sets "
+        "them for all who get it.",
+        name="shared_cookies",
+    ),
+    Option(
         variable="RWS_FORWARD_AUTHORIZATION",
         kind=BOOLEAN,
         default="false",
@@ -285,6 +293,7 @@ def config_of(values: Mapping[str, Any]) -> Config:
             ttl=values["cache_ttl"],
             stale_while_revalidate=values["stale_while_revalidate"],
             stale_if_error=values["stale_if_error"],
+            cookies=values["shared_cookies"],
         ),
         headers=(*values["headers"], *values["secret_headers"]),
         key_headers=tuple(values["key_headers"]),

@@ -21,6 +21,8 @@ from cacheapi.responses.addresses import Base
 from cacheapi.responses.listening import Listener
 from cacheapi.responses.messages import Fields, Response
 
+# RFC 9110, section 15: beyond it is an error of the server, and no server of ours can say it.
+LAST_STATUS: Final = 599
 MAX_HEAD: Final = 64 * 1024
 MAX_INFORMATIONAL: Final = 16
 MAX_CONNECTIONS: Final = 1024
@@ -335,6 +337,10 @@ class _Connection:
         if event.http_version < b"1.1" and b"transfer-encoding" in names:
             # RFC 9112, section 6.1.
             raise OriginFailed(502, "The origin's answer has a Transfer-Encoding of no HTTP/1.0.")
+        if event.status_code > LAST_STATUS:
+            raise OriginFailed(
+                502, f"The origin's answer has a status that is none: {event.status_code}."
+            )
         return Answer(
             self,
             Response(event.status_code, _fields(event.headers)),

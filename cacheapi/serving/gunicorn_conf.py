@@ -17,8 +17,8 @@ from cacheapi.observing.metrics import place
 from cacheapi.observing.readiness import READINESS
 from cacheapi.registry.environment import key_file
 from cacheapi.registry.opening import open_registry
+from cacheapi.serving import refusals, singles
 from cacheapi.serving.address import bind_of
-from cacheapi.serving.refusals import install
 from cacheapi.settings import SettingsError, load
 from cacheapi.web.access import ACCESS
 from cacheapi.web.auth import HEADER
@@ -76,7 +76,8 @@ access_log_format = '%(h)s "%(m)s" %(s)s %(b)s %(M)sms'
 
 def post_fork(_server: Any, worker: Any) -> None:
     """Let workers of gunicorn's own answer as ours do: ``gunicorn -k gthread wsgi:app``."""
-    install(worker.log.error_log)
+    refusals.install(worker.log.error_log)
+    singles.install()
 
 
 def post_worker_init(worker: Any) -> None:

@@ -13,6 +13,7 @@ from backends.base import Backend
 from cacheapi.responses.addresses import parse_base
 from cacheapi.responses.config import Config
 from cacheapi.responses.engine import Engine, Incoming, NoAnswer, Outgoing
+from cacheapi.responses.messages import Fields, every
 from cacheapi.responses.store import Store
 
 MOUNT = "/api/v2/shop"
@@ -26,6 +27,11 @@ class Got:
     fields: dict[str, str]
     body: bytes
     result: str
+    lines: Fields = ()
+
+    def all(self, name: str) -> list[str]:
+        """Return each line of a field."""
+        return every(self.lines, name)
 
     @property
     def cache(self) -> str:
@@ -65,7 +71,7 @@ async def get(engine: Engine, path: str, method: str = "GET", body: bytes = b"",
 async def taken(out: Outgoing) -> Got:
     """Read an answer to its end."""
     body = b"".join([chunk async for chunk in out.chunks()])
-    return Got(out.status, dict(out.fields), body, out.result)
+    return Got(out.status, dict(out.fields), body, out.result, out.fields)
 
 
 def run(coroutine: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from backends.base import Backend
 from cacheapi.responses.engine import Incoming
 from cacheapi.responses.entries import part_key
 from cacheapi.responses.messages import Response
+from cacheapi.responses.options import OPTIONS, config_of
 from cacheapi.responses.policy import Policy
 from tests.cacheapi.responses.running import MOUNT, get, run, running
 from tests.conftest import Clock
@@ -18,6 +20,17 @@ from tests.support.origin import Origin, date, reply
 from tests.support.processes import free_port
 
 FRESH = {"Cache-Control": "max-age=60"}
+KEPT_OUT = "fwd=uri-miss; detail=set-cookie"
+OWN_COOKIE = ("Set-Cookie", "session=1")
+
+
+def configured(**texts: str) -> dict[str, Any]:
+    """Return the settings that a form with some texts makes."""
+    given = {option.name: texts.get(option.name, option.default) for option in OPTIONS}
+    return {
+        option.name: None if given[option.name] is None else option.kind.parse(given[option.name])
+        for option in OPTIONS
+    }
 
 
 def behind() -> Clock:
@@ -126,6 +139,27 @@ def test_what_is_the_clients_own_does_not_reach_the_origin(cache: Backend, origi
     }
     assert (first["named"], first["target"], first["body"]) == (named, "/e/3?a=1", "")
     assert second["named"] == named
+
+
+def test_9111_7_3_a_cookie_that_is_nobodys_own_does_not_keep_an_answer_out(
+    cache: Backend, origin: Origin
+) -> None:
+    origin.on("/e/shared", reply(200, {**FRESH, "Set-Cookie": "lang=de"}, "a"))
+    origin.on("/e/own", reply(200, [*FRESH.items(), ("Set-Cookie", "lang=de"), OWN_COOKIE], "a"))
+
+    async def work() -> None:
+        policy = config_of(configured(base_url=origin.url, shared_cookies="lang")).policy
+        async with running(cache, origin.url, policy=policy) as engine:
+            for path, cached in (("/e/shared", "hit"), ("/e/own", KEPT_OUT)):
+                first, second = [await get(engine, path) for _ in range(2)]
+                assert first.fields["set-cookie"] == second.fields["set-cookie"]
+                assert second.cache == cached
+        policy = config_of(configured(base_url=origin.url, cookies="lang")).policy
+        async with running(cache, origin.url, policy=policy, name="other") as engine:
+            for _ in range(2):
+                assert (await get(engine, "/e/shared")).cache == KEPT_OUT
+
+    run(work())
 
 
 def test_cookies_that_are_passed_on_part_the_answers(cache: Backend, origin: Origin) -> None:

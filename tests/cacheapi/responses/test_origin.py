@@ -130,6 +130,10 @@ def test_an_answer_may_end_with_the_connection(origin: scripted.Origin) -> None:
         raw("HTTP/1.1 103 Early\r\n\r\n" * 40),
         raw("HTTP/1.1 200 OK\r\n" + "X-Endless: aaaaaaaaaaaaaaaaaaaaaa\r\n" * 10_000, ["wait"]),
         raw("HTTP/1.1 200 OK\r\nX: " + "a" * 100_000, ["wait"]),
+        # RFC 9110, section 15: a status is one of 100 to 599.
+        raw("HTTP/1.1 600 Odd\r\nContent-Length: 0\r\n\r\n"),
+        raw("HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n"),
+        raw("HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n"),
         raw("no HTTP at all\r\n\r\n"),
         raw("HTTP/1.1 200 OK\r\nX: 1", ["close"]),
         [["close"]],
