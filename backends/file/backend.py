@@ -16,22 +16,29 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
-from backends.base import MISSING, Backend, Found, Item, Missing, count_from
+from backends.base import MISSING, Backend, Found, Missing
 from backends.capabilities import Capability, Limits, Traits
-from backends.errors import (
-    BackendError,
-    Failed,
-    InvalidCursor,
-    InvalidOption,
-    ValueTooLarge,
-)
+from backends.errors import BackendError, Failed, InvalidCursor, InvalidOption
 from backends.file import statistics
 from backends.file.counters import Counters
 from backends.file.database import Database
-from backends.file.entries import Entries, Pair
+from backends.file.entries import Entries
 from backends.file.opening import PAGE_BYTES
 from backends.file.options import OPTIONS
 from backends.file.seen import Connection
+from backends.file.steps import STORES, Steps
+from backends.operations import (
+    Add,
+    Delete,
+    Exists,
+    Get,
+    GetAndDelete,
+    Increment,
+    Item,
+    Operation,
+    Replace,
+    Touch,
+)
 from backends.options import DATA_DIR
 from backends.probe import Probe, expect
 from backends.statistics import ServerStatistics
@@ -43,6 +50,8 @@ APART: Final = "own"
 APART_MB: Final = 8
 # Some 25 ms of work; another writer waits for a second.
 ITEMS_A_WRITE: Final = 1000
+# Operations whose outcomes count as hits and misses.
+_READS: Final = frozenset({Get, GetAndDelete})
 
 
 class FileBackend(Backend):
@@ -154,93 +163,118 @@ class FileBackend(Backend):
     # Writing
 
     def set(self, key: str, value: bytes, ttl: float | None) -> None:
-        pair = self._pair(Item(key, value, ttl))
-        self._write(lambda sqlite: self._entries.set_many(sqlite, [pair]), pair)
+        self._do(Item(key, value, ttl))
 
     def set_many(self, items: Sequence[Item]) -> list[Literal[True] | BackendError]:
-        """Store so many in one transaction that other writers need not wait for all.
-
-        Where the file cannot be written, nothing of that transaction is stored, and the
-        rest is not tried.
-        """
-        outcomes: list[Literal[True] | BackendError] = []
-        for start in range(0, len(items), ITEMS_A_WRITE):
-            try:
-                outcomes += self._store(items[start : start + ITEMS_A_WRITE])
-            except BackendError as error:
-                outcomes += [error] * (len(items) - start)
-                break
-        return outcomes
-
-    def _store(self, items: Sequence[Item]) -> list[Literal[True] | BackendError]:
-        """Store in one transaction what is not too large."""
-        pairs: list[Pair] = []
-        outcomes: list[Literal[True] | BackendError] = []
-        for item in items:
-            try:
-                pairs.append(self._pair(item))
-            except ValueTooLarge as error:
-                outcomes.append(error)
-            else:
-                outcomes.append(True)
-        self._write(lambda sqlite: self._entries.set_many(sqlite, pairs), *pairs)
-        return outcomes
+        """Store as :meth:`perform` does."""
+        return self._change(items)
 
     def add(self, key: str, value: bytes, ttl: float | None) -> bool:
-        pair = self._pair(Item(key, value, ttl))
-        return self._write(lambda sqlite: self._entries.add(sqlite, pair), pair)
+        return bool(self._do(Add(key, value, ttl)))
 
     def replace(self, key: str, value: bytes, ttl: float | None) -> bool:
-        return self.compare_and_set(key, value, None, ttl)
+        return bool(self._do(Replace(key, value, ttl)))
 
     def compare_and_set(self, key: str, value: bytes, token: Any, ttl: float | None) -> bool:
-        pair = self._pair(Item(key, value, ttl))
-        return self._write(lambda sqlite: self._entries.update(sqlite, pair, expected=token), pair)
+        pair = self._steps().pair(Item(key, value, ttl))
+        return self._write(
+            lambda sqlite: self._entries.update(sqlite, pair, expected=token), len(value)
+        )
 
     def touch(self, key: str, ttl: float | None) -> bool:
-        stored = self._stored(key)
-        return self._write(lambda sqlite: self._entries.touch(sqlite, stored, ttl))
+        return bool(self._do(Touch(key, ttl)))
 
     def increment(self, key: str, delta: int) -> int | Missing:
         """Count in one transaction, on 64 bits with a sign."""
-        stored = self._stored(key)
-
-        def count(sqlite: Connection) -> int | Missing:
-            value = self._entries.get(sqlite, stored)
-            if value is None:
-                return MISSING
-            number = count_from(value, delta, self.limits)
-            self._entries.overwrite(sqlite, stored, str(number).encode())
-            return number
-
-        return self._write(count)
+        number: int | Missing = self._do(Increment(key, delta))
+        return number
 
     def delete(self, key: str) -> bool:
-        stored = self._stored(key)
-        return self._write(lambda sqlite: self._entries.delete(sqlite, stored))
+        return bool(self._do(Delete(key)))
 
     def delete_many(self, keys: Sequence[str]) -> list[bool | BackendError]:
-        """Delete all in one transaction; if the file cannot be written, none is deleted."""
-        stored = [self._stored(key) for key in keys]
-        try:
-            return self._write(lambda sqlite: [self._entries.delete(sqlite, key) for key in stored])
-        except BackendError as error:
-            return [error] * len(keys)
+        """Delete as :meth:`perform` does."""
+        return self._change([Delete(key) for key in keys])
 
     def compare_and_delete(self, key: str, token: Any) -> bool:
         stored = self._stored(key)
         return self._write(lambda sqlite: self._entries.delete(sqlite, stored, expected=token))
 
     def get_and_delete(self, key: str) -> bytes | Missing:
-        stored = self._stored(key)
+        value: bytes | Missing = self._do(GetAndDelete(key))
+        return value
 
-        def take(sqlite: Connection) -> bytes | None:
-            value = self._entries.get(sqlite, stored)
-            if value is not None:
-                self._entries.delete(sqlite, stored)
-            return value
+    def perform(self, operations: Sequence[Operation]) -> list[Any]:
+        """Do so many in one transaction that other writers need not wait for all.
 
-        return self._counted(self._write(take))
+        Where the file cannot be written, nothing of that transaction is done, and the rest is
+        not tried. What is read before it changes is read without a transaction.
+        """
+        changed: set[str] = set()
+        reads: list[int] = []
+        rest: list[int] = []
+        for index, operation in enumerate(operations):
+            is_read = type(operation) in (Get, Exists)
+            if is_read and operation.key not in changed:
+                reads.append(index)
+                continue
+            rest.append(index)
+            if not is_read:
+                changed.add(operation.key)
+        if not reads:
+            return self._change(operations)
+        outcomes: list[Any] = [None] * len(operations)
+        for some, work in ((reads, self._look), (rest, self._change)):
+            done = work([operations[index] for index in some])
+            for index, outcome in zip(some, done, strict=True):
+                outcomes[index] = outcome
+        return outcomes
+
+    def _look(self, operations: Sequence[Operation]) -> list[Any]:
+        """Do operations that change nothing; return an outcome each."""
+        stored = [self._stored(operation.key) for operation in operations]
+        keys = list(dict.fromkeys(stored))
+        try:
+            found = self._database.read(lambda sqlite: self._entries.get_many(sqlite, keys))
+        except BackendError as error:
+            return [error] * len(operations)
+        outcomes: list[Any] = []
+        for key, operation in zip(stored, operations, strict=True):
+            is_get = type(operation) is Get
+            outcomes.append(found.get(key, MISSING) if is_get else key in found)
+        self._count_reads([one for one in outcomes if type(one) is not bool])
+        return outcomes
+
+    def _do(self, operation: Operation) -> Any:
+        """Do one operation that changes something; return its outcome."""
+        (outcome,) = self._change([operation])
+        if isinstance(outcome, BackendError):
+            raise outcome
+        return outcome
+
+    def _change(self, operations: Sequence[Operation]) -> list[Any]:
+        outcomes: list[Any] = []
+        for start in range(0, len(operations), ITEMS_A_WRITE):
+            try:
+                outcomes += self._change_some(operations[start : start + ITEMS_A_WRITE])
+            except BackendError as error:
+                outcomes += [error] * (len(operations) - start)
+                break
+        return outcomes
+
+    def _change_some(self, operations: Sequence[Operation]) -> list[Any]:
+        """Do operations in one transaction, and count what is read and stored."""
+        sizes = [len(one.value) for one in operations if isinstance(one, STORES)]
+        steps = self._steps()
+        outcomes = self._write(lambda sqlite: steps.run(sqlite, operations), *sizes)
+        if len(sizes) < len(operations):
+            read = [
+                outcome
+                for operation, outcome in zip(operations, outcomes, strict=True)
+                if type(operation) in _READS
+            ]
+            self._count_reads(read)
+        return outcomes
 
     def flush(self) -> None:
         """Delete all at once; with a prefix in steps, between which others write."""
@@ -275,37 +309,30 @@ class FileBackend(Backend):
         self._database.close()
         self._counters.close()
 
+    def _steps(self) -> Steps:
+        return Steps(self._entries, self.limits, self.prefix)
+
     def _counted(self, value: bytes | None) -> bytes | Missing:
         """Return what a read found."""
-        if value is None:
-            self._counters.add(misses=1)
-            return MISSING
-        self._counters.add(hits=1, read=len(value))
-        return value
+        found = MISSING if value is None else value
+        self._count_reads([found])
+        return found
 
-    def _write(self, work: Callable[[Connection], T], *pairs: Pair) -> T:
-        """Do ``work``, which stores ``pairs`` if any, in one transaction."""
+    def _count_reads(self, found: Sequence[bytes | Missing]) -> None:
+        sizes = [len(value) for value in found if isinstance(value, bytes)]
+        self._counters.add(hits=len(sizes), misses=len(found) - len(sizes), read=sum(sizes))
+
+    def _write(self, work: Callable[[Connection], T], *sizes: int) -> T:
+        """Do ``work``, which stores values of some sizes if any, in one transaction."""
 
         def transaction(sqlite: Connection) -> tuple[T, int]:
-            self._entries.tidy(sqlite, len(pairs))
+            self._entries.tidy(sqlite, len(sizes))
             return work(sqlite), self._entries.evicted
 
         result, evicted = self._database.write(transaction)
-        if pairs:
-            self._counters.add(stored=sum([len(pair.value) for pair in pairs]), evictions=evicted)
+        if sizes or evicted:
+            self._counters.add(stored=sum(sizes), evictions=evicted)
         return result
-
-    def _pair(self, item: Item) -> Pair:
-        """Return what is stored, unless it is too large."""
-        key, value, ttl = item
-        limit = self.limits.max_value_bytes or 0
-        if len(value) > limit:
-            raise ValueTooLarge(
-                f"SERVER_ERROR object too large for cache: {len(value)} bytes, where "
-                f"{limit} are allowed (an eighth of CACHE_FILE_MAX_MB). "
-                "What was stored under this key stays."
-            )
-        return Pair(self._stored(key), value, ttl)
 
 
 class _Probe(Probe):
