@@ -77,6 +77,24 @@ class Found(NamedTuple):
     token: Any
 
 
+# What :class:`Described` says of what this service, or another program, stored as bytes.
+VALUE: Final = "value"
+
+
+class Described(NamedTuple):
+    """What is known of an entry without reading it.
+
+    :ivar ttl: seconds that it has left, about; ``None``: for ever; :data:`MISSING`: the backend
+        does not tell.
+    :ivar size: of the value, in bytes; ``None``: the backend does not tell.
+    :ivar kind: :data:`VALUE`, or in the server's own word what it is instead, such as ``hash``.
+    """
+
+    ttl: float | Missing | None
+    size: int | None = None
+    kind: str = VALUE
+
+
 class Backend(ABC):
     """A cache of bytes. See ``docs/writing-a-backend.md`` for how to write one.
 
@@ -269,6 +287,16 @@ class Backend(ABC):
         :raises InvalidCursor: the cursor did not come from this method.
         """
         raise self._unsupported(Capability.LIST_KEYS)
+
+    def describe_many(self, keys: Iterable[str]) -> dict[str, Described]:
+        """Return what is known of those keys that are there, in one trip where it can be.
+
+        It counts as no read. What the backend cannot tell is left open; where it can tell
+        nothing, every key is taken to be there.
+        """
+        if Capability.REMAINING_TTL not in self.capabilities:
+            return {key: Described(MISSING) for key in keys}
+        return {key: Described(left) for key, left in self.remaining_ttl_many(keys).items()}
 
     def stats(self, section: str | None = None) -> list[ServerStatistics]:
         """Return what each server says of itself. ``STATS``.

@@ -31,6 +31,7 @@ from cacheapi.web import auth, cors, rates
 from cacheapi.web.access import ACCESS, Access
 from cacheapi.web.blueprints import (
     EXTENSION,
+    SOON,
     api_key,
     catalogue,
     collection,
@@ -117,6 +118,8 @@ def create_app(config: Settings | None = None) -> Flask:
     @app.after_request
     def seal(response: Response) -> Response:
         response.headers["X-Content-Type-Options"] = "nosniff"
+        if response.status_code == 401 and registry.is_shared and auth.shown_key(request):
+            response.headers["Retry-After"] = SOON
         cors.tell(request, response, settings["CACHEAPI_CORS_ORIGINS"] or ())
         return response
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
-from backends.base import MISSING, Backend, Found, Missing
+from backends.base import MISSING, Backend, Described, Found, Missing
 from backends.capabilities import Capability, Limits, Traits
 from backends.errors import BackendError, Failed, InvalidCursor, InvalidOption
 from backends.file import statistics
@@ -159,6 +159,14 @@ class FileBackend(Backend):
             lambda sqlite: self._entries.remaining_ttl_many(sqlite, list(names))
         )
         return {names[key]: None if left == math.inf else left for key, left in found.items()}
+
+    def describe_many(self, keys: Iterable[str]) -> dict[str, Described]:
+        names = {self._stored(key): key for key in keys}
+        found = self._database.read(lambda sqlite: self._entries.describe(sqlite, list(names)))
+        return {
+            names[key]: Described(None if left == math.inf else left, size)
+            for key, (left, size) in found.items()
+        }
 
     # Writing
 

@@ -101,6 +101,19 @@ class Entries:
             left.update(sqlite.execute(query, (now, now, *part)))
         return left
 
+    def describe(self, sqlite: Connection, keys: Sequence[bytes]) -> dict[bytes, tuple[float, int]]:
+        """Return the seconds left and the bytes of the value, of each key that is there.
+
+        SQLite has the length of a value at its head: no value is read.
+        """
+        now = self._clock()
+        found: dict[bytes, tuple[float, int]] = {}
+        for condition, part in _in_parts(keys):
+            query = f"SELECT key, expires - ?, length(value) FROM entries WHERE expires > ? AND key {condition}"  # noqa: S608,E501 (question marks only)
+            for key, left, size in sqlite.execute(query, (now, now, *part)):
+                found[key] = left, size
+        return found
+
     def list_keys(
         self, sqlite: Connection, prefix: bytes, limit: int, after: bytes | None
     ) -> tuple[list[bytes], bytes | None]:

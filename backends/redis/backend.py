@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Literal, cast
 
-from backends.base import MISSING, Backend, Found, Item, Missing
+from backends.base import MISSING, VALUE, Backend, Described, Found, Item, Missing
 from backends.capabilities import Capability, Limits, Traits
 from backends.endpoints import Endpoint
 from backends.errors import BackendError, DriverMissing, Failed, InvalidOption, ValueTooLarge
@@ -28,6 +28,8 @@ LONGEST_LIFETIME: Final = 2**62
 # What PTTL says besides milliseconds.
 _NO_SUCH_KEY: Final = -2
 _NO_LIFETIME: Final = -1
+# What TYPE says of what is no other program's; it may have ended meanwhile, or not be told.
+_STRINGS: Final = frozenset({"string", "none", None})
 # What a read gives that has not failed.
 _READ: Final = frozenset({bytes, type(None)})
 
@@ -160,6 +162,23 @@ class RedisBackend(Backend):
         return {
             key: None if left == _NO_LIFETIME else left / 1000
             for key, left in zip(names, lefts, strict=True)
+            if left != _NO_SUCH_KEY
+        }
+
+    def describe_many(self, keys: Iterable[str]) -> dict[str, Described]:
+        """Return what ``PTTL``, ``STRLEN`` and ``TYPE`` say, all in one go.
+
+        The size is that of a string; what else there may be has none.
+        """
+        names = list(dict.fromkeys(keys))
+        found = self._client.describe([self._stored(key) for key in names])
+        return {
+            key: Described(
+                None if left == _NO_LIFETIME else left / 1000,
+                size if kind in _STRINGS else None,
+                VALUE if kind in _STRINGS else kind or VALUE,
+            )
+            for key, (left, size, kind) in zip(names, found, strict=True)
             if left != _NO_SUCH_KEY
         }
 

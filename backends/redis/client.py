@@ -79,6 +79,24 @@ class Client:
             for reply in self._run_many(commands, repeatable=True, reading=True)
         ]
 
+    def describe(self, keys: Sequence[bytes]) -> list[tuple[int, int | None, str | None]]:
+        """Return what ``PTTL``, ``STRLEN`` and ``TYPE`` say of each key.
+
+        ``None`` in place of the last two: it is no string, or this user may not ask.
+        """
+        commands = [(key, pack(name, key)) for key in keys for name in ("PTTL", "STRLEN", "TYPE")]
+        replies = self._run_many(commands, repeatable=True, reading=True)
+        found: list[tuple[int, int | None, str | None]] = []
+        for left, size, kind in zip(replies[::3], replies[1::3], replies[2::3], strict=True):
+            found.append(
+                (
+                    int(_checked(left)),
+                    size if isinstance(size, int) else None,
+                    kind.decode() if isinstance(kind, bytes) else None,
+                )
+            )
+        return found
+
     def refuse_other_types(self, key: bytes) -> None:
         """Raise :class:`~backends.errors.WrongType` if what is under a key is no string."""
         (kind,) = self._kinds([key])

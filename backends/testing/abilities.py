@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from backends.base import MISSING, Backend
+from backends.base import MISSING, VALUE, Backend, Described, Item
 from backends.capabilities import Capability
 from backends.errors import NotAnInteger
 from backends.testing.cases import (
@@ -62,6 +62,21 @@ class Abilities:
             left = backend.remaining_ttl("counted")
             assert isinstance(left, float | int)
             assert 0 < left < 1005
+
+    def test_what_is_known_of_entries_is_told_without_reading_them(self, backend: Backend) -> None:
+        backend.set_many([Item("a", b"12345", 1000), Item("b", b"", None)])
+        found = backend.describe_many(["a", "b", "absent"])
+        if Capability.REMAINING_TTL not in backend.capabilities:
+            assert found == {key: Described(MISSING) for key in ("a", "b", "absent")}
+            return
+        assert found.keys() == {"a", "b"}
+        assert found["b"].ttl is None
+        left = found["a"].ttl
+        assert isinstance(left, float | int)
+        assert 900 < left < 1005
+        assert [found["a"].size, found["b"].size] in ([5, 0], [None, None])
+        assert {each.kind for each in found.values()} == {VALUE}
+        assert backend.describe_many([]) == {}
 
     @needs(Capability.COMPARE_AND_SET)
     def test_a_write_with_a_token_needs_the_value_that_was_read(self, backend: Backend) -> None:

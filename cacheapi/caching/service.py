@@ -8,7 +8,16 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from backends.base import MISSING, Backend, Found, Missing, count_from, flags_of, with_flags
+from backends.base import (
+    MISSING,
+    Backend,
+    Described,
+    Found,
+    Missing,
+    count_from,
+    flags_of,
+    with_flags,
+)
 from backends.endpoints import trial_key
 from backends.errors import BackendError, NotAnInteger, WrongType
 from backends.operations import Get, Increment, Operation, count
@@ -171,6 +180,10 @@ class CacheService:
         """Return what :meth:`remaining_ttl` says of those keys that are there."""
         return self.backend.remaining_ttl_many(keys)
 
+    def describe_many(self, keys: Iterable[str]) -> dict[str, Described]:
+        """Return what is known of those keys that are there, without reading their values."""
+        return self.backend.describe_many(keys)
+
     # Writing
 
     def set_many(self, pairs: Sequence[Pair]) -> list[Any]:
@@ -275,6 +288,28 @@ class CacheService:
     def delete_many(self, keys: Sequence[str]) -> list[bool | BackendError]:
         """Delete in order; one outcome a key: whether it was there, or the error."""
         return self.backend.delete_many(keys)
+
+    def delete_prefix(self, prefix: str, done: Callable[[int], None] = lambda _: None) -> int:
+        """Delete every key that starts with ``prefix``, some at a time; return how many.
+
+        Others write between the steps, and what they store meanwhile may stay. Reserved keys
+        stay, unless the prefix is one of theirs.
+
+        :param done: is told after each step how many it has deleted.
+        """
+        deleted = 0
+        cursor: str | None = None
+        while True:
+            keys, cursor = self.list_keys(prefix, MAX_PAGE, cursor)
+            outcomes = self.delete_many(keys) if keys else []
+            gone = outcomes.count(True)
+            deleted += gone
+            done(gone)
+            for outcome in outcomes:
+                if isinstance(outcome, BackendError):
+                    raise outcome
+            if cursor is None:
+                return deleted
 
     def flush(self) -> None:
         """Delete every key of this service."""

@@ -22,6 +22,7 @@ Around = Callable[[str, CacheService], AbstractContextManager[None]]
 _CALLS: Final = frozenset(
     {
         *("add", "compare_and_delete", "compare_and_set", "delete", "delete_many", "flush", "get"),
+        "describe_many",
         *("get_and_delete", "get_many", "get_with_token", "increment", "list_keys", "perform"),
         *("remaining_ttl", "remaining_ttl_many", "replace", "set", "set_many", "stats", "touch"),
     }

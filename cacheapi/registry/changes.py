@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def change(registry: Registry) -> Iterator[Change]:
-    """Change rows, all or nothing; afterwards they are in force in this process.
+    """Change rows, all or nothing; afterwards they are in force in all processes here.
 
     :raises RegistryUnavailable: the database cannot be reached.
     """
@@ -28,3 +28,4 @@ def change(registry: Registry) -> Iterator[Change]:
         log.error("A change of services or API keys failed: %s", cause(error))
         raise RegistryUnavailable from error
     registry.refresh()
+    registry.colleagues.tell(registry.number)

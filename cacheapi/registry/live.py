@@ -1,8 +1,9 @@
 """The registry in force: a snapshot that is swapped for the next when a source has changed.
 
 A thread in each process looks several times a second whether the file or the number in the
-database is another one. So a change is seen everywhere within a second, and a request never
-waits: while the database is away, what it last said stays in force.
+database is another one, and at once when another process of the machine has changed something. So
+a change is seen everywhere within a second, and a request never waits: while the database is away,
+what it last said stays in force.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from backends.base import Backend
 from cacheapi.caching.service import CacheService
 from cacheapi.registry import declared
 from cacheapi.registry.callers import Callers
+from cacheapi.registry.colleagues import Colleagues
 from cacheapi.registry.database import tables
 from cacheapi.registry.database.engine import DatabaseUnusable
 from cacheapi.registry.database.migrate import migrate
@@ -113,9 +115,20 @@ class Registry:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._retired = Retired(data_dir)
+        self.colleagues = Colleagues(data_dir / "workers")
         self._companions: list[Companion] = []
 
     # For requests
+
+    @property
+    def number(self) -> int:
+        """The number of the last change of the database that is in force here."""
+        return self._stored.number
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other machines may change services and API keys."""
+        return self._engine.dialect.name != "sqlite"
 
     def find(self, name: str) -> CacheService | None:
         """Return the service of a name, its own or another, if it can be used."""
@@ -186,8 +199,12 @@ class Registry:
         self._engine.dispose(close=False)
         self._changing = threading.Lock()
         self._pid = os.getpid()
+        self.colleagues.begin(self.number)
         self._thread = threading.Thread(
-            target=_follow, args=(weakref.ref(self), self._stop), name="registry", daemon=True
+            target=_follow,
+            args=(weakref.ref(self), self._stop, self.colleagues),
+            name="registry",
+            daemon=True,
         )
         self._thread.start()
         for companion in self._companions:
@@ -201,10 +218,12 @@ class Registry:
     def close(self) -> None:
         """Stop following, and close all connections of this process."""
         self._stop.set()
+        self.colleagues.wake()
         for companion in self._companions:
             companion.close()
         if self._thread is not None and self._pid == os.getpid():
             self._thread.join(LOST_SECONDS)
+            self.colleagues.end()
         self._retired.clear(at_once=True)
         for service in self.snapshot.services.values():
             service.backend.close()
@@ -260,6 +279,7 @@ class Registry:
         self._find_again()
         if stored.number != self._stored.number:
             self._swap(stored, rows)
+            self.colleagues.note(self.number)
 
     def _lose(self, error: Exception) -> None:
         if not self._is_lost:
@@ -323,9 +343,14 @@ def _backends(snapshot: Snapshot, names: Iterable[str]) -> set[Backend]:
     return {service.backend for service in services if service is not None}
 
 
-def _follow(reference: weakref.ref[Registry], stop: threading.Event) -> None:
+def _follow(
+    reference: weakref.ref[Registry], stop: threading.Event, colleagues: Colleagues
+) -> None:
     seconds = 0.0
-    while not stop.wait(seconds):
+    while True:
+        colleagues.wait(stop, seconds)
+        if stop.is_set():
+            return
         registry = reference()
         if registry is None:
             return

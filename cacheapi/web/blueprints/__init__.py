@@ -19,6 +19,8 @@ from cacheapi.web.errors import ApiError, not_read_yet
 from cacheapi.web.http import refuse_conditions
 
 EXTENSION = "cacheapi"
+# What another machine has made is known here by then.
+SOON = "1"
 
 
 def registry() -> Registry:
@@ -50,7 +52,8 @@ def find_service(name: str) -> CacheService:
     if definition is None and not snapshot.is_complete:
         raise not_read_yet()
     if definition is None:
-        raise ApiError(404, f"Service '{name}' does not exist.")
+        headers = {"Retry-After": SOON} if registry().is_shared else None
+        raise ApiError(404, f"Service '{name}' does not exist.", headers=headers)
     if not definition.is_active:
         raise ApiError(404, f"Service '{name}' is not active.")
     raise ApiError(500, f"Service '{name}' has settings that cannot be used.")
@@ -83,9 +86,10 @@ def permit_all(what: str, service: str, prefix: str = "") -> None:
         return
     if what == FLUSH:
         raise ApiError(403, f"This API key may not flush service '{service}'.")
+    does = "delete" if what == "DELETE" else "list"
     raise ApiError(
         403,
-        f"This API key may not list all keys of service '{service}'"
+        f"This API key may not {does} all keys of service '{service}'"
         + (f" that start with '{prefix}'." if prefix else "; give a prefix that it may."),
     )
 

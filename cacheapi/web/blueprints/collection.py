@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from flask import Response, request
 from flask.views import MethodView
@@ -10,10 +11,11 @@ from flask_smorest import Blueprint
 
 from backends.base import MISSING
 from backends.capabilities import Capability
-from backends.errors import Unsupported
+from backends.errors import Failed, Unsupported
 from cacheapi.caching.codec import encode
 from cacheapi.caching.service import MAX_PAGE, CacheService
 from cacheapi.observing.facts import facts
+from cacheapi.registry import audit
 from cacheapi.registry.rights import FLUSH
 from cacheapi.web.auth import PARAMETER
 from cacheapi.web.batch import (
@@ -22,11 +24,21 @@ from cacheapi.web.batch import (
     outcomes_text,
     read_many,
     read_pairs,
+    told,
     values_of,
 )
+from cacheapi.web.blueprints import (
+    caller,
+    find_service,
+    flush,
+    permit,
+    permit_all,
+    permit_some,
+    registry,
+    verb,
+)
 from cacheapi.web.blueprints import documentation as doc
-from cacheapi.web.blueprints import find_service, flush, permit, permit_all, permit_some, verb
-from cacheapi.web.errors import ApiError
+from cacheapi.web.errors import ApiError, answer_to, note
 from cacheapi.web.http import (
     TUNNELLED,
     json_response,
@@ -37,6 +49,7 @@ from cacheapi.web.http import (
 )
 from cacheapi.web.query import Query
 from cacheapi.web.schemas.cache import (
+    DeletedSchema,
     EntriesSchema,
     OutcomesSchema,
     PairSchema,
@@ -61,6 +74,7 @@ class Collection(MethodView):
                 "limit", "integer", "Keys in a page.", minimum=1, maximum=MAX_PAGE, default=100
             ),
             doc.query("cursor", "string", "`meta.next` of the page before."),
+            doc.DETAILS,
             doc.TTL_LEFT,
         ],
     )
@@ -138,17 +152,18 @@ class Collection(MethodView):
         outcomes = cache.set_many(pairs)
         return json_response(outcomes_text([pair.key for pair in pairs], outcomes), 201)
 
-    @blueprint.doc(operationId="deleteMany", parameters=[doc.KEYS, doc.ONE_KEY])
+    @blueprint.doc(operationId="deleteMany", parameters=[doc.KEYS, doc.ONE_KEY, doc.PREFIX])
     @blueprint.response(
         200,
-        {"oneOf": [OutcomesSchema, SuccessSchema]},
-        description="What became of each key; or of the flush.",
+        {"oneOf": [OutcomesSchema, DeletedSchema, SuccessSchema]},
+        description="What became of each key; how many keys a prefix had; or of the flush.",
     )
     @doc.errors(blueprint, 413, 415)
     def delete(self, service: str) -> Response:
-        """Delete several keys, or all.
+        """Delete several keys, all that start with a prefix, or all.
 
-        With `keys` or `key`, those. Without, the service is **flushed**: every key goes.
+        With `keys` or `key`, those; with `prefix`, those that start so. Without any of them,
+        the service is **flushed**: every key goes.
         """
         permit_some(service, verb(), FLUSH)
         refuse_conditions(request)
@@ -157,6 +172,8 @@ class Collection(MethodView):
         keys = _listed_keys()
         query = Query(request.query_string)
         keys = query.keys() if keys is None else keys
+        if "prefix" in query:
+            return _delete_prefix(service, cache, keys, query)
         if keys is None:
             _refuse_announced_body()
             # A misspelt "keys" would flush all too.
@@ -213,6 +230,7 @@ def _refuse_parameters(names: Iterable[str]) -> None:
 
 def _list_keys(cache: CacheService, query: Query) -> Response:
     limit = query.integer("limit", 1, MAX_PAGE, 100)
+    details = query.flag("details")
     try:
         keys, following = cache.list_keys(query.text("prefix") or "", limit, query.text("cursor"))
     except Unsupported as error:
@@ -221,5 +239,49 @@ def _list_keys(cache: CacheService, query: Query) -> Response:
         raise ApiError(
             400, f"{error} Ask for keys by name: ?keys=first,second or /{{key}}."
         ) from error
-    body = {"resource": [{"key": key} for key in keys], "meta": {"next": following}}
-    return json_response(encode(body))
+    resource: list[dict[str, Any]] = [{"key": key} for key in keys]
+    if details:
+        # What has ended since it was listed is there no more.
+        found = cache.describe_many(keys)
+        resource = [{"key": key, **told(found[key])} for key in keys if key in found]
+    return json_response(encode({"resource": resource, "meta": {"next": following}}))
+
+
+def _delete_prefix(
+    service: str, cache: CacheService, keys: list[str] | None, query: Query
+) -> Response:
+    """Delete every key with a prefix, if the caller may delete each that there could be.
+
+    :raises ApiError: 400; keys are named too, the prefix is empty, or the backend cannot list.
+        403. What was deleted until a failure is in its context.
+    """
+    prefix = query.text("prefix") or ""
+    _refuse_parameters(query.names() - {PARAMETER, "prefix", "keys", "key"})
+    if keys is not None:
+        raise ApiError(400, "Give keys to delete, or the prefix of keys, and not both.")
+    if not prefix:
+        raise ApiError(
+            400,
+            "The prefix is empty: that would be every key. A DELETE with no parameter at all "
+            "flushes the service.",
+        )
+    _refuse_announced_body()
+    permit_all("DELETE", service, prefix)
+    deleted = 0
+
+    def count(more: int) -> None:
+        nonlocal deleted
+        deleted += more
+
+    try:
+        cache.delete_prefix(prefix, count)
+    except Unsupported as error:
+        raise ApiError(400, f"{error} Delete keys by name: ?keys=first,second.") from error
+    except Failed as error:
+        made = answer_to(error)
+        made.context = {"deleted": deleted}
+        note(error)
+        raise made from error
+    number = registry().snapshot.definitions[service].number
+    audit.note(caller(), "deleted a prefix of", "service", number, service)
+    return json_response(encode({"success": True, "deleted": deleted}))

@@ -76,6 +76,19 @@ ONE_KEY: Final = {
     "style": "form",
     "explode": True,
 }
+PREFIX: Final = query(
+    "prefix",
+    "string",
+    "Every key that starts with this, where the backend can list keys.",
+    minLength=1,
+)
+DETAILS: Final = query(
+    "details",
+    "boolean",
+    "Of a list: say of each key the seconds left (`ttl`, null: for ever), the size of its value "
+    "in bytes (`bytes`) and what it is (`kind`: `value`, or what another program stored instead, "
+    "such as `hash`). What the backend does not tell is left out.",
+)
 TTL: Final = query(
     "ttl", "integer", "Lifetime in seconds where the body gives none; rules as in the body."
 )

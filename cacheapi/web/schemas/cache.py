@@ -160,6 +160,12 @@ class SuccessSchema(Schema):
     success = fields.Boolean(required=True)
 
 
+class DeletedSchema(SuccessSchema):
+    """Every key with a prefix was deleted."""
+
+    deleted = fields.Integer(required=True, metadata={"description": "How many that were."})
+
+
 class EntrySchema(Schema):
     """A key and its value."""
 
@@ -179,9 +185,22 @@ class EntrySchema(Schema):
     )
     ttl = fields.Integer(
         allow_none=True,
-        metadata={"description": "Only with `ttl=true`: the seconds left; null: for ever."},
+        metadata={
+            "description": "Only with `ttl=true` or `details=true`: the seconds left; null: for "
+            "ever."
+        },
     )
     exists = fields.Boolean(metadata={"description": "Instead of a value, for `check_exist`."})
+    bytes = fields.Integer(
+        metadata={"description": "In a list with `details=true`: the size of the value in bytes."}
+    )
+    kind = fields.String(
+        metadata={
+            "description": "In a list with `details=true`: `value`, or what another program "
+            "stored instead, such as `hash`.",
+            "example": "value",
+        }
+    )
 
 
 class MetaSchema(Schema):

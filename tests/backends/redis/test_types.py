@@ -102,6 +102,29 @@ def test_it_is_listed_and_deleted_and_flushed_and_a_store_overwrites_it(
     assert backend.list_keys("", 100, None) == ([], None)
 
 
+def test_it_is_described_by_its_kind(
+    target: Redis | Cluster, backend: RedisBackend, request: pytest.FixtureRequest
+) -> None:
+    for kind, (name, *arguments) in FOREIGN.items():
+        target.call(name, f"cacheapi:{kind}", *arguments)
+    target.call("EXPIRE", "cacheapi:hash", 1000)
+    found = backend.describe_many([*FOREIGN, "mine", "absent"])
+    assert found.keys() == {*FOREIGN, "mine"}
+    left = found["hash"].ttl
+    assert isinstance(left, float)
+    assert 900 < left <= 1000
+    assert found["list"].ttl is None
+    assert all(found[kind].size is None for kind in FOREIGN)
+    told = {key: each.kind for key, each in found.items()}
+    if "unnamed" in request.node.name:
+        # Without the rights to STRLEN and TYPE it is the lifetime alone.
+        assert set(told.values()) == {"value"}
+        assert found["mine"].size is None
+        return
+    assert told == {**{kind: kind for kind in FOREIGN}, "sorted set": "zset", "mine": "value"}
+    assert found["mine"].size == 1
+
+
 def test_of_many_keys_it_is_the_only_one_that_is_not_read(
     target: Redis | Cluster, backend: RedisBackend
 ) -> None:

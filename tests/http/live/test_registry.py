@@ -30,6 +30,25 @@ SECRET_KEY = "of all machines, and 32 characters"
 SOON = 3.0
 
 
+@pytest.mark.parametrize("arguments", [(), ("-k", "gthread")], ids=["lane", "gthread"])
+def test_the_answer_to_a_change_comes_when_every_worker_has_it(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    with service(tmp_path, *arguments, WEB_CONCURRENCY="2") as live, contextlib.ExitStack() as kept:
+        connections = [kept.enter_context(Connection(live.port)) for _ in range(8)]
+        for number in range(20):
+            body: dict[str, Any] = {"name": "n", "rules": [{"service": "*", "verbs": ["GET"]}]}
+            made = call(live.port, "POST", KEYS, body).json["resource"][0]
+            shown = {"X-DreamFactory-API-Key": made["api_key"]}
+            make(live, f"s{number}", "cache_local")
+            for connection in connections:
+                answer = connection.call("GET", f"/api/v2/s{number}/k", headers=shown)
+                assert answer.message == "Key 'k' does not exist.", number
+            assert call(live.port, "DELETE", f"{KEYS}/{made['id']}").status == 200
+            for connection in connections:
+                assert connection.call("GET", "/api/v2/cache/k", headers=shown).status == 401
+
+
 @contextlib.contextmanager
 def instances(directory: Path, url: str, count: int = 2) -> Iterator[list[Service]]:
     """Run services of two workers each, as on machines of their own, started together."""
@@ -141,6 +160,17 @@ def test_a_key_goes_round_and_its_end_too(pair: list[Service], query: str) -> No
     everywhere(pair, lambda live: status(live, path, key) == 403)
     assert call(second.port, "DELETE", f"{KEYS}/{number}").status == 200
     everywhere(pair, lambda live: status(live, path, key) == 401)
+
+
+def test_another_machines_change_may_be_asked_for_again(pair: list[Service]) -> None:
+    """What is not known here yet may be so within a second: the refusal says when to ask."""
+    unknown = call(pair[0].port, "GET", "/api/v2/surely-absent/k")
+    stranger = call(pair[0].port, "GET", "/api/v2/cache/k", key="surely-unknown")
+    assert (unknown.status, stranger.status) == (404, 401)
+    assert unknown.headers["Retry-After"] == stranger.headers["Retry-After"] == "1"
+    # Where nothing can change, it does not.
+    assert call(pair[0].port, "GET", "/api/v2/cache/k", key="").headers["Retry-After"] is None
+    assert call(pair[0].port, "GET", "/api/v2/cache/surely-absent").headers["Retry-After"] is None
 
 
 def test_a_rate_limit_holds_over_workers(pair: list[Service]) -> None:
