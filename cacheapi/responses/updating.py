@@ -148,6 +148,10 @@ def _refreshed(
     policy: Policy,
 ) -> Update:
     news = without(storable_fields(response), _FIXED - {"date"})
+    if first(stored.fields, "etag") is not None and strong_tag(stored.fields) is None:
+        # Who weakened it, as servers that compress do, changed the bytes that are stored: the
+        # strong tag is of others, and would let ranges of both be put together.
+        news = without(news, ("etag",))
     fields = _merged(stored.fields, news)
     if first(news, "date") is None:
         fields = without(fields, ("date",))

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from cacheapi.responses.dates import parse_date
 from cacheapi.responses.messages import Fields, Stored, combined, first, members, names_in, split
 
 # More variants of a URL than a Vary on a field with a few values makes: the oldest goes.
@@ -111,9 +112,10 @@ def _has_best_language(stored: Stored, fields: Fields) -> bool:
 
 
 def select(variants: Iterable[Stored], target: str, fields: Fields) -> Stored | None:
-    """Return the stored response that a request selects, of several the newest.
+    """Return the stored response that a request selects.
 
-    One of another URL is never selected, whatever key it was found by.
+    Of several it is the one with the latest ``Date`` (RFC 9111, section 4), of those the last
+    to come. One of another URL is never selected, whatever key it was found by.
     """
     chosen: Stored | None = None
     wanted: dict[tuple[str, ...], tuple[str | None, ...]] = {(): ()}
@@ -121,7 +123,8 @@ def select(variants: Iterable[Stored], target: str, fields: Fields) -> Stored | 
         names = stored.vary
         if stored.target != target or names == ("*",):
             continue
-        if chosen is not None and stored.response_time <= chosen.response_time:
+        if chosen is not None and names == chosen.vary and "accept-language" not in names:
+            # One that the same values select would be in its place.
             continue
         values = wanted.get(names)
         if values is None:
@@ -129,8 +132,14 @@ def select(variants: Iterable[Stored], target: str, fields: Fields) -> Stored | 
         if values == stored.selecting or (
             "accept-language" in names and _likes(stored, fields, values)
         ):
-            chosen = stored
+            chosen = stored if chosen is None else max(chosen, stored, key=_made)
     return chosen
+
+
+def _made(stored: Stored) -> tuple[float, float]:
+    came = stored.response_time
+    made = parse_date(first(stored.fields, "date") or "", came)
+    return (came if made is None else made, came)
 
 
 def add_variant(
