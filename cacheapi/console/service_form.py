@@ -12,7 +12,7 @@ from cacheapi.registry.definition import FIELDS, LONGEST_TEXT
 from cacheapi.registry.names import PATTERN
 from cacheapi.registry.service_types import service_types
 from cacheapi.registry.vault import MASK
-from cacheapi.responses.options import REMOTE, WHEN_DOWN
+from cacheapi.responses.options import REMOTE, WHEN_DOWN, WHEN_UNKNOWN
 
 CONFIG: Final = "config."
 # What most people set; of a type with many fields the others are folded away.
@@ -28,14 +28,14 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "": ("base_url", "cache", "cache_ttl", "secret_headers"),
         "What is stored, and how long it serves": (
             *("cache_enabled", "stale_while_revalidate", "stale_if_error", "max_body_kb"),
-            "when_cache_down",
+            *("shared_cookies", "when_cache_down"),
         ),
         "What tells answers of a URL apart": (
             *("key_headers", "ignore_params", "sort_query", "cookies"),
         ),
         "What reaches the API": (
             *("headers", "forward_authorization", "methods", "connect_timeout_ms"),
-            "read_timeout_ms",
+            *("read_timeout_ms", "when_coding_unknown"),
         ),
     }
 }
@@ -117,6 +117,7 @@ def make(
     ]
     if service_type["name"] in GROUPS:
         choices = {"cache": tuple(sorted(caches)), "when_cache_down": WHEN_DOWN}
+        choices["when_coding_unknown"] = WHEN_UNKNOWN
         fields = [
             _choice(field, choices.get(field.name.removeprefix(CONFIG), ())) for field in fields
         ]

@@ -47,7 +47,10 @@ async def _ask(remote: Remote) -> None:
     """
     config = remote.config
     origin = Origin(
-        config.base, connect_seconds=config.connect_seconds, read_seconds=config.read_seconds
+        config.base,
+        connect_seconds=config.connect_seconds,
+        read_seconds=config.read_seconds,
+        ignores_codings=config.ignores_codings,
     )
     try:
         answer = await origin.send("GET", config.base.target(b"", b""), config.headers)

@@ -26,6 +26,7 @@ class Config:
     :ivar connect_seconds: the longest wait for a connection.
     :ivar read_seconds: the longest wait for the head of an answer, and each piece of its body.
     :ivar max_body: the largest body to store, in bytes.
+    :ivar ignores_codings: whether an unknown ``Transfer-Encoding`` says nothing; else it is 502.
     :ivar pass_when_down: whether the origin is asked while the cache is down; else it is 503.
     """
 
@@ -43,6 +44,7 @@ class Config:
     read_seconds: float = 30.0
     max_body: int = 8 * 1024 * 1024
     pass_when_down: bool = True
+    ignores_codings: bool = False
 
     @property
     def parting(self) -> tuple[str, ...]:

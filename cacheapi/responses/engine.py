@@ -157,6 +157,7 @@ class Engine:
             config.base,
             connect_seconds=config.connect_seconds,
             read_seconds=config.read_seconds,
+            ignores_codings=config.ignores_codings,
             tls=tls,
             listener=self._listener,
             clock=clock,

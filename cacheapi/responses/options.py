@@ -17,6 +17,7 @@ from cacheapi.responses.policy import Policy
 SYSTEM_CACHE: Final = "cache"
 # What becomes of requests while the cache is down.
 WHEN_DOWN: Final = ("pass", "503")
+WHEN_UNKNOWN: Final = ("502", "ignore")
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE: Final = re.compile(r"[\x21-\x7e]([ \t\x21-\x7e]*[\x21-\x7e])?")
 # What makes a connection is not for a setting to say.
@@ -66,6 +67,12 @@ def _headers(text: str) -> Fields:
 
 def _down(text: str) -> str:
     if text not in WHEN_DOWN:
+        raise ValueError(text)
+    return text
+
+
+def _unknown(text: str) -> str:
+    if text not in WHEN_UNKNOWN:
         raise ValueError(text)
     return text
 
@@ -236,6 +243,15 @@ OPTIONS: Final = (
         name="when_cache_down",
         title="While the cache is down",
     ),
+    Option(
+        variable="RWS_WHEN_CODING_UNKNOWN",
+        kind=Kind("502 or ignore", _unknown),
+        default="502",
+        help="Where the API's `Transfer-Encoding` is none that HTTP knows: `502` refuses the "
+        "answer, `ignore` takes its bytes as they are.",
+        name="when_coding_unknown",
+        title="Unknown transfer coding",
+    ),
 )
 
 
@@ -306,4 +322,5 @@ def config_of(values: Mapping[str, Any]) -> Config:
         read_seconds=values["read_timeout_ms"] / 1000,
         max_body=values["max_body_kb"] * 1024,
         pass_when_down=values["when_cache_down"] == "pass",
+        ignores_codings=values["when_coding_unknown"] == "ignore",
     )

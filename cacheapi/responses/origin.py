@@ -18,6 +18,7 @@ from typing import Final
 import h11
 
 from cacheapi.responses.addresses import Base
+from cacheapi.responses.codings import Heads
 from cacheapi.responses.listening import Listener
 from cacheapi.responses.messages import Fields, Response
 
@@ -131,6 +132,7 @@ class Origin:
     :param connect_seconds: the longest wait for a connection, its TLS included.
     :param read_seconds: the longest wait for the head of an answer, and for each piece of
         its body.
+    :param ignores_codings: take a ``Transfer-Encoding`` that is none of HTTP's for nothing.
     :param tls: for an origin over TLS; by default what the system trusts.
     :param listener: is told of each answer and failure.
     :param clock: Unix time; for tests.
@@ -142,6 +144,7 @@ class Origin:
         *,
         connect_seconds: float,
         read_seconds: float,
+        ignores_codings: bool = False,
         tls: ssl.SSLContext | None = None,
         listener: Listener | None = None,
         clock: Callable[[], float] = time.time,
@@ -149,6 +152,7 @@ class Origin:
         self.base = base
         self._listener = listener or Listener()
         self.read_seconds = read_seconds
+        self.ignores_codings = ignores_codings
         self._connect_seconds = connect_seconds
         self._tls = tls
         self._clock = clock
@@ -296,6 +300,7 @@ class _Connection:
         self._is_open = True
         # Of the answer that is being read.
         self._came = 0
+        self._heads: Heads | None = None
         self.read_seconds = origin.read_seconds
 
     async def exchange(
@@ -310,6 +315,7 @@ class _Connection:
     ) -> Answer:
         """Send a request and read the head of the answer."""
         self._came = 0
+        self._heads = Heads(MAX_HEAD) if self._origin.ignores_codings else None
         http = self._http
         raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
         head = http.send(h11.Request(method=method, target=target, headers=raw))
@@ -375,7 +381,10 @@ class _Connection:
                     raise _Gone from error
                 raise OriginFailed(502, "The origin broke the connection off.") from error
             self._came += len(data)
-            self._http.receive_data(data)
+            ready = data if self._heads is None else self._heads.take(data)
+            # h11 takes nothing for the end.
+            if ready or not data:
+                self._http.receive_data(ready)
 
     def is_usable(self, now: float) -> bool:
         """Return whether a kept connection can take a request."""

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from cacheapi.console.service_form import GROUPS
 from cacheapi.registry.vault import MASK
+from cacheapi.responses.options import OPTIONS
 from cacheapi.web.blueprints import EXTENSION
 from tests.cacheapi.console.conftest import Person, make_app, text_of
 from tests.support import origin as scripted
@@ -65,6 +67,11 @@ def test_its_form_has_groups_choices_and_sentences(person: Person, origin: Origi
     assert "<option selected>503</option>" in answer.text
     assert answer.text.count("<details open>") == 1
     assert "hush" not in answer.text
+
+
+def test_no_setting_is_left_out_of_its_form() -> None:
+    named = [name for names in GROUPS["rws"].values() for name in names]
+    assert sorted(named) == sorted(option.field for option in OPTIONS)
 
 
 def test_the_connection_is_tried_before_it_is_saved(person: Person, origin: Origin) -> None:

@@ -29,7 +29,7 @@ async def whole(made: Origin, method: str, path: str, **more):
 
 def ask(origin: scripted.Origin, path: str, method: str = "GET", **more):
     """Send one request and return the answer and its body."""
-    limits = {name: more.pop(name) for name in ("read_seconds",) if name in more}
+    limits = {name: more.pop(name) for name in ("read_seconds", "ignores_codings") if name in more}
 
     async def run():
         made = client(origin.url, **limits)
