@@ -43,6 +43,18 @@ class Pool(Generic[T]):
         """Give one back for the next borrower."""
         self._idle.append(thing)
 
+    def put_last(self, thing: T) -> None:
+        """Give one back that is lent only when no other is idle."""
+        self._idle.appendleft(thing)
+
+    def take(self, thing: T) -> bool:
+        """Borrow a certain one, if it is idle; return whether it was. Things are told by ``==``."""
+        try:
+            self._idle.remove(thing)
+        except ValueError:
+            return False
+        return True
+
     def discard(self, thing: T) -> None:
         """End one that can serve no more."""
         self._close(thing)

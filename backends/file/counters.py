@@ -53,7 +53,12 @@ class Totals(NamedTuple):
     evictions: int
 
 
+# Of all files: each has a descriptor and a page of memory.
+MOST_OPEN: Final = 128
+
 _counters: weakref.WeakSet[Counters] = weakref.WeakSet()
+# Those that are open, the first one first.
+_open: dict[Counters, None] = {}
 
 
 def _after_fork_in_child() -> None:
@@ -114,6 +119,16 @@ class Counters:
         with self._lock:
             self._close()
 
+    def let_go(self) -> bool:
+        """Close as :meth:`close` does, unless somebody counts right now."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            self._close()
+        finally:
+            self._lock.release()
+        return True
+
     def leave_to_parent(self) -> None:
         """In a forked child: leave the slot to the parent, whatever its threads were doing."""
         self._lock = threading.Lock()
@@ -148,10 +163,15 @@ class Counters:
             raise ValueError(f"{self._path} has a layout of its own")
         self._slot = WORDS * _claim(self._descriptor)
         self._words = words
+        _open[self] = None
+        if len(_open) > MOST_OPEN:
+            # Its numbers stay in its slot; the next count takes one again.
+            next((each for each in tuple(_open) if each is not self and each.let_go()), None)
 
     def _close(self) -> None:
         self._calls_left = 0
         self._words = None
+        _open.pop(self, None)
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
             os.close(descriptor)

@@ -27,6 +27,7 @@ from typing import TypeVar
 from backends.errors import Failed, Timeout, Unavailable
 from backends.file.failures import BUSY, is_busy, is_damage, translate
 from backends.file.opening import REPAIRS, CacheFile, Open
+from backends.file.recent import RECENT
 from backends.file.seen import Connection
 from backends.pool import Pool
 
@@ -73,7 +74,11 @@ class Database:
         self.path = path
         self._file = CacheFile(path, max_pages, timeout)
         self._timeout = timeout
-        self._pool = Pool(self._file.connect, lambda connection: connection.sqlite.close())
+        file = self._file
+        pool: Pool[Open] = Pool(lambda: file.connect(pool), _close)
+        self._pool = pool
+        # Connections are held by whom they are counted by, too.
+        weakref.finalize(self, pool.clear)
         # Threads of one process queue here rather than in SQLite's sleeping back-off.
         self._writing = threading.Lock()
         self._writes = 0
@@ -168,12 +173,16 @@ class Database:
                     raise translate(error) from error
                 self._file.set_aside(connection.identity, error)
             except BaseException:
-                self._pool.release(connection)
+                self._give_back(connection)
                 raise
             else:
-                self._pool.release(connection)
+                self._give_back(connection)
                 return result
         raise AssertionError("unreachable")
+
+    def _give_back(self, connection: Open) -> None:
+        self._pool.release(connection)
+        RECENT.used(connection)
 
     def _patiently(self, step: Callable[[A], T], argument: A) -> T:
         """Repeat a step that finds the file locked, until the time limit.
@@ -222,6 +231,11 @@ class Database:
                 return connection
             # Another process moved the file aside, or somebody deleted it.
             self._pool.discard(connection)
+
+
+def _close(connection: Open) -> None:
+    RECENT.gone(connection)
+    connection.sqlite.close()
 
 
 def _restart_log(sqlite: Connection) -> None:

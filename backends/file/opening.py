@@ -14,6 +14,7 @@ from pathlib import Path
 from backends.errors import Unavailable
 from backends.file.failures import Damaged, Outdated, is_damage
 from backends.file.seen import Connection
+from backends.pool import Pool
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +41,13 @@ PRAGMA user_version = {SCHEMA_VERSION};
 """
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(slots=True, eq=False)
 class Open:
-    """A connection, and which file it is to."""
+    """A connection, which file it is to, and where it is when it is idle."""
 
     sqlite: Connection
     identity: tuple[int, int] | None
+    pool: Pool[Open]
 
 
 class CacheFile:
@@ -69,9 +71,10 @@ class CacheFile:
             return None
         return status.st_dev, status.st_ino
 
-    def connect(self) -> Open:
+    def connect(self, pool: Pool[Open]) -> Open:
         """Open the file, made anew where there is none or it cannot be used.
 
+        :param pool: where the connection will be idle.
         :raises sqlite3.Error: it can be neither opened nor replaced.
         :raises OSError: it cannot be made.
         """
@@ -95,7 +98,7 @@ class CacheFile:
                         raise
                     damage = error
                 else:
-                    return Open(sqlite, identity)
+                    return Open(sqlite, identity, pool)
             self.set_aside(identity, damage)
         raise AssertionError("unreachable")
 

@@ -10,8 +10,8 @@ from marshmallow import ValidationError
 
 from cacheapi.commands.output import emit, emit_text, note, table
 from cacheapi.commands.session import as_json, operator, registry
-from cacheapi.registry import key_administration
-from cacheapi.web.schemas.api_key import ApiKeySchema, KeyFieldsSchema, NewKeySchema
+from cacheapi.registry import key_administration, listing
+from cacheapi.web.schemas.api_key import KeyFieldsSchema, NewKeySchema, shown
 
 
 @click.group("api-key")
@@ -119,7 +119,7 @@ def _faults(found: Any, place: str = "") -> Iterator[str]:
 def list_(as_json: bool) -> None:
     """List the API keys, without the keys."""
     with registry() as opened:
-        found = ApiKeySchema(many=True).dump(key_administration.list_all(opened))
+        found = [shown(key) for key in listing.every_api_key(opened)]
     if as_json:
         emit({"resource": found})
         return

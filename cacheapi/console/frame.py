@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
 from cacheapi.console import words
+from cacheapi.registry.listing import Wanted
 from cacheapi.web.errors import ApiError, answer
 
 FOLDER: Final = "assets"
@@ -34,6 +35,15 @@ def register(blueprint: Blueprint) -> None:
 def page(template: str, status: int = 200, **values: Any) -> Response:
     """Make the response of a template."""
     return Response(render_template(f"console/{template}.html", **values), status)
+
+
+def page_wanted(limit: int) -> Wanted:
+    """Return which page of a list is asked for, and what is searched.
+
+    :param limit: how much fits on a page.
+    """
+    cursor, search = request.args.get("cursor"), request.args.get("search", "")
+    return Wanted(limit, cursor or None, search.strip())
 
 
 def asset(version: str, name: str) -> Response:

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from cacheapi.console import frame, key_form
 from cacheapi.console.key_form import Form
-from cacheapi.registry import key_administration
+from cacheapi.registry import key_administration, listing
 from cacheapi.registry.rights import VERBS
 from cacheapi.web.blueprints import caller, registry
 from cacheapi.web.schemas.api_key import KeyChangeSchema, KeyFieldsSchema
@@ -27,11 +27,11 @@ def register(blueprint: Blueprint) -> None:
 
 
 def keys() -> Response:
-    """List the API keys."""
+    """List the API keys: a page of them."""
     snapshot = registry().snapshot
     return frame.page(
         "keys",
-        keys=key_administration.list_all(registry()),
+        page=listing.api_keys(registry(), frame.page_wanted(listing.USUAL)),
         fixed=len(snapshot.callers.fixed),
         now=time.time(),
         verbs=VERBS,

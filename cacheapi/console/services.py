@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from flask import Blueprint, flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from cacheapi.console import frame, remotes, service_form, states
 from cacheapi.console.service_form import Form
-from cacheapi.registry import administration, trial
+from cacheapi.registry import administration, listing, trial
 from cacheapi.registry.definition import Definition, Source
+from cacheapi.registry.environment import SYSTEM_CACHE
 from cacheapi.registry.errors import Invalid
 from cacheapi.registry.forms import PREFIX
 from cacheapi.web.blueprints import caller, registry
 from cacheapi.web.errors import ApiError
+
+# Each asks for its state every ten seconds.
+CARDS: Final = 24
 
 
 def register(blueprint: Blueprint) -> None:
@@ -36,8 +40,14 @@ def bare() -> Response:
 
 
 def index() -> Response:
-    """Show all services."""
-    return frame.page("services", cards=states.cards(registry().snapshot))
+    """Show the services, the system cache first, the others by name: a page of them."""
+    wanted = frame.page_wanted(CARDS)
+    page = listing.services(registry(), wanted)
+    system = registry().snapshot.definitions[SYSTEM_CACHE]
+    others = [definition for definition in page.items if definition is not system]
+    is_shown = system in page.items if wanted.search else wanted.cursor is None
+    cards = states.cards([system, *others] if is_shown else others)
+    return frame.page("services", cards=cards, page=page)
 
 
 def state(name: str) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 from backends.errors import BackendError, Unsupported
 from backends.probe import NotDone
@@ -11,8 +12,7 @@ from cacheapi.caching.service import CacheService
 from cacheapi.observing import statistics
 from cacheapi.observing.statistics import Statistics
 from cacheapi.registry import forms
-from cacheapi.registry.definition import Definition, Source
-from cacheapi.registry.snapshot import Snapshot
+from cacheapi.registry.definition import Definition
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +54,9 @@ class State:
         return None if total == Figures() else total
 
 
-def cards(snapshot: Snapshot) -> list[Card]:
-    """Return all services, the system cache first, the others by name."""
-    definitions = snapshot.definitions.values()
-    names = sorted(definitions, key=lambda each: (each.source is not Source.ENVIRONMENT, each.name))
-    return [card(definition) for definition in names]
+def cards(definitions: Iterable[Definition]) -> list[Card]:
+    """Return the cards of services."""
+    return [card(definition) for definition in definitions]
 
 
 def card(definition: Definition) -> Card:

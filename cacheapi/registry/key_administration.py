@@ -76,17 +76,6 @@ def create(registry: Registry, caller: Caller, items: Sequence[Mapping[str, Any]
     return made
 
 
-def list_all(registry: Registry) -> list[ApiKey]:
-    """Return all API keys.
-
-    :raises RegistryUnavailable: the database cannot be reached.
-    """
-    try:
-        return [_api_key(registry, row) for row in registry.store.read().api_keys]
-    except SQLAlchemyError as error:
-        raise RegistryUnavailable from error
-
-
 def find(registry: Registry, number: int) -> ApiKey:
     """Return the API key of an id.
 
@@ -99,7 +88,7 @@ def find(registry: Registry, number: int) -> ApiKey:
         raise RegistryUnavailable from error
     if row is None:
         raise _not_found(number)
-    return _api_key(registry, row)
+    return api_key_of(registry, row)
 
 
 def update(registry: Registry, caller: Caller, number: int, fields: Mapping[str, Any]) -> ApiKey:
@@ -133,7 +122,8 @@ def revoke(registry: Registry, caller: Caller, number: int) -> None:
     audit.note(caller, "revoked", "API key", number, name)
 
 
-def _api_key(registry: Registry, row: Row) -> ApiKey:
+def api_key_of(registry: Registry, row: Row) -> ApiKey:
+    """Return the API key of a row."""
     caller = records.caller_of(row, registry.snapshot.aliases)
     return ApiKey(
         number=row["id"],

@@ -48,6 +48,11 @@ class Snapshot:
     uses: Uses = dataclasses.field(default_factory=Uses)
 
     @functools.cached_property
+    def names(self) -> list[str]:
+        """The names of all definitions, sorted."""
+        return sorted(self.definitions)
+
+    @functools.cached_property
     def overlaps(self) -> Overlaps:
         """Which services share keys; found out when it is first asked."""
         return Overlaps(self.services)

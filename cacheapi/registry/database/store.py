@@ -111,6 +111,24 @@ class Store:
             one, other = (int(connection.execute(query).scalar_one()) for query in found)
             return one, other
 
+    def page_of_keys(self, after: int, limit: int, search: str) -> tuple[list[Row], int]:
+        """Return API keys by id, and how many there are in all.
+
+        :param after: the id before the first.
+        :param search: a part of their names, or what the keys begin with.
+        """
+        query = select(api_keys).where(api_keys.c.id > after).order_by(api_keys.c.id).limit(limit)
+        count = select(func.count()).select_from(api_keys)
+        if search:
+            name, prefix = api_keys.c.name, api_keys.c.prefix
+            found = name.icontains(search, autoescape=True) | prefix.startswith(
+                search, autoescape=True
+            )
+            query, count = query.where(found), count.where(found)
+        with self._engine.connect() as connection:
+            rows: list[Row] = [dict(row) for row in connection.execute(query).mappings()]
+            return rows, int(connection.execute(count).scalar_one())
+
     def find(self, table: Table, number: int) -> Row | None:
         """Return the row with an id."""
         with self._engine.connect() as connection:

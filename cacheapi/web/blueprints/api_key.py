@@ -10,13 +10,14 @@ from flask_smorest import Blueprint
 from marshmallow import Schema, ValidationError
 
 from cacheapi.caching.codec import encode
-from cacheapi.registry import key_administration
+from cacheapi.registry import key_administration, listing
 from cacheapi.web.batch import invalid_body
 from cacheapi.web.blueprints import administer, caller, registry
 from cacheapi.web.blueprints import documentation as doc
-from cacheapi.web.blueprints.service import body_items
+from cacheapi.web.blueprints.service import body_items, page_shown, page_wanted
 from cacheapi.web.errors import ApiError
 from cacheapi.web.http import json_response, read_document
+from cacheapi.web.query import Query
 from cacheapi.web.schemas.api_key import (
     ApiKeySchema,
     ApiKeysSchema,
@@ -24,6 +25,7 @@ from cacheapi.web.schemas.api_key import (
     KeyFieldsSchema,
     KeysToMakeSchema,
     NewKeysSchema,
+    shown,
 )
 from cacheapi.web.schemas.cache import SuccessSchema
 
@@ -40,12 +42,21 @@ _EXAMPLE = {
 class ApiKeys(MethodView):
     """All API keys."""
 
-    @blueprint.doc(operationId="listApiKeys")
+    @blueprint.doc(
+        operationId="listApiKeys",
+        parameters=[
+            doc.query(
+                "search", "string", "Only with this in the name, or a key that begins with it."
+            ),
+            *doc.PAGES,
+        ],
+    )
     @blueprint.response(200, ApiKeysSchema, description="The API keys, without the keys.")
     @doc.errors(blueprint)
     def get(self) -> Response:
-        """List the API keys but those of the environment."""
-        return _json(ApiKeysSchema(), {"resource": key_administration.list_all(registry())})
+        """List the API keys but those of the environment, by id: a page of them."""
+        page = listing.api_keys(registry(), page_wanted(Query(request.query_string)))
+        return json_response(encode(page_shown(page, [shown(key) for key in page.items])))
 
     @blueprint.doc(
         operationId="makeApiKeys",
@@ -58,7 +69,7 @@ class ApiKeys(MethodView):
         items = body_items(read_document(request))
         loaded = _load(KeyFieldsSchema(many=True), items)
         made = key_administration.create(registry(), caller(), loaded)
-        return _json(NewKeysSchema(), {"resource": made}, 201)
+        return json_response(encode(NewKeysSchema().dump({"resource": made})), 201)
 
 
 @blueprint.route("/<int:number>", parameters=[doc.NUMBER])
@@ -70,7 +81,7 @@ class ApiKey(MethodView):
     @doc.errors(blueprint)
     def get(self, number: int) -> Response:
         """Get what is known of an API key."""
-        return _json(ApiKeySchema(), key_administration.find(registry(), number))
+        return json_response(encode(shown(key_administration.find(registry(), number))))
 
     @blueprint.doc(
         operationId="changeApiKey",
@@ -84,9 +95,8 @@ class ApiKey(MethodView):
         if not isinstance(document, dict):
             raise ApiError(400, "The body must be a JSON object.")
         fields = _load(KeyChangeSchema(), document)
-        return _json(
-            ApiKeySchema(), key_administration.update(registry(), caller(), number, fields)
-        )
+        changed = key_administration.update(registry(), caller(), number, fields)
+        return json_response(encode(shown(changed)))
 
     @blueprint.doc(operationId="revokeApiKey")
     @blueprint.response(200, SuccessSchema, description="It is revoked.")
@@ -102,7 +112,3 @@ def _load(schema: Schema, document: Any) -> Any:
         return schema.load(document)
     except ValidationError as error:
         raise invalid_body(error) from error
-
-
-def _json(schema: Schema, shown: Any, status: int = 200) -> Response:
-    return json_response(encode(schema.dump(shown)), status)

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 from flask_smorest import Blueprint
 
+from cacheapi.registry.listing import MOST, USUAL
 from cacheapi.web.schemas.errors import ErrorSchema
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -88,6 +89,10 @@ DETAILS: Final = query(
     "Of a list: say of each key the seconds left (`ttl`, null: for ever), the size of its value "
     "in bytes (`bytes`) and what it is (`kind`: `value`, or what another program stored instead, "
     "such as `hash`). What the backend does not tell is left out.",
+)
+PAGES: Final = (
+    query("limit", "integer", "How many on a page.", minimum=1, maximum=MOST, default=USUAL),
+    query("cursor", "string", "`meta.next` of the page before."),
 )
 TTL: Final = query(
     "ttl", "integer", "Lifetime in seconds where the body gives none; rules as in the body."

@@ -14,8 +14,9 @@ from flask_smorest import Blueprint
 from backends.base import MISSING
 from cacheapi.caching.codec import encode
 from cacheapi.observing import statistics
-from cacheapi.registry import administration, trial
+from cacheapi.registry import administration, listing, trial
 from cacheapi.registry.definition import Definition
+from cacheapi.registry.listing import Page, Wanted
 from cacheapi.web.blueprints import administer, caller, find_service, registry
 from cacheapi.web.blueprints import documentation as doc
 from cacheapi.web.errors import ApiError
@@ -53,20 +54,20 @@ class Services(MethodView):
 
     @blueprint.doc(
         operationId="listSystemServices",
-        parameters=[doc.query("filter", "string", "Of one type only: `type=cache_memcached`.")],
+        parameters=[
+            doc.query("filter", "string", "Of one type only: `type=cache_memcached`."),
+            doc.query("search", "string", "Only with this in the name or the label."),
+            *doc.PAGES,
+        ],
     )
     @blueprint.response(200, SystemServicesSchema, description="The services.")
     @doc.errors(blueprint)
     def get(self) -> Response:
-        """List the services of all sources."""
-        wanted = _wanted_type(Query(request.query_string).text("filter"))
-        definitions = registry().snapshot.definitions
-        listed = [
-            definition
-            for _, definition in sorted(definitions.items())
-            if wanted is None or definition.type == wanted
-        ]
-        return json_response(encode({"resource": administration.told(registry(), *listed)}))
+        """List the services of all sources, by name: a page of them."""
+        query = Query(request.query_string)
+        wanted_type = _wanted_type(query.text("filter"))
+        page = listing.services(registry(), page_wanted(query), wanted_type)
+        return json_response(encode(page_shown(page, administration.told(registry(), *page.items))))
 
     @blueprint.doc(
         operationId="makeServices",
@@ -188,6 +189,20 @@ def get_statistics(reference: str) -> Response:
     service = find_service(administration.find(registry(), reference).name)
     section = Query(request.query_string).text("section")
     return json_response(encode(statistics.shown(service, statistics.read(service, section))))
+
+
+def page_wanted(query: Query) -> Wanted:
+    """Return which page of a list is asked for.
+
+    :raises ApiError: 400; there is no such page.
+    """
+    limit = query.integer("limit", 1, listing.MOST, listing.USUAL)
+    return Wanted(limit, query.text("cursor"), query.text("search") or "")
+
+
+def page_shown(page: Page[Any], shown: Any) -> dict[str, Any]:
+    """Return the body of a page of which all items are shown."""
+    return {"resource": shown, "meta": {"next": page.following, "count": page.count}}
 
 
 def body_items(document: Any) -> list[Mapping[str, Any]]:

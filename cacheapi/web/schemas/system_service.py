@@ -12,6 +12,7 @@ from marshmallow import RAISE, Schema, fields, validate
 
 from cacheapi.registry.definition import LONGEST_TEXT, Source
 from cacheapi.registry.names import PATTERN
+from cacheapi.web.schemas.pages import PageSchema
 
 NAME: dict[str, Any] = {
     "required": True,
@@ -147,9 +148,10 @@ class SystemServiceSchema(Schema):
 
 
 class SystemServicesSchema(Schema):
-    """All services."""
+    """A page of the services."""
 
     resource = fields.List(fields.Nested(SystemServiceSchema), required=True)
+    meta = fields.Nested(PageSchema, required=True)
 
 
 class StepSchema(Schema):

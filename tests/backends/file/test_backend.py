@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import logging
 import os
@@ -21,13 +22,15 @@ from typing import Any
 import pytest
 
 from backends.base import MISSING, Item
-from backends.errors import InvalidOption, OutOfMemory, Timeout, Unavailable
+from backends.errors import BackendError, InvalidOption, OutOfMemory, Timeout, Unavailable
+from backends.file import counters as file_counters
 from backends.file import database as file_database
 from backends.file import entries
 from backends.file.backend import FileBackend
 from backends.file.entries import Entries
 from backends.file.housekeeping import GRAIN, WALK, WRITES_A_WALK
 from backends.file.opening import PAGE_BYTES
+from backends.file.recent import Recent, most_open
 from backends.file.seen import MAX_BYTES, Connection
 from tests.conftest import Clock
 from tests.support import scripts
@@ -1082,3 +1085,84 @@ def test_a_flush_with_a_prefix_lets_others_write_between_its_steps(
     assert len(written) == 10
     assert one.list_keys("", 10, None) == ([], None)
     assert two.get("stays") == b"1"
+
+
+def descriptors() -> int:
+    """Return how many files of caches this process has open."""
+    found = 0
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found += "cache.sqlite3" in os.readlink(f"/proc/self/fd/{name}")
+    return found
+
+
+@pytest.fixture
+def few_stay_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    recent = Recent()
+    recent.warm, recent.most = 2, 4
+    monkeypatch.setattr(file_database, "RECENT", recent)
+    monkeypatch.setattr(file_counters, "MOST_OPEN", 4)
+
+
+@pytest.mark.usefixtures("few_stay_open")
+def test_many_files_take_few_descriptors_and_little_memory(
+    open_backend: Open, tmp_path: Path
+) -> None:
+    backends = [open_backend(data_dir=str(tmp_path / str(n))) for n in range(20)]
+    before = descriptors()
+    for turn in range(3):
+        for number, backend in enumerate(backends):
+            if turn == 0:
+                backend.set("k", b"%d" % number, None)
+            for _ in range(6):
+                assert backend.get("k") == b"%d" % number
+    # Of a connection the file and its log, of a file the index of the log, and the counters twice.
+    assert descriptors() - before <= 4 * 5
+    idle = [each for backend in backends for each in backend._database._pool._idle]
+    assert len(idle) == 4
+    assert sum(bool(each.sqlite._seen) for each in idle) == 2
+    (totals,) = backends[0].stats()
+    assert totals.error is None
+    assert backends[0]._counters.totals().hits == 18  # type: ignore[union-attr]
+
+
+@pytest.mark.usefixtures("few_stay_open")
+def test_what_is_being_used_is_not_closed(open_backend: Open, tmp_path: Path) -> None:
+    backends = [open_backend(data_dir=str(tmp_path / str(n))) for n in range(12)]
+    failures: list[Exception] = []
+    right = []
+
+    def work(offset: int) -> None:
+        try:
+            for turn in range(40):
+                backend = backends[(turn * 5 + offset) % len(backends)]
+                backend.set(f"k{offset}", b"%d" % turn, None)
+                right.append(backend.get(f"k{offset}") == b"%d" % turn)
+        except BackendError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(offset,)) for offset in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert right == [True] * 6 * 40
+
+
+@pytest.mark.usefixtures("few_stay_open")
+def test_a_backend_that_nobody_holds_leaves_nothing_open(tmp_path: Path) -> None:
+    before = descriptors()
+    backend = FileBackend(data_dir=str(tmp_path))
+    backend.set("k", b"1", None)
+    backend._counters.close()
+    assert descriptors() > before
+    del backend
+    gc.collect()
+    assert descriptors() == before
+
+
+def test_as_many_stay_open_as_the_system_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    for allowed, expected in ((32, 4), (256, 25), (1024, 102), (10**6, 128), (-1, 128)):
+        monkeypatch.setattr("resource.getrlimit", lambda _, allowed=allowed: (allowed, allowed))
+        assert most_open() == expected

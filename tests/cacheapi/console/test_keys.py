@@ -117,7 +117,7 @@ def test_what_is_wrong_stands_beside_its_field(
     assert told is not None
     assert message in html.unescape(told[1])
     assert "user:" in answer.text
-    assert person.call("GET", "/system/api_key").json == {"resource": []}
+    assert person.call("GET", "/system/api_key").json["resource"] == []
 
 
 def test_a_wrong_rule_says_what_is_wrong(person: Person) -> None:
@@ -145,7 +145,7 @@ def test_rules_are_added_moved_and_removed(person: Person) -> None:
         assert answer.status_code == 200
         assert rules_of(answer.text) == order, action
         assert 'value="half typed"' in answer.text
-    assert person.call("GET", "/system/api_key").json == {"resource": []}
+    assert person.call("GET", "/system/api_key").json["resource"] == []
 
 
 @pytest.mark.parametrize("action", ["remove:9", "up:x", "down:-1", "explode:0", f"up:{'9' * 5000}"])
@@ -212,3 +212,40 @@ def test_names_are_words_and_no_markup(person: Person) -> None:
         page = person.page(path)
         assert "<script>alert" not in page
         assert NASTY in html.unescape(page)
+
+
+def test_many_keys_come_in_pages_and_are_found_by_name(person: Person) -> None:
+    many = [{"name": f"shop {number}", "rules": []} for number in range(120)]
+    assert person.call("POST", "/system/api_key", {"resource": many}).status_code == 201
+    page = person.page("/keys")
+    assert "shop 99<" in page
+    assert "shop 100<" not in page
+    assert "120 in all" in text_of(page)
+    (following,) = re.findall(r'href="/console(/keys\?[^"]+)">Next page', page)
+    second = person.page(html.unescape(following))
+    assert "shop 100<" in second
+    assert "First page" in second
+    assert "Next page" not in second
+    found = text_of(person.page("/keys", search="SHOP 11"))
+    assert "11 found" in found
+    assert "shop 112" in found
+    assert "shop 12 " not in found
+    assert "There are none here." in person.page("/keys", search="none such")
+
+
+def test_many_services_come_in_pages_the_system_cache_first(person: Person) -> None:
+    many = [{"name": f"a{number:02}", "type": "cache_local"} for number in range(30)]
+    assert person.call("POST", "/system/service", {"resource": many}).status_code == 201
+    page = text_of(person.page("/"))
+    assert page.index("System cache") < page.index("a00")
+    assert "a23" in page
+    assert "a24" not in page
+    (following,) = re.findall(r'href="/console(/\?[^"]+)">Next page', person.page("/"))
+    second = text_of(person.page(html.unescape(following)))
+    assert "a24" in second
+    assert second.count("System cache") == 0
+    found = text_of(person.page("/", search="A1"))
+    assert "10 found" in found
+    assert "System cache" not in found
+    assert "System cache" in text_of(person.page("/", search="cache"))
+    assert "There are none here." in person.page("/", search="none such")

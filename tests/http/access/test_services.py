@@ -578,3 +578,60 @@ def test_changes_are_in_the_audit_log(api: AppApi, caplog: pytest.LogCaptureFixt
             'flushed service "cache"',
         )
     ]
+
+
+def pages(api: AppApi, path: str, query: str = "") -> list[list[Any]]:
+    """Return all pages of a list, following ``meta.next``."""
+    found, cursor = [], ""
+    while True:
+        answer = api.call("GET", path, query="&".join(filter(None, (query, cursor))))
+        assert answer.status == 200, answer.body
+        found.append(answer.json["resource"])
+        if answer.json["meta"]["next"] is None:
+            return found
+        cursor = f"cursor={answer.json['meta']['next']}"
+
+
+def test_services_come_in_pages(api: AppApi) -> None:
+    items = [{"name": f"s{n}", "type": "cache_local", "label": f"Nº {n % 3}"} for n in range(7)]
+    api.call("POST", SERVICES, body={"resource": items})
+    found = pages(api, SERVICES, "limit=3")
+    assert [len(page) for page in found] == [3, 3, 2]
+    listed = [each["name"] for page in found for each in page]
+    assert listed == ["cache", *(f"s{n}" for n in range(7))]
+    assert pages(api, SERVICES, "limit=8") == [[each for page in found for each in page]]
+    answer = api.call("GET", SERVICES, query="limit=2&search=n%C2%BA%201")
+    assert [each["name"] for each in answer.json["resource"]] == ["s1", "s4"]
+    assert answer.json["meta"] == {"next": None, "count": 2}
+    answer = api.call("GET", SERVICES, query="limit=1&search=S&filter=type=cache_local")
+    assert answer.json["meta"] == {"next": "s0", "count": 7}
+    # A page after a name that is gone meanwhile is the one that would have followed it.
+    api.call("DELETE", f"{SERVICES}/s2")
+    answer = api.call("GET", SERVICES, query="limit=2&cursor=s2")
+    assert [each["name"] for each in answer.json["resource"]] == ["s3", "s4"]
+    for query in ("limit=0", "limit=1001", "limit=x"):
+        assert api.call("GET", SERVICES, query=query).status == 400
+
+
+def test_api_keys_come_in_pages(api: AppApi) -> None:
+    path = "/api/v2/system/api_key"
+    rules = [{"service": "cache", "verbs": ["PUT", "GET"], "keys": "u:*"}]
+    limit = {"requests": 5, "seconds": 60}
+    items = [{"name": f"Key 1{n}%", "rules": rules, "rate_limit": limit} for n in range(5)]
+    made = api.call("POST", path, body={"resource": items}).json["resource"]
+    found = pages(api, path, "limit=2")
+    assert [len(page) for page in found] == [2, 2, 1]
+    assert [each["id"] for page in found for each in page] == [each["id"] for each in made]
+    for page in found:
+        for each in page:
+            assert api.call("GET", f"{path}/{each['id']}").json == each
+            assert each["rules"] == [{"service": "cache", "verbs": ["GET", "PUT"], "keys": "u:*"}]
+            assert each["rate_limit"] == limit
+    answer = api.call("GET", path, query="search=kEY%2013%25&limit=1")
+    assert [each["name"] for each in answer.json["resource"]] == ["Key 13%"]
+    assert answer.json["meta"] == {"next": None, "count": 1}
+    answer = api.call("GET", path, query=f"search={made[2]['api_key'][:9]}")
+    assert [each["id"] for each in answer.json["resource"]] == [made[2]["id"]]
+    assert api.call("GET", path, query="search=_").json["meta"]["count"] < 5
+    for cursor in ("x", "-1", "9" * 30, str(2**31)):
+        assert api.call("GET", path, query=f"cursor={cursor}").status == 400, cursor
