@@ -72,6 +72,11 @@ class Server:
         )
         wait_for_port(self.port, self._process)
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def kill(self) -> None:
         """Kill it as ``kill -9`` does."""
         self._process.kill()
