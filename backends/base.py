@@ -176,11 +176,17 @@ class Backend(ABC):
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         """Return the values of those keys that are there."""
 
-    def get_each(self, keys: Iterable[str]) -> Mapping[str, bytes | BackendError]:
+    def get_each(
+        self, keys: Iterable[str], most: int | None = None
+    ) -> Mapping[str, bytes | BackendError]:
         """Return what :meth:`get_many` does, with an error in place of a value.
 
         It is about that key alone: the others' values are what they are. Where a backend
         cannot tell them apart, the error of one is raised for all.
+
+        :param most: once the values have more bytes than this together, no further one is
+            read: in its place is :class:`~backends.errors.NotRead`. One is always read. A
+            backend that learns of a size with the value only may return more.
         """
         return self.get_many(keys)
 

@@ -9,6 +9,7 @@ room, and keeps its cause::
     │   ├── InvalidCursor       a listing cursor that this backend did not make
     │   ├── NotAnInteger        counting on a value that is no integer in range
     │   ├── WrongType           under the key is no value, but something else of another program
+    │   ├── NotRead             one of many values, which were too much to be read at once
     │   └── Unsupported         an ability that this backend does not have
     └── Failed                  the request is well; the backend is at fault
         ├── Unavailable         no server, no connection, or a broken one
@@ -60,6 +61,10 @@ class WrongType(Refused):
     def __init__(self, kind: str) -> None:
         self.kind = kind
         super().__init__(f"WRONGTYPE: under this key is another program's {kind}.")
+
+
+class NotRead(Refused):
+    """A value that may be there was not read: those before it were as much as was asked for."""
 
 
 class Unsupported(Refused):

@@ -45,6 +45,7 @@ from cacheapi.web.blueprints.metrics import add_metrics
 from cacheapi.web.errors import register_error_handlers
 from cacheapi.web.http import MAX_BATCH, MethodTunnel, check_path, check_request
 from cacheapi.web.openapi import describe
+from cacheapi.web.origins import ORIGIN
 from cacheapi.web.remote_answers import REMOTE_ANSWERS, RemoteAnswers
 from cacheapi.web.remotes import DOOR, Door
 from cacheapi.web.routes import KeyConverter, ServiceConverter
@@ -144,7 +145,8 @@ def create_app(config: Settings | None = None) -> Flask:
         app.config[MAX_BATCH],
         lambda environ: _most_body(app, registry, environ),
         # The lane knows no origins.
-        frozenset({cors.ORIGIN} if settings["CACHEAPI_CORS_ORIGINS"] else ()),
+        frozenset({ORIGIN} if settings["CACHEAPI_CORS_ORIGINS"] else ()),
+        frozenset(settings["CACHEAPI_CORS_ORIGINS"] or ()),
     )
     api = describe(app, __version__)
     api.register_converter(KeyConverter, lambda converter: {"type": "string", "minLength": 1})

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, TypeVar
 
 from backends.base import MISSING, Backend, Described, Found, Missing
 from backends.capabilities import Capability, Limits, Traits
-from backends.errors import BackendError, Failed, InvalidCursor, InvalidOption
+from backends.errors import BackendError, Failed, InvalidCursor, InvalidOption, NotRead
 from backends.file import statistics
 from backends.file.counters import Counters
 from backends.file.database import Database
@@ -120,13 +120,30 @@ class FileBackend(Backend):
         return self._counted(self.peek(key))
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
+        found, _ = self._get_some(keys, math.inf)
+        return found
+
+    def get_each(self, keys: Iterable[str], most: int | None = None) -> dict[str, Any]:
+        found: dict[str, bytes | BackendError]
+        found, unread = self._get_some(keys, math.inf if most is None else most)
+        if unread:
+            found.update((key, NotRead("The value was not read.")) for key in unread)
+        return found
+
+    def _get_some(self, keys: Iterable[str], most: float) -> tuple[dict[str, Any], list[str]]:
+        """Return values, and the keys that were not looked at since there were enough."""
         prefix = self.prefix
         names = {(prefix + key).encode(): key for key in keys}
-        found = self._database.read(lambda sqlite: self._entries.get_many(sqlite, names))
+        found, unread = self._database.read(
+            lambda sqlite: self._entries.get_some(sqlite, names, most)
+        )
         hits = len(found)
         size = sum(map(len, found.values()))
-        self._counters.add(hits=hits, misses=len(names) - hits, read=size)
-        return {names[stored]: value for stored, value in found.items()}
+        self._counters.add(hits=hits, misses=len(names) - hits - len(unread), read=size)
+        return (
+            {names[stored]: value for stored, value in found.items()},
+            [names[stored] for stored in unread],
+        )
 
     def list_keys(
         self, prefix: str, limit: int, cursor: str | None
@@ -243,7 +260,9 @@ class FileBackend(Backend):
         stored = [self._stored(operation.key) for operation in operations]
         keys = list(dict.fromkeys(stored))
         try:
-            found = self._database.read(lambda sqlite: self._entries.get_many(sqlite, keys))
+            found = self._database.read(
+                lambda sqlite: self._entries.get_some(sqlite, keys, math.inf)[0]
+            )
         except BackendError as error:
             return [error] * len(operations)
         outcomes: list[Any] = []

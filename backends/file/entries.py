@@ -64,17 +64,26 @@ class Entries:
 
     def get(self, sqlite: Connection, key: bytes) -> bytes | None:
         """Return the value of a key, if it is there and not expired."""
-        return self.get_many(sqlite, (key,)).get(key)
+        found, _ = self.get_some(sqlite, (key,), math.inf)
+        return found.get(key)
 
-    def get_many(self, sqlite: Connection, keys: Iterable[bytes]) -> dict[bytes, bytes]:
-        """Return the values of those keys that are there, and note that they were used."""
+    def get_some(
+        self, sqlite: Connection, keys: Iterable[bytes], most: float
+    ) -> tuple[dict[bytes, bytes], list[bytes]]:
+        """Return the values of those keys that are there, and note that they were used.
+
+        :param most: once what is read has more bytes than this, the rest is left.
+        :return: the values, and the keys that were left.
+        """
         now = self._clock()
         stale = now - GRAIN
         found: dict[bytes, bytes] = {}
         seen = sqlite.seen()
         unseen = [key for key in keys if key not in seen]
-        read = _read(sqlite, unseen, now) if unseen else {}
+        read, unread = _read(sqlite, unseen, now, most) if unseen else ({}, [])
         for key in keys:
+            if unread and key in unread:
+                continue
             _, _, expires, used, row, value = read[key] if key in read else seen[key]
             if expires > now:
                 found[key] = value
@@ -82,7 +91,7 @@ class Entries:
                     self._housekeeping.note(row)
         if read:
             sqlite.remember(read.items())
-        return found
+        return found, list(unread)
 
     def remaining_ttl(self, sqlite: Connection, key: bytes) -> float | None:
         """Return the seconds that a key has left, infinity for ever, if it is there."""
@@ -216,16 +225,29 @@ class Entries:
         self._housekeeping.make_room(sqlite, pages_for(len(pair.value)))
 
 
-def _read(sqlite: Connection, keys: Sequence[bytes], now: float) -> dict[bytes, Row]:
-    """Return what stands under each key, once it is proven whole."""
+def _read(
+    sqlite: Connection, keys: Sequence[bytes], now: float, most: float
+) -> tuple[dict[bytes, Row], set[bytes]]:
+    """Return what stands under each key, once it is proven whole; and the keys that were left.
+
+    :param most: as of :meth:`Entries.get_some`.
+    """
     read = dict.fromkeys(keys, ABSENT)
+    size = 0
     for condition, part in _in_parts(keys):
-        for row in sqlite.execute(_FIND + condition, (now, *part)).fetchall():
-            key = row[0]
-            if crc32(row[5], crc32(key)) != row[1]:
+        rows = sqlite.execute(_FIND + condition, (now, *part))
+        for row in rows:
+            key, value = row[0], row[5]
+            if crc32(value, crc32(key)) != row[1]:
                 raise Damaged("the checksum of a value is wrong")
             read[key] = row
-    return read
+            size += len(value)
+            if size > most:
+                # The next one would be loaded to be told.
+                rows.close()
+                left = {key for key, row in read.items() if row is ABSENT}
+                return {key: read[key] for key in read.keys() - left}, left
+    return read, set()
 
 
 def _in_parts(keys: Sequence[bytes]) -> Iterator[tuple[str, Sequence[bytes]]]:

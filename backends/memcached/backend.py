@@ -10,12 +10,13 @@ a ``gets``. Over the binary protocol ``touch`` is made so too.
 from __future__ import annotations
 
 import logging
+import math
 import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from backends.base import MISSING, Backend, Found, Item, Missing, count_from
 from backends.capabilities import Capability, Limits, Traits
@@ -35,6 +36,7 @@ from backends.memcached.expiry import EXPIRED, expiry
 from backends.memcached.member import Connect, Member
 from backends.memcached.options import OPTIONS, Server
 from backends.memcached.pool import Members
+from backends.memcached.reader import size_of
 from backends.memcached.ring import Ring, as_libmemcached, even
 from backends.memcached.statistics import SECTIONS, Login
 from backends.memcached.text import TextClient
@@ -162,16 +164,23 @@ class MemcachedBackend(Backend):
     # Reading
 
     def get(self, key: str) -> bytes | Missing:
-        stored = self._stored(key)
-        return self._members.read_many([stored]).get(stored, MISSING)
+        return self.get_many([key]).get(key, MISSING)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
+        return cast("dict[str, bytes]", self.get_each(keys))
+
+    def get_each(
+        self, keys: Iterable[str], most: int | None = None
+    ) -> dict[str, bytes | BackendError]:
         names = {self._stored(key): key for key in keys}
         stored = list(names)
-        found: dict[str, bytes] = {}
+        found: dict[str, bytes | BackendError] = {}
+        left = math.inf if most is None else most
         for start in range(0, len(stored), KEYS_A_COMMAND):
-            values = self._members.read_many(stored[start : start + KEYS_A_COMMAND])
+            values = self._members.read_many(stored[start : start + KEYS_A_COMMAND], left)
             found.update((names[key], value) for key, value in values.items())
+            if len(stored) > KEYS_A_COMMAND and most is not None:
+                left -= size_of(values)
         return found
 
     def get_with_token(self, key: str) -> Found | Missing:

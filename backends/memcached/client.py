@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
-from backends.memcached.reader import Stored
+from backends.memcached.reader import Read, Stored
 
 
 class Client(Protocol):
@@ -19,8 +20,12 @@ class Client(Protocol):
     key, refuses for another reason, or did not give a whole reply.
     """
 
-    def read_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return what the server has of different keys; one is absent only if it said so."""
+    def read_many(self, keys: Sequence[bytes], most: float = math.inf) -> Read:
+        """Return what the server has of different keys; one is absent only if it said so.
+
+        :param most: once the values have more bytes than this, no further one is read: in its
+            place is :class:`~backends.errors.NotRead`. One is always read.
+        """
 
     def read(self, key: bytes) -> Stored | None:
         """Return what the server has under a key."""

@@ -6,12 +6,13 @@ belong to the next servers on the ring, until it is back.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from backends.base import MISSING, Found, Missing, with_flags
-from backends.errors import BackendError, Failed
+from backends.errors import BackendError, Failed, NotRead
 from backends.memcached.errors import (
     AUTHENTICATION,
     CLIENT_ERROR,
@@ -21,6 +22,7 @@ from backends.memcached.errors import (
     failure,
 )
 from backends.memcached.member import Connect, Member
+from backends.memcached.reader import Read, size_of
 from backends.memcached.ring import Ring
 from backends.memcached.stores import Batch, Outcomes, Store
 
@@ -86,18 +88,23 @@ class Members:
                     raise failure(error, member.place, sent=False) from error
                 failed = self._lost(member, error, sent=error.sent)
 
-    def read_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+    def read_many(self, keys: Sequence[bytes], most: float = math.inf) -> Read:
         """Return what the servers have; a key is absent only if its server said so.
 
+        :param most: as of :meth:`Client.read_many`, of all servers together.
         :raises Failed: a key's server gave no answer, and no other could take its place.
         """
-        found: dict[bytes, bytes] = {}
+        found: Read = {}
         failed: Failed | None = None
         while keys:
             unread: list[bytes] = []
             for member, names in self._by_member(keys, failed).items():
+                left = most - size_of(found) if most < math.inf and found else most
+                if left < 0:
+                    found.update((key, NotRead("The value was not read.")) for key in names)
+                    continue
                 try:
-                    found.update(member.run(_reading(names), repeatable=True))
+                    found.update(member.run(_reading(names, left), repeatable=True))
                 except CommandFailed as error:
                     if error.answered:
                         raise failure(error, member.place, sent=False) from error
@@ -246,5 +253,5 @@ def _storing(batch: Batch) -> Callable[[Any], None]:
     return lambda client: client.store_many(batch)
 
 
-def _reading(keys: Sequence[bytes]) -> Callable[[Client], dict[bytes, bytes]]:
-    return lambda client: client.read_many(keys)
+def _reading(keys: Sequence[bytes], most: float) -> Callable[[Client], Read]:
+    return lambda client: client.read_many(keys, most)

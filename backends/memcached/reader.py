@@ -6,17 +6,23 @@ is absent only if the server said so, and bytes are what is stored, whatever the
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from backends.base import with_flags
+from backends.errors import NotRead
 from backends.memcached.errors import refusal
 from backends.memcached.link import LONGEST_LINE, Link, receive
 
 _FIRST: Final = b"VALUE "
 _NEXT: Final = b"\r\nVALUE "
 _LAST: Final = b"\r\nEND\r\n"
+
+
+# What was read, by key: a value, or why it was not read.
+Read = dict[bytes, bytes | NotRead]
 
 
 class Stored(NamedTuple):
@@ -31,38 +37,50 @@ class Stored(NamedTuple):
     cas: int
 
 
-def read_many(link: Link, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+def read_many(link: Link, keys: Sequence[bytes], most: float = math.inf) -> Read:
     """Return the values of those different keys that the server has.
 
+    :param most: once they have more bytes than this together, what else is on its way is left:
+        the connection is closed, and the rest is :class:`~backends.errors.NotRead`.
     :raises CommandFailed: the server said no, or the reply was not whole; the connection is
         closed.
     """
     wanted = set(keys)
+    left: set[bytes] = set()
 
-    def take(connection: socket.socket, data: bytes) -> dict[bytes, bytes]:
+    def take(connection: socket.socket, data: bytes) -> Read:
+        nonlocal left
         found = _usual(data, wanted)
         if found is not None:
             return found
-        return {
-            header[1]: with_flags(value, int(header[2]))
-            for header, value in _reply(connection, data, wanted, 4)
-        }
+        parts, left = _reply(connection, data, wanted, 4, most)
+        return {header[1]: with_flags(value, int(header[2])) for header, value in parts}
 
-    return link.exchange(b"get %b\r\n" % b" ".join(keys), take)
+    read = link.exchange(b"get %b\r\n" % b" ".join(keys), take)
+    if left:
+        link.close()
+        read.update((key, NotRead("The value was not read.")) for key in left)
+    return read
+
+
+def size_of(read: Read) -> int:
+    """Return how many bytes the values have together."""
+    return sum(len(value) for value in read.values() if not isinstance(value, NotRead))
 
 
 def read(link: Link, key: bytes) -> Stored | None:
     """Return what the server has under a key, as :func:`read_many` does."""
 
     def take(connection: socket.socket, data: bytes) -> Stored | None:
-        for header, value in _reply(connection, data, {key}, 5):
+        found, _ = _reply(connection, data, {key}, 5)
+        for header, value in found:
             return Stored(value, int(header[2]), int(header[4]))
         return None
 
     return link.exchange(b"gets %b\r\n" % key, take)
 
 
-def _usual(data: bytes, wanted: set[bytes]) -> dict[bytes, bytes] | None:
+def _usual(data: bytes, wanted: set[bytes]) -> Read | None:
     """Return the values of a reply to ``get`` that came whole and at once, the quick way.
 
     It is cut where a value seems to begin. If all sizes are those announced, the cuts are right:
@@ -72,7 +90,7 @@ def _usual(data: bytes, wanted: set[bytes]) -> dict[bytes, bytes] | None:
     """
     if not (data.startswith(_FIRST) and data.endswith(_LAST)):
         return None
-    found: dict[bytes, bytes] = {}
+    found: Read = {}
     parts = data[len(_FIRST) : -len(_LAST)].split(_NEXT)
     for part in parts:
         header, _, value = part.partition(b"\r\n")
@@ -87,18 +105,25 @@ def _usual(data: bytes, wanted: set[bytes]) -> dict[bytes, bytes] | None:
 
 
 def _reply(
-    connection: socket.socket, data: bytes, wanted: set[bytes], parts: int
-) -> list[tuple[list[bytes], bytes]]:
+    connection: socket.socket,
+    data: bytes,
+    wanted: set[bytes],
+    parts: int,
+    most: float = math.inf,
+) -> tuple[list[tuple[list[bytes], bytes]], set[bytes]]:
     """Take one reply from the connection; return each header, in its parts, and its value.
 
     :param data: what has come of it already.
     :param parts: how many a header has.
+    :param most: as of :func:`read_many`.
+    :return: also the keys of which it is not known, since there were enough; the rest of the
+        reply is then still to come.
     :raises CommandFailed: the server said no.
     :raises ValueError: it is not a reply to these keys.
     :raises OSError: it did not come, or not in time.
     """
     found: list[tuple[list[bytes], bytes]] = []
-    at = 0
+    at = size = 0
     while True:
         start = data.find(b"\r\n", at) + 2
         if start < 2:
@@ -110,12 +135,15 @@ def _reply(
         header = line.split(b" ")
         if len(header) != parts or header[0] != b"VALUE":
             if line == b"END" and start == len(data):
-                return found
+                return found, set()
             raise (start == len(data) and refusal(line)) or ValueError("no reply to a read")
         if header[1] not in wanted:
             raise ValueError("no value that was asked for")
         if not (header[2].isdigit() and header[3].isdigit() and header[-1].isdigit()):
             raise ValueError("no numbers where they belong")
+        if found and size > most:
+            return found, wanted
+        size += int(header[3])
         wanted.remove(header[1])
         at = start + int(header[3]) + 2
         if at > len(data):

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import ctypes
 import glob
+import math
 import os
 import re
 import socket
@@ -32,6 +33,7 @@ import _pylibmc
 import pylibmc
 
 from backends.base import flags_of, with_flags
+from backends.errors import NotRead
 from backends.memcached.errors import (
     AUTHENTICATION_FAILURE,
     CONNECTION_FAILURE,
@@ -42,7 +44,7 @@ from backends.memcached.errors import (
     CommandFailed,
 )
 from backends.memcached.link import IDLE_SECONDS, open_socket, why_no_login
-from backends.memcached.reader import Stored
+from backends.memcached.reader import Read, Stored
 
 # What the first failure on a new connection says for certain.
 _SURE: Final = {NOT_FOUND, AUTHENTICATION_FAILURE, CONNECTION_FAILURE}
@@ -181,37 +183,50 @@ class SaslClient:
         self._client = None
         self._proven_at = 0.0
 
-    def read_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return what the server has of different keys; one is absent only if it said so.
+    def read_many(self, keys: Sequence[bytes], most: float = math.inf) -> Read:
+        """Return what the server has of different keys, as :class:`Client` says.
 
         :raises CommandFailed: the reply was not whole.
         """
-        found = self._read(keys)
-        return {key: with_flags(stored.value, stored.flags) for key, stored in found.items()}
+        found, left = self._read(keys, most)
+        read: Read = {key: with_flags(stored.value, stored.flags) for key, stored in found.items()}
+        read.update((key, NotRead("The value was not read.")) for key in left)
+        return read
 
     def read(self, key: bytes) -> Stored | None:
         """Return what the server has under a key, as :meth:`read_many` does."""
-        return self._read([key]).get(key)
+        found, _ = self._read([key], math.inf)
+        return found.get(key)
 
-    def _read(self, keys: Sequence[bytes]) -> dict[bytes, Stored]:
+    def _read(self, keys: Sequence[bytes], most: float) -> tuple[dict[bytes, Stored], list[bytes]]:
+        """Return what the server has; and the keys whose values were more than enough.
+
+        libmemcached takes the whole reply, one value after the other: those are thrown away.
+        """
         self.probe()
         count = len(keys)
         array = (ctypes.c_char_p * count)(*keys)
         lengths = (_size * count)(*map(len, keys))
         found: dict[bytes, Stored] = {}
+        left: list[bytes] = []
+        size = 0
         code = _code()
         _mget(self._handle, array, lengths, count)
         while result := _fetch_result(self._handle, None, ctypes.byref(code)):
             key = ctypes.string_at(_result_key(result), _result_key_length(result))
             length = _result_length(result)
-            value = ctypes.string_at(_result_value(result), length) if length else b""
-            found[key] = Stored(value, _result_flags(result), _result_cas(result))
+            if size > most:
+                left.append(key)
+            else:
+                value = ctypes.string_at(_result_value(result), length) if length else b""
+                found[key] = Stored(value, _result_flags(result), _result_cas(result))
+                size += length
             _result_free(result)
         error = _last_error(self._handle)
         if error not in (SUCCESS, NOT_FOUND):
             raise CommandFailed(error, reading=True)
         self._proven_at = time.monotonic()
-        return found
+        return found, left
 
     def set(self, key: bytes, value: bytes, exptime: int) -> bool:
         """Store, overwriting.

@@ -6,6 +6,7 @@ known exactly. What is said and answered stands in memcached's protocol.txt.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -23,7 +24,7 @@ from backends.memcached.errors import (
 )
 from backends.memcached.link import Link, take_line
 from backends.memcached.meta import remaining_ttl
-from backends.memcached.reader import Stored
+from backends.memcached.reader import Read, Stored
 from backends.memcached.stores import Batch
 
 # What a command is answered with when it was done, and when it was not.
@@ -48,12 +49,12 @@ class TextClient:
     ) -> None:
         self._link = Link(server, timeout, on_silence)
 
-    def read_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return what the server has of different keys; one is absent only if it said so.
+    def read_many(self, keys: Sequence[bytes], most: float = math.inf) -> Read:
+        """Return what the server has of different keys, as :class:`Client` says.
 
         :raises CommandFailed: the server said no, or the reply was not whole.
         """
-        return reader.read_many(self._link, keys)
+        return reader.read_many(self._link, keys, most)
 
     def read(self, key: bytes) -> Stored | None:
         """Return what the server has under a key, as :meth:`read_many` does."""

@@ -140,9 +140,11 @@ class RedisBackend(Backend):
             return cast("dict[str, bytes]", found)
         raise next(value for value in found.values() if isinstance(value, BackendError))
 
-    def get_each(self, keys: Iterable[str]) -> dict[str, bytes | BackendError]:
+    def get_each(
+        self, keys: Iterable[str], most: int | None = None
+    ) -> dict[str, bytes | BackendError]:
         names = list(dict.fromkeys(keys))
-        values = self._client.get_each([self._stored(key) for key in names])
+        values = self._client.get_each([self._stored(key) for key in names], most)
         if not _READ.issuperset(map(type, values)):
             for value in values:
                 if isinstance(value, Failed) and not value.apart:

@@ -6,6 +6,7 @@ module of redis-py's rooms that the backend itself imports, when it is made.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import redis
 
 from backends.base import Item
 from backends.endpoints import Endpoint
-from backends.errors import BackendError, Failed, NotNow, NotPermitted, WrongType
+from backends.errors import BackendError, Failed, NotNow, NotPermitted, NotRead, WrongType
 from backends.operations import not_tried
 from backends.parallel import at_once
 from backends.redis.cluster import ClusterRoute
@@ -23,6 +24,7 @@ from backends.redis.endpoints import endpoints
 from backends.redis.errors import Broken, failure, kind_of, not_told_of_cluster
 from backends.redis.listing import keys_of, page
 from backends.redis.options import Target
+from backends.redis.reads import Reads
 from backends.redis.routes import Route, SentinelRoute, Shard, SingleRoute
 from backends.redis.script import Script
 from backends.redis.statistics import read, sections
@@ -57,14 +59,15 @@ class Client:
             self._route = SentinelRoute(target)
         else:
             self._route = SingleRoute(target)
+        self.get_each = Reads(
+            self._route, self._get_apart, lambda error: self._failure(error, reading=True)
+        ).read
 
-    def get_each(self, keys: Sequence[bytes]) -> list[bytes | BackendError | None]:
-        """Return the values of keys in order; ``None`` for absence, or why it is not known.
-
-        A GET each, in one go: unlike to MGET, the server's answer to one is about that one.
-        """
+    def _get_apart(self, keys: Sequence[bytes], most: float) -> list[Any]:
+        """Return the values of keys in order, each by a command of its own."""
         commands = pack_reads(keys)
-        return self._named(keys, self._run_many(commands, repeatable=True, reading=True))
+        replies = self._run_many(commands, repeatable=True, reading=True, most=most)
+        return self._named(keys, replies)
 
     def exists(self, key: bytes) -> bool:
         """Return whether a key is there, whatever its type."""
@@ -149,19 +152,27 @@ class Client:
         commands = [(key, pack("UNLINK", key)) for key in keys]
         return self._run_many(commands, repeatable=repeatable, reading=False)
 
+    def _failure(self, error: Exception, *, reading: bool) -> BackendError:
+        return failure(error, self._place, reading=reading, cluster=self._target.cluster)
+
     def _run_many(
-        self, commands: Sequence[Command], *, repeatable: bool, reading: bool
+        self,
+        commands: Sequence[Command],
+        *,
+        repeatable: bool,
+        reading: bool,
+        most: float = math.inf,
     ) -> list[Reply | BackendError]:
         replies: list[Reply | BackendError] = []
         for start in range(0, len(commands), COMMANDS_AT_ONCE):
             part = commands[start : start + COMMANDS_AT_ONCE]
-            some = self._route.run(part, repeatable=repeatable)
+            some = self._route.run(part, repeatable=repeatable, most=most)
             if _NO_FAILURES.issuperset(map(type, some)):
                 replies += some
                 continue
             replies += [
-                failure(reply, self._place, reading=reading, cluster=self._target.cluster)
-                if isinstance(reply, Exception)
+                self._failure(reply, reading=reading)
+                if isinstance(reply, Exception) and not isinstance(reply, NotRead)
                 else reply
                 for reply in some
             ]

@@ -5,6 +5,7 @@ The rules are those of Redis's cluster specification, "Redirection and reshardin
 
 from __future__ import annotations
 
+import math
 import secrets
 import threading
 from collections import defaultdict
@@ -95,7 +96,7 @@ class ClusterRoute(Route):
         for server in list(self._servers.values()):
             server.close()
 
-    def _attempt(self, commands: Sequence[Command]) -> list[Reply]:
+    def _attempt(self, commands: Sequence[Command], most: float) -> list[Reply]:
         try:
             self._need_slots()
         except Broken as error:
@@ -105,13 +106,17 @@ class ClusterRoute(Route):
             index: Place(self._slots[key_slot(key)]) for index, (key, _) in enumerate(commands)
         }
         for _ in range(REDIRECTIONS):
-            places = self._send(commands, places, replies)
+            places = self._send(commands, places, replies, most)
             if not places:
                 break
         return replies
 
     def _send(
-        self, commands: Sequence[Command], places: dict[int, Place], replies: list[Reply]
+        self,
+        commands: Sequence[Command],
+        places: dict[int, Place],
+        replies: list[Reply],
+        most: float,
     ) -> dict[int, Place]:
         """Send each command to its place; return the places of those that were sent on."""
         groups: dict[Place, list[int]] = defaultdict(list)
@@ -119,7 +124,9 @@ class ClusterRoute(Route):
             groups[place].append(index)
         elsewhere: dict[int, Place] = {}
         for place, indexes in groups.items():
-            answers = self._exchange(place, [commands[index][1] for index in indexes])
+            answers = self._exchange(place, [commands[index][1] for index in indexes], most)
+            if most < math.inf:
+                most -= sum(len(reply) for reply in answers if isinstance(reply, bytes))
             for index, reply in zip(indexes, answers, strict=True):
                 replies[index] = reply
                 # MovedError is an AskError too.
@@ -131,7 +138,7 @@ class ClusterRoute(Route):
                     elsewhere[index] = Place(there, asking=not moved)
         return elsewhere
 
-    def _exchange(self, place: Place, wanted: Sequence[bytes]) -> list[Reply]:
+    def _exchange(self, place: Place, wanted: Sequence[bytes], most: float) -> list[Reply]:
         failure = self._suspects.failure(place.address)
         if failure is not None:
             return [failure] * len(wanted)
@@ -139,9 +146,9 @@ class ClusterRoute(Route):
         if place.asking:
             # It holds for the next command only.
             both = [part for command in wanted for part in (pack("ASKING"), command)]
-            replies = server.exchange(both)[1::2]
+            replies = server.exchange(both, most)[1::2]
         else:
-            replies = server.exchange(wanted)
+            replies = server.exchange(wanted, most)
         for reply in replies:
             if isinstance(reply, Broken):
                 reply.node = self._name(place.address)

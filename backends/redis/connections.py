@@ -8,6 +8,7 @@ which knows what was answered and what was not.
 
 from __future__ import annotations
 
+import math
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -83,13 +84,13 @@ class Server:
         # What was opened before is closed before it is used again.
         self._renewed_at = 0.0
 
-    def exchange(self, commands: Sequence[bytes]) -> list[Reply]:
+    def exchange(self, commands: Sequence[bytes], most: float = math.inf) -> list[Reply]:
         """Send all commands in one go; return one reply each, as :class:`Wire` does."""
         wire = self._pool.acquire()
         try:
             if wire.is_open and self._is_in_doubt(wire):
-                return self._exchange_after_asking(wire, commands)
-            return wire.exchange(commands)
+                return self._exchange_after_asking(wire, commands, most)
+            return wire.exchange(commands, most)
         except BaseException:
             # A reply may be under way that the next borrower would take for its own.
             wire.close()
@@ -113,7 +114,9 @@ class Server:
             or (self._follows_master and now - wire.asked_at > ROLE_SECONDS)
         )
 
-    def _exchange_after_asking(self, wire: Wire, commands: Sequence[bytes]) -> list[Reply]:
+    def _exchange_after_asking(
+        self, wire: Wire, commands: Sequence[bytes], most: float
+    ) -> list[Reply]:
         """Use a connection if it is alive and leads to where it should; else a fresh one.
 
         Both together have the time limit. What is asked changes nothing, so that a command is
@@ -123,7 +126,7 @@ class Server:
         try:
             if wire.opened_at <= self._renewed_at or not self._serves(wire):
                 wire.close()
-            return wire.exchange(commands)
+            return wire.exchange(commands, most)
         finally:
             wire.wait(1)
 

@@ -7,6 +7,7 @@ sent, or a server refused it) and one that can be done twice with the same resul
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -69,13 +70,16 @@ class Route(ABC):
     def __init__(self, target: Target) -> None:
         self._target = target
 
-    def run(self, commands: Sequence[Command], *, repeatable: bool) -> list[Reply]:
+    def run(
+        self, commands: Sequence[Command], *, repeatable: bool, most: float = math.inf
+    ) -> list[Reply]:
         """Return a reply, or the exception that stands for one, for each command.
 
         :param repeatable: to run a command twice means the same as to run it once.
+        :param most: as of :meth:`~backends.redis.wire.Wire.exchange`.
         """
         started = time.monotonic()
-        replies = self._attempt(commands)
+        replies = self._attempt(commands, most)
         if Broken not in map(type, replies):
             return replies
         self.learn()
@@ -88,7 +92,7 @@ class Route(ABC):
         ]
         # A server that hangs took the whole time limit; once is enough.
         if again and time.monotonic() - started < self._target.timeout / 2:
-            second = self._attempt([commands[index] for index in again])
+            second = self._attempt([commands[index] for index in again], most)
             for index, reply in zip(again, second, strict=True):
                 # What was sent the first time may have been done, whatever became of the second.
                 sent = replies[index].sent
@@ -121,7 +125,7 @@ class Route(ABC):
         """Close all connections that are not in use."""
 
     @abstractmethod
-    def _attempt(self, commands: Sequence[Command]) -> list[Reply]:
+    def _attempt(self, commands: Sequence[Command], most: float) -> list[Reply]:
         """Send each command once."""
 
     def learn(self) -> None:  # noqa: B027 (a single server stays where it is)
@@ -143,9 +147,9 @@ class SingleRoute(Route):
     def close(self) -> None:
         self._shard.server.close()
 
-    def _attempt(self, commands: Sequence[Command]) -> list[Reply]:
+    def _attempt(self, commands: Sequence[Command], most: float) -> list[Reply]:
         server = self._shard.server
-        replies = server.exchange([data for _, data in commands])
+        replies = server.exchange([data for _, data in commands], most)
         if _PLAIN.issuperset(map(type, replies)):
             return replies
         refused = [index for index, reply in enumerate(replies) if _is_no_master(reply)]
@@ -153,7 +157,7 @@ class SingleRoute(Route):
             # It has done none of them, and may be no longer what its name leads to.
             self._renewed_at = time.monotonic()
             server.renew()
-            again = server.exchange([commands[index][1] for index in refused])
+            again = server.exchange([commands[index][1] for index in refused], most)
             for index, reply in zip(refused, again, strict=True):
                 replies[index] = reply
         return replies
@@ -187,11 +191,11 @@ class SentinelRoute(Route):
         if self._master is not None:
             self._master.server.close()
 
-    def _attempt(self, commands: Sequence[Command]) -> list[Reply]:
+    def _attempt(self, commands: Sequence[Command], most: float) -> list[Reply]:
         master = self._find()
         if isinstance(master, Broken):
             return [master] * len(commands)
-        replies = master.server.exchange([data for _, data in commands])
+        replies = master.server.exchange([data for _, data in commands], most)
         # A master that became a replica has done nothing.
         return [
             Broken(reply, sent=False) if isinstance(reply, redis.ReadOnlyError) else reply

@@ -8,6 +8,7 @@ no reply is left for the next command to take for its own.
 
 from __future__ import annotations
 
+import math
 import select
 import socket
 import struct
@@ -20,6 +21,7 @@ import redis
 from redis.connection import AbstractConnection, DefaultParser, SSLConnection
 
 from backends.base import Item
+from backends.errors import NotRead
 from backends.redis.errors import CLOSED, CLOSED_AT_ONCE, Broken, is_refusal
 
 # A key, and a command on it as it is sent.
@@ -42,6 +44,11 @@ def pack(*arguments: bytes | str | int) -> bytes:
 def pack_reads(keys: Sequence[bytes]) -> list[Command]:
     """Return commands that read one key each, in half of the time of :func:`pack`."""
     return [(key, b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(key), key)) for key in keys]
+
+
+def pack_read(keys: Sequence[bytes]) -> Command:
+    """Return one command that reads all keys."""
+    return keys[0], pack("MGET", *keys)
 
 
 def pack_stores(
@@ -96,11 +103,14 @@ class Wire:
         self._state = select.poll()
         self._reader = hiredis.Reader()
 
-    def exchange(self, commands: Sequence[bytes]) -> list[Reply]:
+    def exchange(self, commands: Sequence[bytes], most: float = math.inf) -> list[Reply]:
         """Send all commands in one go; return one reply each.
 
         A reply is an exception where the server refused (redis-py's ``ResponseError`` and
         others) or where no whole reply came (:class:`~backends.redis.errors.Broken`).
+
+        :param most: once more bytes than this have come, what is still on its way is left: those
+            replies are :class:`~backends.errors.NotRead`, and the connection is closed.
         """
         try:
             if self._socket is None or self._is_stale():
@@ -111,7 +121,7 @@ class Wire:
         replies: list[Reply] = []
         try:
             self._send(commands[0] if len(commands) == 1 else b"".join(commands))
-            self._take(replies, len(commands))
+            self._take(replies, len(commands), most)
             self.answered_at = time.monotonic()
         except redis.RedisError as error:
             self.close()
@@ -191,9 +201,10 @@ class Wire:
         first = self.answered_at == self.opened_at
         return redis.ConnectionError(CLOSED_AT_ONCE if first else how)
 
-    def _take(self, replies: list[Reply], count: int) -> None:
+    def _take(self, replies: list[Reply], count: int, most: float) -> None:
         """Add so many replies to those given.
 
+        :param most: as of :meth:`exchange`.
         :raises redis.RedisError: no whole reply came; those before it have been added.
         """
         data = self._receive()
@@ -202,10 +213,17 @@ class Wire:
             return
         reader = self._reader
         reader.feed(data)
+        size = len(data)
         while len(replies) < count:
             reply = reader.gets()
             if reply is _PART:
-                reader.feed(self._receive())
+                if size > most:
+                    self.close()
+                    replies += [NotRead("The value was not read.")] * (count - len(replies))
+                    return
+                data = self._receive()
+                size += len(data)
+                reader.feed(data)
             elif isinstance(reply, redis.RedisError) and not is_refusal(reply):
                 raise reply
             else:

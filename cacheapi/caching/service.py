@@ -130,12 +130,17 @@ class CacheService:
         read = self._read
         return {key: read(raw) for key, raw in self.backend.get_many(keys).items()}
 
-    def get_each(self, keys: Iterable[str]) -> dict[str, Value | BackendError]:
-        """Return the values of those keys that are there; or why one's is not known."""
+    def get_each(
+        self, keys: Iterable[str], most: int | None = None
+    ) -> dict[str, Value | BackendError]:
+        """Return the values of those keys that are there; or why one's is not known.
+
+        :param most: as of :meth:`~backends.base.Backend.get_each`.
+        """
         read = self._read
         return {
             key: raw if isinstance(raw, BackendError) else read(raw)
-            for key, raw in self.backend.get_each(keys).items()
+            for key, raw in self.backend.get_each(keys, most).items()
         }
 
     def exists(self, key: str) -> tuple[bool, str | None]:

@@ -14,7 +14,7 @@ import click
 
 from backends.base import Backend
 from backends.capabilities import Capability
-from backends.errors import BackendError, Unsupported, WrongType
+from backends.errors import BackendError, NotRead, Unsupported, WrongType
 from cacheapi.caching.service import MAX_PAGE, CacheService
 from cacheapi.commands import dump
 from cacheapi.commands.checkpoint import Checkpoint
@@ -191,18 +191,19 @@ class _Export:
 def _values(found: Mapping[str, bytes | BackendError]) -> dict[str, bytes]:
     """Return the values; what another program stored as something else is not exported."""
     for error in found.values():
-        if isinstance(error, BackendError) and not isinstance(error, WrongType):
+        if isinstance(error, BackendError) and not isinstance(error, WrongType | NotRead):
             raise error
     return {key: value for key, value in found.items() if isinstance(value, bytes)}
 
 
 def _lines(backend: Backend, keys: list[str]) -> Iterator[bytes]:
     """Yield the lines of those keys that are still there."""
-    most, start = MOST_KEYS, 0
-    while start < len(keys):
-        some = keys[start : start + most]
-        start += len(some)
-        values = _values(backend.get_each(some))
+    most = MOST_KEYS
+    while keys:
+        some, keys = keys[:most], keys[most:]
+        found = backend.get_each(some, MOST_BYTES)
+        keys = [*(key for key in some if isinstance(found.get(key), NotRead)), *keys]
+        values = _values(found)
         now = time.time()
         left = backend.remaining_ttl_many(list(values))
         for key, value in values.items():

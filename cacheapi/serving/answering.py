@@ -1,8 +1,9 @@
 """What the lane answers in one turn of the event loop.
 
 One call a service for the stores, and one for some keys that are read: how large values are
-is known only once they are here, so a turn ends when there were enough. What is gathered came
-at the same time, so the stores may go first.
+is known only once they are here, so a call ends, and so does a turn, when there were enough.
+The rest is answered in the next turn; so is what a connection is to be sent that has not taken
+what it was sent before. What is gathered came at the same time, so the stores may go first.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
-from backends.errors import BackendError, Failed
+from backends.errors import BackendError, Failed, NotRead
 from cacheapi.caching.codec import Value
 from cacheapi.caching.service import CacheService, Pair
 from cacheapi.observing.metrics.tally import Tally
@@ -20,6 +21,7 @@ from cacheapi.serving.answers import (
     Answered,
     Found,
     Read,
+    Sink,
     Store,
     answer_error,
     answer_read,
@@ -31,6 +33,8 @@ from cacheapi.web.errors import ApiError, answer_to, internal, note
 
 # The values that are read in one turn, in bytes, about.
 TURN_BYTES: Final = 16 * 1024 * 1024
+# And by one call, which reads one value more at most.
+CALL_BYTES: Final = TURN_BYTES // 2
 # How many keys are asked for at once where values are small, and how often they have to be.
 MOST_KEYS: Final = 32
 PATIENCE: Final = 32
@@ -39,6 +43,30 @@ PATIENCE: Final = 32
 LARGE: Final = 256 * 1024
 LARGE_SECONDS: Final = 60.0
 MOST_LARGE: Final = 10_000
+
+
+class _Left:
+    """Reads of a turn that are to be answered later, each connection's in their order."""
+
+    def __init__(self) -> None:
+        self.reads: list[Read] = []
+        self._sinks: set[Sink] = set()
+
+    def add(self, read: Read) -> None:
+        self.reads.append(read)
+        self._sinks.add(read.sink)
+
+    def holds(self, read: Read) -> bool:
+        """Return whether a read has to wait as well."""
+        return read.sink.is_full or read.sink in self._sinks
+
+
+def _lacks(read: Read, found: Mapping[CacheService, Found]) -> bool:
+    """Return whether a value was left for another call."""
+    values = found[read.service]
+    return not isinstance(values, ApiError) and any(
+        isinstance(values.get(key), NotRead) for key in read.keys
+    )
 
 
 class Answering:
@@ -65,22 +93,22 @@ class Answering:
             connection was answered before has not left yet.
         """
         stored = self._store(taken)
-        left: list[Read] = []
+        left = _Left()
         part: list[Read | Store] = []
         keys = size = 0
         for request in taken:
             if isinstance(request, Read):
                 if part and keys + len(request.keys) > self._most_keys:
-                    size += self._answer(part, stored, since)
+                    size += self._answer(part, left, stored, since)
                     part, keys = [], 0
-                if size > TURN_BYTES or request.sink.is_full:
-                    left.append(request)
+                if size > TURN_BYTES or left.holds(request):
+                    left.add(request)
                     continue
                 keys += len(request.keys)
             part.append(request)
         if part:
-            self._answer(part, stored, since)
-        return left
+            self._answer(part, left, stored, since)
+        return left.reads
 
     def _store(self, taken: Sequence[Read | Store]) -> dict[CacheService, Iterator[Any]]:
         """Do the stores; return the outcomes, one a pair."""
@@ -91,22 +119,41 @@ class Answering:
         return {service: iter(self._set(service, pairs)) for service, pairs in stores.items()}
 
     def _answer(
-        self, part: list[Read | Store], stored: Mapping[CacheService, Any], since: float
+        self,
+        part: list[Read | Store],
+        left: _Left,
+        stored: Mapping[CacheService, Any],
+        since: float,
     ) -> int:
-        """Answer some of what was taken; return the size of the values that were read."""
+        """Answer some of what was taken.
+
+        :param left: what is to be answered later is added to it.
+        :return: the size of the values that were read, or of what was answered, if that is more.
+        """
         reads: dict[CacheService, dict[str, None]] = {}
         for request in part:
             if isinstance(request, Read):
                 reads.setdefault(request.service, {}).update(dict.fromkeys(request.keys))
-        found = {service: self._get(service, list(keys)) for service, keys in reads.items()}
+        alone = len(part) == 1
+        found = {service: self._get(service, list(keys), alone) for service, keys in reads.items()}
         size, largest = self._learn(found)
         # Nearly always none is, and the values need not be gone through again.
         if largest > LARGE:
             for service, values in found.items():
                 if not isinstance(values, ApiError):
                     self._note_large(service, values)
-        answered = []
+        answered: list[Answered] = []
+        given = 0
+        done = [] if largest > LARGE else part
         for request in part:
+            if largest > LARGE:
+                # One value may be many large answers, and not all may have been read.
+                if isinstance(request, Read) and (
+                    given > TURN_BYTES or left.holds(request) or _lacks(request, found)
+                ):
+                    left.add(request)
+                    continue
+                done.append(request)
             try:
                 if isinstance(request, Read):
                     answered.append(answer_read(request, found[request.service]))
@@ -114,9 +161,10 @@ class Answering:
                     answered.append(answer_store(request, stored[request.service]))
             except ApiError as error:
                 answered.append(answer_error(request, error))
+            given += answered[-1][1]
         if self._tally is not None:
-            self._count(self._tally, part, answered, found, time.monotonic() - since)
-        return size
+            self._count(self._tally, done, answered, found, time.monotonic() - since)
+        return max(size, given)
 
     def _note_large(
         self, service: CacheService, values: Mapping[str, Value | BackendError]
@@ -196,17 +244,23 @@ class Answering:
             if status >= 500 and failure is not None:
                 tally.failed(name, type(failure).__name__)
 
-    def _get(self, service: CacheService, keys: list[str]) -> Found:
+    def _get(self, service: CacheService, keys: list[str], alone: bool) -> Found:
         """Return the values of those keys that are there; or the answer that all shall get.
 
         An error in place of a value is about that key alone, and says nothing of the service.
+
+        :param alone: they are those of one request, and none of them may be left for later.
         """
         failure = self._troubles.failure(service.name, stores=False)
         if failure is not None:
             return answer_to(failure)
         started = time.monotonic()
         try:
-            return service.get_each(keys) if len(keys) <= MOST_KEYS else read_many(service, keys)
+            if len(keys) <= MOST_KEYS:
+                found = service.get_each(keys, CALL_BYTES)
+                if not (alone and NotRead in map(type, found.values())):
+                    return found
+            return read_many(service, keys)
         except ApiError as error:
             return error
         except Failed as error:

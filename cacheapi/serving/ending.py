@@ -229,7 +229,7 @@ class Ending(HttpToolsProtocol):
         self._answer_taken()
         self._release_bodies()
         self._site.note_refusal(status, self.client)
-        data = refusal(status, message)
+        data = refusal(status, message, self._site.told(self.headers or ()))
         cycle = self.cycle
         if self._phase is Phase.BODY and self._body is None:
             if self.pipeline and self.pipeline[0][0] is cycle:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import re
 import socket
+from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 
 from gunicorn import util
 
@@ -22,12 +24,17 @@ RETRY = f"retry-after: {RETRY_AFTER_SECONDS}\r\n"
 _QUERY = re.compile(r"\?\S+")
 
 
-def refusal(status: int, message: str) -> bytes:
-    """Return a whole response that refuses a request and ends the connection."""
+def refusal(status: int, message: str, more: Mapping[str, str] = MappingProxyType({})) -> bytes:
+    """Return a whole response that refuses a request and ends the connection.
+
+    :param more: header fields.
+    """
     body = error_text(status, message).encode()
+    fields = "".join(f"{name.lower()}: {text}\r\n" for name, text in more.items())
     head = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
         f"{RETRY if status == 503 else ''}"
+        f"{fields}"
         "connection: close\r\n"
         "x-content-type-options: nosniff\r\n"
         "content-type: application/json\r\n"

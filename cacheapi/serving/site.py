@@ -11,6 +11,8 @@ from cacheapi.observing.metrics.families import MALFORMED, REASONS
 from cacheapi.observing.metrics.tally import Tally
 from cacheapi.serving.access_log import AccessLog
 from cacheapi.serving.lane import Lane
+from cacheapi.serving.recognition import Fields
+from cacheapi.web.origins import ORIGIN, fields_for
 
 SWEEP_SECONDS: Final = 1.0
 # How many of the largest bodies there may be at a time.
@@ -24,12 +26,19 @@ class Site:
     :param max_body: the largest body that the application takes, in bytes.
     :param access_log: where the lane's answers and refusals are logged, if anywhere.
     :param tally: where refusals are counted, if anywhere.
+    :param origins: whose pages may see answers.
     """
 
     def __init__(
-        self, lane: Lane, max_body: int, access_log: AccessLog | None, tally: Tally | None
+        self,
+        lane: Lane,
+        max_body: int,
+        access_log: AccessLog | None,
+        tally: Tally | None,
+        origins: Collection[str] = (),
     ) -> None:
         self.lane = lane
+        self._origins = origins
         self.max_body = max_body
         # What is held of bodies, in bytes, and what may be.
         self.bodies = 0
@@ -61,6 +70,13 @@ class Site:
             self._tally.refused(REASONS.get(status, MALFORMED))
         if self.access_log is not None:
             self.access_log.note_refusal(status, client)
+
+    def told(self, headers: Fields) -> dict[str, str]:
+        """Return the fields that let a page see a refusal, by what was read of its request."""
+        if not self._origins:
+            return {}
+        origin = next((value for name, value in headers if name == ORIGIN), b"")
+        return {"Vary": "Origin", **fields_for(origin.decode("latin-1"), self._origins)}
 
     def status_line(self, status: int, default_headers: list[tuple[bytes, bytes]]) -> str:
         """Return the first lines of a response: its status, and what uvicorn adds to all."""

@@ -18,6 +18,7 @@ from cacheapi.observing.troubles import TROUBLES
 from cacheapi.serving.access_log import AccessLog
 from cacheapi.serving.connection import Connection
 from cacheapi.serving.lane import Lane
+from cacheapi.serving.memory import give_back_large
 from cacheapi.serving.remotes import Remotes
 from cacheapi.serving.site import Site
 from cacheapi.serving.wsgi import Application
@@ -49,7 +50,7 @@ def assemble(wsgi: Any, threads: int) -> tuple[Application, Callable[..., Connec
     meter: Meter | None = wsgi.extensions[METER]
     tally = None if meter is None else meter.fast
     lane = Lane(access, asyncio.get_running_loop(), tally)
-    site = Site(lane, access.max_body, access_log, tally)
+    site = Site(lane, access.max_body, access_log, tally, access.origins)
     remotes = Remotes(wsgi.extensions[DOOR], requests, tally, access, wsgi.extensions[TROUBLES])
     application = Application(wsgi, threads, access, remotes)
     return application, functools.partial(Connection, site)
@@ -77,6 +78,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]
         loop.add_signal_handler(signal.SIGQUIT, os.kill, os.getpid(), signal.SIGTERM)
 
     async def _serve(self) -> None:
+        give_back_large()
         wsgi = self.wsgi  # type: ignore[has-type]
         if self.log.access_log_enabled:
             # By gunicorn's option --access-logfile: our lines, where that says.

@@ -28,6 +28,7 @@ class Access(NamedTuple):
         of who sends it: nothing of a stranger's.
     :ivar max_batch: how many items a batch has at most.
     :ivar left: header fields, in lower case, with which a request is left to Flask.
+    :ivar origins: whose pages may see answers.
     """
 
     find: Callable[[str], CacheService | None]
@@ -39,3 +40,4 @@ class Access(NamedTuple):
     max_batch: int
     most_body: Callable[[WSGIEnvironment], int]
     left: frozenset[bytes] = frozenset()
+    origins: frozenset[str] = frozenset()

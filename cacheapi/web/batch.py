@@ -10,7 +10,7 @@ from typing import Any, Final
 from marshmallow import ValidationError
 
 from backends.base import MISSING, Described, Missing
-from backends.errors import BackendError, Failed, InvalidKey
+from backends.errors import BackendError, Failed, InvalidKey, NotRead
 from cacheapi.caching.codec import (
     InvalidJson,
     TooManyItems,
@@ -21,6 +21,7 @@ from cacheapi.caching.codec import (
 )
 from cacheapi.caching.service import CacheService, Pair
 from cacheapi.web.errors import ApiError, answer_to, invalid, listed, note
+from cacheapi.web.large import LARGE, Turn
 from cacheapi.web.plain import plain_pairs
 from cacheapi.web.schemas.cache import PairSchema, validation_details
 from cacheapi.web.values import BadValue, raw_value_of
@@ -62,24 +63,37 @@ def _bad_keys(cache: CacheService, keys: Sequence[str]) -> ApiError:
     return ApiError(400, f"Key {first['index']}: {first['message']}", context=listed(details))
 
 
-def read_many(cache: CacheService, keys: Sequence[str]) -> dict[str, Value | BackendError]:
+def read_many(
+    cache: CacheService, keys: Sequence[str], turn: Turn | None = None
+) -> dict[str, Value | BackendError]:
     """Return the values of those keys that are there, or what stands in the way of one.
 
     They are asked for some at a time: how large they are is known only once they are here.
 
+    :param turn: waited for before much is read; ``None``: nobody may be waited for.
     :raises ApiError: 400; they are too much for one answer.
     """
     found: dict[str, Value | BackendError] = {}
-    size = start = 0
+    unread = keys
+    size = 0
     step = MOST_UNKNOWN
-    while start < len(keys):
-        part = cache.get_each(keys[start : start + step])
-        start += step
+    while unread:
+        most = max(0, MAX_ANSWER - size)
+        if turn is not None and not turn.is_ours:
+            most = min(most, LARGE)
+        asked, rest = unread[:step], unread[step:]
+        part = cache.get_each(asked, most)
         found.update(part)
+        left = [key for key, value in part.items() if isinstance(value, NotRead)]
+        for key in left:
+            del found[key]
+        unread = [*left, *rest] if left else rest
         sizes = [len(value.json) for value in part.values() if isinstance(value, Value)]
         size += sum(sizes)
         if size > MAX_ANSWER and len(found) > 1:
             raise _too_large()
+        if turn is not None:
+            turn.await_for(size)
         step = min(2 * step, MOST_SMALL) if max(sizes, default=0) < SMALL else MOST_UNKNOWN
     return found
 
@@ -142,9 +156,13 @@ def entries_text(
         texts = [entry_text(key, found[key]) for key in keys if key in found]
     else:
         texts = [entry_text(key, found[key], left_text(lefts[key])) for key in keys if key in found]
-    entries = ",".join(texts)
     missing = ",".join([string_text(key) for key in keys if key not in found])
-    return f'{{"resource":[{entries}],"meta":{{"missing":[{missing}]}}}}'
+    # What is large is copied once.
+    if texts:
+        texts[0] = f'{{"resource":[{texts[0]}'
+        texts[-1] = f'{texts[-1]}],"meta":{{"missing":[{missing}]}}}}'
+        return ",".join(texts)
+    return f'{{"resource":[],"meta":{{"missing":[{missing}]}}}}'
 
 
 @functools.lru_cache(maxsize=64)

@@ -12,11 +12,8 @@ from typing import Final
 from flask import Request, Response
 
 from cacheapi.web.auth import HEADER
+from cacheapi.web.origins import fields_for
 
-ORIGIN: Final = b"origin"
-_EXPOSED: Final = (
-    "ETag, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, X-Request-Id"
-)
 _ASKED: Final = (
     f"{HEADER}, Authorization, Content-Type, If-Match, If-None-Match, X-HTTP-Method, X-Request-Id"
 )
@@ -43,12 +40,12 @@ def tell(request: Request, response: Response, origins: Collection[str]) -> None
         return
     # A cache of a browser keeps them apart.
     response.vary.add("Origin")
-    origin = request.headers.get("Origin", "")
-    if origin not in origins:
+    told = fields_for(request.headers.get("Origin", ""), origins)
+    if not told:
         return
     fields = response.headers
-    fields["Access-Control-Allow-Origin"] = origin
-    fields["Access-Control-Expose-Headers"] = _EXPOSED
+    for name, text in told.items():
+        fields[name] = text
     if is_preflight(request):
         fields["Access-Control-Allow-Methods"] = fields.get("Allow", "")
         fields["Access-Control-Allow-Headers"] = _ASKED

@@ -47,6 +47,7 @@ from cacheapi.web.http import (
     read_json,
     refuse_conditions,
 )
+from cacheapi.web.large import Turn
 from cacheapi.web.query import Query
 from cacheapi.web.schemas.cache import (
     DeletedSchema,
@@ -99,14 +100,15 @@ class Collection(MethodView):
         permit(verb(), service, keys)
         facts().batch = len(keys)
         asks_left = query.flag("ttl")
-        found = values_of(keys, read_many(cache, keys))
-        lefts = None
-        if asks_left:
-            lefts = cache.remaining_ttl_many(list(found))
-            # The others have ended meanwhile.
-            found = {key: value for key, value in found.items() if key in lefts}
-        facts().read(sum(key in found for key in keys), len(keys))
-        return json_response(entries_text(keys, found, lefts))
+        with Turn() as turn:
+            found = values_of(keys, read_many(cache, keys, turn))
+            lefts = None
+            if asks_left:
+                lefts = cache.remaining_ttl_many(list(found))
+                # The others have ended meanwhile.
+                found = {key: value for key, value in found.items() if key in lefts}
+            facts().read(sum(key in found for key in keys), len(keys))
+            return json_response(entries_text(keys, found, lefts))
 
     @blueprint.doc(
         operationId="store",
@@ -163,7 +165,8 @@ class Collection(MethodView):
         """Delete several keys, all that start with a prefix, or all.
 
         With `keys` or `key`, those; with `prefix`, those that start so. Without any of them,
-        the service is **flushed**: every key goes.
+        the service is **flushed**: every key goes. A length of 0 announces no body; one that is
+        announced and empty, cut or no list is a 400.
         """
         permit_some(service, verb(), FLUSH)
         refuse_conditions(request)

@@ -19,6 +19,7 @@ from cacheapi.web.blueprints import caller, find_service, permit, verb
 from cacheapi.web.blueprints import documentation as doc
 from cacheapi.web.errors import ApiError, absent
 from cacheapi.web.http import condition, json_response, not_modified, read_document
+from cacheapi.web.large import Turn
 from cacheapi.web.query import Query
 from cacheapi.web.schemas.cache import (
     ChangeSchema,
@@ -89,8 +90,10 @@ class Entry(MethodView):
             etag = None if value is MISSING else value.etag
             return _exists(key, value is not MISSING, etag, "" if value is MISSING else left)
         if value is not MISSING:
-            body = entry_text(key, value, left)
-            return json_response(body, etag=value.etag, headers=_told(left))
+            with Turn() as turn:
+                turn.await_for(len(value.json))
+                body = entry_text(key, value, left)
+                return json_response(body, etag=value.etag, headers=_told(left))
         default = query.text("default")
         if default is None:
             raise absent(key)

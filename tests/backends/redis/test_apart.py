@@ -43,6 +43,18 @@ def test_a_key_that_may_not_be_read_is_that_keys_failure_alone() -> None:
         backend.close()
 
 
+def test_a_user_who_may_get_and_not_mget_is_not_refused_each_time() -> None:
+    with acl_redis() as server:
+        server.call("ACL", "SETUSER", USER, "-mget")
+        backend = connect_redis(server)
+        backend.set_many([Item(key, b"1", None) for key in KEYS])
+        server.call("ACL", "LOG", "RESET")
+        for _ in range(100):
+            assert backend.get_each(KEYS) == dict.fromkeys(KEYS, b"1")
+        assert int(server.info("errorstats")["errorstat_NOPERM"]["count"]) == 1
+        backend.close()
+
+
 def read(port: int, paths: list[str], seen: list[tuple[int, float]], end: float) -> None:
     with Connection(port) as client:
         while time.monotonic() < end:

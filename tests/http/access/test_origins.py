@@ -61,6 +61,41 @@ def test_a_page_of_a_named_origin_may_ask_and_see(api: LiveApi) -> None:
         assert refused.headers["Access-Control-Allow-Origin"] == origin
 
 
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Our own worker: gunicorn's others refuse what they cannot read without its fields."""
+    settings = {"WEB_CONCURRENCY": "1", "CACHEAPI_CORS_ORIGINS": f"{PAGE},{OTHER}"}
+    with service(tmp_path_factory.mktemp("own"), **settings) as made:
+        yield made
+
+
+MANY = [f"X-{number}: y" for number in range(70)]
+REFUSED = [
+    (("GET", *MANY), 431),
+    (("GET", "X: " + "x" * 9000), 431),
+    (("POST", "Transfer-Encoding: gzip, chunked"), 501),
+    (("POST", "Content-Length: 5", "Expect: nothing"), 417),
+    (("POST", "Content-Length: x"), 400),
+    (("POST", "Content-Length: 50000000"), 413),
+]
+
+
+@pytest.mark.parametrize(("sent", "status"), REFUSED, ids=lambda sent: str(sent)[:40])
+def test_a_page_sees_why_a_connection_refuses(
+    own: Service, sent: tuple[str, ...], status: int
+) -> None:
+    method, *fields = sent
+    for origin, seen in ((PAGE, PAGE), ("https://evil.example", None)):
+        with Wire(own.port) as wire:
+            wire.send(head(f"{method} {ALL}", f"Origin: {origin}", *fields))
+            answer = wire.answer()
+        assert answer.status == status
+        assert answer.headers.get("Access-Control-Allow-Origin") == seen
+        assert answer.headers["Vary"] == "Origin"
+        exposed = answer.headers["Access-Control-Expose-Headers"] or ""
+        assert ("Retry-After" in exposed) == (seen is not None)
+
+
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "https://shop.example.evil"])
 def test_another_origin_is_told_nothing(api: LiveApi, origin: str) -> None:
     for method in ("OPTIONS", "GET"):

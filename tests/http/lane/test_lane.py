@@ -585,8 +585,11 @@ def test_reads_that_come_again_are_answered_as_flask_does(
 
 def test_reads_that_come_again_are_the_lanes(lane_alone: Inside) -> None:
     plain, other = head(f"GET {CACHE}/k"), head(f"GET {CACHE}/k", "X: y")
+    none = head(f"GET {CACHE}/k", "Content-Length: 0")
     with Wire(lane_alone.port) as wire:
-        for sent in [plain] * 3 + [head(f"GET {CACHE}/absent"), other, plain, other, plain]:
+        for sent in (
+            [plain] * 3 + [none] * 3 + [head(f"GET {CACHE}/absent"), other, plain, other, plain]
+        ):
             wire.send(sent)
             assert wire.answer().status == (404 if b"absent" in sent else 200)
         for sent in (head(f"GET {CACHE}/k?"), head(f"HEAD {CACHE}/k"), store(PAIR), plain * 10):

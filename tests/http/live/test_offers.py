@@ -140,6 +140,22 @@ def test_a_delete_that_announces_a_body_never_flushes(
     assert keys(live) == ["a", "b", KEPT]
 
 
+@pytest.mark.parametrize("offer", [(), OFFER], ids=["plain", "offer"])
+def test_a_length_of_0_announces_no_body(live: Service, offer: tuple[str, ...]) -> None:
+    with Wire(live.port) as wire:
+        # Java's client sends it with each DELETE.
+        wire.send(head(f"DELETE {CACHE}/a", *offer, "Content-Length: 0"))
+        assert wire.answer().status == 200
+        for _ in range(2):
+            wire.send(head(f"GET {CACHE}/{KEPT}", *offer, "Content-Length: 0"))
+            answer = wire.answer()
+            assert (answer.status, answer.json["value"]) == (200, 1)
+        assert keys(live) == ["b", KEPT]
+        wire.send(head(f"DELETE {CACHE}", *offer, "Content-Length: 0"))
+        assert wire.answer().status == 200
+    assert keys(live) == []
+
+
 def test_javas_own_client(live: Service) -> None:
     java = shutil.which("java")
     if java is None or shutil.which("javac") is None:

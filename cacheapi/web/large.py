@@ -1,0 +1,50 @@
+"""Large answers, which are made few at a time.
+
+A value is bytes, then a text, then a part of an answer, and bytes again: in between a thread
+holds several times its size. All threads of a process together shall not.
+"""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Final, Self
+
+# What is more, in bytes, waits for its turn.
+LARGE: Final = 1024 * 1024
+# How many are made at a time in a process.
+MOST_LARGE: Final = 2
+
+_turns = threading.BoundedSemaphore(MOST_LARGE)
+
+
+class Turn:
+    """The turn of one request, which it waits for once it is known to need it.
+
+    :ivar is_ours: whether it came.
+    """
+
+    def __init__(self) -> None:
+        self.is_ours = False
+
+    def await_for(self, size: int) -> None:
+        """Wait for others, if so many bytes are large.
+
+        Nobody waits for long: who has a turn asks a cache at most, which has a time limit.
+        """
+        if size > LARGE and not self.is_ours:
+            _turns.acquire()
+            self.is_ours = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.is_ours:
+            self.is_ours = False
+            _turns.release()

@@ -1,0 +1,88 @@
+"""Reading many values within a bound in bytes: on each backend, whose sizes are as they are."""
+
+from __future__ import annotations
+
+import pytest
+
+from backends.base import Backend, Item
+from backends.errors import NotRead
+from backends.memcached.backend import MemcachedBackend
+from backends.redis.backend import RedisBackend
+from backends.redis.reads import READS_APART
+from tests.conftest import connect, connect_redis
+from tests.support.processes import Memcached
+from tests.support.redis import Redis
+
+LARGE = 300_000
+KEYS = [f"large{number}" for number in range(12)]
+
+
+def test_no_more_is_read_than_was_asked_for_and_the_rest_is_no_absence(backend: Backend) -> None:
+    backend.set_many([Item(key, key.encode() + b"x" * LARGE, None) for key in KEYS])
+    left, found = ["absent", *KEYS], {}
+    for _ in range(len(left)):
+        part = backend.get_each(left, 2 * LARGE)
+        values = {key: value for key, value in part.items() if isinstance(value, bytes)}
+        assert sum(map(len, values.values())) <= 3 * LARGE + 3 * len("large11")
+        assert all(isinstance(part[key], NotRead) for key in part.keys() - values.keys())
+        found |= values
+        left = [key for key in left if isinstance(part.get(key), NotRead)]
+        if not left:
+            break
+        # One is always read, and the backend serves as before.
+        assert values or not {*left} - {*KEYS}
+        assert backend.get(KEYS[0]) == KEYS[0].encode() + b"x" * LARGE
+    assert found == {key: key.encode() + b"x" * LARGE for key in KEYS}
+    assert backend.get_many([*KEYS, "absent"]).keys() == set(KEYS)
+
+
+def test_one_is_read_however_large(backend: Backend) -> None:
+    backend.set_many([Item(key, b"x" * LARGE, None) for key in KEYS[:3]])
+    found = backend.get_each(KEYS[:3], 10)
+    assert [value for value in found.values() if isinstance(value, bytes)] == [b"x" * LARGE]
+    assert backend.get_each(KEYS[:1], 10) == {KEYS[0]: b"x" * LARGE}
+    assert backend.get_each(["small", *KEYS[:3]], 10).keys() <= {"small", *KEYS}
+
+
+def test_small_values_are_read_at_once(backend: Backend) -> None:
+    backend.set_many([Item(key, b"x", None) for key in KEYS])
+    assert backend.get_each([*KEYS, "absent"], 1000) == dict.fromkeys(KEYS, b"x")
+
+
+def test_memcached_does_not_send_the_rest_for_nothing(memcached_server: Memcached) -> None:
+    backend: MemcachedBackend = connect(memcached_server, timeout_ms=5000)
+    backend.set_many([Item(key, b"x" * LARGE, None) for key in KEYS])
+    before = int(memcached_server.statistics()["curr_connections"])
+    for _ in range(10):
+        assert NotRead in map(type, backend.get_each(KEYS, LARGE).values())
+        assert backend.get("absent") is not None
+    assert int(memcached_server.statistics()["curr_connections"]) <= before + 1
+    backend.close()
+
+
+@pytest.fixture
+def on_redis(redis_one: Redis) -> RedisBackend:
+    redis_one.empty()
+    backend: RedisBackend = connect_redis(redis_one)
+    backend.set_many([Item(key, b"x", None) for key in KEYS])
+    return backend
+
+
+def test_redis_reads_many_by_one_command(on_redis: RedisBackend, redis_one: Redis) -> None:
+    before = (redis_one.calls("mget"), redis_one.calls("get"))
+    for _ in range(3):
+        assert on_redis.get_each(KEYS) == dict.fromkeys(KEYS, b"x")
+    assert (redis_one.calls("mget"), redis_one.calls("get")) == (before[0] + 3, before[1])
+
+
+def test_redis_asks_again_for_what_may_be_of_another_type(
+    on_redis: RedisBackend, redis_one: Redis
+) -> None:
+    before = (redis_one.calls("mget"), redis_one.calls("get"))
+    for _ in range(READS_APART):
+        assert on_redis.get_each([*KEYS, "absent"]) == dict.fromkeys(KEYS, b"x")
+    mget, get = redis_one.calls("mget") - before[0], redis_one.calls("get") - before[1]
+    # Once too often, and then as if there were no MGET.
+    assert (mget, get) == (1, 1 + (READS_APART - 1) * (len(KEYS) + 1))
+    assert on_redis.get_each(KEYS) == dict.fromkeys(KEYS, b"x")
+    assert redis_one.calls("mget") == before[0] + 2
