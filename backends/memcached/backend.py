@@ -439,7 +439,7 @@ def _connect(timeout: float, login: Login | None) -> Connect:
             "MEMCACHED_USERNAME: a login needs pylibmc: pip install 'cacheapi[memcached]'"
         ) from error
     username, password = login
-    return lambda address, _: SaslClient(address, timeout, username, password)
+    return lambda address, on_silence: SaslClient(address, timeout, username, password, on_silence)
 
 
 def _ring(servers: Sequence[Server], port: int, compatible: bool) -> Ring | None:

@@ -22,7 +22,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 # The SASL library that pylibmc's ready-made files carry looks for its plugins where the
@@ -35,6 +35,7 @@ import pylibmc
 from backends.base import flags_of, with_flags
 from backends.errors import NotRead
 from backends.memcached.errors import (
+    AUTHENTICATION,
     AUTHENTICATION_FAILURE,
     CONNECTION_FAILURE,
     NO_IPV6,
@@ -103,11 +104,20 @@ class SaslClient:
 
     :param server: ``host:port``.
     :param timeout: bound on connecting and on each reply, in seconds.
+    :param on_silence: as of :class:`~backends.memcached.link.Link`.
     """
 
-    def __init__(self, server: str, timeout: float, username: str, password: str) -> None:
+    def __init__(
+        self,
+        server: str,
+        timeout: float,
+        username: str,
+        password: str,
+        on_silence: Callable[[], None] | None = None,
+    ) -> None:
         self._server = server
         self._timeout = timeout
+        self._on_silence = on_silence
         milliseconds = max(1, round(timeout * 1000))
         behaviors = {
             "tcp_nodelay": 1,
@@ -158,17 +168,43 @@ class SaslClient:
 
         :raises CommandFailed: as of :meth:`prove`.
         """
-        if time.monotonic() - self._proven_at >= IDLE_SECONDS or self._client is None:
+        if self._client is None:
             self.prove()
+        elif time.monotonic() - self._proven_at >= IDLE_SECONDS:
+            self._prove_idle()
         return self._opened()
 
-    def _opened(self) -> _RawClient:
+    def _prove_idle(self) -> None:
+        """Have the server answer on this connection, or else on a fresh one, within the limit."""
+        self._wait(0.5)
+        try:
+            self.prove()
+        except CommandFailed as error:
+            if error.code in AUTHENTICATION:
+                raise
+            if self._on_silence is not None:
+                self._on_silence()
+            self.reset()
+            self._opened(0.5)
+            self._wait(0.5)
+            self.prove()
+        finally:
+            if self._client is not None:
+                self._wait(1)
+
+    def _wait(self, part: float) -> None:
+        """Wait for replies, from now on, for a part of the time limit only."""
+        milliseconds = max(1, round(self._timeout * part * 1000))
+        self._opened().set_behaviors({"_poll_timeout": milliseconds})
+
+    def _opened(self, part: float = 1) -> _RawClient:
         """Return pylibmc's client; libmemcached would look the name up itself, without a bound.
 
+        :param part: of the time limit, for a new one to find the server.
         :raises CommandFailed: nothing takes connections there.
         """
         if self._client is None:
-            with open_socket(self._server, self._timeout) as connection:
+            with open_socket(self._server, self._timeout * part) as connection:
                 if connection.family != socket.AF_INET:
                     raise CommandFailed(NO_IPV6)
                 host, port = connection.getpeername()

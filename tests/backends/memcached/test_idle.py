@@ -12,7 +12,13 @@ from backends.base import Item
 from backends.memcached.backend import MemcachedBackend
 from backends.memcached.link import IDLE_SECONDS
 from tests.conftest import connect
-from tests.support.processes import Memcached, memcached
+from tests.support.processes import (
+    SASL_PASSWORD,
+    SASL_USER,
+    Memcached,
+    memcached,
+    sasl_memcached,
+)
 from tests.support.proxy import Proxy, proxy
 from tests.support.timing import Stopwatch
 
@@ -21,9 +27,15 @@ LIMIT = 3.0
 THREADS = 6
 
 
+@pytest.fixture(params=["by text", "with a login"])
+def login(request: pytest.FixtureRequest) -> dict[str, str]:
+    own = {"username": SASL_USER, "password": SASL_PASSWORD}
+    return own if request.param == "with a login" else {}
+
+
 @pytest.fixture
-def server() -> Iterator[Memcached]:
-    with memcached() as running:
+def server(login: dict[str, str]) -> Iterator[Memcached]:
+    with sasl_memcached() if login else memcached() as running:
         yield running
 
 
@@ -34,8 +46,8 @@ def line(server: Memcached) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def backend(line: Proxy) -> Iterator[MemcachedBackend]:
-    made = connect(line, timeout_ms=round(LIMIT * 1000))
+def backend(line: Proxy, login: dict[str, str]) -> Iterator[MemcachedBackend]:
+    made = connect(line, timeout_ms=round(LIMIT * 1000), **login)
     yield made
     made.close()
 
@@ -59,7 +71,8 @@ def test_what_finds_a_silent_connection_is_asked_on_a_fresh_one_within_the_limit
     call, expected = CALLS[name]
     backend.set("k", b"5", None)
     time.sleep(IDLE_SECONDS + 0.1)
-    assert line.forget() == 1
+    # With a login its name is looked up by a connection of its own.
+    assert line.forget() >= 1
     taken = Stopwatch()
     assert call(backend) == expected
     assert taken() < LIMIT
@@ -85,7 +98,7 @@ def test_one_call_pays_for_all_that_were_idle_as_long(
         thread.join()
     backend._members._members[0]._clients.acquire = real  # type: ignore[method-assign]
     time.sleep(IDLE_SECONDS + 0.1)
-    assert line.forget() == THREADS
+    assert line.forget() >= THREADS
     taken = Stopwatch()
     assert [backend.get("k") for _ in range(THREADS)] == [b"5"] * THREADS
     assert taken() < LIMIT
@@ -100,11 +113,13 @@ def test_one_call_pays_for_all_that_were_idle_as_long(
 
 
 def test_what_is_in_use_is_not_tried_before_each_command(
-    backend: MemcachedBackend, server: Memcached
+    backend: MemcachedBackend, server: Memcached, login: dict[str, str]
 ) -> None:
     backend.set("k", b"5", None)
+    # Two headers of the binary protocol, and the key.
+    size = 24 + 24 + 1 if login else len(b"get k\r\n")
     before = int(server.statistics()["bytes_read"])
     for _ in range(50):
         backend.get("k")
     # And the statistics that were asked for themselves.
-    assert int(server.statistics()["bytes_read"]) - before <= 50 * len(b"get k\r\n") + 20
+    assert int(server.statistics()["bytes_read"]) - before <= 50 * size + 20
