@@ -219,10 +219,9 @@ def _tls_cause(error: ssl.SSLError) -> str:
     if "WRONG_VERSION" in reason or "RECORD_LAYER" in reason or "PACKET_LENGTH" in reason:
         return "The server does not speak TLS there: unset REDIS_TLS, or take its port for TLS."
     if isinstance(error, ssl.SSLCertVerificationError):
-        return (
-            "The server's certificate is not accepted "
-            f"({_printable(error.verify_message)}): see REDIS_TLS_CA."
-        )
+        # Behind the comma stands for which name it is not valid.
+        reason, _, _ = error.verify_message.partition(",")
+        return f"The server's certificate is not accepted ({_printable(reason)}): see REDIS_TLS_CA."
     return "The server refuses this client: it may want a certificate (REDIS_TLS_CERT)."
 
 

@@ -137,14 +137,15 @@ def without_places(error: ApiError) -> ApiError:
     context = error.context
     if context is not None and "resource" in context:
         items = [
-            item | {"message": _hidden(item["message"])} if "message" in item else item
+            item | {"message": hidden(item["message"])} if "message" in item else item
             for item in context["resource"]
         ]
         context = {**context, "resource": items}
-    return ApiError(error.status, _hidden(error.message), context=context, headers=error.headers)
+    return ApiError(error.status, hidden(error.message), context=context, headers=error.headers)
 
 
-def _hidden(text: str) -> str:
+def hidden(text: str) -> str:
+    """Return a text without where a cache is."""
     return _ADDRESS.sub("…", _PLACE.sub("", text))
 
 

@@ -14,6 +14,7 @@ import pytest
 from cacheapi import SettingsError, create_app, load
 from cacheapi.observing.readiness import READINESS, SHARED_SECONDS
 from tests.http.client import API_KEY, Answer, AppApi, FileStore
+from tests.support.certificates import Certificates
 from tests.support.live import call
 from tests.support.processes import (
     SASL_PASSWORD,
@@ -25,6 +26,7 @@ from tests.support.processes import (
     service,
 )
 from tests.support.redis import PASSWORD, Redis, locked_redis, redis_server
+from tests.support.speaker import speaking
 
 NO_KEY = {"X-DreamFactory-API-Key": None}
 # A busy machine is not the fault; a server that hangs is met by the backend's own time limit.
@@ -389,6 +391,42 @@ def test_a_backend_with_a_bug_is_unready_and_its_bug_is_for_the_log(
 
 
 # Live
+
+
+def test_where_a_cache_is_an_administrator_alone_is_told(tmp_path: Path) -> None:
+    port = free_port()
+    settings = {"CACHE_DRIVER": "memcached", "MEMCACHED_HOST": f"127.0.0.1:{port}"}
+    with application(tmp_path, **settings) as api:
+        failed(ready(api))
+        told = api.call("GET", "/health/ready", {"X-DreamFactory-API-Key": API_KEY})
+        assert told.status == 503
+        assert f"127.0.0.1:{port}" in told.error["context"]["services"][0]["said"]
+        for key in (None, "", "unknown"):
+            answer = api.call("GET", "/health/ready", {"X-DreamFactory-API-Key": key})
+            assert answer.status == 503
+            assert str(port) not in answer.body.decode()
+
+
+def test_what_a_server_says_of_others_is_no_strangers(tmp_path: Path) -> None:
+    said = b"SERVER_ERROR the pool at 10.11.12.13:11211 (cache.internal:11211) is down\r\n"
+    with speaking() as speaker:
+        speaker.parts = (said,)
+        settings = {"CACHE_DRIVER": "memcached", "MEMCACHED_HOST": f"127.0.0.1:{speaker.port}"}
+        with application(tmp_path, **settings) as api:
+            _, why = failed(ready(api))
+            assert "10.11.12.13" not in why
+            assert "cache.internal" not in why
+            told = api.call("GET", "/health/ready", {"X-DreamFactory-API-Key": API_KEY})
+            assert "10.11.12.13" in told.body.decode()
+
+
+def test_a_certificates_name_is_no_strangers(
+    tmp_path: Path, redis_tls: Redis, certificates: Certificates
+) -> None:
+    settings = on_redis(redis_tls) | {"REDIS_HOST": "localhost.localdomain"}
+    with application(tmp_path, **settings) as api:
+        _, why = failed(ready(api))
+        assert "localdomain" not in why
 
 
 def start_lines(log: Path) -> list[str]:
