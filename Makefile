@@ -12,7 +12,7 @@ LOCKED := $(PIP) install --no-deps --require-hashes
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run install test lint bench soak fuzz interop format lock system-packages clean
+.PHONY: help run install test lint bench soak fuzz interop conformance format lock system-packages clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,10 @@ interop: $(VENV)/.test system-packages ## Print what other programs' clients sto
 		memcached@2.2.2 memjs@1.3.2 ioredis@6.0.0 keyv@5.6.0 @keyv/memcache@2.0.2 \
 		@keyv/redis@5.1.6 cache-manager@7.2.9
 	@$(BIN)/python -m tests.interop .interop
+
+conformance: $(VENV)/.test system-packages ## Run the public suite of HTTP caching against rws (needs npm)
+	@npm install --silent --no-save --prefix .conformance http-cache-tests@0.4.5
+	@$(BIN)/python -m tests.conformance .conformance/node_modules/http-cache-tests
 
 lock: ## Renew the lock files in requirements/ (needs uv, a package of PyPI)
 	requirements/lock

@@ -94,7 +94,7 @@ def _refused(request: Request, response: Response, control: Controls, policy: Po
         ("public", "s-maxage", "must-revalidate")
     ):
         return "authorization"
-    if _sets_own_cookies(response.fields, policy):
+    if sets_own_cookies(response.fields, policy):
         return "set-cookie"
     if vary_names(response.fields) == ("*",):
         return "vary-star"
@@ -116,7 +116,7 @@ def _is_readable_post(request: Request, response: Response, control: Controls) -
     )
 
 
-def _sets_own_cookies(fields: Fields, policy: Policy) -> bool:
+def sets_own_cookies(fields: Fields, policy: Policy) -> bool:
     """Whether a response sets a cookie that may be one person's.
 
     RFC 9111, section 7.3, lets a cache store it and warns; what one client gets there would

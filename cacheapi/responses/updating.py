@@ -20,7 +20,7 @@ from cacheapi.responses.messages import (
     without,
 )
 from cacheapi.responses.policy import DEFAULT, Policy
-from cacheapi.responses.storing import may_store, storable_fields
+from cacheapi.responses.storing import may_store, sets_own_cookies, storable_fields
 from cacheapi.responses.validators import says_otherwise, strong_tag
 from cacheapi.responses.vary import selecting_values, vary_names
 
@@ -147,7 +147,10 @@ def _refreshed(
     response_time: float,
     policy: Policy,
 ) -> Update:
-    news = without(storable_fields(response), _FIXED - {"date"})
+    fixed = _FIXED - {"date"}
+    if not sets_own_cookies(response.fields, policy):
+        fixed -= {"set-cookie"}
+    news = without(storable_fields(response), fixed)
     if first(stored.fields, "etag") is not None and strong_tag(stored.fields) is None:
         # Who weakened it, as servers that compress do, changed the bytes that are stored: the
         # strong tag is of others, and would let ranges of both be put together.

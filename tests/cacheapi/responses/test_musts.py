@@ -8,6 +8,7 @@ import pytest
 
 from cacheapi.responses.deciding import Complete
 from cacheapi.responses.messages import Request, Response, Stored
+from cacheapi.responses.policy import Policy
 from cacheapi.responses.serving import pass_on
 from cacheapi.responses.storing import keep
 from cacheapi.responses.vary import select
@@ -85,6 +86,19 @@ def test_9111_4_3_3_an_error_is_passed_on_and_removes_nothing() -> None:
     got = cache.ask(get(), answer(FRESH, 'ETag: "a"', status=304))
     assert (got.status, got.body) == (200, b"0123456789")
     assert cache.ask(get()).cached
+
+
+@pytest.mark.parametrize(
+    ("cookie", "seen"), [("lang=de", "lang=de"), ("session=1", "lang=en"), (None, "lang=en")]
+)
+def test_9111_3_2_a_cookie_of_a_304_is_one_persons_too(cookie: str | None, seen: str) -> None:
+    cache = Cache(Policy(cookies=frozenset({"lang"})))
+    cache.put("Cache-Control: max-age=2", 'ETag: "a"', "Set-Cookie: lang=en")
+    cache.now += 3
+    news = [] if cookie is None else [f"Set-Cookie: {cookie}"]
+    cache.ask(get(), answer('ETag: "a"', *news, status=304))
+    got = cache.ask(get())
+    assert (got.cached, got["set-cookie"]) == (True, seen)
 
 
 def test_9111_4_3_4_a_weak_tag_stays_weak() -> None:
