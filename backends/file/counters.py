@@ -54,7 +54,7 @@ class Totals(NamedTuple):
 
 
 # Of all files: each has a descriptor and a page of memory.
-MOST_OPEN: Final = 128
+MOST_OPEN: Final = 64
 
 _counters: weakref.WeakSet[Counters] = weakref.WeakSet()
 # Those that are open, the first one first.

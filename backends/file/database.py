@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from backends.errors import Failed, Timeout, Unavailable
+from backends.file import freeing
 from backends.file.failures import BUSY, is_busy, is_damage, translate
 from backends.file.opening import REPAIRS, CacheFile, Open
 from backends.file.recent import RECENT
@@ -130,11 +131,15 @@ class Database:
 
         def replace(sqlite: Connection) -> None:
             self._patiently(sqlite.execute, "BEGIN IMMEDIATE")
+            held = freeing.hold(self.path)
             try:
                 self._file.renew()
             finally:
                 sqlite.execute("ROLLBACK")
                 sqlite.forget()
+                self._pool.clear()
+                if held is not None:
+                    freeing.free(held)
 
         with self._turn():
             self._run(replace)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 WARM: Final = 4
 # That stay open: each takes up to five descriptors, and half of those that the system allows are
 # enough.
-OPEN: Final = 128
+OPEN: Final = 64
 _SHARE: Final = 10
 
 

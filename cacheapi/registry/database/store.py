@@ -7,6 +7,7 @@ version of the program has changed something, or so much has changed that it is 
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
@@ -107,9 +108,7 @@ class Store:
     def counts(self) -> tuple[int, int]:
         """Return how many services and API keys there are."""
         with self._engine.connect() as connection:
-            found = (select(func.count()).select_from(table) for table in (services, api_keys))
-            one, other = (int(connection.execute(query).scalar_one()) for query in found)
-            return one, other
+            return _count(connection, services), _count(connection, api_keys)
 
     def page_of_keys(self, after: int, limit: int, search: str) -> tuple[list[Row], int]:
         """Return API keys by id, and how many there are in all.
@@ -117,17 +116,22 @@ class Store:
         :param after: the id before the first.
         :param search: a part of their names, or what the keys begin with.
         """
-        query = select(api_keys).where(api_keys.c.id > after).order_by(api_keys.c.id).limit(limit)
-        count = select(func.count()).select_from(api_keys)
-        if search:
-            name, prefix = api_keys.c.name, api_keys.c.prefix
-            found = name.icontains(search, autoescape=True) | prefix.startswith(
-                search, autoescape=True
-            )
-            query, count = query.where(found), count.where(found)
+        column = api_keys.c.id
         with self._engine.connect() as connection:
-            rows: list[Row] = [dict(row) for row in connection.execute(query).mappings()]
-            return rows, int(connection.execute(count).scalar_one())
+            if search:
+                name, prefix = api_keys.c.name, api_keys.c.prefix
+                is_found = name.icontains(search, autoescape=True) | prefix.startswith(
+                    search, autoescape=True
+                )
+                # Once through all of them, for the page and the count.
+                query = select(column).where(is_found).order_by(column)
+                found = connection.execute(query).scalars().all()
+                start = bisect.bisect_right(found, after)
+                wanted = column.in_(found[start : start + limit])
+                return _all(connection, api_keys, wanted), len(found)
+            page = select(api_keys).where(column > after).order_by(column).limit(limit)
+            rows: list[Row] = [dict(row) for row in connection.execute(page).mappings()]
+            return rows, _count(connection, api_keys)
 
     def find(self, table: Table, number: int) -> Row | None:
         """Return the row with an id."""
@@ -223,6 +227,10 @@ class Change:
             note = {"kind": table.name, "number": number, "digest": row.get("digest")}
             self._connection.execute(insert(removed).values(**note, changed=self._number))
             self._connection.execute(delete(table).where(table.c.id == number))
+
+
+def _count(connection: Connection, table: Table) -> int:
+    return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
 
 
 def _find(connection: Connection, table: Table, number: int) -> Row | None:

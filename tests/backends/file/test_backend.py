@@ -25,7 +25,7 @@ from backends.base import MISSING, Item
 from backends.errors import BackendError, InvalidOption, OutOfMemory, Timeout, Unavailable
 from backends.file import counters as file_counters
 from backends.file import database as file_database
-from backends.file import entries
+from backends.file import entries, freeing
 from backends.file.backend import FileBackend
 from backends.file.entries import Entries
 from backends.file.housekeeping import GRAIN, WALK, WRITES_A_WALK
@@ -34,8 +34,10 @@ from backends.file.recent import Recent, most_open
 from backends.file.seen import MAX_BYTES, Connection
 from tests.conftest import Clock
 from tests.support import scripts
+from tests.support.processes import eventually
 
 Open = Callable[..., FileBackend]
+free = freeing._free
 
 
 @pytest.fixture
@@ -1163,6 +1165,73 @@ def test_a_backend_that_nobody_holds_leaves_nothing_open(tmp_path: Path) -> None
 
 
 def test_as_many_stay_open_as_the_system_allows(monkeypatch: pytest.MonkeyPatch) -> None:
-    for allowed, expected in ((32, 4), (256, 25), (1024, 102), (10**6, 128), (-1, 128)):
+    for allowed, expected in ((32, 4), (256, 25), (512, 51), (1024, 64), (-1, 64)):
         monkeypatch.setattr("resource.getrlimit", lambda _, allowed=allowed: (allowed, allowed))
         assert most_open() == expected
+
+
+def test_a_file_is_freed_in_steps_once_nobody_has_it_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "large"
+    path.write_bytes(b"x" * 100_000)
+    assert freeing.hold(path) is None
+    assert freeing.hold(tmp_path / "none") is None
+    monkeypatch.setattr(freeing, "LITTLE", 1000)
+    monkeypatch.setattr(freeing, "STEP", 10_000)
+    held = freeing.hold(path)
+    assert held is not None
+    # It shows how large the file is, and does not count as somebody else.
+    watched = os.dup(held)
+    steps: list[int] = []
+    truncate = os.ftruncate
+    monkeypatch.setattr(
+        "os.ftruncate", lambda file, size: (steps.append(size), truncate(file, size))
+    )
+    with path.open("rb") as other:
+        path.unlink()
+        freeing.free(held)
+        time.sleep(0.2)
+        assert os.fstat(watched).st_size == 100_000
+        assert other.read(3) == b"xxx"
+    eventually(lambda: os.fstat(watched).st_size == 0)
+    os.close(watched)
+    assert steps == list(range(90_000, -1, -10_000))
+
+
+def test_who_keeps_a_file_open_is_not_waited_for_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(freeing, "LITTLE", 1000)
+    monkeypatch.setattr(freeing, "WAIT_SECONDS", 0.1)
+    path = tmp_path / "large"
+    path.write_bytes(b"x" * 100_000)
+    with path.open("rb") as other:
+        held = freeing.hold(path)
+        assert held is not None
+        path.unlink()
+        freeing._free(held)
+        assert os.fstat(other.fileno()).st_size == 100_000
+        with pytest.raises(OSError, match="Bad file"):
+            os.fstat(held)
+
+
+def test_a_flush_frees_the_file_and_leaves_nothing_open(
+    open_backend: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(freeing, "LITTLE", 0)
+    backend = open_backend()
+    backend.set("k", b"v" * 100_000, None)
+    freed: list[int] = []
+    monkeypatch.setattr(freeing, "_free", lambda held: (freed.append(held), free(held)))
+    backend.flush()
+    backend.set("k", b"1", None)
+    assert backend.get("k") == b"1"
+    eventually(lambda: freed and not is_open(freed[0]))
+
+
+def is_open(descriptor: int) -> bool:
+    try:
+        return os.fstat(descriptor).st_nlink == 0
+    except OSError:
+        return False
