@@ -19,6 +19,8 @@ EVERY_SERVICE: Final = "*"
 _PARTS: Final[Mapping[str, float | None]] = {"off": None, "errors": 0.0, "all": 1.0}
 # One of them is nearly right, and what people write.
 OWN_PREFIXES: Final = ("CACHE_", "CACHEAPI_", "MEMCACHE_", "MEMCACHED_", "REDIS_")
+# What the program reads to reach a service elsewhere; the service itself does not.
+PROGRAM: Final = frozenset({"CACHEAPI_URL", "CACHEAPI_KEY"})
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]+)?|https?://\[[0-9a-f:]+\](?::[0-9]+)?")
 
 
@@ -406,7 +408,7 @@ def _value(option: Option, given: Mapping[str, str]) -> Any:
 
 def _misspelt(given: Mapping[str, str], options: Mapping[str, Option]) -> Iterator[str]:
     for name in sorted(given):
-        if kubernetes.is_its_own(name):
+        if kubernetes.is_its_own(name) or name in PROGRAM:
             continue
         if name.startswith(OWN_PREFIXES) and name not in options:
             close = difflib.get_close_matches(name, options, n=1)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any, Final
 
 import click
-from marshmallow import ValidationError
 
+from cacheapi.commands.administering import administration
+from cacheapi.commands.lifetimes import seconds_of
 from cacheapi.commands.output import emit, emit_text, note, table
-from cacheapi.commands.session import as_json, operator, registry
-from cacheapi.registry import key_administration, listing
-from cacheapi.web.schemas.api_key import KeyFieldsSchema, NewKeySchema, shown
+from cacheapi.commands.session import as_json
+
+# A thousand years: what is longer has no date.
+MOST_SECONDS: Final = 1000 * 365 * 86400
 
 
 @click.group("api-key")
@@ -40,7 +43,9 @@ def api_key() -> None:
     "Verbs are GET, POST, PUT, PATCH, DELETE, FLUSH. The first rule that fits decides.",
 )
 @click.option("--administrator", is_flag=True, help="It may do everything.")
-@click.option("--expires", metavar="TIME", help="When it ends, such as 2030-01-31T12:00:00Z.")
+@click.option(
+    "--expires", metavar="TIME", help="When it ends: 2030-01-31T12:00:00Z, or 30d from now."
+)
 @click.option("--rate", metavar="N/SECONDS", help="At most N requests in a window, as 1000/60.")
 @as_json
 def create(
@@ -69,20 +74,25 @@ def create(
         "rules": [_rule(text) for text in rules],
     }
     if expires is not None:
-        given["expires"] = expires
+        given["expires"] = _moment(expires)
     if rate is not None:
         given["rate_limit"] = _rate(rate)
-    try:
-        fields = KeyFieldsSchema().load(given)
-    except ValidationError as error:
-        raise click.UsageError(next(_faults(error.messages))) from error
-    with registry(makes=True) as opened:
-        (made,) = key_administration.create(opened, operator(), [fields])
+    with administration(makes=True) as place:
+        made = place.create_key(given)
     if as_json:
-        emit(NewKeySchema().dump(made))
+        emit(made)
         return
-    emit_text(made.text)
-    note(f"This is API key {made.number}; it is not shown again.")
+    emit_text(made["api_key"])
+    note(f"This is API key {made['id']}; it is not shown again.")
+
+
+def _moment(text: str) -> str:
+    """Return a time as the API takes it; ``30d`` is so long from now."""
+    seconds = seconds_of(text)
+    if seconds is None:
+        return text
+    moment = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=min(seconds, MOST_SECONDS))
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _rule(text: str) -> dict[str, Any]:
@@ -102,24 +112,12 @@ def _rate(text: str) -> dict[str, int]:
         raise click.UsageError(f"--rate: {text!r} is no N/SECONDS, such as 1000/60.") from error
 
 
-def _faults(found: Any, place: str = "") -> Iterator[str]:
-    """Yield what is wrong, each with its place."""
-    if isinstance(found, Mapping):
-        for name, inner in found.items():
-            yield from _faults(inner, f"{place}.{name}" if place else str(name))
-    elif isinstance(found, Sequence) and not isinstance(found, str):
-        for inner in found:
-            yield from _faults(inner, place)
-    else:
-        yield f"{place}: {found}"
-
-
 @api_key.command("list")
 @as_json
 def list_(as_json: bool) -> None:
     """List the API keys, without the keys."""
-    with registry() as opened:
-        found = [shown(key) for key in listing.every_api_key(opened)]
+    with administration() as place:
+        found = place.api_keys()
     if as_json:
         emit({"resource": found})
         return
@@ -161,7 +159,7 @@ def revoke(number: int, as_json: bool) -> None:
 
     The exit code is 1 where there is no such key.
     """
-    with registry() as opened:
-        key_administration.revoke(opened, operator(), number)
+    with administration() as place:
+        place.revoke_key(number)
     if as_json:
         emit({"success": True})

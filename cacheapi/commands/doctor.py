@@ -13,7 +13,7 @@ from cacheapi.commands.diagnosis.examination import Examination
 from cacheapi.commands.diagnosis.findings import Level
 from cacheapi.commands.diagnosis.services import ServerReport, ServiceReport
 from cacheapi.commands.output import emit, quiet, stdout, table
-from cacheapi.commands.session import as_json
+from cacheapi.commands.session import as_json, only_here
 from cacheapi.commands.stats import memory
 from cacheapi.registry.trial import Step
 
@@ -21,7 +21,7 @@ _STYLES: Final = {Level.FAILURE: "bold red", Level.WARNING: "yellow", Level.ADVI
 
 
 @click.command()
-@click.option("--all", "show_all", is_flag=True, help="Show the settings of every backend.")
+@click.option("--all", "show_all", is_flag=True, help="Show all that was looked at.")
 @as_json
 def doctor(show_all: bool, as_json: bool) -> int:
     r"""Look at everything, and say what is wrong and what to do.
@@ -29,7 +29,8 @@ def doctor(show_all: bool, as_json: bool) -> int:
     Settings and where each comes from; the data directory and the database; for each service
     and each of its servers: name, connection, TLS, login, version, a real set, get and delete,
     the time of 100 round trips, memory, evictions, hit ratio and clock. Secrets are masked.
-    It takes some seconds at most, also where servers hang.
+    It takes some seconds at most, also where servers hang. Shown are the settings that differ
+    from their defaults, how each service does, and what to do; --all shows all that was seen.
 
     The exit code is 0 where nothing needs to be done (advice may be given), 1 for warnings,
     3 for failures.
@@ -39,6 +40,7 @@ def doctor(show_all: bool, as_json: bool) -> int:
       cacheapi doctor
       cacheapi doctor --json | jq .findings
     """
+    only_here()
     examination = Examination()
     with quiet():
         examination.run()
@@ -50,24 +52,27 @@ def doctor(show_all: bool, as_json: bool) -> int:
 
 
 def _print(examination: Examination, *, show_all: bool) -> None:
-    _heading("Settings")
-    table(
-        ("NAME", "VALUE", "FROM"),
-        [
-            (each.name, each.value, each.source)
-            for each in map(machine.shown, examination.settings)
-            if show_all or each.source != "default" or _matters(each.name, examination)
-        ],
-    )
-    if examination.directory is not None:
-        _heading("Data directory and database")
+    settings = [
+        (each.name, each.value, each.source)
+        for each in map(machine.shown, examination.settings)
+        if show_all or each.source != "default"
+    ]
+    _heading("Settings" if show_all else "Settings that differ from their defaults")
+    if settings:
+        table(("NAME", "VALUE", "FROM"), settings)
+    else:
+        click.echo("None.")
+    if show_all:
+        _print_seen(examination)
+    elif examination.services:
+        _heading("Services")
         table(
-            ("", ""),
-            [*_facts(examination.directory), *_facts(examination.database or {})],
-            headed=False,
+            ("NAME", "TYPE", ""),
+            [
+                (" = ".join(each.names), each.type, "well" if each.success else "FAILED")
+                for each in examination.services
+            ],
         )
-    for report in examination.services:
-        _print_service(report)
     _heading("What to do")
     if not examination.findings:
         click.echo("Nothing: all is well.")
@@ -78,12 +83,17 @@ def _print(examination: Examination, *, show_all: bool) -> None:
             stdout().print(Text(f"         -> {finding.action}"), soft_wrap=True)
 
 
-def _matters(name: str, examination: Examination) -> bool:
-    """Return whether a default is of interest: the service's own, and the driver's in use."""
-    prefixes = {"file": "CACHE_FILE_", "memcached": "MEMCACHED_", "redis": "REDIS_"}
-    drivers = [each.text for each in examination.settings if each.option.variable == "CACHE_DRIVER"]
-    others = tuple(prefix for driver, prefix in prefixes.items() if driver not in drivers)
-    return not name.startswith(others)
+def _print_seen(examination: Examination) -> None:
+    """Print the machine, and each server of each service."""
+    if examination.directory is not None:
+        _heading("Data directory and database")
+        table(
+            ("", ""),
+            [*_facts(examination.directory), *_facts(examination.database or {})],
+            headed=False,
+        )
+    for report in examination.services:
+        _print_service(report)
 
 
 def _facts(found: dict[str, Any]) -> Iterable[tuple[str, object]]:

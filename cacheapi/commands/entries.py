@@ -1,16 +1,15 @@
-"""``cacheapi get``, ``set``, ``delete``, ``keys`` and ``flush``: the entries of a service."""
+"""``cacheapi get`` and ``set``: the values of a service."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from base64 import b64decode
 from typing import Final
 
 import click
 
 from backends.base import MISSING
-from backends.errors import BackendError
 from cacheapi.caching.codec import (
     InvalidJson,
     Value,
@@ -19,35 +18,13 @@ from cacheapi.caching.codec import (
     parse_document,
     string_text,
 )
-from cacheapi.caching.service import MAX_PAGE, CacheService, KeyExists, Pair
-from cacheapi.caching.ttl import InvalidTtl, parse_ttl
+from cacheapi.caching.service import CacheService, KeyExists, Pair
 from cacheapi.commands.failures import Exit, Failure
-from cacheapi.commands.output import (
-    emit,
-    emit_text,
-    for_terminal,
-    is_interactive,
-    note,
-    printable,
-)
-from cacheapi.commands.session import as_json, of_service, service
+from cacheapi.commands.lifetimes import HELP, Lifetime
+from cacheapi.commands.output import emit, emit_text, for_terminal, note, printable
+from cacheapi.commands.session import Cache, as_json, cache, of_service
 
 _WHITE_SPACE: Final = " \t\n\r"
-
-
-class Lifetime(click.ParamType[int | None]):
-    """A ``ttl`` as the API takes it."""
-
-    name = "ttl"
-
-    def convert(
-        self, value: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | None:
-        """Return a valid ``ttl``."""
-        try:
-            return parse_ttl(value)
-        except InvalidTtl as error:
-            self.fail(str(error), param, ctx)
 
 
 @click.command()
@@ -70,16 +47,13 @@ def get(keys: tuple[str, ...], name: str, text: bool, raw: bool, as_json: bool) 
     """
     if raw and (as_json or text or len(keys) > 1):
         raise click.UsageError("--raw is for one key, without --json or --text.")
-    with service(name) as cache:
+    with cache(name) as target:
         for key in keys:
-            cache.check_key(key)
+            target.check_key(key)
         if raw:
-            stored = cache.backend.get(keys[0])
-            if stored is MISSING:
-                raise _absent(keys[0])
-            click.echo(stored, nl=False)
+            click.echo(_stored(target, keys[0]), nl=False)
             return Exit.DONE
-        found = cache.get_many(keys)
+        found = target.get_many(keys)
     missing = [key for key in keys if key not in found]
     if as_json:
         _emit_values(keys, found, missing)
@@ -89,8 +63,23 @@ def get(keys: tuple[str, ...], name: str, text: bool, raw: bool, as_json: bool) 
                 shown = for_terminal(_plain(found[key]) if text else found[key].json)
                 emit_text(shown if len(keys) == 1 else f"{printable(key)}\t{shown}")
     for key in missing:
-        note(str(_absent(key)))
+        note(str(absent(key)))
     return Exit.NO if missing else Exit.DONE
+
+
+def _stored(target: Cache, key: str) -> bytes:
+    """Return the stored bytes of a key.
+
+    :raises Failure: it is not there.
+    """
+    if isinstance(target, CacheService):
+        stored = target.backend.get(key)
+        if stored is not MISSING:
+            return stored
+    elif (value := target.get_many([key]).get(key)) is not None:
+        # What the API gives as JSON is stored so, to the letter.
+        return b64decode(json.loads(value.json)) if value.encoding else value.json.encode()
+    raise absent(key)
 
 
 def _emit_values(keys: tuple[str, ...], found: dict[str, Value], missing: list[str]) -> None:
@@ -106,7 +95,8 @@ def _plain(value: Value) -> str:
     return str(json.loads(value.json)) if value.json.startswith('"') else value.json
 
 
-def _absent(key: str) -> Failure:
+def absent(key: str) -> Failure:
+    """Return what ends a command whose key is not there."""
     return Failure(f"Key '{printable(key)}' does not exist.", Exit.NO)
 
 
@@ -120,8 +110,7 @@ def _absent(key: str) -> Failure:
     "--ttl",
     type=Lifetime(),
     metavar="N",
-    help="Lifetime: seconds, at most 2592000; more is a Unix time; 0 is for ever. "
-    "By default the service's own.",
+    help=f"{HELP} By default the service's own.",
 )
 @click.option("--add", is_flag=True, help="Only if the key is not there yet.")
 @click.option("--replace", is_flag=True, help="Only if the key is there already.")
@@ -143,7 +132,7 @@ def set_(
 
     \b
     Examples:
-      cacheapi set visits 0 --ttl 3600
+      cacheapi set visits 0 --ttl 2h
       cacheapi set greeting --text "Hello, world"
       curl https://api.example/rates | cacheapi set rates - --add
     """
@@ -151,10 +140,10 @@ def set_(
         raise click.UsageError("--add and --replace exclude each other.")
     given = sys.stdin.buffer.read() if value == "-" else _argument_bytes(value)
     stored = _json_text(given, text)
-    with service(name, makes=True) as cache:
-        cache.check_key(key)
+    with cache(name, makes=True) as target:
+        target.check_key(key)
         try:
-            _store(cache, key, stored, ttl, "add" if add else "replace" if replace else "set")
+            _store(target, key, stored, ttl, "add" if add else "replace" if replace else "set")
         except InvalidJson as error:
             raise click.UsageError(str(error)) from error
     if as_json:
@@ -184,132 +173,20 @@ def _json_text(given: bytes, is_text: bool) -> str:
     return given.decode().strip(_WHITE_SPACE)
 
 
-def _store(cache: CacheService, key: str, value: str, ttl: int | None, how: str) -> None:
+def _store(target: Cache, key: str, value: str, ttl: int | None, how: str) -> None:
     """Store as ``how`` says.
 
     :raises Failure: the key is there already, or is not there.
     """
     if how == "add":
         try:
-            cache.add(key, value, ttl)
+            target.add(key, value, ttl)
         except KeyExists:
             raise Failure(f"Key '{printable(key)}' exists already.", Exit.NO) from None
     elif how == "replace":
-        if not cache.replace(key, value, ttl):
-            raise _absent(key)
+        if not target.replace(key, value, ttl):
+            raise absent(key)
     else:
-        (outcome,) = cache.set_many([Pair(key, value, ttl)])
+        (outcome,) = target.set_many([Pair(key, value, ttl)])
         if outcome is not True:
             raise outcome
-
-
-@click.command()
-@click.argument("keys", nargs=-1, required=True, metavar="KEY…")
-@of_service
-@as_json
-def delete(keys: tuple[str, ...], name: str, as_json: bool) -> int:
-    r"""Delete keys from a service.
-
-    A key that was not there is told on stderr, and the exit code is 1 then.
-
-    \b
-    Examples:
-      cacheapi delete user:1
-      cacheapi keys -0 user: | xargs -0 cacheapi delete
-    """
-    with service(name) as cache:
-        for key in keys:
-            cache.check_key(key)
-        outcomes = cache.delete_many(keys)
-    if as_json:
-        resource = [
-            {"key": key, "success": False, "message": str(outcome)}
-            if isinstance(outcome, BackendError)
-            else {"key": key, "success": outcome}
-            for key, outcome in zip(keys, outcomes, strict=True)
-        ]
-        emit({"resource": resource})
-    for key, outcome in zip(keys, outcomes, strict=True):
-        if outcome is False:
-            note(str(_absent(key)))
-    for outcome in outcomes:
-        if isinstance(outcome, BackendError):
-            raise outcome
-    return Exit.DONE if all(outcomes) else Exit.NO
-
-
-@click.command()
-@click.argument("prefix", default="")
-@of_service
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many keys.")
-@click.option("--cursor", metavar="C", help="Go on where a listing with --limit ended.")
-@click.option("-0", "null", is_flag=True, help="End each key with a zero byte, for xargs -0.")
-@as_json
-def keys(
-    prefix: str, name: str, limit: int | None, cursor: str | None, null: bool, as_json: bool
-) -> None:
-    r"""List the keys that start with PREFIX, or all.
-
-    memcached cannot list its keys. With --limit, where to go on is told on stderr, or in
-    the JSON.
-
-    \b
-    Examples:
-      cacheapi keys
-      cacheapi keys user: --limit 100
-      cacheapi keys --service sessions | wc -l
-    """
-    following = None
-    with service(name) as cache:
-        if as_json:
-            click.echo('{"resource":[', nl=False)
-        comma = ""
-        # Written page by page: a million keys need not fit into memory.
-        for page, following in _pages(cache, prefix, limit, cursor):  # noqa: B007 (the last one's)
-            if as_json:
-                text = ",".join(f'{{"key":{string_text(key)}}}' for key in page)
-                text, comma = f"{comma if page else ''}{text}", "," if page else comma
-            else:
-                text = "".join(f"{key}\0" if null else f"{printable(key)}\n" for key in page)
-            click.echo(text.encode(), nl=False)
-    if as_json:
-        emit_text(f'],"meta":{{"next":{json.dumps(following)}}}}}')
-    elif following is not None:
-        note(f"There may be more: --cursor {following}")
-
-
-def _pages(
-    cache: CacheService, prefix: str, limit: int | None, cursor: str | None
-) -> Iterator[tuple[list[str], str | None]]:
-    """Yield pages of keys, each with the cursor of the next."""
-    left = sys.maxsize if limit is None else limit
-    while left > 0:
-        page, cursor = cache.list_keys(prefix, min(left, MAX_PAGE), cursor)
-        yield page, cursor
-        left -= len(page)
-        if cursor is None:
-            return
-
-
-@click.command()
-@of_service
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@as_json
-def flush(name: str, yes: bool, as_json: bool) -> None:
-    r"""Delete every key of a service.
-
-    Asks first; where nobody can be asked, it needs --yes.
-
-    \b
-    Examples:
-      cacheapi flush
-      cacheapi flush --service sessions --yes
-    """
-    with service(name) as cache:
-        if not yes:
-            if not is_interactive():
-                raise Failure("Nobody can be asked here; say --yes to flush.", Exit.USAGE)
-            click.confirm(f"Delete every key of {cache.name} ({cache.type})?", abort=True, err=True)
-        cache.flush()
-    if as_json:
-        emit({"success": True})

@@ -19,6 +19,7 @@ from cacheapi.caching.service import MAX_PAGE, CacheService
 from cacheapi.commands import dump
 from cacheapi.commands.checkpoint import Checkpoint
 from cacheapi.commands.failures import Exit, Failure
+from cacheapi.commands.lifetimes import counted
 from cacheapi.commands.output import emit, note
 from cacheapi.commands.progress import bar
 from cacheapi.commands.session import as_json, of_service, service
@@ -70,13 +71,13 @@ def export(file: str, name: str, prefix: str, resume: bool, overwrite: bool, as_
             made.run()
         except BaseException:
             if file != "-":
-                note(f"{made.entries} entries are in {file!r}; go on with the same command and "
-                     "--resume.")  # fmt: skip
+                done = counted(made.entries, "entry is", "entries are")
+                note(f"{done} in {file!r}; go on with the same command and --resume.")
             raise
     if as_json:
         emit({"file": file, "entries": made.entries})
     else:
-        note(f"Exported {made.entries} entries.")
+        note(f"Exported {counted(made.entries, 'entry', 'entries')}.")
 
 
 def _check_abilities(backend: Backend) -> None:

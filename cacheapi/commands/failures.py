@@ -80,6 +80,8 @@ def line_of(error: Exception) -> str:
         return f"{error.format_message()} See '{path} --help'."
     if isinstance(error, click.ClickException):
         return error.format_message()
+    if isinstance(error, Invalid) and error.faults[0].field:
+        return f"{error.faults[0].field}: {' '.join(str(error).split())}"
     if is_of_output(error):
         assert isinstance(error, OSError)
         return f"The output cannot be written: {error.strerror}."

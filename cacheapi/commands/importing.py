@@ -19,6 +19,7 @@ from cacheapi.caching.service import CacheService
 from cacheapi.commands import dump
 from cacheapi.commands.checkpoint import Checkpoint
 from cacheapi.commands.failures import Exit, Failure
+from cacheapi.commands.lifetimes import counted
 from cacheapi.commands.output import emit, note
 from cacheapi.commands.progress import bar
 from cacheapi.commands.session import as_json, of_service, service
@@ -114,14 +115,18 @@ def _tell(made: _Import, as_json: bool) -> None:
     if as_json:
         counts = dataclasses.asdict(done)
         emit({name: counts[name] for name in counts if name != "offset"} | {"whole": made.is_whole})
-    parts = [f"Imported {done.stored} entries"]
+    parts = [f"Imported {counted(done.stored, 'entry', 'entries')}"]
     parts += [f"{done.expired} had expired"] * bool(done.expired)
-    parts += [f"{done.existing} were there"] * bool(done.existing)
-    parts += [f"{done.refused} were refused"] * bool(done.refused)
+    parts += [f"{done.existing} {_were(done.existing)} there"] * bool(done.existing)
+    parts += [f"{done.refused} {_were(done.refused)} refused"] * bool(done.refused)
     if not as_json:
         note(f"{', '.join(parts)}.")
     if not made.is_whole:
         note("The export was interrupted: its last line is missing. Finish it with --resume.")
+
+
+def _were(number: int) -> str:
+    return "was" if number == 1 else "were"
 
 
 @dataclasses.dataclass

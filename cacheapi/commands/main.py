@@ -21,15 +21,19 @@ PLACES: Final = {
     "doctor": "doctor:doctor",
     "get": "entries:get",
     "set": "entries:set_",
-    "delete": "entries:delete",
-    "keys": "entries:keys",
-    "flush": "entries:flush",
+    "touch": "changing:touch",
+    "ttl": "changing:ttl",
+    "incr": "changing:incr",
+    "delete": "keys:delete",
+    "keys": "keys:keys",
+    "flush": "keys:flush",
     "stats": "stats:stats",
     "export": "exporting:export",
     "import": "importing:import_",
     "services": "services:services",
     "api-key": "api_keys:api_key",
     "explain": "explain:explain",
+    "completion": "completion:completion",
 }
 
 
@@ -113,19 +117,35 @@ def _tell_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     callback=_tell_version,
     help="Show the version and exit.",
 )
-def cacheapi() -> None:
+@click.option(
+    "--url",
+    envvar="CACHEAPI_URL",
+    metavar="URL",
+    help="Work on a service elsewhere, over HTTP: https://cache.example. [CACHEAPI_URL]",
+)
+@click.option(
+    "--key",
+    envvar="CACHEAPI_KEY",
+    metavar="@FILE",
+    help="With --url: the file of an API key, or the key itself, which others on this machine "
+    "can see then. [CACHEAPI_KEY]",
+)
+@click.pass_context
+def cacheapi(ctx: click.Context, url: str | None, key: str | None) -> None:
     r"""Serve a cache over HTTP, look into it, find out what is wrong.
 
     All commands read the settings that the service reads, from the environment and the file
     .env in this directory, and work on the same caches and API keys directly: the service
-    need not run.
+    need not run. With --url they ask a service elsewhere.
 
     \b
     Examples:
       cacheapi serve
       cacheapi doctor
-      cacheapi set greeting '"hello"' --ttl 60
+      cacheapi set greeting '"hello"' --ttl 60s
+      cacheapi --url https://cache.example --key @cache.key get greeting
     """
+    ctx.obj = {"url": url, "key": key}
 
 
 def _keep_lines(command: click.Command) -> None:

@@ -1,53 +1,101 @@
-"""``cacheapi services``: which there are, and whether one works."""
+"""``cacheapi services``: which there are, whether one works, and to make and change them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import click
 
-from cacheapi.commands.failures import Exit
-from cacheapi.commands.output import emit, table
-from cacheapi.commands.session import as_json, defined, registry
-from cacheapi.registry import administration, trial
-from cacheapi.registry.definition import Definition
+from cacheapi.commands.administering import Administration, administration
+from cacheapi.commands.failures import Exit, Failure
+from cacheapi.commands.lifetimes import seconds_of
+from cacheapi.commands.output import emit, emit_text, is_interactive, note, printable, table
+from cacheapi.commands.session import as_json
+
+_SETTING = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="A field of its config; 'cacheapi services types' lists them. FIELD=@FILE reads the "
+    "value from a file, which keeps a password out of the list of processes. default_ttl is in "
+    "minutes, or has its unit: 90m, 2h, 7d.",
+)
+_LABEL = click.option("--label", metavar="TEXT", help="Its name for people.")
+_DESCRIPTION = click.option("--description", metavar="TEXT", help="What it is for.")
+_TEST = click.option(
+    "--test", "tries", is_flag=True, help="Try it first; nothing is saved where that fails."
+)
 
 
 @click.group(invoke_without_command=True)
 @as_json
 @click.pass_context
 def services(ctx: click.Context, as_json: bool) -> None:
-    r"""List the services, or try one.
+    r"""List the services; try, make, change or delete one.
 
     \b
     Examples:
       cacheapi services
       cacheapi services --json
-      cacheapi services test sessions
+      cacheapi services create sessions --type cache_redis --set host=10.0.0.1 --test
     """
     if ctx.invoked_subcommand is not None:
         return
-    with registry() as opened:
-        definitions = list(opened.snapshot.definitions.values())
-        shown = administration.told(opened, *definitions)
+    with administration() as place:
+        shown = place.services()
     if as_json:
         emit({"resource": shown})
         return
     table(
         ("NAME", "TYPE", "FROM", "STATE", "LABEL"),
         [
-            (_names(each), each.type, each.source.value, _state(each), each.label)
-            for each in definitions
+            (_names(each), each["type"], each["source"], _state(each), each["label"])
+            for each in shown
         ],
     )
 
 
-def _names(definition: Definition) -> str:
-    return " = ".join((definition.name, *definition.aliases))
+def _names(service: Mapping[str, Any]) -> str:
+    return " = ".join((service["name"], *service["aliases"]))
 
 
-def _state(definition: Definition) -> str:
-    if definition.fault is not None:
-        return f"cannot be used: {definition.fault}"
-    return "in use" if definition.is_active else "switched off"
+def _state(service: Mapping[str, Any]) -> str:
+    if service["fault"] is not None:
+        return f"cannot be used: {service['fault']}"
+    return "in use" if service["is_active"] else "switched off"
+
+
+@services.command()
+@as_json
+def types(as_json: bool) -> None:
+    r"""List the types of services, and what each can be told.
+
+    \b
+    Examples:
+      cacheapi services types
+      cacheapi services types --json
+    """
+    with administration() as place:
+        found = place.types()
+    if as_json:
+        emit({"resource": found})
+        return
+    table(
+        ("TYPE", "FIELD", "VALUE", "DEFAULT", "MEANING"),
+        [
+            (kind["name"], field["name"], field["type"], _default(field), field["description"])
+            for kind in found
+            for field in kind["config_schema"]
+        ],
+    )
+
+
+def _default(field: Mapping[str, Any]) -> Any:
+    default = field.get("default")
+    return str(default).lower() if isinstance(default, bool) else default
 
 
 @services.command("test")
@@ -63,19 +111,228 @@ def test(name: str, as_json: bool) -> int:
       cacheapi services test cache
       cacheapi services test sessions --json
     """
-    with registry() as opened:
-        outcome = trial.run(opened, defined(opened, name), saved=True)
+    with administration() as place:
+        outcome = place.try_service(name)
     if as_json:
-        steps = [step.__dict__ for step in outcome.steps]
-        emit({"success": outcome.success, "steps": steps, "cause": outcome.cause})
+        emit(outcome)
     else:
-        table(
-            ("STEP", "", "MS", "MESSAGE"),
-            [
-                (step.name, "ok" if step.success else "FAILED", step.ms, step.message)
-                for step in outcome.steps
-            ],
-        )
-        if outcome.cause is not None:
-            click.echo(f"Likely: {outcome.cause}")
-    return Exit.DONE if outcome.success else Exit.FAILED
+        _show_trial(outcome)
+    return Exit.DONE if outcome["success"] else Exit.FAILED
+
+
+def _show_trial(outcome: Mapping[str, Any]) -> None:
+    table(
+        ("STEP", "", "MS", "MESSAGE"),
+        [
+            (step["name"], "ok" if step["success"] else "FAILED", step["ms"], step["message"])
+            for step in outcome["steps"]
+        ],
+    )
+    if outcome["cause"] is not None:
+        emit_text(f"Likely: {outcome['cause']}")
+
+
+@services.command()
+@click.argument("name")
+@click.option("--type", "kind", required=True, metavar="TYPE", help="Such as cache_redis.")
+@_SETTING
+@_LABEL
+@_DESCRIPTION
+@click.option("--off", is_flag=True, help="Make it switched off.")
+@_TEST
+@as_json
+def create(
+    name: str,
+    kind: str,
+    settings: tuple[str, ...],
+    label: str | None,
+    description: str | None,
+    off: bool,
+    tries: bool,
+    as_json: bool,
+) -> None:
+    r"""Make a service: a cache with a name of its own.
+
+    \b
+    Examples:
+      cacheapi services create pages --type cache_local --set default_ttl=60
+      cacheapi services create sessions --type cache_memcached --set host=10.0.0.1:11211 --test
+      cacheapi services create shop --type cache_redis --set password=@/run/secrets/redis
+    """
+    with administration(makes=True) as place:
+        config = _config(place, kind, settings)
+        fields = {"name": name, "type": kind, "config": config, "is_active": not off}
+        fields |= _given(label=label, description=description)
+        if tries:
+            _refuse_failed(place.try_draft(fields))
+        made = place.create(fields)
+    if as_json:
+        emit(made)
+        return
+    note(f"Service '{name}' is there.")
+    for warning in made["warnings"]:
+        note(warning)
+
+
+@services.command()
+@click.argument("name")
+@_SETTING
+@click.option("--name", "new_name", metavar="NAME", help="Call it so from now on.")
+@_LABEL
+@_DESCRIPTION
+@_TEST
+@as_json
+def edit(
+    name: str,
+    settings: tuple[str, ...],
+    new_name: str | None,
+    label: str | None,
+    description: str | None,
+    tries: bool,
+    as_json: bool,
+) -> None:
+    r"""Change what is given of a service, and leave the rest.
+
+    \b
+    Examples:
+      cacheapi services edit sessions --set host=10.0.0.2:11211 --test
+      cacheapi services edit sessions --name carts --label "Carts"
+    """
+    fields: dict[str, Any] = _given(name=new_name, label=label, description=description)
+    if not fields and not settings:
+        raise click.UsageError("There is nothing to change: give --set, --name or --label.")
+    with administration() as place:
+        if settings:
+            kind = place.service(name)["type"]
+            fields["config"] = _config(place, kind, settings)
+        if tries:
+            _refuse_failed(place.try_service(name, fields.get("config")))
+        changed = place.change(name, fields)
+    _told(changed, f"Service '{changed['name']}' is changed.", as_json)
+
+
+@services.command()
+@click.argument("name")
+@as_json
+def on(name: str, as_json: bool) -> None:
+    r"""Switch a service on, so that it can be asked again.
+
+    \b
+    Examples:
+      cacheapi services on sessions
+    """
+    _switch(name, True, as_json)
+
+
+@services.command()
+@click.argument("name")
+@as_json
+def off(name: str, as_json: bool) -> None:
+    r"""Switch a service off: its keys stay, and nobody can ask for them.
+
+    \b
+    Examples:
+      cacheapi services off sessions
+    """
+    _switch(name, False, as_json)
+
+
+def _switch(name: str, is_active: bool, as_json: bool) -> None:
+    with administration() as place:
+        changed = place.change(name, {"is_active": is_active})
+    words = "in use" if is_active else "switched off"
+    _told(changed, f"Service '{changed['name']}' is {words}.", as_json)
+
+
+@services.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@as_json
+def delete(name: str, yes: bool, as_json: bool) -> None:
+    r"""Delete a service. What its server holds stays there; its own file goes.
+
+    Asks first; where nobody can be asked, it needs --yes.
+
+    \b
+    Examples:
+      cacheapi services delete sessions
+      cacheapi services delete sessions --yes
+    """
+    with administration() as place:
+        found = place.service(name)
+        if not yes:
+            if not is_interactive():
+                raise Failure("Nobody can be asked here; say --yes to delete it.", Exit.USAGE)
+            click.confirm(
+                f"Delete the service {printable(found['name'])} ({found['type']})?",
+                abort=True,
+                err=True,
+            )
+        place.delete(name)
+    if as_json:
+        emit({"success": True})
+    else:
+        note(f"Service '{found['name']}' is deleted.")
+
+
+def _told(changed: Mapping[str, Any], words: str, as_json: bool) -> None:
+    if as_json:
+        emit(changed)
+    else:
+        note(words)
+
+
+def _given(**fields: str | None) -> dict[str, Any]:
+    return {name: text for name, text in fields.items() if text is not None}
+
+
+def _config(place: Administration, kind: str, settings: tuple[str, ...]) -> dict[str, Any]:
+    """Return the members of a config from ``FIELD=VALUE``, by what each field takes.
+
+    :raises click.UsageError: there is no such type or field.
+    """
+    types = {each["name"]: each for each in place.types()}
+    if kind not in types:
+        raise click.UsageError(f"There is no type '{kind}'; there are: {', '.join(sorted(types))}.")
+    fields = {each["name"]: each["type"] for each in types[kind]["config_schema"]}
+    config = {}
+    for text in settings:
+        field, equals, value = text.partition("=")
+        if not equals:
+            raise click.UsageError(f"--set: {text!r} is no FIELD=VALUE.")
+        if field not in fields:
+            names = ", ".join(fields)
+            raise click.UsageError(f"--set: {kind} has no field '{field}'; it has: {names}.")
+        config[field] = _value(field, fields[field], value)
+    return config
+
+
+def _value(field: str, kind: str, text: str) -> Any:
+    if text.startswith("@"):
+        text = Path(text[1:]).read_text(encoding="utf-8").rstrip("\n")
+    if field == "default_ttl" and (seconds := seconds_of(text)) is not None:
+        if seconds % 60:
+            raise click.UsageError("--set: default_ttl must be whole minutes.")
+        return seconds // 60
+    if kind == "integer":
+        try:
+            return int(text)
+        except ValueError as error:
+            raise click.UsageError(f"--set: {field} must be a whole number.") from error
+    if kind == "boolean":
+        if text.lower() not in ("true", "false"):
+            raise click.UsageError(f"--set: {field} must be true or false.")
+        return text.lower() == "true"
+    return text
+
+
+def _refuse_failed(outcome: Mapping[str, Any]) -> None:
+    """End with what a trial found.
+
+    :raises Failure: a step of it failed.
+    """
+    if outcome["success"]:
+        return
+    step = outcome["steps"][-1]
+    cause = f" {outcome['cause']}" if outcome["cause"] else ""
+    raise Failure(f"Nothing is saved: '{step['name']}' failed: {step['message']}{cause}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,8 +25,15 @@ from cacheapi.registry.rights import Caller
 from cacheapi.settings import Settings, load
 
 if TYPE_CHECKING:
+    from cacheapi.commands.elsewhere import Elsewhere, RemoteCache
     from cacheapi.registry.definition import Definition
     from cacheapi.registry.live import Registry
+
+if TYPE_CHECKING:
+    Cache = CacheService | RemoteCache
+else:
+    # Elsewhere's is imported only where it is asked for.
+    Cache = CacheService
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -49,6 +56,45 @@ def of_service(command: Command) -> Command:
         metavar="NAME",
         help="The service to work on; 'cacheapi services' lists them.",
     )(command)
+
+
+def elsewhere() -> Elsewhere | None:
+    """Return the service that ``--url`` names, if any."""
+    ctx = click.get_current_context(silent=True)
+    given = None if ctx is None else ctx.find_root().obj
+    if not given or not given.get("url"):
+        return None
+    from cacheapi.commands.elsewhere import Elsewhere
+
+    return Elsewhere(given["url"], given.get("key"))
+
+
+def only_here() -> None:
+    """Refuse ``--url`` for a command that looks into this machine.
+
+    :raises click.UsageError: it is given.
+    """
+    ctx = click.get_current_context(silent=True)
+    given = None if ctx is None else ctx.find_root().obj
+    if given and given.get("url"):
+        raise click.UsageError(
+            "This command works on the machine of the service itself: leave out --url, and unset "
+            "CACHEAPI_URL."
+        )
+
+
+@contextmanager
+def cache(name: str, *, makes: bool = False) -> Iterator[Cache]:
+    """Give a service to work on, here or elsewhere; see :func:`service`."""
+    place = elsewhere()
+    if place is None:
+        with service(name, makes=makes) as opened:
+            yield opened
+        return
+    from cacheapi.commands.elsewhere import RemoteCache
+
+    with closing(place):
+        yield RemoteCache(place, name)
 
 
 @contextmanager
@@ -86,6 +132,7 @@ def service(name: str, *, makes: bool = False) -> Iterator[CacheService]:
 
 
 def _settings() -> Settings:
+    only_here()
     settings = load()
     for warning in settings.warnings:
         note(warning)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import os
+import select
 import sys
+import termios
 import time
-from collections.abc import Iterator, Sequence
+import tty
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import click
 from rich.console import Group
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
 from backends.statistics import Figures
@@ -24,6 +30,10 @@ from cacheapi.observing.statistics import Statistics
 
 # As wide as it is told apart on a small terminal.
 PLOTTED: Final = 60
+# A terminal that is narrower has the figures one below the other.
+NARROW: Final = 90
+# What stands beside the bars.
+_BESIDE_BARS: Final = len("hit ratio  ") + len(" 100.0%")
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _PLAIN_BARS: Final = "_.-:=+*#"
 _HEADINGS: Final = (
@@ -46,7 +56,7 @@ _HEADINGS: Final = (
 @click.option("--section", metavar="NAME", help="With --json: what the raw figures are of.")
 @as_json
 def stats(name: str, once: bool, every: float, section: str | None, as_json: bool) -> int:
-    r"""Show how the servers of a service are used; Ctrl-C ends it.
+    r"""Show how the servers of a service are used; q or Ctrl-C ends it.
 
     Items, hit ratio, reads, evictions, memory and connections of each server, and advice.
     They are those of all that use the servers, not of this service alone. Below is a plot of
@@ -83,15 +93,42 @@ def _code(found: Statistics) -> Exit:
 
 def _follow(view: _View, every: float) -> None:
     """Refresh until somebody has seen enough."""
-    with Live(view.shown(), console=stdout(), auto_refresh=False) as live:
+    with _keys() as pressed, Live(view.shown(), console=stdout(), auto_refresh=False) as live:
         try:
             while True:
                 live.refresh()
-                time.sleep(every)
+                if "q" in pressed(every).lower():
+                    return
                 view.look()
                 live.update(view.shown())
         except KeyboardInterrupt:
             return
+
+
+@contextmanager
+def _keys() -> Iterator[Callable[[float], str]]:
+    """Give what waits so many seconds, or for a key of a terminal, and returns it."""
+    if not sys.stdin.isatty():
+
+        def wait(seconds: float) -> str:
+            time.sleep(seconds)
+            return ""
+
+        yield wait
+        return
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+
+    def press(seconds: float) -> str:
+        ready, _, _ = select.select([terminal], [], [], seconds)
+        return os.read(terminal, 64).decode(errors="replace") if ready else ""
+
+    try:
+        # Each key at once; Ctrl-C stays what it is.
+        tty.setcbreak(terminal)
+        yield press
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
 
 
 class _View:
@@ -127,10 +164,13 @@ class _View:
         if len(rows) > 1:
             rows.append(self._row("all", self.now.total))
         heading = f"{self._cache.name} ({self._cache.type})  {time.strftime('%H:%M:%S')}"
+        width = stdout().width
+        tables = map(_below, rows) if width < NARROW else [columns(_HEADINGS, rows)]
+        bars = plot(list(_ratios(self._seen)), min(PLOTTED, width - _BESIDE_BARS))
         return Group(
             Text(heading, style="bold"),
-            columns(_HEADINGS, rows),
-            Text(f"hit ratio  {plot(list(_ratios(self._seen)))}"),
+            *tables,
+            Text(f"hit ratio  {bars}"),
             *(Text(f"-> {printable(advice.message)}") for advice in self.now.advice),
         )
 
@@ -156,6 +196,13 @@ class _View:
         )
 
 
+def _below(row: tuple[object, ...]) -> Table:
+    """Return the figures of a server one below the other, for a small terminal."""
+    if len(row) == 2:
+        return columns(("SERVER", ""), [row])
+    return columns((str(row[0]), ""), zip(_HEADINGS[1:], row[1:], strict=True))
+
+
 def _reads(figures: Figures) -> int | None:
     if figures.get_hits is None or figures.get_misses is None:
         return None
@@ -174,8 +221,11 @@ def _ratios(samples: Sequence[Sample]) -> Iterator[float | None]:
         yield hits / (hits + misses) if min(hits, misses) >= 0 and hits + misses else None
 
 
-def plot(ratios: Sequence[float | None]) -> str:
-    """Return a line of bars, one for each of the last ratios, and the last one as a number."""
+def plot(ratios: Sequence[float | None], width: int = PLOTTED) -> str:
+    """Return a line of bars, one for each of the last ratios, and the last one as a number.
+
+    :param width: how many bars at most.
+    """
     known = [ratio for ratio in ratios if ratio is not None]
     if not known:
         return "no reads yet"
@@ -183,7 +233,7 @@ def plot(ratios: Sequence[float | None]) -> str:
     bars = _BARS if encoding.startswith("utf") else _PLAIN_BARS
     drawn = "".join(
         " " if ratio is None else bars[min(int(ratio * len(bars)), len(bars) - 1)]
-        for ratio in ratios[-PLOTTED:]
+        for ratio in ratios[-max(1, width) :]
     )
     return f"{drawn} {known[-1]:.1%}"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from marshmallow import ValidationError
 
-from backends.base import MISSING, Described, Missing
+from backends.base import MISSING, Missing
 from backends.errors import BackendError, Failed, InvalidKey, NotRead
 from cacheapi.caching.codec import (
     InvalidJson,
@@ -128,16 +128,6 @@ def _too_large() -> ApiError:
 def left_text(left: float | None) -> str:
     """Return the seconds that a value has left, in whole ones, as JSON; for ever is null."""
     return "null" if left is None else str(math.ceil(left))
-
-
-def told(found: Described) -> dict[str, Any]:
-    """Return what a list says of an entry; what the backend does not tell is left out."""
-    said: dict[str, Any] = {}
-    if found.ttl is not MISSING:
-        said["ttl"] = None if found.ttl is None else math.ceil(found.ttl)
-    if found.size is not None:
-        said["bytes"] = found.size
-    return {**said, "kind": found.kind}
 
 
 def entries_text(

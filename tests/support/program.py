@@ -81,14 +81,20 @@ def serving(directory: Path, *options: str, **settings: str) -> Iterator[Serving
 
 
 def on_terminal(
-    directory: Path, *arguments: str, until: Callable[[str], bool], **settings: str
+    directory: Path,
+    *arguments: str,
+    until: Callable[[str], bool],
+    press: bytes = b"\x03",
+    width: int = 120,
+    **settings: str,
 ) -> tuple[int, str]:
-    """Run the program on a terminal, press Ctrl-C there once ``until`` holds of what it shows.
+    """Run the program on a terminal, press a key there once ``until`` holds of what it shows.
 
+    :param press: the key; by default it is Ctrl-C.
     :return: its exit code, and all that it showed.
     """
     terminal, own = pty.openpty()
-    fcntl.ioctl(own, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    fcntl.ioctl(own, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
     process = subprocess.Popen(
         [*COMMAND, *arguments],
         cwd=directory,
@@ -108,7 +114,7 @@ def on_terminal(
             if select.select([terminal], [], [], 0.1)[0]:
                 shown += os.read(terminal, 65536)
             if not pressed and until(shown.decode(errors="replace")):
-                os.write(terminal, b"\x03")
+                os.write(terminal, press)
                 pressed = True
     os.close(terminal)
     return process.wait(30), shown.decode()

@@ -13,6 +13,7 @@ from backends.base import MISSING
 from backends.capabilities import Capability
 from backends.errors import Failed, Unsupported
 from cacheapi.caching.codec import encode
+from cacheapi.caching.listing import told
 from cacheapi.caching.service import MAX_PAGE, CacheService
 from cacheapi.observing.facts import facts
 from cacheapi.registry import audit
@@ -24,7 +25,6 @@ from cacheapi.web.batch import (
     outcomes_text,
     read_many,
     read_pairs,
-    told,
     values_of,
 )
 from cacheapi.web.blueprints import (

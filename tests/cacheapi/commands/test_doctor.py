@@ -103,6 +103,12 @@ def test_a_file_that_is_well_leaves_nothing_to_do(doctor: Program) -> None:
     }
     shown = doctor("doctor")
     assert shown.rstrip().endswith("Nothing: all is well.")
+    assert "Settings that differ from their defaults" in shown
+    assert "CACHEAPI_DATA_DIR" in shown
+    assert "CACHE_DRIVER" not in shown
+    assert "cache = local" in shown
+    shown = doctor("doctor", "--all")
+    assert "CACHE_DRIVER" in shown
     for heading in ("Settings", "Data directory and database", "Service cache = local"):
         assert f"\n{heading}" in shown
 
@@ -505,6 +511,9 @@ def test_services_of_the_file_are_looked_at_too(
     found = failure(doctor, CACHEAPI_SERVICES_FILE="services.toml")
     assert found["where"] == f"service gone, server 127.0.0.1:{gone}"
     shown = doctor("doctor", code=3)
+    assert "FAILED" in shown
+    assert "pl4nted" not in shown
+    shown = doctor("doctor", "--all", code=3)
     assert "Service sessions (cache_memcached)" in shown
     assert "pl4nted" not in shown
 

@@ -56,8 +56,15 @@ def test_every_command_has_help(program: Program, path: tuple[str, ...]) -> None
         ("set", "a", "1"),
         ("set", "a", "2", "--replace"),
         ("delete", "a", "b"),
+        ("delete", "--prefix", "a"),
+        ("touch", "a", "--ttl", "2h"),
+        ("ttl", "a"),
+        ("ttl", "a", "absent"),
+        ("incr", "z"),
         ("keys",),
         ("keys", "--limit", "1"),
+        ("keys", "--details"),
+        ("keys", "--match", "[az]*"),
         ("flush", "--yes"),
         ("export", "x.ndjson"),
         ("import", "given.ndjson"),
@@ -65,6 +72,12 @@ def test_every_command_has_help(program: Program, path: tuple[str, ...]) -> None
         ("stats",),
         ("services",),
         ("services", "test", "cache"),
+        ("services", "types"),
+        ("services", "create", "made", "--type", "cache_local"),
+        ("services", "edit", "there", "--label", "There"),
+        ("services", "off", "there"),
+        ("services", "on", "there"),
+        ("services", "delete", "there", "--yes"),
         ("api-key", "create", "n", "--administrator"),
         ("api-key", "list"),
         ("api-key", "revoke", "1"),
@@ -77,6 +90,7 @@ def test_json_of_every_command_is_json(program: Program, arguments: tuple[str, .
     program("set", "a", '"\\u001b[31m"')
     program("set", "z", "1")
     program("api-key", "create", "first", "--rule", "*:GET")
+    program("services", "create", "there", "--type", "cache_local")
     ended = program.run(*arguments, "--json")
     assert ended.exit_code in (0, 1)
     json.loads(ended.stdout)
@@ -87,7 +101,8 @@ def test_every_command_is_tested_for_its_json() -> None:
     (arguments,) = (mark.args[1] for mark in marks)
     # "explain" needs a service in front of an API: see test_explain.
     tested = {words[: len(path)] for words in arguments for path in commands()}
-    others = {(), ("api-key",), ("explain",)}
+    # "completion" prints a script.
+    others = {(), ("api-key",), ("explain",), ("completion",)}
     assert {path for path in commands() if path not in others} <= tested
 
 
@@ -199,7 +214,7 @@ def test_a_call_imports_what_it_needs(tmp_path: Path, arguments: tuple[str, ...]
 
 
 def test_a_bug_shows_where_it_is(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cacheapi.commands.services.registry", lambda: 1 / 0)
+    monkeypatch.setattr("cacheapi.commands.services.administration", lambda: 1 / 0)
     assert isinstance(program.run("services").exception, ZeroDivisionError)
 
 

@@ -14,7 +14,7 @@ from cacheapi.commands.stats import plot
 from cacheapi.observing.sample_files import Sample, SampleFiles
 from tests.cacheapi.commands.conftest import Program
 from tests.support.processes import Memcached, free_port, memcached
-from tests.support.program import on_terminal
+from tests.support.program import on_terminal, run
 from tests.support.redis import Redis
 
 
@@ -109,6 +109,26 @@ def test_it_refreshes_until_ctrl_c(tmp_path: Path, memcached_server: Memcached) 
     # Moved by, and not coloured.
     assert "\x1b[1A" in shown
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", shown)
+
+
+@pytest.mark.parametrize("key", [b"q", b"Q"])
+def test_it_fits_a_small_terminal_and_q_ends_it(tmp_path: Path, key: bytes) -> None:
+    run(tmp_path, "set", "a", "1")
+    run(tmp_path, "get", "a", "b")
+    code, shown = on_terminal(
+        tmp_path,
+        *("stats", "--every", "0.1"),
+        until=lambda shown: shown.count("hit ratio") > 3,
+        press=key,
+        width=60,
+        NO_COLOR="1",
+    )
+    assert code == 0, shown
+    lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in shown.splitlines()]
+    assert max(map(len, lines)) <= 60
+    # Each figure with its name, whole.
+    assert any(re.fullmatch(r"HITS +50\.0%\s*", line) for line in lines)
+    assert any(re.fullmatch(r"MEMORY +[0-9.]+/256 MiB\s*", line) for line in lines)
 
 
 def test_a_doctor_is_in_colour_on_a_terminal(tmp_path: Path) -> None:

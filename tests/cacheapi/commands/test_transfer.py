@@ -297,7 +297,7 @@ def test_existing_keys_are_overwritten_or_kept(program: Program) -> None:
     program("set", "a", "1")
     lines = b'{"key":"a","value":2}\n\n{"key":"b","value":2}\n'
     ended = program.run("import", "-", "--keep-existing", stdin=lines)
-    assert ended.stderr == "cacheapi: Imported 1 entries, 1 were there.\n"
+    assert ended.stderr == "cacheapi: Imported 1 entry, 1 was there.\n"
     assert program("get", "a", "b") == "a\t1\nb\t2\n"
     program("import", "-", stdin=lines)
     assert program("get", "a", "b") == "a\t2\nb\t2\n"

@@ -1,0 +1,120 @@
+"""``cacheapi touch``, ``ttl`` and ``incr``: what changes, or tells, without a value."""
+
+from __future__ import annotations
+
+import math
+
+import click
+
+from backends.base import MISSING
+from cacheapi.commands.entries import absent
+from cacheapi.commands.failures import Exit
+from cacheapi.commands.lifetimes import FOREVER, HELP, Lifetime, shown
+from cacheapi.commands.output import emit, emit_text, note, printable
+from cacheapi.commands.session import as_json, cache, of_service
+
+
+@click.command()
+@click.argument("key")
+@of_service
+@click.option(
+    "--ttl",
+    type=Lifetime(),
+    metavar="N",
+    help=f"{HELP} By default the service's own.",
+)
+@as_json
+def touch(key: str, name: str, ttl: int | None, as_json: bool) -> None:
+    r"""Give a key a new lifetime, and leave its value.
+
+    The exit code is 1 where there is no such key.
+
+    \b
+    Examples:
+      cacheapi touch session:7 --ttl 30m
+      cacheapi touch session:7 --ttl forever
+    """
+    with cache(name) as target:
+        target.check_key(key)
+        if not target.touch(key, ttl):
+            raise absent(key)
+    if as_json:
+        emit({"key": key, "success": True})
+
+
+@click.command()
+@click.argument("keys", nargs=-1, required=True, metavar="KEY…")
+@of_service
+@as_json
+def ttl(keys: tuple[str, ...], name: str, as_json: bool) -> int:
+    r"""Say how long keys have left.
+
+    In words, such as "1h 5m", or "forever"; --json has the seconds, null for ever. Of several
+    keys each has its line. A key that is not there is told on stderr, and the exit code is 1
+    then.
+
+    \b
+    Examples:
+      cacheapi ttl session:7
+      cacheapi ttl session:7 --json | jq .ttl
+    """
+    with cache(name) as target:
+        for key in keys:
+            target.check_key(key)
+        lefts = {key: target.remaining_ttl(key) for key in keys}
+    found = {key: left for key, left in lefts.items() if left is not MISSING}
+    if as_json:
+        told = [
+            {"key": key, "ttl": None if left is None else math.ceil(left)}
+            for key, left in found.items()
+        ]
+        if len(keys) > 1:
+            emit({"resource": told, "meta": {"missing": [key for key in keys if key not in found]}})
+        else:
+            emit(told[0] if told else None)
+    else:
+        for key, left in found.items():
+            text = FOREVER if left is None else shown(left)
+            emit_text(text if len(keys) == 1 else f"{printable(key)}\t{text}")
+    missing = [key for key in lefts if key not in found]
+    for key in missing:
+        note(str(absent(key)))
+    return Exit.NO if missing else Exit.DONE
+
+
+# A negative number is no option.
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("key")
+@click.argument("by", type=int, default=1, metavar="[N]")
+@of_service
+@click.option("--initial", type=int, metavar="N", help="What a key that is not there becomes.")
+@click.option(
+    "--ttl",
+    type=Lifetime(),
+    metavar="N",
+    help=f"With --initial. {HELP} By default the service's own.",
+)
+@as_json
+def incr(key: str, by: int, name: str, initial: int | None, ttl: int | None, as_json: bool) -> None:
+    r"""Count: add N, or 1, to a stored number, in one atomic step; print the number.
+
+    N may be negative. A key that is not there is an exit code of 1, unless --initial says what
+    it becomes. The lifetime of a number that is there stays as it is.
+
+    \b
+    Examples:
+      cacheapi incr visits
+      cacheapi incr stock -3
+      cacheapi incr visits --initial 1 --ttl 1d
+    """
+    if ttl is not None and initial is None:
+        raise click.UsageError("--ttl goes with --initial; 'cacheapi touch' changes a lifetime.")
+    with cache(name, makes=initial is not None) as target:
+        target.check_key(key)
+        number = target.increment(key, by, initial, ttl)
+    if number is MISSING:
+        raise absent(key)
+    if as_json:
+        emit({"key": key, "value": number})
+    else:
+        emit_text(str(number))

@@ -1,0 +1,265 @@
+"""A service elsewhere, over HTTP: what the commands do to a cache, asked of its API.
+
+:class:`Elsewhere` is the connection, with errors as commands have them; :class:`RemoteCache` has
+the methods of :class:`~cacheapi.caching.service.CacheService` that the commands use.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlencode, urlsplit
+
+import click
+import msgspec
+
+from backends.base import MISSING, Missing
+from cacheapi.caching.codec import Value, string_text
+from cacheapi.caching.service import KeyExists, Pair
+from cacheapi.commands.failures import Exit, Failure
+
+TIMEOUT_SECONDS: Final = 30
+_CODES: Final = {400: Exit.USAGE, 404: Exit.NO, 409: Exit.NO, 412: Exit.NO, 413: Exit.USAGE}
+
+
+class _Entry(msgspec.Struct):
+    key: str
+    value: msgspec.Raw
+    encoding: str | None = None
+    flags: int = 0
+
+
+class _Entries(msgspec.Struct):
+    resource: list[_Entry]
+
+
+class Refused(Failure):
+    """The service has said no.
+
+    :ivar status: of its answer.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        # An unknown service is wrong use, as it is on the machine itself.
+        is_key = message.startswith(("Key ", "API key "))
+        code = Exit.USAGE if status == 404 and not is_key else _CODES.get(status, Exit.FAILED)
+        super().__init__(message, code)
+        self.status = status
+
+
+class Elsewhere:
+    """A service by its address; a path in it is what it is mounted under.
+
+    :param key: the API key, or ``@`` and the file that has it.
+    :raises click.UsageError: there can be no such address, or there is no key.
+    """
+
+    def __init__(self, url: str, key: str | None) -> None:
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise click.UsageError(f"--url: {url!r} is no address: {error}.") from error
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise click.UsageError(f"--url: {url!r} is none like https://cache.example or "
+                                   "http://127.0.0.1:8000.")  # fmt: skip
+        self.url = url.rstrip("/")
+        self._key = _key(key)
+        self._base = parts.path.rstrip("/")
+        self._connection: http.client.HTTPConnection
+        if parts.scheme == "https":
+            self._connection = http.client.HTTPSConnection(
+                parts.hostname,
+                port,
+                timeout=TIMEOUT_SECONDS,
+                context=ssl.create_default_context(),
+            )
+        else:
+            self._connection = http.client.HTTPConnection(
+                parts.hostname, port, timeout=TIMEOUT_SECONDS
+            )
+
+    def call(
+        self, method: str, path: str, body: bytes | None = None, **headers: str
+    ) -> tuple[bytes, http.client.HTTPMessage]:
+        """Send a request; return the body of its answer, and the header fields.
+
+        :param path: below ``/api/v2``.
+        :raises Failure: it cannot be reached, refuses, or is something else.
+        """
+        sent = {"X-DreamFactory-API-Key": self._key, "Accept": "application/json"}
+        sent |= {name.replace("_", "-"): text for name, text in headers.items()}
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        try:
+            self._connection.request(method, f"{self._base}/api/v2{path}", body, sent)
+            response = self._connection.getresponse()
+            answer = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise Failure(f"{self.url} cannot be reached: {reason}.") from error
+        if 200 <= response.status < 300:
+            return answer, response.headers
+        raise Refused(response.status, self._message(response.status, response.headers, answer))
+
+    def json(self, method: str, path: str, document: Any = None, **headers: str) -> Any:
+        """Do as :meth:`call` with a document, and return the answer's."""
+        body = None if document is None else json.dumps(document).encode()
+        answer, _ = self.call(method, path, body, **headers)
+        try:
+            return json.loads(answer)
+        except ValueError as error:
+            raise Failure(f"{self.url} is something else than cacheapi.") from error
+
+    def close(self) -> None:
+        """Close the connection; the next request opens one."""
+        self._connection.close()
+
+    def _message(self, status: int, headers: http.client.HTTPMessage, answer: bytes) -> str:
+        if 300 <= status < 400:
+            return f"{self.url} leads to {headers.get('Location')!r}: name that address."
+        try:
+            message = str(json.loads(answer)["error"]["message"])
+        except (ValueError, KeyError, TypeError):
+            return f"{self.url} answers {status}, and not as cacheapi does."
+        return message
+
+
+def _key(given: str | None) -> str:
+    if given is None:
+        raise click.UsageError(
+            "The service elsewhere wants an API key: set CACHEAPI_KEY, or say --key @FILE."
+        )
+    if not given.startswith("@"):
+        return given.strip()
+    return Path(given[1:]).read_text(encoding="utf-8").strip()
+
+
+class RemoteCache:
+    """A service of :class:`Elsewhere`; each method does what that of a ``CacheService`` does."""
+
+    def __init__(self, place: Elsewhere, name: str) -> None:
+        self._place = place
+        self.name = name
+        self.type = place.url
+        self._path = f"/{quote(name, safe='')}"
+
+    def check_key(self, key: str) -> None:
+        """Leave that to the service: it says which keys its cache takes."""
+        if not key:
+            raise click.UsageError("A key may not be empty.")
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, Value]:
+        """Return the values of those keys that are there."""
+        body = json.dumps({"resource": list(keys)}).encode()
+        answer, _ = self._place.call("POST", self._path, body, X_HTTP_Method="GET")
+        try:
+            found = msgspec.json.decode(answer, type=_Entries).resource
+        except msgspec.MsgspecError as error:
+            raise Failure(f"{self._place.url} is something else than cacheapi.") from error
+        return {
+            each.key: Value(bytes(each.value).decode(), each.encoding, each.flags) for each in found
+        }
+
+    def set_many(self, pairs: Sequence[Pair]) -> list[Any]:
+        """Store, overwriting; what the service refuses is raised."""
+        items = ",".join(f"{{{_member(pair)}}}" for pair in pairs)
+        self._place.call("POST", self._path, f'{{"resource":[{items}]}}'.encode())
+        return [True] * len(pairs)
+
+    def add(self, key: str, value: str | bytes, ttl: int | None) -> None:
+        """Create a key.
+
+        :raises KeyExists: it is there already.
+        """
+        try:
+            self._put(Pair(key, value, ttl), If_None_Match="*")
+        except Refused as error:
+            if error.status != 412:
+                raise
+            raise KeyExists(key) from error
+
+    def replace(self, key: str, value: str | bytes, ttl: int | None) -> bool:
+        """Store under a key that is there; return whether it is."""
+        return self._found(lambda: self._put(Pair(key, value, ttl)))
+
+    def delete_many(self, keys: Sequence[str]) -> list[Any]:
+        """Delete; return of each whether it was there."""
+        document = {"resource": list(keys)}
+        answer = self._place.json("POST", self._path, document, X_HTTP_Method="DELETE")
+        return [each["success"] for each in answer["resource"]]
+
+    def delete_prefix(self, prefix: str) -> int:
+        """Delete what starts so; return how many keys that were."""
+        query = urlencode({"prefix": prefix})
+        return int(self._place.json("DELETE", f"{self._path}?{query}")["deleted"])
+
+    def page(
+        self, prefix: str, limit: int, cursor: str | None, *, details: bool
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """Return a page of keys, as the API has them, and the cursor of the next."""
+        query = {"prefix": prefix, "limit": str(limit), "details": str(details).lower()}
+        if cursor is not None:
+            query["cursor"] = cursor
+        answer = self._place.json("GET", f"{self._path}?{urlencode(query)}")
+        return answer["resource"], answer["meta"]["next"]
+
+    def remaining_ttl(self, key: str) -> float | Missing | None:
+        """Return the seconds that a key has left; ``None`` for ever."""
+        path = f"{self._path}/{quote(key, safe='')}?check_exist=true&ttl=true"
+        answer = self._place.json("GET", path)
+        if not answer["exists"]:
+            return MISSING
+        left: float | None = answer["ttl"]
+        return left
+
+    def touch(self, key: str, ttl: int | None) -> bool:
+        """Give a new lifetime; return whether the key is there."""
+        return self._found(lambda: self._patch(key, {"ttl": ttl}))
+
+    def increment(
+        self, key: str, delta: int, initial: int | None, ttl: int | None
+    ) -> int | Missing:
+        """Count; return the number, or that there is none."""
+        document: dict[str, Any] = {"increment": delta, "ttl": ttl}
+        if initial is not None:
+            document["initial"] = initial
+        counted: list[int] = []
+        if not self._found(lambda: counted.append(self._patch(key, document)["value"])):
+            return MISSING
+        return counted[0]
+
+    def flush(self) -> None:
+        """Delete every key of the service."""
+        self._place.json("DELETE", self._path)
+
+    def _put(self, pair: Pair, **headers: str) -> None:
+        text = _member(pair, with_key=False)
+        path = f"{self._path}/{quote(pair.key, safe='')}"
+        self._place.call("PUT", path, f"{{{text}}}".encode(), **headers)
+
+    def _patch(self, key: str, document: Any) -> Any:
+        return self._place.json("PATCH", f"{self._path}/{quote(key, safe='')}", document)
+
+    def _found(self, ask: Callable[[], Any]) -> bool:
+        """Ask, and return whether there is such a key."""
+        try:
+            ask()
+        except Refused as error:
+            if error.status == 404 and error.code == Exit.NO:
+                return False
+            raise
+        return True
+
+
+def _member(pair: Pair, *, with_key: bool = True) -> str:
+    """Return the members of a pair as JSON text; the value goes in as it is."""
+    assert isinstance(pair.value, str)
+    key = f'"key":{string_text(pair.key)},' if with_key else ""
+    ttl = "null" if pair.ttl is None else pair.ttl
+    return f'{key}"value":{pair.value},"ttl":{ttl}'

@@ -1,0 +1,220 @@
+"""``cacheapi keys``, ``delete`` and ``flush``: which keys there are, and fewer of them."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any, Final
+
+import click
+
+from backends.errors import BackendError
+from cacheapi.caching.codec import string_text
+from cacheapi.caching.listing import told
+from cacheapi.caching.service import MAX_PAGE, CacheService
+from cacheapi.commands.entries import absent
+from cacheapi.commands.failures import Exit, Failure
+from cacheapi.commands.lifetimes import FOREVER, counted, shown
+from cacheapi.commands.output import emit, emit_text, is_interactive, note, printable
+from cacheapi.commands.session import Cache, as_json, cache, of_service
+
+# What is kept in memory of a list that is printed as a whole.
+_IN_MEMORY: Final = 16 * 1024 * 1024
+# What has a meaning in a pattern.
+_MAGIC: Final = re.compile(r"[*?\[]")
+
+Page = list[dict[str, Any]]
+
+
+@click.command()
+@click.argument("prefix", default="")
+@of_service
+@click.option(
+    "--match",
+    metavar="PATTERN",
+    help="Only keys that are so: * is any text, ? any character, [ab] one of some.",
+)
+@click.option("--details", is_flag=True, help="With lifetime left, size and kind of each.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many keys.")
+@click.option("--cursor", metavar="C", help="Go on where a listing with --limit ended.")
+@click.option("-0", "null", is_flag=True, help="End each key with a zero byte, for xargs -0.")
+@as_json
+def keys(
+    prefix: str,
+    name: str,
+    match: str | None,
+    details: bool,
+    limit: int | None,
+    cursor: str | None,
+    null: bool,
+    as_json: bool,
+) -> None:
+    r"""List the keys that start with PREFIX, or all.
+
+    memcached cannot list its keys. With --limit, where to go on is told on stderr, or in
+    the JSON; with --match it is the number of keys that are looked at.
+
+    \b
+    Examples:
+      cacheapi keys
+      cacheapi keys user: --limit 100 --details
+      cacheapi keys --match 'user:*:cart'
+      cacheapi keys --service sessions | wc -l
+    """
+    if null and details:
+        raise click.UsageError("-0 is for keys alone, without --details.")
+    if match is not None and not prefix:
+        # What stands before the first sign of a pattern every such key begins with.
+        prefix = _MAGIC.split(match)[0]
+    following = None
+    with cache(name) as target, tempfile.SpooledTemporaryFile(_IN_MEMORY) as whole:
+        comma = ""
+        # Written page by page: a million keys need not fit into memory.
+        for page, following in _pages(target, prefix, limit, cursor, details):  # noqa: B007 (the last one's)
+            if match is not None:
+                page = [one for one in page if fnmatch.fnmatchcase(one["key"], match)]
+            if as_json:
+                # Printed once it is whole: half a text is no JSON.
+                for one in page:
+                    whole.write(f"{comma}{_json(one)}".encode())
+                    comma = ","
+            elif details:
+                for one in page:
+                    emit_text(_line(one))
+            else:
+                found = (one["key"] for one in page)
+                text = "".join(f"{key}\0" if null else f"{printable(key)}\n" for key in found)
+                click.echo(text.encode(), nl=False)
+        if as_json:
+            whole.seek(0)
+            click.echo(b'{"resource":[', nl=False)
+            while part := whole.read(MAX_PAGE * 100):
+                click.echo(part, nl=False)
+            emit_text(f'],"meta":{{"next":{json.dumps(following)}}}}}')
+    if following is not None and not as_json:
+        note(f"There may be more: --cursor {following}")
+
+
+def _json(one: dict[str, Any]) -> str:
+    more = json.dumps({name: value for name, value in one.items() if name != "key"})
+    key = f'{{"key":{string_text(one["key"])}'
+    return f"{key}}}" if more == "{}" else f"{key},{more[1:]}"
+
+
+def _line(one: dict[str, Any]) -> str:
+    """Return a key with what is known of it, by tabs: as they come, columns have no width."""
+    left = one.get("ttl", "")
+    life = FOREVER if left is None else shown(left) if left != "" else "-"
+    size = f"{one['bytes']} B" if "bytes" in one else "-"
+    return f"{life}\t{size}\t{one['kind']}\t{printable(one['key'])}"
+
+
+def _pages(
+    target: Cache, prefix: str, limit: int | None, cursor: str | None, details: bool
+) -> Iterator[tuple[Page, str | None]]:
+    """Yield pages of keys, as the API has them, each with the cursor of the next."""
+    left = sys.maxsize if limit is None else limit
+    while left > 0:
+        page, cursor = _page(target, prefix, min(left, MAX_PAGE), cursor, details)
+        yield page, cursor
+        left -= len(page)
+        if cursor is None:
+            return
+
+
+def _page(
+    target: Cache, prefix: str, limit: int, cursor: str | None, details: bool
+) -> tuple[Page, str | None]:
+    if not isinstance(target, CacheService):
+        return target.page(prefix, limit, cursor, details=details)
+    listed, following = target.list_keys(prefix, limit, cursor)
+    if not details:
+        return [{"key": key} for key in listed], following
+    found = target.describe_many(listed)
+    return [{"key": key, **told(found[key])} for key in listed if key in found], following
+
+
+@click.command()
+@click.argument("keys", nargs=-1, metavar="[KEY…]")
+@of_service
+@click.option("--prefix", metavar="TEXT", help="Delete every key that starts so, instead.")
+@as_json
+def delete(keys: tuple[str, ...], name: str, prefix: str | None, as_json: bool) -> int:
+    r"""Delete keys from a service.
+
+    A key that was not there is told on stderr, and the exit code is 1 then. With --prefix the
+    number of deleted keys is told; memcached cannot list its keys, and so has none of that.
+
+    \b
+    Examples:
+      cacheapi delete user:1
+      cacheapi delete --prefix user:42:
+      cacheapi keys --match '*:cart' -0 | xargs -0 cacheapi delete
+    """
+    if prefix is not None:
+        if keys:
+            raise click.UsageError("Give keys to delete, or --prefix, and not both.")
+        return _delete_prefix(name, prefix, as_json)
+    if not keys:
+        raise click.UsageError("Missing argument 'KEY…', or --prefix.")
+    with cache(name) as target:
+        for key in keys:
+            target.check_key(key)
+        outcomes = target.delete_many(keys)
+    if as_json:
+        resource = [
+            {"key": key, "success": False, "message": str(outcome)}
+            if isinstance(outcome, BackendError)
+            else {"key": key, "success": outcome}
+            for key, outcome in zip(keys, outcomes, strict=True)
+        ]
+        emit({"resource": resource})
+    for key, outcome in zip(keys, outcomes, strict=True):
+        if outcome is False:
+            note(str(absent(key)))
+    for outcome in outcomes:
+        if isinstance(outcome, BackendError):
+            raise outcome
+    return Exit.DONE if all(outcomes) else Exit.NO
+
+
+def _delete_prefix(name: str, prefix: str, as_json: bool) -> Exit:
+    if not prefix:
+        raise click.UsageError("The prefix is empty: 'cacheapi flush' deletes every key.")
+    with cache(name) as target:
+        deleted = target.delete_prefix(prefix)
+    if as_json:
+        emit({"success": True, "deleted": deleted})
+    else:
+        note(f"Deleted {counted(deleted, 'key')}.")
+    return Exit.DONE
+
+
+@click.command()
+@of_service
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@as_json
+def flush(name: str, yes: bool, as_json: bool) -> None:
+    r"""Delete every key of a service.
+
+    Asks first; where nobody can be asked, it needs --yes.
+
+    \b
+    Examples:
+      cacheapi flush
+      cacheapi flush --service sessions --yes
+    """
+    with cache(name) as target:
+        if not yes:
+            if not is_interactive():
+                raise Failure("Nobody can be asked here; say --yes to flush.", Exit.USAGE)
+            click.confirm(
+                f"Delete every key of {target.name} ({target.type})?", abort=True, err=True
+            )
+        target.flush()
+    if as_json:
+        emit({"success": True})

@@ -1,0 +1,297 @@
+"""``--url``: the same commands on a service elsewhere, and on the machine itself."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from cacheapi.commands.main import cacheapi
+from tests.cacheapi.commands.conftest import Program
+from tests.support.processes import Service, free_port, service
+
+
+class Elsewhere(Program):
+    """The program beside a service of another directory, whose key it has in a file."""
+
+    def __init__(self, directory: Path, url: str) -> None:
+        super().__init__(directory)
+        (directory / "key").write_text(f"{Service.api_key}\n")
+        self.settings = {"CACHEAPI_URL": url, "CACHEAPI_KEY": f"@{directory / 'key'}"}
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with service(tmp_path_factory.mktemp("live"), WEB_CONCURRENCY="1") as running:
+        yield running
+
+
+@pytest.fixture(params=["here", "elsewhere"])
+def anywhere(request: pytest.FixtureRequest, program: Program, tmp_path: Path) -> Program:
+    if request.param == "here":
+        return program
+    live: Service = request.getfixturevalue("live")
+    (tmp_path / "mine").mkdir()
+    made = Elsewhere(tmp_path / "mine", live.url)
+    made("flush", "--yes")
+    for each in made.json("services")["resource"]:
+        if each["source"] == "database":
+            made("services", "delete", each["name"], "--yes")
+    return made
+
+
+def test_values_come_back_as_they_were_stored(anywhere: Program) -> None:
+    anywhere("set", "a/b?c", '{"x": 1.50}', "--ttl", "2h")
+    assert anywhere("get", "a/b?c") == '{"x": 1.50}\n'
+    anywhere("set", "text", "--text", "é", "--add")
+    assert anywhere("get", "--text", "text") == "é\n"
+    assert anywhere("get", "--raw", "a/b?c") == '{"x": 1.50}'
+    assert anywhere.json("get", "a/b?c", "absent", code=1)["meta"] == {"missing": ["absent"]}
+    assert anywhere.fails("set", "text", "2", "--add", code=1) == "Key 'text' exists already."
+    assert anywhere.fails("set", "absent", "2", "--replace", code=1) == (
+        "Key 'absent' does not exist."
+    )
+    anywhere("set", "text", "2", "--replace")
+    assert anywhere.fails("get", "absent", code=1) == "Key 'absent' does not exist."
+    assert anywhere.fails("get", "a", "-s", "nope", code=2).startswith(
+        "Service 'nope' does not exist"
+    )
+    assert "empty" in anywhere.fails("get", "", code=2)
+
+
+def test_lifetimes_have_units(anywhere: Program) -> None:
+    for given, told in (
+        *(("90s", "1m 30s"), ("15m", "15m"), ("2h", "2h"), ("7d", "7d"), ("60d", "60d")),
+        *(("forever", "forever"), ("0", "forever"), ("3600", "1h")),
+    ):
+        anywhere("set", "k", "1", "--ttl", given)
+        # A moment may have passed.
+        words = anywhere("ttl", "k").strip()
+        seconds = anywhere.json("ttl", "k")["ttl"]
+        if told == "forever":
+            assert (words, seconds) == ("forever", None)
+            continue
+        whole = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+        wanted = sum(int(part[:-1]) * whole[part[-1]] for part in told.split())
+        assert wanted - 20 <= seconds <= wanted + 1
+    for wrong in ("0s", "1w", "-5", "1.5h", "soon"):
+        assert "--ttl" in anywhere.fails("set", "k", "1", "--ttl", wrong, code=2)
+    anywhere("touch", "k", "--ttl", "1d")
+    assert 86000 < anywhere.json("ttl", "k")["ttl"] <= 86400
+    assert anywhere.json("ttl", "k", "absent", code=1)["meta"] == {"missing": ["absent"]}
+    for command in ("touch", "ttl", "incr"):
+        assert anywhere.fails(command, "absent", code=1) == "Key 'absent' does not exist."
+
+
+def test_counting(anywhere: Program) -> None:
+    assert anywhere("incr", "n", "--initial", "5", "--ttl", "1h") == "5\n"
+    assert [anywhere("incr", "n"), anywhere("incr", "n", "-3")] == ["6\n", "3\n"]
+    assert anywhere.json("incr", "n", "10") == {"key": "n", "value": 13}
+    anywhere("set", "text", "--text", "no number")
+    assert "number" in anywhere.fails("incr", "text", code=2)
+    assert "--initial" in anywhere.fails("incr", "n", "--ttl", "1h", code=2)
+
+
+def test_keys_are_listed_matched_and_deleted(anywhere: Program) -> None:
+    for key in ("user:1:cart", "user:1:name", "user:2:cart", "other"):
+        anywhere("set", key, '"v"', "--ttl", "forever")
+    assert anywhere("keys", "--match", "user:*:cart") == "user:1:cart\nuser:2:cart\n"
+    assert anywhere("keys", "user:1", "--match", "*cart") == "user:1:cart\n"
+    found = anywhere.json("keys", "other", "--details")["resource"]
+    assert found == [{"key": "other", "ttl": None, "bytes": 3, "kind": "value"}]
+    assert anywhere("keys", "other", "--details") == "forever\t3 B\tvalue\tother\n"
+    page = anywhere.json("keys", "user:", "--limit", "2")
+    rest = anywhere.json("keys", "user:", "--cursor", page["meta"]["next"])
+    assert len(page["resource"]) + len(rest["resource"]) == 3
+    ended = anywhere.run("delete", "--prefix", "user:1:")
+    assert ended.stderr == "cacheapi: Deleted 2 keys.\n"
+    assert anywhere.json("delete", "--prefix", "user:") == {"success": True, "deleted": 1}
+    assert anywhere.run("delete", "--prefix", "other").stderr == "cacheapi: Deleted 1 key.\n"
+    assert "empty" in anywhere.fails("delete", "--prefix", "", code=2)
+    assert "not both" in anywhere.fails("delete", "a", "--prefix", "b", code=2)
+    assert "--prefix" in anywhere.fails("delete", code=2)
+    anywhere.json("delete", "absent", code=1)
+    anywhere("flush", "--yes")
+    assert anywhere("keys") == ""
+
+
+def test_a_service_is_made_changed_and_deleted(anywhere: Program) -> None:
+    port = free_port()
+    made = anywhere.json(
+        *("services", "create", "shop", "--type", "cache_memcached", "--set", "host=127.0.0.1"),
+        *("--set", f"port={port}", "--set", "default_ttl=2h", "--label", "Shop"),
+    )
+    assert (made["name"], made["warnings"]) == ("shop", [])
+    found = {each["name"]: each for each in anywhere.json("services")["resource"]}
+    assert found["shop"]["config"]["default_ttl"] == 120
+    assert found["shop"]["config"]["port"] == port
+    assert "FAILED" in anywhere("services", "test", "shop", code=3)
+    assert "switched off" in anywhere.run("services", "off", "shop").stderr
+    assert "switched off" in anywhere("services")
+    anywhere("services", "on", "shop")
+    changed = anywhere.json("services", "edit", "shop", "--name", "cart", "--set", "prefix=c:")
+    assert (changed["name"], changed["config"]["prefix"]) == ("cart", "c:")
+    # What does not work is not saved.
+    line = anywhere.fails("services", "edit", "cart", "--set", "timeout_ms=60", "--test", code=3)
+    assert line.startswith("Nothing is saved: 'connect' failed: ")
+    line = anywhere.fails(
+        *("services", "create", "two", "--type", "cache_memcached", "--set", "host=127.0.0.1"),
+        *("--set", f"port={port}", "--test"),
+        code=3,
+    )
+    assert line.startswith("Nothing is saved: 'connect' failed: ")
+    assert {each["name"] for each in anywhere.json("services")["resource"]} >= {"cart"}
+    assert "timeout_ms" in anywhere("services", "types")
+    anywhere("services", "create", "files", "--type", "cache_local", "--off", "--test")
+    assert "Nobody can be asked" in anywhere.fails("services", "delete", "cart", code=2)
+    for name in ("cart", "files"):
+        anywhere("services", "delete", name, "--yes")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("create", "x", "--type", "nope"), "There is no type 'nope'"),
+        (("create", "x", "--type", "cache_local", "--set", "nope=1"), "no field 'nope'"),
+        (("create", "x", "--type", "cache_local", "--set", "max_mb"), "is no FIELD=VALUE"),
+        (("create", "x", "--type", "cache_local", "--set", "max_mb=big"), "a whole number"),
+        (("create", "x", "--type", "cache_local", "--set", "raw_bytes=no"), "true or false"),
+        (("create", "x", "--type", "cache_local", "--set", "default_ttl=90s"), "whole minutes"),
+        (("create", "X!", "--type", "cache_local"), "name"),
+        (("create", "cache", "--type", "cache_local"), "There is a service 'cache' already"),
+        (("edit", "cache", "--label", "x"), "is set up in the environment"),
+        (("edit", "cache"), "nothing to change"),
+        (("edit", "nope", "--label", "x"), "Service 'nope' does not exist"),
+        (("on", "nope"), "Service 'nope' does not exist"),
+        (("delete", "nope", "--yes"), "Service 'nope' does not exist"),
+        (("test", "nope"), "Service 'nope' does not exist"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_what_no_service_can_be_is_wrong_use(
+    anywhere: Program, arguments: tuple[str, ...], words: str
+) -> None:
+    assert words in anywhere.fails("services", *arguments, code=2)
+
+
+def test_a_password_comes_from_a_file(anywhere: Program) -> None:
+    (anywhere.directory / "secret").write_text("pl4nted\n")
+    anywhere(
+        *("services", "create", "locked", "--type", "cache_redis", "--set", "host=127.0.0.1"),
+        *("--set", f"password=@{anywhere.directory / 'secret'}"),
+    )
+    shown = anywhere("services", "--json")
+    assert "pl4nted" not in shown
+    assert "**********" in shown
+    anywhere("services", "delete", "locked", "--yes")
+
+
+def test_api_keys(anywhere: Program) -> None:
+    made = anywhere.json("api-key", "create", "n", "--rule", "*:GET:a:*", "--expires", "30d")
+    found = {each["id"]: each for each in anywhere.json("api-key", "list")["resource"]}
+    assert found[made["id"]]["expires"] is not None
+    assert "*: GET a:*" in anywhere("api-key", "list")
+    assert "expires" in anywhere.fails(
+        "api-key", "create", "n", "--rule", "*:GET", "--expires", "soon", code=2
+    )
+    anywhere("api-key", "revoke", str(made["id"]))
+    assert anywhere.fails("api-key", "revoke", str(made["id"]), code=1) == (
+        f"API key {made['id']} does not exist."
+    )
+
+
+# Only with --url
+
+
+def run(*arguments: str, **settings: str) -> tuple[int, str]:
+    ended = CliRunner(env=settings).invoke(cacheapi, arguments)
+    return ended.exit_code, ended.stderr
+
+
+def test_what_cannot_be_reached_is_one_line(program: Program, live: Service) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    key = ("--key", Service.api_key)
+    code, said = run("--url", url, *key, "get", "k")
+    assert (code, said) == (3, f"cacheapi: {url} cannot be reached: Connection refused.\n")
+    code, said = run("--url", live.url, "get", "k")
+    assert (code, "CACHEAPI_KEY" in said) == (2, True)
+    code, said = run("--url", live.url, "--key", "wrong", "get", "k")
+    assert (code, said) == (3, "cacheapi: The API key is not valid.\n")
+    code, said = run("--url", live.url, "--key", "@absent", "get", "k")
+    assert (code, "absent" in said) == (3, True)
+    for wrong in ("cache.example", "ftp://x", "http://", "http://x:y"):
+        code, said = run("--url", wrong, *key, "get", "k")
+        assert (code, said.startswith("cacheapi: --url: ")) == (2, True), wrong
+
+
+def test_what_works_at_the_machine_alone_says_so(program: Program, live: Service) -> None:
+    for command in (("doctor",), ("export", "x"), ("import", "x"), ("stats",)):
+        (program.directory / "x").write_text("")
+        code, said = run("--url", live.url, "--key", "k", *command)
+        assert (code, "on the machine of the service itself" in said) == (2, True), command
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "body", "words"),
+    [
+        (200, {}, b"<html>", "is something else than cacheapi"),
+        (502, {}, b"<html>", "answers 502, and not as cacheapi does"),
+        (301, {"Location": "https://other/"}, b"", "leads to 'https://other/'"),
+    ],
+)
+def test_something_else_at_the_address_is_named(
+    program: Program, status: int, fields: dict[str, str], body: bytes, words: str
+) -> None:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            for name, text in {**fields, "Content-Length": str(len(body))}.items():
+                self.send_header(name, text)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        code, said = run("--url", url, "--key", "k", "get", "k")
+        server.shutdown()
+    assert (code, words in said) == (3, True), said
+
+
+def test_a_call_elsewhere_knows_no_settings(program: Program, live: Service) -> None:
+    """It works beside what would stop a service, and makes nothing."""
+    ended = CliRunner(
+        env={
+            "CACHEAPI_URL": live.url,
+            "CACHEAPI_KEY": Service.api_key,
+            "CACHE_DRIVER": "nope",
+            "CACHEAPI_DATA_DIR": "absent",
+        }
+    ).invoke(cacheapi, ["set", "k", "[1]", "--json"])
+    assert (ended.exit_code, json.loads(ended.stdout)) == (0, {"key": "k", "success": True})
+    assert not (program.directory / "absent").exists()
+
+
+# Completion
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_commands_and_options(program: Program, shell: str) -> None:
+    script = program("completion", shell)
+    assert f"_CACHEAPI_COMPLETE={shell}_complete" in script
+    assert "nope" in program.fails("completion", "nope", code=2)
+    words = {"COMP_WORDS": "cacheapi se", "COMP_CWORD": "1"}
+    if shell == "fish":
+        words = {"COMP_WORDS": "cacheapi se", "COMP_CWORD": "se"}
+    program.settings |= {"_CACHEAPI_COMPLETE": f"{shell}_complete", **words}
+    assert {"serve", "set", "services"} <= set(program().replace(",", " ").split())
