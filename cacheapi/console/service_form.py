@@ -28,7 +28,7 @@ GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "": ("base_url", "cache", "cache_ttl", "secret_headers"),
         "What is stored, and how long it serves": (
             *("cache_enabled", "stale_while_revalidate", "stale_if_error", "max_body_kb"),
-            *("shared_cookies", "when_cache_down"),
+            *("shared_cookies", "local_ms", "when_cache_down"),
         ),
         "What tells answers of a URL apart": (
             *("key_headers", "ignore_params", "sort_query", "cookies"),

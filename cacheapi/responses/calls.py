@@ -1,7 +1,8 @@
 """The store, called from an event loop: on threads, and not at all while it is down.
 
 After a call that failed no other is made until a try in the background has succeeded. So a
-cache that is down costs the first requests a wait, and the others nothing.
+cache that is down costs the first requests a wait, and the others nothing. What writes have made
+invalid meanwhile is purged before the cache is used again.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 THREADS: Final = 8
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 2.0
+# URLs that are remembered while the store is down: a few hundred KB.
+MOST_OWED: Final = 1000
 # Written and read back to see whether the cache is there again.
 _PROBE: Final = f"{RESPONSE}probe"
 _PROBE_TTL: Final = 60.0
@@ -44,6 +47,9 @@ class Calls:
         self._threads = threads
         self._failure: str | None = None
         self._trying: asyncio.Task[None] | None = None
+        # URLs whose answers have become invalid and are there still.
+        self._owed: dict[str, None] = {}
+        self._owes_all = False
 
     @property
     def is_down(self) -> bool:
@@ -68,6 +74,17 @@ class Calls:
         except BackendError as error:
             raise CacheDown(str(error)) from error
 
+    def owe_purge(self, target: str) -> None:
+        """Purge a URL as soon as the store can be used again, and use it for nothing before.
+
+        After :data:`MOST_OWED` of them it is all of the service.
+        """
+        if len(self._owed) >= MOST_OWED:
+            self._owed, self._owes_all = {}, True
+        elif not self._owes_all:
+            self._owed[target] = None
+        self._open("a purge failed")
+
     def close(self) -> None:
         """Stop trying."""
         if self._trying is not None:
@@ -87,6 +104,8 @@ class Calls:
             pause = min(2 * pause, LONGEST_PAUSE)
             try:
                 await loop.run_in_executor(self._threads, self._probe)
+                while self._owed or self._owes_all:
+                    await loop.run_in_executor(self._threads, self._settle)
             except BackendError:
                 continue
             self._failure = None
@@ -96,3 +115,11 @@ class Calls:
     def _probe(self) -> None:
         self.store.backend.set(_PROBE, b"%d" % time.time_ns(), _PROBE_TTL)
         self.store.backend.get(_PROBE)
+
+    def _settle(self) -> None:
+        if self._owes_all:
+            self.store.purge_all()
+            self._owes_all = False
+        for target in list(self._owed):
+            self.store.purge_url(target)
+            self._owed.pop(target, None)

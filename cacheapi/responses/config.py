@@ -27,6 +27,7 @@ class Config:
     :ivar read_seconds: the longest wait for the head of an answer, and each piece of its body.
     :ivar max_body: the largest body to store, in bytes.
     :ivar ignores_codings: whether an unknown ``Transfer-Encoding`` says nothing; else it is 502.
+    :ivar local_seconds: how long a worker may serve a copy of its own without a look at the store.
     :ivar pass_when_down: whether the origin is asked while the cache is down; else it is 503.
     """
 
@@ -43,6 +44,7 @@ class Config:
     connect_seconds: float = 3.0
     read_seconds: float = 30.0
     max_body: int = 8 * 1024 * 1024
+    local_seconds: float = 0.0
     pass_when_down: bool = True
     ignores_codings: bool = False
 

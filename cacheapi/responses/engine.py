@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import ssl
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -32,6 +32,7 @@ from cacheapi.responses.deciding import (
     on_error,
     refresh_decision,
 )
+from cacheapi.responses.entries import Variant
 from cacheapi.responses.exchange import Asked, Exchange, Fetched, variant_of
 from cacheapi.responses.forwarding import CONDITIONS
 from cacheapi.responses.freshness import current_age
@@ -131,6 +132,7 @@ class Engine:
     :param tls: for an origin over TLS; by default what the system trusts.
     :param listener: is told how the origin does, and what is purged.
     :param clock: Unix time; for tests.
+    :ivar purges: how many were made here: what was held before one is not to be served.
     """
 
     def __init__(
@@ -149,6 +151,7 @@ class Engine:
         self._listener = listener or Listener()
         self.config = config
         self.store = store
+        self.purges = 0
         self._mount = mount
         self._clock = clock
         self._threads = threads or ThreadPoolExecutor(THREADS, thread_name_prefix="responses")
@@ -171,7 +174,7 @@ class Engine:
 
         :raises NoAnswer: there is none but an error of the service's own.
         """
-        asked = self._asked(incoming)
+        asked = self.asked(incoming)
         request = asked.request
         if not self.config.is_on:
             return await self._passed(asked, "bypass", "off")
@@ -186,6 +189,35 @@ class Engine:
                 message = f"The cache cannot be used: {error}"
                 raise NoAnswer(503, message, status) from error
             return await self._passed(asked, "bypass", "cache-down")
+
+    def fresh(self, asked: Asked, looked: Looked) -> tuple[Hit, Variant] | None:
+        """Return what answers a read without anybody being asked, if there is such."""
+        decision = self._decide(asked, looked)
+        if not isinstance(decision, Hit) or decision.refresh or decision.ttl <= 0:
+            return None
+        variant = variant_of(looked, decision.stored)
+        return None if variant is None else (decision, variant)
+
+    def serve(self, asked: Asked, hit: Hit, body: bytes) -> Outgoing:
+        """Return the answer of what is stored."""
+        status = hit_status(hit.ttl)
+        return self._served(asked, hit.stored, hit.age, status, body, _kind(hit))
+
+    async def try_store(self, keys: Iterable[str]) -> None:
+        """Ask the store, on a thread, to know whether it answers.
+
+        :raises CacheDown: it does not.
+        """
+        await self._calls.run(self.store.backend.get_many, keys)
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the store is known to be down."""
+        return self._calls.is_down
+
+    def now(self) -> float:
+        """Return the time by this engine's clock."""
+        return self._clock()
 
     def target(self, path: bytes, query: bytes) -> tuple[str, str]:
         """As :func:`target_of`, for this service."""
@@ -216,6 +248,7 @@ class Engine:
     async def _purged(self, scope: str, work: Callable[[], None]) -> None:
         try:
             await self._calls.run(work)
+            self.purges += 1
         except CacheDown as error:
             raise NoAnswer(500, f"Nothing was purged: {error}") from error
         self._listener.purged(scope)
@@ -234,7 +267,11 @@ class Engine:
 
     # Requests
 
-    def _asked(self, incoming: Incoming) -> Asked:
+    def asked(self, incoming: Incoming) -> Asked:
+        """Return a request as the rules take it, without what the origin may not see.
+
+        :raises NoAnswer: 400 or 405; it goes no further.
+        """
         config = self.config
         method = incoming.method
         allowed = config.methods
@@ -296,7 +333,7 @@ class Engine:
             return None
         if hit.refresh:
             self._refresh(asked, hit)
-        return self._served(asked, hit.stored, hit.age, hit_status(hit.ttl), body, _kind(hit))
+        return self.serve(asked, hit, body)
 
     async def _alone(self, asked: Asked, decision: Decision, looked: Looked) -> Outgoing:
         try:
@@ -408,10 +445,11 @@ class Engine:
         for url in invalidates(asked.request, head):
             target = self._known(url)
             if target is not None:
+                self.purges += 1
                 try:
                     await self._calls.run(self.store.purge_url, target)
                 except CacheDown:
-                    break
+                    self._calls.owe_purge(target)
 
     def _known(self, url: str) -> str | None:
         """Return a URL of the origin in the one way to write it; ``None`` if it is none."""

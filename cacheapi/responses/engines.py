@@ -24,15 +24,18 @@ class Engines:
 
     :param find_backend: gives the backend of the service that stores, by its name.
     :param listen: gives who is told of a service, by its name.
+    :param retire: is told of an engine whose service has changed.
     """
 
     def __init__(
         self,
         find_backend: Callable[[str], Backend | None],
         listen: Callable[[str], Listener] | None = None,
+        retire: Callable[[Engine], None] | None = None,
     ) -> None:
         self._find_backend = find_backend
         self._listen = listen
+        self._tell_retired = retire
         self._threads: ThreadPoolExecutor | None = None
         self._engines: dict[str, tuple[Remote, Backend, Engine]] = {}
         # Those of services that have changed since, and what will close them.
@@ -68,6 +71,8 @@ class Engines:
             del self._retired[engine]
             engine.close()
 
+        if self._tell_retired is not None:
+            self._tell_retired(engine)
         loop = asyncio.get_running_loop()
         self._retired[engine] = loop.call_later(RETIRED_SECONDS, close)
 

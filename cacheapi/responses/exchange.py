@@ -194,14 +194,15 @@ class Exchange:
             fetched.reason = "too-large"
         if fetched.reason is not None:
             if asked.request.method == "GET":
-                alone()
+                # Before others are woken, who would wait once more else.
                 await self._leave_alone(ticket)
+                alone()
             return await self._taken(fetched, answer)
         fetched = await self._taken(fetched, answer)
         if fetched.rest is not None:
             fetched.reason = "too-large"
-            alone()
             await self._leave_alone(ticket)
+            alone()
             return fetched
         stored = keep(
             asked.request,

@@ -20,10 +20,8 @@ from cacheapi.responses.exchange import Asked, Fetched, variant_of
 from cacheapi.responses.messages import Stored
 from cacheapi.responses.origin import OriginFailed
 from cacheapi.responses.store import Looked
+from cacheapi.responses.watching import Watch
 
-# How often a worker looks whether another one's fetch has come. One look a key, whatever the
-# number of clients that wait for it.
-LOOK_SECONDS: Final = 0.02
 END_SECONDS: Final = 2.0
 
 
@@ -83,6 +81,7 @@ class Herd:
         self._calls = calls
         self._wait_seconds = wait_seconds
         self._clock = clock
+        self._watch = Watch(calls)
         self._flights: dict[str, Flight] = {}
         self._tasks: set[asyncio.Task[Fetched | Arrived | None]] = set()
 
@@ -128,6 +127,7 @@ class Herd:
 
     def close(self) -> None:
         """Give up all flights."""
+        self._watch.close()
         for task in self._tasks:
             task.cancel()
 
@@ -160,7 +160,7 @@ class Herd:
                 return None
             if lease is None:
                 lease = await self._wait_elsewhere(key, asked, flight)
-        async with leases.held(self._calls, lease):
+        async with leases.held(lease) as let_go:
             looked = Looked(None, None, ())
             with contextlib.suppress(CacheDown):
                 # Another one may have stored it since this client looked.
@@ -169,7 +169,13 @@ class Herd:
                 if arrived is not None and waits:
                     flight.settle(arrived)
                     return arrived
-            fetched = await fetch(looked, lambda: flight.settle(None))
+
+            def alone() -> None:
+                flight.settle(None)
+                # Others need not wait for the rest of a body that is not theirs.
+                let_go()
+
+            fetched = await fetch(looked, alone)
             if fetched.stored is not None and fetched.rest is None:
                 flight.settle(
                     Arrived(looked, (fetched.stored,), {id(fetched.stored): fetched.body})
@@ -192,12 +198,7 @@ class Herd:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._wait_seconds
         while loop.time() < deadline:
-            await asyncio.sleep(LOOK_SECONDS)
-            held = await leases.is_held(self._calls, key)
-            if not held:
-                lease = await leases.acquire(self._calls, key)
-                if lease is not None:
-                    return lease
+            await self._watch.until_gone(key, deadline - loop.time())
             looked = await self._calls.run(self._calls.store.look, asked.request.target)
             if looked.record is not None and looked.record.alone_until > self._clock():
                 flight.settle(None)
@@ -206,6 +207,9 @@ class Herd:
             decision = decide(asked.request, stored, self._clock())
             if isinstance(decision, Hit) and not decision.refresh:
                 return None
+            lease = await leases.acquire(self._calls, key)
+            if lease is not None:
+                return lease
         return None
 
 

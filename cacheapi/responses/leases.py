@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-from backends.base import MISSING
 from cacheapi.responses.calls import CacheDown, Calls
 
 LEASE_SECONDS: Final = 3.0
@@ -29,17 +28,26 @@ class Lease:
         self._calls = calls
         self._key = key
         self._token = token
+        self._is_over = asyncio.Event()
 
     async def keep(self) -> None:
-        """Renew it until cancelled."""
+        """Renew it until it is let go; then give it up, if it is still this one's."""
         backend = self._calls.store.backend
-        while True:
-            await asyncio.sleep(RENEW_SECONDS)
+        while not self._is_over.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RENEW_SECONDS):
+                    await self._is_over.wait()
+                    continue
             with contextlib.suppress(CacheDown):
                 await self._calls.run(backend.set, self._key, self._token, LEASE_SECONDS)
+        with contextlib.suppress(CacheDown):
+            await self._calls.run(self._release)
 
-    def release(self) -> None:
-        """Give it up, if it is still this one's."""
+    def let_go(self) -> None:
+        """Have it given up; a renewal that is under way comes first."""
+        self._is_over.set()
+
+    def _release(self) -> None:
         backend = self._calls.store.backend
         if backend.get(self._key) == self._token:
             backend.delete(self._key)
@@ -56,24 +64,15 @@ async def acquire(calls: Calls, key: str) -> Lease | None:
     return None
 
 
-async def is_held(calls: Calls, key: str) -> bool:
-    """Return whether anybody has the lease.
-
-    :raises CacheDown: it cannot be known.
-    """
-    return await calls.run(calls.store.backend.get, key) is not MISSING
-
-
 @contextlib.asynccontextmanager
-async def held(calls: Calls, lease: Lease | None) -> AsyncIterator[None]:
-    """Renew a lease meanwhile, and give it up at the end."""
+async def held(lease: Lease | None) -> AsyncIterator[Callable[[], None]]:
+    """Renew a lease meanwhile, and give it up at the end, or when it is let go before."""
     if lease is None:
-        yield
+        yield lambda: None
         return
     keeping = asyncio.get_running_loop().create_task(lease.keep())
     try:
-        yield
+        yield lease.let_go
     finally:
-        keeping.cancel()
-        with contextlib.suppress(CacheDown):
-            await calls.run(lease.release)
+        lease.let_go()
+        await asyncio.shield(keeping)

@@ -236,6 +236,15 @@ OPTIONS: Final = (
         title="Largest body (KiB)",
     ),
     Option(
+        variable="RWS_LOCAL_MS",
+        kind=integer(0, 60_000),
+        default="0",
+        help="How long a worker serves its own copy of an answer without a look at the cache, in "
+        "milliseconds: so long may a purge by another worker take. 0: it always looks.",
+        name="local_ms",
+        title="Local copy (ms)",
+    ),
+    Option(
         variable="RWS_WHEN_CACHE_DOWN",
         kind=Kind("pass or 503", _down),
         default="pass",
@@ -321,6 +330,7 @@ def config_of(values: Mapping[str, Any]) -> Config:
         connect_seconds=values["connect_timeout_ms"] / 1000,
         read_seconds=values["read_timeout_ms"] / 1000,
         max_body=values["max_body_kb"] * 1024,
+        local_seconds=values["local_ms"] / 1000,
         pass_when_down=values["when_cache_down"] == "pass",
         ignores_codings=values["when_coding_unknown"] == "ignore",
     )

@@ -13,7 +13,7 @@ All methods block as the backend does, and raise its
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -27,8 +27,8 @@ from cacheapi.responses.freshness import expire, seconds_to_keep
 from cacheapi.responses.messages import Stored
 from cacheapi.responses.vary import MOST_VARIANTS, add_variant
 
-# Of all bodies in one record: a read of any variant brings them all.
-INLINE_BYTES: Final = 64 * 1024
+# A larger body stands apart: then whoever has it already reads but the record.
+INLINE_BYTES: Final = 8 * 1024
 # memcached takes 1 MiB with its own bytes, as it comes.
 PART_BYTES: Final = 500_000
 RECORD_BYTES: Final = 900_000
@@ -85,19 +85,38 @@ class Store:
 
     def look(self, target: str) -> Looked:
         """Return what is stored of a URL: one round trip, or two if something has tags."""
-        key = entries.record_key(self._name, target)
-        found = self.backend.get_many([key, self._service_key])
-        raw = found.get(key)
-        record = None if raw is None else entries.read_record(raw, target)
+        keys = self.keys_of(target)
+        found = self.backend.get_many(keys)
+        record = self.record(target, found)
+        tags = tags_in(record)
+        if tags and keys[1] in found:
+            found = {**found, **self.backend.get_many(self.keys_of(target, tags)[2:])}
+        return self.looked(record, found)
+
+    def keys_of(self, target: str, tags: Iterable[str] = ()) -> list[str]:
+        """Return the keys of what says what counts of a URL: record, service, and each tag."""
+        keys = [entries.record_key(self._name, target), self._service_key]
+        return keys + [entries.tag_key(self._name, tag) for tag in tags]
+
+    def record(self, target: str, found: Mapping[str, bytes]) -> Record | None:
+        """Return the record of a URL.
+
+        :param found: what is there of :meth:`keys_of`.
+        """
+        raw = found.get(entries.record_key(self._name, target))
+        return None if raw is None else entries.read_record(raw, target)
+
+    def looked(self, record: Record | None, found: Mapping[str, bytes]) -> Looked:
+        """Return what counts of a record.
+
+        :param found: what is there of :meth:`keys_of`, with those of its tags.
+        """
         service = _generation(found.get(self._service_key))
         if record is None or service is None or not record.variants:
             return Looked(record, service, ())
-        tags = {tag for variant in record.variants for tag in variant.tags}
-        generations: dict[str, Generation | None] = {}
-        if tags:
-            keys = {tag: entries.tag_key(self._name, tag) for tag in tags}
-            values = self.backend.get_many(keys.values())
-            generations = {tag: _generation(values.get(key)) for tag, key in keys.items()}
+        generations = {
+            tag: _generation(found.get(entries.tag_key(self._name, tag))) for tag in tags_in(record)
+        }
         counting = []
         for variant in record.variants:
             groups = (service, record.generation, *(generations[tag] for tag in variant.tags))
@@ -357,6 +376,13 @@ class Store:
 
     def _drop_parts(self, name: str, parts: int) -> None:
         self.backend.delete_many([entries.part_key(name, number) for number in range(parts)])
+
+
+def tags_in(record: Record | None) -> tuple[str, ...]:
+    """Return the tags of all variants of a record, each once."""
+    if record is None:
+        return ()
+    return tuple(dict.fromkeys(tag for variant in record.variants for tag in variant.tags))
 
 
 def _generation(raw: bytes | None) -> Generation | None:

@@ -20,12 +20,14 @@ class Begun(NamedTuple):
     """A request that the lane has taken.
 
     :ivar request_id: for its answer, and its line.
+    :ivar line: route, service and key, where its target alone does not tell.
     """
 
     request_id: str
     started: float
     method: str
     target: bytes
+    line: tuple[str, str, str | None] | None = None
 
 
 class AccessLog:
@@ -37,29 +39,37 @@ class AccessLog:
     def __init__(self, log: RequestLog) -> None:
         self._log = log
 
-    def begin(self, method: str, target: bytes, headers: Fields) -> Begun:
-        """Note what the lane took, for :meth:`note`."""
+    def begin(
+        self,
+        method: str,
+        target: bytes,
+        headers: Fields,
+        line: tuple[str, str, str | None] | None = None,
+    ) -> Begun:
+        """Note what the lane took, for :meth:`note`; see :class:`Begun`."""
         given = None
         for name, value in headers:
             if name == REQUEST_ID:
                 given = value.decode("latin-1")
                 break
-        return Begun(self._log.request_id(given), time.monotonic(), method, target)
+        return Begun(self._log.request_id(given), time.monotonic(), method, target, line)
 
     def note(self, begun: Begun, status: int, size: int, client: Client) -> None:
         """Log an answer of the lane; ``size``: of its body, in bytes."""
         if not self._log.takes(status, is_for_cache=True):
             return
-        asked = read_target(begun.target)
-        # The lane takes only what it understands.
-        assert asked is not None
+        if begun.line is None:
+            asked = read_target(begun.target)
+            # The lane takes only what it understands.
+            assert asked is not None
+            line = (_SERVICE if asked.key is None else _ONE_KEY, asked.service, asked.key)
+        else:
+            line = begun.line
         self._log.note(
             Answered(
                 begun.request_id,
                 begun.method,
-                _SERVICE if asked.key is None else _ONE_KEY,
-                asked.service,
-                asked.key,
+                *line,
                 status,
                 size,
                 begun.started,

@@ -28,11 +28,20 @@ class Sink(Protocol):
     def flush(self) -> None:
         """Send what waits for further answers."""
 
-    def answer(self, status: int, fields: str, body: bytes | None, keep_alive: bool) -> None:
+    def answer(
+        self,
+        status: int,
+        fields: str,
+        body: bytes | None,
+        keep_alive: bool,
+        *,
+        is_dated: bool = False,
+    ) -> None:
         """Send a response.
 
         :param fields: its header fields but for ``connection`` and what uvicorn adds.
         :param body: ``None`` for a status that has none.
+        :param is_dated: whether the fields have a date already.
         """
 
 

@@ -222,6 +222,7 @@ class Ending(HttpToolsProtocol):
     def _answer_taken(self) -> None:
         if self._taken:
             self._site.lane.answer()
+            self._site.hits.answer()
 
     def _refuse(self, status: int, message: str) -> None:
         """Refuse the request that is being read, once those before it are answered."""

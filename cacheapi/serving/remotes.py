@@ -21,8 +21,9 @@ from cacheapi.observing.troubles import Troubles
 from cacheapi.registry.rights import Caller
 from cacheapi.responses.engine import Engine, NoAnswer, Outgoing
 from cacheapi.responses.engines import Engines
-from cacheapi.responses.messages import Fields, Response, first, without
+from cacheapi.responses.messages import Fields, Response, first
 from cacheapi.responses.origin import Inform, OriginFailed
+from cacheapi.serving.kept import Shelf, finished
 from cacheapi.web.access import Access
 from cacheapi.web.errors import ApiError, internal
 from cacheapi.web.rates import Standing
@@ -32,10 +33,7 @@ from cacheapi.web.remotes import Door, Sought, over_limit, refused
 CYCLE: Final = "cacheapi.cycle"
 
 LANE: Final = "fast"
-# A browser may not take an answer for more than it says it is.
-NOSNIFF: Final = ("x-content-type-options", "nosniff")
-_ROUTE: Final = "/api/v2/{service}/{path}"
-_NO_BODY: Final = frozenset({204, 304})
+ROUTE: Final = "/api/v2/{service}/{path}"
 _HITS: Final = frozenset({"hit", "stale", "collapsed"})
 _MISSES: Final = frozenset({"miss", "validated"})
 
@@ -57,6 +55,8 @@ class Remotes:
     :param tally: where requests are counted, if anywhere.
     :param access: the application's; a request with a field that is left to Flask is.
     :param troubles: where failures of the APIs are kept.
+    :ivar engines: those of the services.
+    :ivar shelf: what is held of their answers.
     """
 
     def __init__(
@@ -69,8 +69,11 @@ class Remotes:
     ) -> None:
         self._door = door
         counting = None if tally is None else lambda: contextlib.nullcontext(tally)
-        self._engines = Engines(
-            door.find_backend, lambda name: OriginListener(name, counting, troubles)
+        self.shelf = Shelf()
+        self.engines = Engines(
+            door.find_backend,
+            lambda name: OriginListener(name, counting, troubles),
+            self.shelf.forget,
         )
         self._log = log
         self._tally = tally
@@ -87,7 +90,7 @@ class Remotes:
 
     async def end(self) -> None:
         """Close connections and end what is under way, before the event loop ends."""
-        await self._engines.end()
+        await self.engines.end()
 
     async def answer(
         self, sought: Sought, scope: dict[str, Any], receive: Any, send: Send, read: Read
@@ -106,16 +109,13 @@ class Remotes:
             out = refused(internal(error))
         if out is None:
             return
-        fields = without(out.fields, ("content-length",)) if out.status in _NO_BODY else out.fields
+        fields = finished(out, hides_id=self._log.is_on)
         added: list[tuple[str, str]] = []
-        if first(fields, NOSNIFF[0]) is None:
-            added.append(NOSNIFF)
         for one in standing:
             added += one.headers.items()
         request_id = ""
         if self._log.is_on:
             request_id = self._log.request_id(first(sought.fields, "x-request-id"))
-            fields = without(fields, ("x-request-id",))
             added.append(("x-request-id", request_id))
         if first(sought.fields, "x-server-timing") == "1":
             total = (time.monotonic() - started) * 1000
@@ -144,7 +144,7 @@ class Remotes:
         if caller.rate is not None:
             await self._count(caller, standing)
         purge = door.plan(sought, caller)
-        engine = self._engines.engine(sought.remote)
+        engine = self.engines.engine(sought.remote)
         body, is_whole = await read(scope, receive, self._max_body)
         if body is None:
             return None
@@ -221,7 +221,7 @@ class Remotes:
                     Answered(
                         request_id,
                         method,
-                        _ROUTE,
+                        ROUTE,
                         name,
                         sought.key,
                         out.status,

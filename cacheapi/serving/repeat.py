@@ -17,7 +17,9 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
+from cacheapi.serving import hits
 from cacheapi.serving.head import MAX_TARGET
+from cacheapi.serving.hits import Reader
 from cacheapi.serving.lane import Asker
 from cacheapi.serving.recognition import PLAIN, TARGET, Fields
 
@@ -26,6 +28,7 @@ MAX_TAIL: Final = 4096
 
 GET: Final = b"GET "
 _READ = re.compile(GET + TARGET.pattern)
+_HIT = re.compile(GET + hits.TARGET.pattern)
 _VERSION: Final = b" HTTP/1.1\r\n"
 _END: Final = b"\r\n\r\n"
 
@@ -35,16 +38,17 @@ class Repeat(NamedTuple):
 
     :ivar tail: the bytes behind the target.
     :ivar headers: the header fields that are in them.
-    :ivar asker: what they say to the lane.
+    :ivar asker: what they say to the lane, or to hits.
     """
 
     tail: bytes
     headers: Fields
-    asker: Asker
+    asker: Asker | Reader
 
     def find(self, data: bytes, start: int) -> re.Match[bytes] | None:
         """Return where the target is, if the read comes again at ``start``."""
-        match = _READ.match(data, start)
+        pattern = _READ if isinstance(self.asker, Asker) else _HIT
+        match = pattern.match(data, start)
         if match is None:
             return None
         end = match.end()
@@ -54,7 +58,7 @@ class Repeat(NamedTuple):
         return match if query is None or not query.translate(None, PLAIN) else None
 
 
-def remember(data: bytes, target: bytes, headers: Fields, asker: Asker) -> Repeat | None:
+def remember(data: bytes, target: bytes, headers: Fields, asker: Asker | Reader) -> Repeat | None:
     """Return what is to be known again of a read, if it is that simple.
 
     :param data: the bytes of it; that it is all of one request, and nothing else, httptools

@@ -10,6 +10,7 @@ from typing import Any, Final
 from cacheapi.observing.metrics.families import MALFORMED, REASONS
 from cacheapi.observing.metrics.tally import Tally
 from cacheapi.serving.access_log import AccessLog
+from cacheapi.serving.hits import Hits
 from cacheapi.serving.lane import Lane
 from cacheapi.serving.recognition import Fields
 from cacheapi.web.origins import ORIGIN, fields_for
@@ -23,6 +24,7 @@ class Site:
     """What the connections of a worker share, and the watch over their time limits.
 
     :param lane: for what they have to answer themselves.
+    :param hits: the same, for fresh answers of HTTP APIs.
     :param max_body: the largest body that the application takes, in bytes.
     :param access_log: where the lane's answers and refusals are logged, if anywhere.
     :param tally: where refusals are counted, if anywhere.
@@ -32,12 +34,14 @@ class Site:
     def __init__(
         self,
         lane: Lane,
+        hits: Hits,
         max_body: int,
         access_log: AccessLog | None,
         tally: Tally | None,
         origins: Collection[str] = (),
     ) -> None:
         self.lane = lane
+        self.hits = hits
         self._origins = origins
         self.max_body = max_body
         # What is held of bodies, in bytes, and what may be.
@@ -48,6 +52,7 @@ class Site:
         self._running = False
         self._default_headers: list[tuple[bytes, bytes]] | None = None
         self._status_lines: dict[int, str] = {}
+        self._bare_lines: dict[int, str] = {}
 
     def watch(self, connections: Collection[Any]) -> None:
         """Check the connections every second from now on, while there are any."""
@@ -87,6 +92,13 @@ class Site:
         lines = self._status_lines.get(status)
         if lines is None:
             fields = b"".join(b"%b: %b\r\n" % field for field in default_headers)
-            lines = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{fields.decode()}"
+            lines = self.bare_line(status) + fields.decode()
             self._status_lines[status] = lines
         return lines
+
+    def bare_line(self, status: int) -> str:
+        """Return the first line of a response that has all its fields."""
+        line = self._bare_lines.get(status)
+        if line is None:
+            line = self._bare_lines[status] = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+        return line

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections import deque
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, cast
 
 from cacheapi.serving.access_log import Begun
 from cacheapi.serving.ending import Ending, Phase
 from cacheapi.serving.head import check_fields
+from cacheapi.serving.hits import Reader
 from cacheapi.serving.lane import LISTENER, Asker
 from cacheapi.serving.recognition import Fields
 from cacheapi.serving.remotes import CYCLE
@@ -20,7 +23,32 @@ TAKEN_AT_ONCE: Final = 32
 # What is answered to one connection in a turn is sent together, up to so many bytes.
 MOST_HELD: Final = 64 * 1024
 
+# To copy a body of this size costs more than to send it as a piece of its own.
+LARGE_BODY: Final = 16 * 1024
+
 _READING: Final = frozenset({b"GET", b"HEAD"})
+
+
+class Head(NamedTuple):
+    """The head of a request that hits have taken, which says what its parser said."""
+
+    method: bytes
+    version: str
+    target: bytes
+    headers: Fields
+    keep_alive: bool
+
+    def get_method(self) -> bytes:
+        return self.method
+
+    def get_http_version(self) -> str:
+        return self.version
+
+    def should_keep_alive(self) -> bool:
+        return self.keep_alive
+
+    def should_upgrade(self) -> bool:
+        return False
 
 
 class Taking(Ending):
@@ -38,8 +66,10 @@ class Taking(Ending):
         self._stores = False
         # What was told the lane of the read that it took last in this piece; and that read,
         # known by its bytes, for the next piece.
-        self._asker: Asker | None = None
+        self._asker: Asker | Reader | None = None
         self._repeat: Repeat | None = None
+        # The head of a request that hits have taken, until it is answered or passed on.
+        self._late: Head | None = None
         # Answers that wait for the others of this turn, to be sent with them.
         self._held: list[bytes] = []
         self._held_size = 0
@@ -58,6 +88,8 @@ class Taking(Ending):
         method = self.parser.get_method()
         if self._stores or self._is_busy() or self.flow.write_paused:
             self._start_cycle(version, keep_alive)
+        elif self._take_hit(Head(method, version, target, headers, keep_alive)):
+            self._ours = True
         elif method == b"GET" and self._taken < TAKEN_AT_ONCE:
             self._asker = lane.take_read(self, target, headers, keep_alive)
             if self._asker is not None:
@@ -70,6 +102,51 @@ class Taking(Ending):
             self._await_body()
         else:
             self._start_cycle(version, keep_alive)
+
+    def _take_hit(self, head: Head) -> bool:
+        """Give a read of an HTTP API's answer to hits; return whether they take it.
+
+        That of one connection alone: what is no hit goes to the application, in its turn.
+        """
+        if self._taken or head.method not in _READING:
+            return False
+        hits = self._site.hits
+        reader = hits.take(self, head.method, head.target, head.headers, head.keep_alive)
+        if reader is None:
+            return False
+        self._asker = reader if head.method == b"GET" else None
+        self._hold(head, reader)
+        return True
+
+    def _hold(self, head: Head, reader: Reader) -> None:
+        self._late = head
+        line = None
+        if self._site.access_log is not None:
+            line = self._site.hits.line(reader, head.target)
+        self._take(head.method.decode(), head.target, head.headers, line)
+
+    def _settle(self) -> None:
+        """Have what hits took answered, or passed on, before anything else is read."""
+        if self._late is not None:
+            self._site.hits.answer()
+
+    def pass_on(self) -> None:
+        """Hand the request that hits took to the application; see :class:`~.hits.Late`."""
+        late, self._late = self._late, None
+        self._taken -= 1
+        if self._site.access_log is not None:
+            self._logged.pop()
+        if late is None or self.transport.is_closing():
+            return
+        # uvicorn asks its parser; that may have parsed another request before, or none.
+        parser, self.parser = self.parser, cast("Any", late)
+        self.url, self.headers = late.target, list(late.headers)
+        try:
+            self._start_cycle(late.version, late.keep_alive)
+            self._deadline = math.inf
+            super().on_message_complete()
+        finally:
+            self.parser = parser
 
     def _remember(self, data: bytes) -> None:
         """Remember the one request that data is, if the lane took it as a read."""
@@ -93,19 +170,36 @@ class Taking(Ending):
         start = 0
         while self._taken < TAKEN_AT_ONCE:
             match = repeat.find(data, start)
-            if match is None or not self._site.lane.take_again(self, match, repeat.asker):
+            if match is None or not self._take_known(repeat, match):
                 break
-            end = match.end()
-            self._take("GET", data[start + len(GET) : end], repeat.headers)
-            start = end + len(repeat.tail)
+            start = match.end() + len(repeat.tail)
         if start:
             self._await_request()
         return data[start:]
 
-    def _take(self, method: str, target: bytes, headers: Fields) -> None:
+    def _take_known(self, repeat: Repeat, match: re.Match[bytes]) -> bool:
+        """Take a read that comes again; return whether it is taken."""
+        asker, target = repeat.asker, match[0][len(GET) :]
+        if isinstance(asker, Asker):
+            if not self._site.lane.take_again(self, match, asker):
+                return False
+            self._take("GET", target, repeat.headers)
+            return True
+        if self._taken or not self._site.hits.take_again(self, target, match, asker):
+            return False
+        self._hold(Head(b"GET", "1.1", target, repeat.headers, True), asker)
+        return True
+
+    def _take(
+        self,
+        method: str,
+        target: bytes,
+        headers: Fields,
+        line: tuple[str, str, str | None] | None = None,
+    ) -> None:
         self._taken += 1
         if self._site.access_log is not None:
-            self._logged.append(self._site.access_log.begin(method, target, headers))
+            self._logged.append(self._site.access_log.begin(method, target, headers, line))
 
     def _take_store(self, body: bytes) -> None:
         """Give a request to the lane now that its body is there; else to the application."""
@@ -147,9 +241,18 @@ class Taking(Ending):
         elif held:
             self.transport.writelines(held)
 
-    def answer(self, status: int, fields: str, body: bytes | None, keep_alive: bool) -> None:
+    def answer(
+        self,
+        status: int,
+        fields: str,
+        body: bytes | None,
+        keep_alive: bool,
+        *,
+        is_dated: bool = False,
+    ) -> None:
         """Send an answer of the lane; see :class:`~cacheapi.serving.answers.Sink`."""
         self._taken -= 1
+        self._late = None
         self._stores = False
         # One that leaves says so with its last answer.
         keep_alive = keep_alive and not (self._leaving and not self._taken)
@@ -160,11 +263,18 @@ class Taking(Ending):
         if access_log is not None:
             begun = self._logged.popleft()
             fields += f"x-request-id: {begun.request_id}\r\n"
-        head = self._site.status_line(status, self.server_state.default_headers) + fields
+        if is_dated:
+            head = self._site.bare_line(status) + fields
+        else:
+            head = self._site.status_line(status, self.server_state.default_headers) + fields
         if not keep_alive:
             head += "connection: close\r\n"
-        data = (head + "\r\n").encode("latin-1") + (body or b"")
-        self._held.append(data)
+        data = (head + "\r\n").encode("latin-1")
+        if body is not None and len(body) > LARGE_BODY:
+            self._held += (data, body)
+            self._held_size += len(body)
+        else:
+            self._held.append(data + body if body else data)
         self._held_size += len(data)
         if not (self._taken and keep_alive) or self._held_size > MOST_HELD:
             self.flush()

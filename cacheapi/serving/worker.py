@@ -17,6 +17,7 @@ from cacheapi.observing.request_log import REQUEST_LOG, RequestLog
 from cacheapi.observing.troubles import TROUBLES
 from cacheapi.serving.access_log import AccessLog
 from cacheapi.serving.connection import Connection
+from cacheapi.serving.hits import Hits
 from cacheapi.serving.lane import Lane
 from cacheapi.serving.memory import give_back_large
 from cacheapi.serving.remotes import Remotes
@@ -49,9 +50,11 @@ def assemble(wsgi: Any, threads: int) -> tuple[Application, Callable[..., Connec
     access_log = AccessLog(requests) if requests.is_on else None
     meter: Meter | None = wsgi.extensions[METER]
     tally = None if meter is None else meter.fast
-    lane = Lane(access, asyncio.get_running_loop(), tally)
-    site = Site(lane, access.max_body, access_log, tally, access.origins)
-    remotes = Remotes(wsgi.extensions[DOOR], requests, tally, access, wsgi.extensions[TROUBLES])
+    door, loop = wsgi.extensions[DOOR], asyncio.get_running_loop()
+    remotes = Remotes(door, requests, tally, access, wsgi.extensions[TROUBLES])
+    hits = Hits(door, remotes, access, loop, tally, hides_id=requests.is_on)
+    lane = Lane(access, loop, tally)
+    site = Site(lane, hits, access.max_body, access_log, tally, access.origins)
     application = Application(wsgi, threads, access, remotes)
     return application, functools.partial(Connection, site)
 

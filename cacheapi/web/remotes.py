@@ -98,14 +98,23 @@ class Door:
 
         :param raw_path: the whole path, percent-encoded as it came.
         """
-        remotes = self._registry.snapshot.remotes
-        if not remotes or not raw_path.startswith(_PREFIX):
+        if not raw_path.startswith(_PREFIX):
             return None
         name, slash, rest = raw_path[len(_PREFIX) :].partition(b"/")
-        remote = remotes.get(name.decode("latin-1"))
+        remote = self.remote(name)
         if remote is None:
             return None
         return Sought(remote, method, slash + rest, query, fields())
+
+    @property
+    def moment(self) -> object:
+        """Return what is another one after each change of services and API keys."""
+        return self._registry.snapshot
+
+    def remote(self, name: bytes) -> Remote | None:
+        """Return the service of this kind that has a name, as it stands in a path."""
+        remotes = self._registry.snapshot.remotes
+        return remotes.get(name.decode("latin-1")) if remotes else None
 
     def find_backend(self, name: str) -> Backend | None:
         """Return the backend of a service, if it can be used."""

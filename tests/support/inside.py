@@ -15,6 +15,7 @@ import uvloop
 from uvicorn.config import Config
 from uvicorn.server import Server
 
+from cacheapi.serving.site import Site
 from cacheapi.serving.worker import UVICORN, assemble
 from tests.support.processes import Service, eventually
 
@@ -24,6 +25,7 @@ THREADS = 8
 class Inside:
     """A service in this process.
 
+    :ivar site: what its connections share, once it has started.
     :ivar log: a file that stays empty; a worker's complaints fail the test by themselves.
     """
 
@@ -48,6 +50,7 @@ class Inside:
 
     async def _serve(self) -> None:
         application, connection = assemble(self._wsgi, THREADS)
+        self.site: Site = connection.args[0]  # type: ignore[attr-defined]
         config = Config(
             application,
             http=connection,

@@ -14,6 +14,8 @@ from typing import Any, Final, NamedTuple
 from cacheapi.observing.metrics import families
 from cacheapi.observing.metrics.families import Family
 
+# What the cache did with a request for an answer that it has.
+HIT: Final = "hit"
 _FOUND: Final = frozenset({HTTPStatus.OK, HTTPStatus.NOT_MODIFIED})
 
 
@@ -54,6 +56,8 @@ class Tally:
         self._requests: dict[tuple[str, str, int], int] = {}
         # Of one key by the lane: requests, hits and misses in one.
         self._reads: dict[tuple[str, int], int] = {}
+        # Fresh answers of HTTP APIs by the lane: requests, hits and results in one.
+        self._fresh: dict[tuple[str, str, int], int] = {}
         self._received: dict[str, int] = {}
         self._sent: dict[str, int] = {}
         self._hits: dict[str, int] = {}
@@ -77,6 +81,12 @@ class Tally:
         """Count an answer to a read of one key; most answers are of these, so this is short."""
         key = (service, status)
         self._reads[key] = self._reads.get(key, 0) + 1
+        self._sent[service] = self._sent.get(service, 0) + sent
+
+    def fresh(self, service: str, method: str, status: int, sent: int) -> None:
+        """Count a fresh answer of an HTTP API that the lane gave; as short as :meth:`read_one`."""
+        key = (service, method, status)
+        self._fresh[key] = self._fresh.get(key, 0) + 1
         self._sent[service] = self._sent.get(service, 0) + sent
 
     def took(self, service: str, seconds: float, number: int = 1) -> None:
@@ -145,6 +155,11 @@ class Tally:
                 yield from _counter(families.HITS, (service,), value)
             elif status == HTTPStatus.NOT_FOUND:
                 yield from _counter(families.MISSES, (service,), value)
+        for (service, method, status), value in self._fresh.copy().items():
+            labels = (service, method, str(status), self._lane)
+            yield from _counter(families.REQUESTS, labels, value)
+            yield from _counter(families.HITS, (service,), value)
+            yield from _counter(families.RESPONSES, (service, HIT), value)
         for family, counts in (
             (families.RECEIVED, self._received),
             (families.SENT, self._sent),

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from cacheapi.responses.engine import Engine
+from cacheapi.responses import calls
+from cacheapi.responses.engine import Engine, NoAnswer
 from tests.cacheapi.responses.running import get, run, running
 from tests.conftest import connect
 from tests.support.origin import Origin, reply
@@ -98,6 +99,66 @@ def test_a_value_that_the_cache_refuses_is_passed_on(
             assert got.cache == "fwd=uri-miss; detail=cache-down"
             await get(engine, "/d/4")
             assert (await get(engine, "/d/4")).result == "hit"
+
+    run(work())
+    cache.close()
+
+
+@pytest.mark.parametrize("how", ["killed", "hung"])
+def test_a_purge_that_cannot_be_made_is_no_success(
+    own_memcached: Memcached, origin: Origin, how: str
+) -> None:
+    origin.on("/d/5", reply(200, FRESH, "a"))
+    cache = connect(own_memcached)
+
+    async def work() -> None:
+        async with running(cache, origin.url) as engine:
+            await until_hit(engine, "/d/5")
+            if how == "killed":
+                own_memcached.kill()
+            else:
+                own_memcached.pause()
+            for _ in range(2):
+                for purge in (
+                    engine.purge(b"/d/5", b"", soft=False),
+                    engine.purge_tags(["a"], soft=False),
+                    engine.purge_all(soft=True),
+                ):
+                    with pytest.raises(NoAnswer, match="Nothing was purged") as refused:
+                        await purge
+                    assert refused.value.status == 500
+
+    run(work())
+    cache.close()
+
+
+@pytest.mark.parametrize("most", [1000, 1])
+def test_what_a_write_made_invalid_meanwhile_is_gone_when_the_cache_is_back(
+    own_memcached: Memcached, origin: Origin, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(calls, "MOST_OWED", most)
+    cache = connect(own_memcached)
+    paths = ("/d/6", "/d/7", "/d/8")
+    for path in paths:
+        origin.on(path, reply(200, FRESH, "old"))
+    origin.on("/d/9", reply(200, FRESH, "kept"))
+
+    async def work() -> None:
+        async with running(cache, origin.url) as engine:
+            for path in (*paths, "/d/9"):
+                await until_hit(engine, path)
+            own_memcached.pause()
+            for path in paths:
+                origin.on(path, reply(200, FRESH, "new"))
+                assert (await get(engine, path, "POST")).status == 200
+            own_memcached.resume()
+            while (got := await get(engine, "/d/9")).result == "bypass":
+                await asyncio.sleep(0.05)
+            # Whoever owes more than can be remembered forgets all.
+            assert got.result == ("hit" if most > len(paths) else "miss")
+            for path in paths:
+                got = await get(engine, path)
+                assert (got.body, got.result) == (b"new", "miss"), path
 
     run(work())
     cache.close()

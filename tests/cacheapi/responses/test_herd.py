@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from backends.base import Backend
-from cacheapi.responses import entries
+from cacheapi.responses import entries, leases
 from cacheapi.responses.engine import Engine
 from cacheapi.responses.leases import LEASE_SECONDS
 from tests.cacheapi.responses.running import Got, get, run, running
@@ -150,17 +150,62 @@ def test_a_holder_that_was_killed_costs_the_lease_at_most(cache: Backend, origin
     assert origin.count("/h/6") == 1
 
 
-def test_a_lease_is_renewed_while_the_origin_is_slow(cache: Backend, origin: Origin) -> None:
+def test_a_lease_is_renewed_while_the_origin_is_slow(
+    cache: Backend, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So long may a busy machine keep a renewal from being made.
+    monkeypatch.setattr(leases, "LEASE_SECONDS", 6.0)
+    monkeypatch.setattr(leases, "RENEW_SECONDS", 0.5)
     headers = {"Cache-Control": "max-age=60"}
-    origin.on("/h/7", reply(200, headers, "a", delay=LEASE_SECONDS + 2.5))
+    origin.on("/h/7", reply(200, headers, "a", delay=6.0 + 2.5))
 
     async def work() -> None:
         async with workers(cache, origin) as engines:
-            found, _ = await all_at_once(engines, "/h/7")
+            found = await asyncio.gather(*(get(engines[number % 4], "/h/7") for number in range(8)))
             assert {got.body for got in found} == {b"a"}
 
     run(work())
     assert origin.count("/h/7") == 1
+
+
+def test_a_renewal_under_way_does_not_outlive_its_lease(
+    cache: Backend, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that came after the lease was given up would hold others up for all its time."""
+    monkeypatch.setattr(leases, "RENEW_SECONDS", 0.05)
+    origin.on("/h/10", reply(200, {"Cache-Control": "max-age=60"}, "a", delay=0.1))
+    renew = cache.set
+
+    def slowly(key: str, value: bytes, ttl: float | None) -> None:
+        if ":lease:" in key:
+            time.sleep(0.3)
+        renew(key, value, ttl)
+
+    monkeypatch.setattr(cache, "set", slowly)
+
+    async def work() -> None:
+        async with workers(cache, origin, count=1) as engines:
+            await get(engines[0], "/h/10")
+
+    run(work())
+    assert not cache.get(entries.lease_key("shop", origin.url + "/h/10"))
+
+
+def test_an_answer_for_one_lets_go_before_its_body_is_there(cache: Backend, origin: Origin) -> None:
+    head = "HTTP/1.1 200 OK\r\nCache-Control: private\r\nContent-Length: 2\r\n\r\na"
+    origin.on("/h/11", [["send", head], ["sleep", 3.0], ["send", "b"]])
+
+    async def work() -> None:
+        async with workers(cache, origin, count=2) as engines:
+            watch = Stopwatch()
+            found = await asyncio.gather(
+                *(get(engines[number % 2], "/h/11") for number in range(4))
+            )
+            assert {got.body for got in found} == {b"ab"}
+            # Whoever waited for all of the first would need twice as long.
+            assert watch() < 3.0 + MARGIN
+
+    run(work())
 
 
 def test_a_client_that_leaves_takes_nothing_from_the_others(cache: Backend, origin: Origin) -> None:

@@ -1,0 +1,401 @@
+"""Fresh answers of services in front of an HTTP API, in the turn of the event loop they came in.
+
+The one rule of the lane holds: taken is what it is sure of, and it has no rules of its own. The
+door says who may, the engine what a fresh answer is, and all that arrives in one turn is
+looked up in one trip a store. What turns out to be no fresh answer is handed to the
+application as if it had never been here, and so to the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from backends.base import Backend
+from backends.errors import BackendError, Failed
+from cacheapi.observing.metrics.tally import Tally
+from cacheapi.responses.calls import CacheDown
+from cacheapi.responses.engine import KEY_PARAMETER, Engine, NoAnswer
+from cacheapi.responses.options import Remote
+from cacheapi.serving.answers import Sink
+from cacheapi.serving.health import SLOW_SECONDS, Health, Way
+from cacheapi.serving.kept import Kept, Shelf, Wish
+from cacheapi.serving.recognition import Fields, read_fields
+from cacheapi.serving.remotes import ROUTE, Remotes
+from cacheapi.web.access import Access
+from cacheapi.web.errors import ApiError, note
+from cacheapi.web.remotes import Door, Sought
+
+# What is sure of a target, as it was sent: no fragment, and nothing that is not plain.
+TARGET: Final = re.compile(rb'/api/v2/([a-z][a-z0-9_-]*)(/[!"$->@-~]*)?(?:\?([!"$-~]*))?')
+# What is read in one trip, and what is answered in one turn, in bytes, about.
+TRIP_BYTES: Final = 4 * 1024 * 1024
+TURN_BYTES: Final = 16 * 1024 * 1024
+# So many are one trip, whatever they are: none is larger than a record.
+FEW: Final = 8
+
+# HTTP, or the application, has something to say about these.
+_UNSURE: Final = frozenset(
+    {
+        b"content-encoding",
+        b"expect",
+        b"transfer-encoding",
+        b"x-http-method",
+        b"x-server-timing",
+    }
+)
+_CONDITIONS: Final = frozenset(
+    {
+        *("if-match", "if-none-match", "if-modified-since", "if-unmodified-since"),
+        *("if-range", "range"),
+    }
+)
+_TIMED: Final = frozenset({"cache-control", "pragma"})
+_READING: Final = {b"GET": "GET", b"HEAD": "HEAD"}
+_PARAMETER: Final = KEY_PARAMETER.encode()
+
+
+class Late(Sink, Protocol):
+    """A connection, as what is here sees it."""
+
+    def pass_on(self) -> None:
+        """Hand the request that was taken last to the application."""
+
+
+class Reader(msgspec.Struct):
+    """What the header fields of a read say.
+
+    :ivar digest: of their API key.
+    :ivar wish: what decides about the answer, at one service.
+    :ivar name: that service's, as it stands in a path.
+    :ivar engine: its, and what it was that service's engine by.
+    """
+
+    digest: bytes
+    headers: Fields
+    method: str
+    wish: Wish
+    name: bytes
+    remote: Remote
+    engine: Engine
+    moment: object
+
+
+class Look(msgspec.Struct):
+    """A read that was taken."""
+
+    sink: Late
+    keep_alive: bool
+    engine: Engine
+    kept: Kept
+    wish: Wish
+
+
+class Hits:
+    """Answers them; for one event loop.
+
+    :param hides_id: whether answers get ids of our own.
+    """
+
+    def __init__(
+        self,
+        door: Door,
+        remotes: Remotes,
+        access: Access,
+        loop: asyncio.AbstractEventLoop,
+        tally: Tally | None,
+        *,
+        hides_id: bool,
+    ) -> None:
+        self._door = door
+        self._engines = remotes.engines
+        self._shelf: Shelf = remotes.shelf
+        self._access = access
+        self._unsure = _UNSURE | access.left
+        self._loop = loop
+        self._tally = tally
+        self._hides_id = hides_id
+        self._taken: list[Look] = []
+        self._since = 0.0
+        # Of backends that failed or were slow.
+        self._troubled: dict[Backend, Health] = {}
+        self._probes: set[asyncio.Task[None]] = set()
+
+    def take(
+        self, sink: Late, method: bytes, target: bytes, headers: Fields, keep_alive: bool
+    ) -> Reader | None:
+        """Take a read if sure of it, and answer it or pass it on by the end of this turn.
+
+        :param target: as it was sent.
+        :param headers: names in lower case, and values.
+        :return: what they say, for :meth:`take_again`; ``None``: it is not taken.
+        """
+        match = TARGET.fullmatch(target)
+        remote = None if match is None else self._door.remote(match[1])
+        if match is None or remote is None or method not in _READING:
+            return None
+        said = read_fields(headers, self._unsure)
+        if said is None or said.length or not said.shown:
+            return None
+        engine = self._engine(remote)
+        if engine is None:
+            return None
+        if engine.config.authorization and any(name == b"authorization" for name, _ in headers):
+            return None
+        wish = self._wish(remote, engine, _READING[method], headers)
+        if wish is None:
+            return None
+        digest = self._access.digest(said.shown)
+        moment = self._door.moment
+        reader = Reader(digest, headers, wish.method, wish, match[1], remote, engine, moment)
+        return reader if self._take(sink, target, match, reader, keep_alive) else None
+
+    def take_again(self, sink: Late, target: bytes, match: re.Match[bytes], reader: Reader) -> bool:
+        """Take a read with the header fields of one that was taken; return whether it is.
+
+        :param match: of its target, in :data:`TARGET`'s groups.
+        """
+        moment = self._door.moment
+        if moment is not reader.moment or match[1] != reader.name:
+            remote = self._door.remote(match[1])
+            engine = None if remote is None else self._engine(remote)
+            if remote is None or engine is None:
+                return False
+            if engine is not reader.engine:
+                if engine.config.authorization:
+                    return False
+                wish = self._wish(remote, engine, reader.method, reader.headers)
+                if wish is None:
+                    return False
+                reader.engine, reader.wish = engine, wish
+            reader.remote, reader.name, reader.moment = remote, match[1], moment
+        elif reader.engine.is_cut_off:
+            return False
+        return self._take(sink, target, match, reader, keep_alive=True)
+
+    def _engine(self, remote: Remote) -> Engine | None:
+        """Return the engine of a service whose store can be used now."""
+        try:
+            engine = self._engines.engine(remote)
+        except NoAnswer:
+            return None
+        if not engine.config.is_on or engine.is_cut_off:
+            return None
+        return engine
+
+    def _wish(self, remote: Remote, engine: Engine, method: str, headers: Fields) -> Wish | None:
+        fields = tuple(
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, value in headers
+            if b"_" not in name
+        )
+        sought = Sought(remote, method, b"", b"", fields)
+        try:
+            request = engine.asked(self._door.incoming(sought, b"", None)).request
+        except NoAnswer:
+            return None
+        names = {name for name, _ in request.fields}
+        return Wish(
+            method,
+            request.fields,
+            msgspec.msgpack.encode(request.fields),
+            not names.isdisjoint(_CONDITIONS),
+            not names.isdisjoint(_TIMED),
+        )
+
+    def _take(
+        self,
+        sink: Late,
+        target: bytes,
+        match: re.Match[bytes],
+        reader: Reader,
+        keep_alive: bool,
+    ) -> bool:
+        engine, remote = reader.engine, reader.remote
+        kept = self._shelf.find(engine, target)
+        if kept is None:
+            path, query = match[2] or b"", match[3] or b""
+            if _PARAMETER in query:
+                return False
+            try:
+                key = Sought(remote, reader.method, path, query, ()).key
+                kept = Kept(engine, *engine.target(path, query), key)
+            except (ApiError, NoAnswer):
+                return False
+            self._shelf.add(engine, target, kept)
+        if not self._access.may(reader.digest, "GET", remote.name, (kept.key,)):
+            return False
+        if self._troubled and not self._is_well(engine, kept):
+            return False
+        if not self._taken:
+            self._loop.call_soon(self.answer)
+            self._since = time.monotonic()
+        self._taken.append(Look(sink, keep_alive, engine, kept, reader.wish))
+        return True
+
+    def line(self, reader: Reader, target: bytes) -> tuple[str, str, str | None]:
+        """Return route, service and key of what was taken, for the log."""
+        kept = self._shelf.find(reader.engine, target)
+        return ROUTE, reader.engine.name, None if kept is None else kept.key
+
+    def answer(self) -> None:
+        """Answer what was taken until now, or pass it on."""
+        taken, self._taken = self._taken, []
+        size = 0
+        numbers: dict[str, int] = {}
+        while taken:
+            part, taken = _part(taken)
+            now = time.monotonic()
+            unknown = self._look([look for look in part if not look.kept.is_current(now)])
+            for look in part:
+                if look.kept in unknown:
+                    look.sink.pass_on()
+            known = [look for look in part if look.kept not in unknown] if unknown else part
+            size += self._answer_all(known, numbers)
+            if taken and size > TURN_BYTES:
+                self._loop.call_soon(self.answer)
+                self._taken = taken
+                break
+        if self._tally is not None and numbers:
+            seconds = time.monotonic() - self._since
+            for name, number in numbers.items():
+                self._tally.took(name, seconds, number)
+
+    def _answer_all(self, looks: list[Look], numbers: dict[str, int]) -> int:
+        """Answer, or pass on; return the bytes of what was answered."""
+        size = 0
+        lacking: dict[Backend, list[Look]] = {}
+        for look in looks:
+            answered = self._answer(look, numbers)
+            if answered is not None:
+                size += answered
+            elif look.kept.lacking is not None:
+                lacking.setdefault(look.engine.store.backend, []).append(look)
+            else:
+                look.sink.pass_on()
+        for backend, bodiless in lacking.items():
+            keys = dict.fromkeys(look.kept.lacking for look in bodiless if look.kept.lacking)
+            found = self._get(backend, keys) or {}
+            for look in bodiless:
+                before = look.kept.size
+                look.kept.take_body(found)
+                self._shelf.resized(look.kept, before)
+                answered = self._answer(look, numbers)
+                if answered is None:
+                    look.sink.pass_on()
+                size += answered or 0
+        return size
+
+    def _answer(self, look: Look, numbers: dict[str, int]) -> int | None:
+        """Answer if there is a fresh answer; return the bytes of its body."""
+        found = look.kept.answer(look.wish, look.engine.now(), hides_id=self._hides_id)
+        if found is None:
+            return None
+        ready, fields = found
+        body = None if look.wish.method == "HEAD" else ready.body
+        look.sink.answer(ready.status, fields, body, look.keep_alive, is_dated=ready.is_dated)
+        size = len(body or b"")
+        name = look.engine.name
+        numbers[name] = numbers.get(name, 0) + 1
+        if self._tally is not None:
+            self._tally.fresh(name, look.wish.method, ready.status, size)
+        return size
+
+    # The store
+
+    def _look(self, looks: Sequence[Look]) -> set[Kept]:
+        """Learn what the stores have: one trip each, and one for tags that were not known.
+
+        :return: those of which it cannot be known.
+        """
+        asked: dict[Backend, dict[Kept, None]] = {}
+        for look in looks:
+            asked.setdefault(look.engine.store.backend, {})[look.kept] = None
+        unknown: set[Kept] = set()
+        for backend, kepts in asked.items():
+            found = self._get(backend, dict.fromkeys(key for kept in kepts for key in kept.keys))
+            if found is None:
+                unknown.update(kepts)
+                continue
+            now = time.monotonic()
+            lacking = {kept: keys for kept in kepts if (keys := self._learn(kept, found, now))}
+            if not lacking:
+                continue
+            more = self._get(
+                backend, dict.fromkeys(key for missing in lacking.values() for key in missing)
+            )
+            if more is None:
+                unknown.update(lacking)
+                continue
+            for kept in lacking:
+                if self._learn(kept, {**found, **more}, now):
+                    unknown.add(kept)
+        return unknown
+
+    def _learn(self, kept: Kept, found: Mapping[str, bytes], now: float) -> list[str]:
+        before = kept.size
+        missing = kept.take(found, now)
+        self._shelf.resized(kept, before)
+        return missing
+
+    def _get(self, backend: Backend, keys: Iterable[str]) -> dict[str, bytes] | None:
+        """Return what a store has; ``None`` if it cannot be known."""
+        started = time.monotonic()
+        failure: Failed | None = None
+        try:
+            values = backend.get_each(list(keys))
+        except Failed as error:
+            note(error)
+            failure = error
+            return None
+        except BackendError:
+            return None
+        finally:
+            ended = time.monotonic()
+            if failure is not None or ended - started > SLOW_SECONDS:
+                self._troubled.setdefault(backend, Health()).failed(ended, failure)
+        return {key: value for key, value in values.items() if isinstance(value, bytes)}
+
+    def _is_well(self, engine: Engine, kept: Kept) -> bool:
+        """Return whether a store may be asked on this thread; see it tried on another."""
+        backend = engine.store.backend
+        health = self._troubled.get(backend)
+        if health is None:
+            return True
+        way = health.way(time.monotonic())
+        if way is Way.LANE:
+            del self._troubled[backend]
+            return True
+        if way is Way.FLASK:
+            probe = self._loop.create_task(_probe(engine, health, kept.keys))
+            self._probes.add(probe)
+            probe.add_done_callback(self._probes.discard)
+        return False
+
+
+async def _probe(engine: Engine, health: Health, keys: Any) -> None:
+    started = time.monotonic()
+    try:
+        await engine.try_store(keys)
+    except CacheDown:
+        health.failed(time.monotonic(), health.failure)
+    else:
+        ended = time.monotonic()
+        health.heard(ended, ended - started, 200)
+
+
+def _part(taken: list[Look]) -> tuple[list[Look], list[Look]]:
+    """Return as many as one trip may be for, and the others."""
+    if len(taken) <= FEW:
+        return taken, []
+    size = 0
+    for number, look in enumerate(taken):
+        size += look.kept.expected
+        if size > TRIP_BYTES and number:
+            return taken[:number], taken[number:]
+    return taken, []

@@ -1,0 +1,288 @@
+"""What a worker holds of the answers of HTTP APIs that it serves: a copy, in a bound of bytes.
+
+A copy spares reading and writing out once more what the store has said before: it is used only
+where the store says the same bytes again, or where the service allows a copy that was
+compared a moment ago (``local_ms``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+from cacheapi.responses import entries
+from cacheapi.responses.cache_status import hit_status
+from cacheapi.responses.engine import Engine, Outgoing
+from cacheapi.responses.exchange import Asked
+from cacheapi.responses.freshness import current_age
+from cacheapi.responses.messages import Fields, Request, Stored, first
+from cacheapi.responses.store import Looked, tags_in
+
+MOST_BYTES: Final = 16 * 1024 * 1024
+# Of a URL that nothing is stored of; and that of a whole answer beside its bytes.
+OWN_BYTES: Final = 2048
+# What the store is expected to give for a URL that was never looked up.
+UNKNOWN_BYTES: Final = 256 * 1024
+# Answers that are written out for one URL: one for each different wish of clients.
+MOST_WISHES: Final = 16
+_LINE: Final = "{}: {}\r\n"
+
+
+class Ready(NamedTuple):
+    """An answer but for its age and the freshness left.
+
+    :ivar before: its field lines before those two.
+    :ivar after: its field lines behind them.
+    :ivar is_dated: whether it has a ``Date`` of its own.
+    """
+
+    stored: Stored
+    status: int
+    before: str
+    after: str
+    body: bytes | None
+    is_dated: bool
+
+    def fields(self, now: float) -> str | None:
+        """Return its field lines at a time; ``None`` if it is fresh no more."""
+        age = current_age(self.stored, now)
+        left = self.stored.lifetime - age
+        if left <= 0:
+            return None
+        return f"{self.before}age: {int(age)}\r\ncache-status: {hit_status(left)}\r\n{self.after}"
+
+
+class Wish(NamedTuple):
+    """What of a request decides about the answer, beside its URL.
+
+    :ivar name: the same where all of it is.
+    :ivar says: whether it has conditions or ranges.
+    :ivar is_timed: whether it says how old or how fresh an answer must be.
+    """
+
+    method: str
+    fields: Fields
+    name: bytes
+    says: bool
+    is_timed: bool
+
+
+class Kept:
+    """What is held of one URL.
+
+    :ivar key: what rules of an API key take for the key.
+    :ivar keys: of what the store has of it.
+    :ivar size: in bytes, about.
+    :ivar is_held: whether the shelf still counts it.
+    :ivar lacking: the key of a body that the last answer would have needed.
+    """
+
+    def __init__(self, engine: Engine, url: str, target: str, key: str) -> None:
+        self.key = key
+        self.keys = engine.store.keys_of(url)
+        self.size = OWN_BYTES
+        self.is_held = False
+        self.lacking: str | None = None
+        self._engine = engine
+        self._url = url
+        self._target = target
+        self._found: list[bytes | None] | None = None
+        self._sent = 0
+        self._looked = Looked(None, None, ())
+        self._ready: dict[tuple[str, bytes], Ready] = {}
+        # Bodies that do not stand in the record: one name has one body, for ever.
+        self._bodies: dict[str, bytes] = {}
+        # Whether the answer is the same whatever the fields of a request are.
+        self._is_one = False
+        # When the store was last asked, and how many purges there were then.
+        self._asked = 0.0
+        self._purges = -1
+
+    @property
+    def expected(self) -> int:
+        """How many bytes the store is expected to give."""
+        return UNKNOWN_BYTES if self._found is None else self._sent
+
+    def is_current(self, now: float) -> bool:
+        """Return whether it may be served without a look at the store.
+
+        :param now: seconds of a clock that does not go back.
+        """
+        most = self._engine.config.local_seconds
+        return (
+            most > 0
+            and self._purges == self._engine.purges
+            and now - self._asked < most
+            and self._looked.variants != ()
+        )
+
+    def take(self, found: Mapping[str, bytes], now: float) -> list[str]:
+        """Take what the store has.
+
+        :param found: of :attr:`keys`, and more.
+        :return: the keys that it is to be asked for beside them.
+        """
+        values = [found.get(key) for key in self.keys]
+        if values == self._found:
+            self._note(now)
+            return []
+        store = self._engine.store
+        record = store.record(self._url, found)
+        keys = store.keys_of(self._url, tags_in(record))
+        missing = [key for key in keys if key not in self.keys]
+        if keys != self.keys:
+            self.keys = keys
+            self._found = None
+        if missing:
+            return missing
+        self._found = [found.get(key) for key in keys]
+        self._looked = looked = store.looked(record, found)
+        self._ready.clear()
+        self._is_one = all(not one.stored.vary for one in looked.variants)
+        names = {one.place.name for one in looked.variants}
+        self._bodies = {name: body for name, body in self._bodies.items() if name in names}
+        self._measure()
+        self._note(now)
+        return []
+
+    def take_body(self, found: Mapping[str, bytes]) -> None:
+        """Take the body that was lacking, if the store has it."""
+        for variant in self._looked.variants:
+            name = variant.place.name
+            body = found.get(entries.part_key(name, 0)) if name else None
+            if body is not None and len(body) == variant.stored.length:
+                self._bodies[name] = body
+        self._measure()
+
+    def _measure(self) -> None:
+        # The store's bytes, and once more what was read from them.
+        self._sent = sum(len(value) for value in self._found or () if value is not None)
+        self.size = OWN_BYTES + 2 * self._sent + sum(map(len, self._bodies.values()))
+
+    def _note(self, now: float) -> None:
+        self._asked = now
+        self._purges = self._engine.purges
+
+    def answer(self, wish: Wish, now: float, *, hides_id: bool) -> tuple[Ready, str] | None:
+        """Return the answer to a wish, and its field lines; ``None`` if none is fresh here.
+
+        :param now: Unix time.
+        :param hides_id: whether the answer gets an id of our own in place of the origin's.
+        """
+        self.lacking = None
+        if not self._looked.variants:
+            return None
+        name = (wish.method, b"" if self._is_one and not wish.says else wish.name)
+        ready = None if wish.is_timed else self._ready.get(name)
+        if ready is None:
+            ready = self._made(wish, hides_id=hides_id)
+            if ready is None:
+                return None
+            # What is not all of a body would be a copy of it.
+            if not wish.is_timed and ready.status != HTTPStatus.PARTIAL_CONTENT:
+                if len(self._ready) >= MOST_WISHES:
+                    self._ready.clear()
+                self._ready[name] = ready
+        fields = ready.fields(now)
+        return None if fields is None else (ready, fields)
+
+    def _made(self, wish: Wish, *, hides_id: bool) -> Ready | None:
+        engine = self._engine
+        asked = Asked(Request(wish.method, self._url, wish.fields), self._target)
+        found = engine.fresh(asked, self._looked)
+        if found is None:
+            return None
+        hit, variant = found
+        place = variant.place
+        body = self._bodies.get(place.name) if place.inline is None else place.inline
+        if body is None:
+            # What comes in several parts is read on a thread.
+            self.lacking = entries.part_key(place.name, 0) if place.parts == 1 else None
+            return None
+        return written(hit.stored, engine.serve(asked, hit, body), hides_id=hides_id)
+
+
+def written(stored: Stored, out: Outgoing, *, hides_id: bool) -> Ready | None:
+    """Write out an answer; ``None`` if only the application can."""
+    fields = finished(out, hides_id=hides_id)
+    names = [name for name, _ in fields]
+    at = names.index("age")
+    if names[at + 1] != "cache-status" or out.status not in _STATUSES:
+        return None
+    lines = [_LINE.format(name, value) for name, value in fields]
+    has_body = out.status not in NO_BODY
+    return Ready(
+        stored,
+        out.status,
+        "".join(lines[:at]),
+        "".join(lines[at + 2 :]),
+        out.body if has_body else None,
+        "date" in names,
+    )
+
+
+# A browser may not take an answer for more than it says it is.
+NOSNIFF: Final = ("x-content-type-options", "nosniff")
+NO_BODY: Final = frozenset({204, 304})
+_STATUSES: Final = frozenset(HTTPStatus)
+
+
+def finished(out: Outgoing, *, hides_id: bool) -> Fields:
+    """Return the fields of an answer as all clients get them.
+
+    :param hides_id: whether it gets an id of our own in place of the origin's.
+    """
+    dropped = {"content-length"} if out.status in NO_BODY else set()
+    if hides_id:
+        dropped.add("x-request-id")
+    fields = out.fields
+    if dropped:
+        fields = tuple(field for field in fields if field[0] not in dropped)
+    return fields if first(fields, NOSNIFF[0]) is not None else (*fields, NOSNIFF)
+
+
+class Shelf:
+    """All that is held: the URL that was not asked for the longest goes first.
+
+    :param most: bytes.
+    """
+
+    def __init__(self, most: int = MOST_BYTES) -> None:
+        self._most = most
+        self._kept: dict[tuple[Engine, bytes], Kept] = {}
+        self.size = 0
+
+    def find(self, engine: Engine, target: bytes) -> Kept | None:
+        """Return what is held of a target, as it was sent."""
+        name = (engine, target)
+        kept = self._kept.pop(name, None)
+        if kept is not None:
+            self._kept[name] = kept
+        return kept
+
+    def add(self, engine: Engine, target: bytes, kept: Kept) -> None:
+        """Hold a URL."""
+        self._kept[engine, target] = kept
+        kept.is_held = True
+        self._grow(kept.size)
+
+    def resized(self, kept: Kept, before: int) -> None:
+        """Note that something has another size than before."""
+        if kept.is_held and kept.size != before:
+            self._grow(kept.size - before)
+
+    def _grow(self, size: int) -> None:
+        self.size += size
+        while self.size > self._most and self._kept:
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, name: tuple[Engine, bytes]) -> None:
+        kept = self._kept.pop(name)
+        kept.is_held = False
+        self.size -= kept.size
+
+    def forget(self, engine: Engine) -> None:
+        """Drop what is held for a service that has changed."""
+        for name in [name for name in self._kept if name[0] is engine]:
+            self._drop(name)

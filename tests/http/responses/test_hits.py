@@ -1,0 +1,496 @@
+"""Fresh answers in the lane: the engine's, byte for byte; and what is none goes to the engine."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cacheapi import create_app, load
+from cacheapi.serving import hits, kept
+from tests.http.client import close_app
+from tests.support.inside import Inside
+from tests.support.live import Connection, head
+from tests.support.origin import Origin, date, reply
+from tests.support.processes import Memcached, Service, eventually, memcached
+
+FRESH = {"Cache-Control": "max-age=600"}
+AUTH = f"X-DreamFactory-API-Key: {Service.api_key}"
+# What may differ between two answers to the same request.
+TIMED = re.compile(rb"(age: |ttl=|date: )[^\r;]*")
+
+
+class Instance:
+    """A service in this process, and how often its lane gave an answer."""
+
+    def __init__(self, directory: Path, services: str, **more: str) -> None:
+        directory.mkdir()
+        path = directory / "services.toml"
+        path.write_text(services)
+        given = {
+            "CACHEAPI_API_KEY": Service.api_key,
+            "CACHEAPI_DATA_DIR": str(directory / "data"),
+            "CACHEAPI_SERVICES_FILE": str(path),
+            **more,
+        }
+        self._app = create_app(load(given, None))
+        self.inside = Inside(self._app, directory)
+        self.port = self.inside.port
+        self.hits = self.inside.site.hits
+        self.answered = 0
+        self.trips = 0
+        answer, look = self.hits._answer, self.hits._get
+
+        def counted(one: Any, numbers: dict[str, int]) -> int:
+            before = sum(numbers.values())
+            size = answer(one, numbers)
+            self.answered += sum(numbers.values()) - before
+            return size
+
+        def looked(*arguments: Any) -> Any:
+            self.trips += 1
+            return look(*arguments)
+
+        self.hits._answer = counted  # type: ignore[method-assign]
+        self.hits._get = looked  # type: ignore[method-assign]
+
+    def leave_all(self) -> None:
+        """Leave everything to the engine."""
+        self.hits.take = lambda *_: None  # type: ignore[method-assign]
+
+    def close(self) -> None:
+        self.inside.stop()
+        close_app(self._app)
+
+    def get(self, path: str, **headers: str) -> Any:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        with Connection(self.port) as connection:
+            return connection.call("GET", f"/api/v2/shop{path}", headers=named)
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        with Connection(self.port) as connection:
+            return connection.call(method, path, body)
+
+    def settle(self) -> None:
+        """Wait until the turn that gave the last answer has counted it."""
+        over = threading.Event()
+        self.hits._loop.call_soon_threadsafe(over.set)
+        assert over.wait(30)
+
+    def gets_hit(self, path: str, **headers: str) -> bool:
+        """As :meth:`is_hit`, in time: a store that failed is left alone for a while."""
+        return bool(eventually(lambda: self.is_hit(path, **headers), 20))
+
+    def is_hit(self, path: str, **headers: str) -> bool:
+        """Ask, and return whether the lane answered."""
+        before = self.answered
+        answer = self.get(path, **headers)
+        self.settle()
+        in_lane = self.answered > before
+        assert in_lane <= ("; hit" in answer.headers["Cache-Status"])
+        return in_lane
+
+
+def shop(origin: Origin, **config: Any) -> str:
+    lines = "".join(f"{name} = {value}\n" for name, value in config.items())
+    return (
+        f'[[service]]\nname = "shop"\ntype = "rws"\n[service.config]\n'
+        f'base_url = "{origin.url}"\n{lines}'
+    )
+
+
+@contextlib.contextmanager
+def instance(
+    directory: Path, origin: Origin, config: Any = None, **more: str
+) -> Iterator[Instance]:
+    made = Instance(directory, shop(origin, **(config or {})), **more)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def on(cache: Memcached) -> dict[str, str]:
+    return {
+        "CACHE_DRIVER": "memcached",
+        "MEMCACHED_HOST": "127.0.0.1",
+        "MEMCACHED_PORT": str(cache.port),
+        "MEMCACHED_TIMEOUT_MS": "3000",
+    }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def patience() -> Iterator[None]:
+    """On a busy machine a store that is well may seem slow, and be left alone for a moment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hits, "SLOW_SECONDS", 10.0)
+        yield
+
+
+@pytest.fixture(scope="module")
+def cache() -> Iterator[Memcached]:
+    with memcached() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def lane(
+    origin_process: Origin, cache: Memcached, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Instance]:
+    directory = tmp_path_factory.mktemp("lane") / "own"
+    with instance(directory, origin_process, **on(cache)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def engine(
+    origin_process: Origin, cache: Memcached, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Instance]:
+    """The same without the lane, on the same cache."""
+    directory = tmp_path_factory.mktemp("engine") / "own"
+    with instance(directory, origin_process, **on(cache)) as made:
+        made.leave_all()
+        yield made
+
+
+def all_answers(one: Instance, sent: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", one.port), 30) as connection:
+        connection.sendall(sent)
+        received = b""
+        while part := connection.recv(65536):
+            received += part
+    return TIMED.sub(rb"\1", received)
+
+
+ANSWERS = {
+    "/hit/plain": (200, FRESH, "a body"),
+    "/hit/tagged": (200, {**FRESH, "Surrogate-Key": "a b", "ETag": '"1"'}, "b" * 3000),
+    "/hit/dated": (200, {**FRESH, "Last-Modified": date(1e6), "Age": "5"}, "c"),
+    "/hit/vary": (200, {**FRESH, "Vary": "Accept-Language", "ETag": 'W/"2"'}, "d"),
+    "/hit/gone": (404, {**FRESH, "X-Request-Id": "theirs"}, "nothing"),
+    "/hit/moved": (301, {**FRESH, "Location": "/hit/plain"}, ""),
+    "/hit/empty": (204, FRESH, ""),
+    "/hit/large": (200, {**FRESH, "X-Content-Type-Options": "nosniff"}, "e" * 100_000),
+    "/hit/odd": (299, {"Cache-Control": "public, max-age=60"}, "f"),
+    "/hit/named": (200, {**FRESH, "Cache-Status": "theirs; hit", "Link": "</é>"}, "g"),
+}
+FIELDS = [
+    "Accept-Encoding: gzip",
+    "Accept-Language: de",
+    'If-None-Match: "1"',
+    'If-None-Match: W/"2", "x"',
+    "If-None-Match: *",
+    "If-Modified-Since: Sat, 01 Jan 2050 00:00:00 GMT",
+    "If-Modified-Since: nonsense",
+    "If-Match: *",
+    "Range: bytes=1-2",
+    "Range: bytes=0-0,2-3",
+    "Range: bytes=900000-",
+    'If-Range: "1"',
+    "Cache-Control: max-age=0",
+    "Cache-Control: max-age=3600, min-fresh=1",
+    "Cache-Control: no-store",
+    "Cache-Control: only-if-cached",
+    "Pragma: no-cache",
+    "Connection: close",
+    "Cookie: a=b",
+    "Authorization: Bearer other",
+    "X-Purge: true",
+    "X_Odd: 1",
+    "Upgrade: h2c",
+    "Content-Length: 0",
+    "Content-Length: 1",
+    "Host: twice",
+    "Expect: 100-continue",
+    "X-Forwarded-Host: evil",
+]
+
+
+@pytest.fixture(scope="module")
+def filled(lane: Instance, engine: Instance, origin_process: Origin) -> None:
+    for path, (status, headers, body) in ANSWERS.items():
+        origin_process.on(path, reply(status, headers, body))
+        lane.get(path)
+
+
+@given(
+    path=st.sampled_from(sorted(ANSWERS)),
+    fields=st.lists(st.sampled_from(FIELDS), max_size=3, unique=True),
+    method=st.sampled_from(["GET", "GET", "HEAD"]),
+    version=st.sampled_from(["1.1", "1.1", "1.0"]),
+    query=st.sampled_from(["", "", f"?api_key={Service.api_key}", "?"]),
+    again=st.integers(1, 3),
+)
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_its_answers_are_the_engines(
+    filled: None,
+    lane: Instance,
+    engine: Instance,
+    path: str,
+    fields: list[str],
+    method: str,
+    version: str,
+    query: str,
+    again: int,
+) -> None:
+    lines = [f"{method} /api/v2/shop{path}{query} HTTP/{version}", "Host: a", AUTH, *fields]
+    one = "\r\n".join([*lines, "", ""]).encode("latin-1")
+    one += b"x" * ("Content-Length: 1" in fields)
+    sent = one * again + head("GET /api/v2/cache/none", "Connection: close")
+    # Either may bring a variant that is not there yet.
+    all_answers(engine, sent)
+    assert all_answers(lane, sent) == all_answers(engine, sent)
+
+
+def test_it_answers_what_is_fresh(filled: None, lane: Instance) -> None:
+    """Else the comparison above compares the engine with itself."""
+    for path, fields in (
+        ("/hit/plain", {}),
+        ("/hit/tagged", {"If_None_Match": '"1"'}),
+        ("/hit/dated", {"If_Modified_Since": date(10)}),
+        ("/hit/vary", {}),
+        ("/hit/gone", {}),
+        ("/hit/moved", {}),
+        ("/hit/empty", {}),
+        ("/hit/tagged", {"Range": "bytes=0-5"}),
+        ("/hit/plain", {"Cache_Control": "max-age=3600"}),
+    ):
+        assert lane.gets_hit(path, **fields), path
+    assert not lane.is_hit("/hit/odd")
+    assert not lane.is_hit("/hit/plain", Cache_Control="no-cache")
+    with Connection(lane.port) as connection:
+        before = lane.answered
+        for _ in range(3):
+            assert connection.call("HEAD", "/api/v2/shop/hit/plain").status == 200
+            assert connection.call("GET", "/api/v2/shop/hit/plain?").status == 200
+        lane.settle()
+        assert lane.answered == before + 6
+
+
+def test_a_turn_is_one_trip(filled: None, lane: Instance) -> None:
+    """All that came in it, with all generations; tags are known after the first time."""
+    sent = head("GET /api/v2/shop/hit/tagged")
+    connections = [socket.create_connection(("127.0.0.1", lane.port), 30) for _ in range(20)]
+    loop = lane.hits._loop
+    for number in range(3):
+        gate, ready = threading.Event(), threading.Event()
+
+        def hold(gate: threading.Event = gate, ready: threading.Event = ready) -> None:
+            ready.set()
+            gate.wait(30)
+
+        loop.call_soon_threadsafe(hold)
+        assert ready.wait(30)
+        trips, answered = lane.trips, lane.answered
+        for connection in connections:
+            connection.sendall(sent)
+        time.sleep(0.2)
+        gate.set()
+        for connection in connections:
+            connection.settimeout(30)
+            data = b""
+            while b"b" * 3000 not in data:
+                data += connection.recv(65536)
+        lane.settle()
+        assert lane.answered == answered + 20
+        # At first they are still being accepted, one by one.
+        assert lane.trips - trips == 1 or number == 0
+    for connection in connections:
+        connection.close()
+
+
+def test_purges_are_in_force_at_once(lane: Instance, engine: Instance, origin: Origin) -> None:
+    headers = {**FRESH, "Cache-Tag": "a,b"}
+    origin.on("/hit/purged", reply(200, headers, "x"))
+
+    def fill() -> None:
+        lane.get("/hit/purged")
+        assert lane.gets_hit("/hit/purged")
+
+    for purge in (
+        "/api/v2/shop/hit/purged?purge=true",
+        "/api/v2/shop/hit/purged?purge=true&soft=true",
+        "/api/v2/shop?tag=b",
+        "/api/v2/shop?tag=b&soft=true",
+        "/api/v2/shop",
+        "/api/v2/shop?soft=true",
+    ):
+        for other in (engine, lane):
+            fill()
+            assert other.call("DELETE", purge).status == 200
+            assert not lane.is_hit("/hit/purged"), purge
+
+
+def test_rights_are_looked_up_each_time(lane: Instance, origin: Origin) -> None:
+    origin.on("/hit/mine", reply(200, FRESH, "x"))
+    rules = [{"service": "shop", "verbs": ["GET"], "keys": "hit/m*"}]
+    fields = {"name": "reader", "rules": rules}
+    made = lane.call("POST", "/api/v2/system/api_key", {"resource": [fields]})
+    assert made.status == 201, made.body
+    (row,) = made.json["resource"]
+    with Connection(lane.port, row["api_key"]) as connection:
+        status = eventually(lambda: connection.call("GET", "/api/v2/shop/hit/mine").status)
+        assert status == 200
+        before = lane.answered
+        assert connection.call("GET", "/api/v2/shop/hit/mine").status == 200
+        lane.settle()
+        assert lane.answered == before + 1
+        assert connection.call("GET", "/api/v2/shop/hit/plain").status == 403
+        assert connection.call("GET", "/api/v2/shop/hit/%6dine").status == 200
+        assert lane.call("DELETE", f"/api/v2/system/api_key/{row['id']}").status == 200
+        eventually(lambda: connection.call("GET", "/api/v2/shop/hit/mine").status == 401)
+
+
+def test_a_stale_answer_is_the_engines(lane: Instance, origin: Origin) -> None:
+    headers = {"Cache-Control": "max-age=60, stale-while-revalidate=60", "Age": "90"}
+    origin.on("/hit/stale", reply(200, headers, "x"))
+    lane.get("/hit/stale")
+    answer = lane.get("/hit/stale")
+    assert re.search("hit; ttl=-3", answer.headers["Cache-Status"])
+    assert not lane.is_hit("/hit/stale")
+
+
+def test_requests_behind_a_miss_wait_for_its_answer(lane: Instance, origin: Origin) -> None:
+    origin.on("/hit/slow", reply(200, {}, "slow", delay=0.3))
+    origin.on("/hit/plain", reply(200, FRESH, "a body"))
+    lane.get("/hit/plain")
+    parts = ["/hit/plain", "/hit/slow", "/hit/plain", "/hit/slow", "/hit/plain"]
+    sent = b"".join(head(f"GET /api/v2/shop{path}") for path in parts)
+    text = all_answers(lane, sent + head("GET /api/v2/cache/none", "Connection: close"))
+    found = re.findall(rb"a body|slow", text)
+    assert found == [b"a body", b"slow", b"a body", b"slow", b"a body"]
+
+
+def test_a_client_that_left_takes_nothing_along(lane: Instance, origin: Origin) -> None:
+    origin.on("/hit/left", reply(200, {}, "x"))
+    for _ in range(20):
+        connection = socket.create_connection(("127.0.0.1", lane.port), 30)
+        connection.sendall(head("GET /api/v2/shop/hit/plain"))
+        connection.settimeout(30)
+        assert connection.recv(65536)
+        connection.sendall(head("GET /api/v2/shop/hit/left"))
+        connection.close()
+    assert lane.get("/hit/plain").status == 200
+
+
+def test_it_is_counted_and_logged(
+    origin: Origin, cache: Memcached, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    origin.on("/hit/seen", reply(200, {**FRESH, "X-Request-Id": "theirs"}, "four"))
+    settings = {**on(cache), "CACHEAPI_ACCESS_LOG": "all"}
+    with instance(tmp_path / "own", origin, **settings) as one:
+        one.get("/hit/seen")
+        capfd.readouterr()
+        assert one.gets_hit("/hit/seen")
+        answer = one.get("/hit/seen", X_Request_Id="mine")
+        assert answer.headers.get_all("X-Request-Id") == ["mine"]
+        written = ""
+
+        def both() -> list[str]:
+            # A line is written once its answer is sent.
+            nonlocal written
+            written += capfd.readouterr().out
+            found = [line for line in written.splitlines() if "shop" in line]
+            return found if len(found) == 2 else []
+
+        lines = eventually(both)
+        assert "request_id=mine" in lines[1]
+        assert "route=/api/v2/{service}/{path} service=shop status=200" in lines[1]
+        assert "bytes=4 lane=fast" in lines[1]
+
+        def metric(text: str) -> float:
+            metrics = one.call("GET", "/metrics").body.decode()
+            found = re.search(rf"^{re.escape(text)} (\S+)$", metrics, re.MULTILINE)
+            return float(found[1]) if found else 0.0
+
+        assert metric('cacheapi_responses_total{result="hit",service="shop"}') == 2
+        assert metric('cacheapi_hits_total{service="shop"}') == 2
+        requests = 'cacheapi_requests_total{lane="fast",method="GET",service="shop",status="200"}'
+        assert metric(requests) == 3
+        assert metric('cacheapi_request_seconds_count{lane="fast",service="shop"}') == 3
+
+
+def test_a_store_that_fails_is_left_to_the_engine(origin: Origin, tmp_path: Path) -> None:
+    origin.on("/hit/down", reply(200, FRESH, "x"))
+    with memcached() as own, instance(tmp_path / "own", origin, **on(own)) as one:
+        one.get("/hit/down")
+        assert one.gets_hit("/hit/down")
+        own.kill()
+        for _ in range(3):
+            answer = one.get("/hit/down")
+            assert answer.status == 200
+            assert "fwd=bypass" in answer.headers["Cache-Status"]
+        own.start()
+        assert one.gets_hit("/hit/down")
+
+
+def test_a_slow_store_does_not_hold_up_the_loop(origin: Origin, tmp_path: Path) -> None:
+    origin.on("/hit/hung", reply(200, FRESH, "x"))
+    with memcached() as own:
+        settings = {**on(own), "MEMCACHED_TIMEOUT_MS": "1000"}
+        with instance(tmp_path / "own", origin, **settings) as one:
+            one.get("/hit/hung")
+            assert one.gets_hit("/hit/hung")
+            own.pause()
+            assert one.get("/hit/hung").status == 200
+            trips = one.trips
+            for _ in range(10):
+                assert one.get("/hit/hung").status == 200
+            assert one.trips - trips <= 1
+            own.resume()
+            assert one.gets_hit("/hit/hung")
+
+
+def test_a_local_copy_is_looked_up_after_its_time_only(
+    origin: Origin, cache: Memcached, engine: Instance, tmp_path: Path
+) -> None:
+    origin.on("/hit/local", reply(200, FRESH, "x"))
+    local = {"local_ms": 60_000}
+    with instance(tmp_path / "own", origin, local, **on(cache)) as one:
+        one.get("/hit/local")
+        assert one.gets_hit("/hit/local")
+        trips = one.trips
+        for _ in range(5):
+            assert one.is_hit("/hit/local")
+        assert one.trips == trips
+        # Another worker's purge is not seen for so long; its own is at once.
+        assert engine.call("DELETE", "/api/v2/shop/hit/local?purge=true").status == 200
+        assert one.is_hit("/hit/local")
+        assert one.call("DELETE", "/api/v2/shop/hit/local?purge=true").status == 200
+        assert not one.is_hit("/hit/local")
+        assert one.gets_hit("/hit/local")
+        # So is a write.
+        assert one.call("POST", "/api/v2/shop/hit/local", {}).status == 200
+        assert not one.is_hit("/hit/local")
+    with instance(tmp_path / "short", origin, {"local_ms": 50}, **on(cache)) as one:
+        one.get("/hit/local")
+        assert one.gets_hit("/hit/local")
+        assert engine.call("DELETE", "/api/v2/shop/hit/local?purge=true").status == 200
+        eventually(lambda: not one.is_hit("/hit/local"))
+
+
+def test_what_is_held_has_a_bound(lane: Instance, origin: Origin) -> None:
+    origin.on("/hit/many", reply(200, FRESH, "x" * 30_000))
+    shelf = lane.hits._shelf
+    old, shelf._most = shelf._most, 500_000
+    try:
+        for number in range(40):
+            lane.get(f"/hit/many?n={number}")
+            assert lane.gets_hit(f"/hit/many?n={number}")
+            assert shelf.size <= 500_000
+        assert shelf.size == sum(one.size for one in shelf._kept.values())
+        assert lane.gets_hit("/hit/many?n=0")
+    finally:
+        shelf._most = old
+    assert kept.MOST_BYTES <= 16 * 1024 * 1024
