@@ -32,9 +32,9 @@ lint: $(VENV)/.test ## Check style, spelling, types and import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-bench: $(VENV)/.test ## Measure it beside Webdis and nginx (QUICK=1: in a minute; GROWTH=1: how cost grows)
+bench: $(VENV)/.test ## Measure it beside Webdis and nginx (QUICK=1: in a minute; GROWTH=1: how cost grows; RESPONSES=1: in front of an API)
 	@PYTHON="$(PYTHON)" tests/system-packages
-	@$(BIN)/python -m benchmarks$(if $(GROWTH),.growth) $(if $(QUICK),--quick) $(BENCH)
+	@$(BIN)/python -m benchmarks$(if $(GROWTH),.growth)$(if $(RESPONSES),.responses) $(if $(QUICK),--quick) $(BENCH)
 
 format: $(VENV)/.test ## Put the code into the one style
 	$(BIN)/ruff check --fix .

@@ -22,13 +22,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.servers import WORKERS
+from benchmarks.servers import WORKERS, cpu_seconds, process, redis
 from tests.support.processes import (
     REPOSITORY,
     Service,
     free_port,
     service,
-    wait_for_port,
 )
 
 MODULES = Path("/usr/lib/nginx/modules")
@@ -65,7 +64,7 @@ class Front(NamedTuple):
     """What is measured.
 
     :ivar path: that its URLs begin with.
-    :ivar roots: the processes that, with their children, do the work.
+    :ivar roots: the processes that, with their children, do the work; the cache server too.
     """
 
     name: str
@@ -143,11 +142,8 @@ def start_fronts(stack: contextlib.ExitStack, directory: Path, origin: int) -> I
     """Run all that can be run here."""
     cache = free_port()
     user = ("-u", "root") if os.getuid() == 0 else ()
-    memcached = started(
-        stack,
-        cache,
-        *("memcached", "-l", "127.0.0.1", "-p", str(cache), "-U", "0", "-m", "512", *user),
-    )
+    command = ("memcached", "-l", "127.0.0.1", "-p", str(cache), "-U", "0", "-m", "512", *user)
+    memcached = stack.enter_context(process(cache, *command)).pid
     common = f"upstream origin {{ server 127.0.0.1:{origin}; keepalive 64; }}"
     keep = 'proxy_http_version 1.1; proxy_set_header Connection "";'
     if not all((MODULES / name).exists() for name in SRCACHE):
@@ -193,12 +189,11 @@ def start_fronts(stack: contextlib.ExitStack, directory: Path, origin: int) -> I
         print("Left out: Varnish (package varnish)")
     else:
         port = free_port()
-        pid = started(
-            stack,
-            port,
+        command = (
             *("varnishd", "-F", "-a", f"127.0.0.1:{port}", "-b", f"127.0.0.1:{origin}"),
             *("-s", "malloc,256m", "-n", str(directory / "varnish"), "-j", "none"),
         )
+        pid = stack.enter_context(process(port, *command)).pid
         yield Front("Varnish", port, "", (pid,))
     on_memcached = {
         "CACHE_DRIVER": "memcached",
@@ -209,15 +204,13 @@ def start_fronts(stack: contextlib.ExitStack, directory: Path, origin: int) -> I
     if shutil.which("redis-server") is None:
         print("Left out: Redis (package redis-server)")
     else:
-        port = free_port()
-        pid = started(
-            stack,
-            port,
-            *("redis-server", "--port", str(port), "--bind", "127.0.0.1"),
-            *("--dir", str(directory), "--save", "", "--appendonly", "no"),
-        )
-        on_redis = {"CACHE_DRIVER": "redis", "REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(port)}
-        ours.append(("Redis", on_redis, (pid,), 0))
+        store = stack.enter_context(redis(directory))
+        on_redis = {
+            "CACHE_DRIVER": "redis",
+            "REDIS_HOST": "127.0.0.1",
+            "REDIS_PORT": str(store.port),
+        }
+        ours.append(("Redis", on_redis, (store.pid,), 0))
     ours += [("file", {"CACHE_DRIVER": "file"}, (), 0), ("local_ms", on_memcached, (), LOCAL_MS)]
     for name, settings, stores, local in ours:
         own = directory / f"cacheapi-{name}"
@@ -237,19 +230,6 @@ def start_fronts(stack: contextlib.ExitStack, directory: Path, origin: int) -> I
         )
         roots = (live.process.pid, *stores, *((memcached,) if local else ()))
         yield Front(f"cacheapi, {name}", live.port, "/api/v2/api", roots)
-
-
-def started(stack: contextlib.ExitStack, port: int, *command: str) -> int:
-    """Run a program that listens on a port until the end; return its process id."""
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def stop() -> None:
-        running.terminate()
-        running.wait()
-
-    stack.callback(stop)
-    wait_for_port(port, running)
-    return running.pid
 
 
 def nginx(
@@ -273,7 +253,7 @@ def nginx(
         }}
         """
     )
-    return started(stack, port, "nginx", "-c", str(path))
+    return stack.enter_context(process(port, "nginx", "-c", path)).pid
 
 
 # Measuring
@@ -305,7 +285,7 @@ def measure(
     """
     script = directory / "wrk.lua"
     script.write_text(LUA.format(urls=URLS, path=front.path, size=SIZES[size]))
-    asked, used = requests_of(origin), seconds_of(front)
+    asked, used = requests_of(origin), sum(map(cpu_seconds, front.roots))
     ended = subprocess.run(
         [
             *("wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script),
@@ -316,7 +296,7 @@ def measure(
         text=True,
         check=True,
     )
-    used, asked = seconds_of(front) - used, requests_of(origin) - asked
+    used, asked = sum(map(cpu_seconds, front.roots)) - used, requests_of(origin) - asked
     found = json.loads(ended.stdout.partition("RESULT ")[2])
     number = found["requests"]
     reached = 0 if front.port == origin.port else asked
@@ -329,19 +309,6 @@ def requests_of(origin: Front) -> int:
     """Return how many requests an origin has had."""
     _, body = get(origin.port, "/status")
     return int(body.split(b"\n")[2].split()[2])
-
-
-def seconds_of(front: Front) -> float:
-    """Return the processor time that the processes of a server have used so far."""
-    ticks = 0
-    waiting = list(front.roots)
-    while waiting:
-        pid = waiting.pop()
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            waiting += [int(child) for child in (task / "children").read_text().split()]
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def table(names: list[str], found: dict[tuple[str, int, str], list[Result]]) -> str:
