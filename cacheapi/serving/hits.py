@@ -11,30 +11,25 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
 
-from backends.base import Backend
-from backends.errors import BackendError, Failed
 from cacheapi.observing.metrics.tally import Tally
-from cacheapi.responses.calls import CacheDown
 from cacheapi.responses.engine import KEY_PARAMETER, Engine, NoAnswer
 from cacheapi.responses.options import Remote
 from cacheapi.serving.answers import Sink
-from cacheapi.serving.health import SLOW_SECONDS, Health, Way
 from cacheapi.serving.kept import Kept, Shelf, Wish
 from cacheapi.serving.recognition import Fields, read_fields
 from cacheapi.serving.remotes import ROUTE, Remotes
+from cacheapi.serving.stores import TRIP_BYTES, Stores
 from cacheapi.web.access import Access
-from cacheapi.web.errors import ApiError, note
+from cacheapi.web.errors import ApiError
 from cacheapi.web.remotes import Door, Sought
 
 # What is sure of a target, as it was sent: no fragment, and nothing that is not plain.
 TARGET: Final = re.compile(rb'/api/v2/([a-z][a-z0-9_-]*)(/[!"$->@-~]*)?(?:\?([!"$-~]*))?')
-# What is read in one trip, and what is answered in one turn, in bytes, about.
-TRIP_BYTES: Final = 4 * 1024 * 1024
+# What is answered in one turn, in bytes, about.
 TURN_BYTES: Final = 16 * 1024 * 1024
 # So many are one trip, whatever they are: none is larger than a record.
 FEW: Final = 8
@@ -122,9 +117,7 @@ class Hits:
         self._hides_id = hides_id
         self._taken: list[Look] = []
         self._since = 0.0
-        # Of backends that failed or were slow.
-        self._troubled: dict[Backend, Health] = {}
-        self._probes: set[asyncio.Task[None]] = set()
+        self.stores = Stores(loop, remotes.shelf)
 
     def take(
         self, sink: Late, method: bytes, target: bytes, headers: Fields, keep_alive: bool
@@ -230,7 +223,7 @@ class Hits:
             self._shelf.add(engine, target, kept)
         if not self._access.may(reader.digest, "GET", remote.name, (kept.key,)):
             return False
-        if self._troubled and not self._is_well(engine, kept):
+        if not self.stores.is_well(engine, kept.keys):
             return False
         if not self._taken:
             self._loop.call_soon(self.answer)
@@ -251,7 +244,8 @@ class Hits:
         while taken:
             part, taken = _part(taken)
             now = time.monotonic()
-            unknown = self._look([look for look in part if not look.kept.is_current(now)])
+            asked = ((one.engine, one.kept) for one in part if not one.kept.is_current(now))
+            unknown = self.stores.look(asked)
             for look in part:
                 if look.kept in unknown:
                     look.sink.pass_on()
@@ -269,26 +263,22 @@ class Hits:
     def _answer_all(self, looks: list[Look], numbers: dict[str, int]) -> int:
         """Answer, or pass on; return the bytes of what was answered."""
         size = 0
-        lacking: dict[Backend, list[Look]] = {}
+        lacking: list[Look] = []
         for look in looks:
             answered = self._answer(look, numbers)
             if answered is not None:
                 size += answered
             elif look.kept.lacking is not None:
-                lacking.setdefault(look.engine.store.backend, []).append(look)
+                lacking.append(look)
             else:
                 look.sink.pass_on()
-        for backend, bodiless in lacking.items():
-            keys = dict.fromkeys(look.kept.lacking for look in bodiless if look.kept.lacking)
-            found = self._get(backend, keys) or {}
-            for look in bodiless:
-                before = look.kept.size
-                look.kept.take_body(found)
-                self._shelf.resized(look.kept, before)
-                answered = self._answer(look, numbers)
-                if answered is None:
-                    look.sink.pass_on()
-                size += answered or 0
+        if lacking:
+            self.stores.bring_bodies({look.kept: look.engine for look in lacking})
+        for look in lacking:
+            answered = self._answer(look, numbers)
+            if answered is None:
+                look.sink.pass_on()
+            size += answered or 0
         return size
 
     def _answer(self, look: Look, numbers: dict[str, int]) -> int | None:
@@ -305,88 +295,6 @@ class Hits:
         if self._tally is not None:
             self._tally.fresh(name, look.wish.method, ready.status, size)
         return size
-
-    # The store
-
-    def _look(self, looks: Sequence[Look]) -> set[Kept]:
-        """Learn what the stores have: one trip each, and one for tags that were not known.
-
-        :return: those of which it cannot be known.
-        """
-        asked: dict[Backend, dict[Kept, None]] = {}
-        for look in looks:
-            asked.setdefault(look.engine.store.backend, {})[look.kept] = None
-        unknown: set[Kept] = set()
-        for backend, kepts in asked.items():
-            found = self._get(backend, dict.fromkeys(key for kept in kepts for key in kept.keys))
-            if found is None:
-                unknown.update(kepts)
-                continue
-            now = time.monotonic()
-            lacking = {kept: keys for kept in kepts if (keys := self._learn(kept, found, now))}
-            if not lacking:
-                continue
-            more = self._get(
-                backend, dict.fromkeys(key for missing in lacking.values() for key in missing)
-            )
-            if more is None:
-                unknown.update(lacking)
-                continue
-            for kept in lacking:
-                if self._learn(kept, {**found, **more}, now):
-                    unknown.add(kept)
-        return unknown
-
-    def _learn(self, kept: Kept, found: Mapping[str, bytes], now: float) -> list[str]:
-        before = kept.size
-        missing = kept.take(found, now)
-        self._shelf.resized(kept, before)
-        return missing
-
-    def _get(self, backend: Backend, keys: Iterable[str]) -> dict[str, bytes] | None:
-        """Return what a store has; ``None`` if it cannot be known."""
-        started = time.monotonic()
-        failure: Failed | None = None
-        try:
-            values = backend.get_each(list(keys))
-        except Failed as error:
-            note(error)
-            failure = error
-            return None
-        except BackendError:
-            return None
-        finally:
-            ended = time.monotonic()
-            if failure is not None or ended - started > SLOW_SECONDS:
-                self._troubled.setdefault(backend, Health()).failed(ended, failure)
-        return {key: value for key, value in values.items() if isinstance(value, bytes)}
-
-    def _is_well(self, engine: Engine, kept: Kept) -> bool:
-        """Return whether a store may be asked on this thread; see it tried on another."""
-        backend = engine.store.backend
-        health = self._troubled.get(backend)
-        if health is None:
-            return True
-        way = health.way(time.monotonic())
-        if way is Way.LANE:
-            del self._troubled[backend]
-            return True
-        if way is Way.FLASK:
-            probe = self._loop.create_task(_probe(engine, health, kept.keys))
-            self._probes.add(probe)
-            probe.add_done_callback(self._probes.discard)
-        return False
-
-
-async def _probe(engine: Engine, health: Health, keys: Any) -> None:
-    started = time.monotonic()
-    try:
-        await engine.try_store(keys)
-    except CacheDown:
-        health.failed(time.monotonic(), health.failure)
-    else:
-        ended = time.monotonic()
-        health.heard(ended, ended - started, 200)
 
 
 def _part(taken: list[Look]) -> tuple[list[Look], list[Look]]:

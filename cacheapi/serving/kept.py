@@ -75,7 +75,7 @@ class Kept:
     :ivar keys: of what the store has of it.
     :ivar size: in bytes, about.
     :ivar is_held: whether the shelf still counts it.
-    :ivar lacking: the key of a body that the last answer would have needed.
+    :ivar lacking: the key of a body that the last answer would have needed, and how long it is.
     """
 
     def __init__(self, engine: Engine, url: str, target: str, key: str) -> None:
@@ -84,6 +84,7 @@ class Kept:
         self.size = OWN_BYTES
         self.is_held = False
         self.lacking: str | None = None
+        self.lacking_bytes = 0
         self._engine = engine
         self._url = url
         self._target = target
@@ -199,6 +200,7 @@ class Kept:
         if body is None:
             # What comes in several parts is read on a thread.
             self.lacking = entries.part_key(place.name, 0) if place.parts == 1 else None
+            self.lacking_bytes = hit.stored.length
             return None
         return written(hit.stored, engine.serve(asked, hit, body), hides_id=hides_id)
 

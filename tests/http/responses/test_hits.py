@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cacheapi import create_app, load
-from cacheapi.serving import hits, kept
+from cacheapi.serving import kept, stores
 from tests.http.client import close_app
 from tests.support.inside import Inside
 from tests.support.live import Connection, head
@@ -48,7 +48,7 @@ class Instance:
         self.hits = self.inside.site.hits
         self.answered = 0
         self.trips = 0
-        answer, look = self.hits._answer, self.hits._get
+        answer, look = self.hits._answer, self.hits.stores._get
 
         def counted(one: Any, numbers: dict[str, int]) -> int:
             before = sum(numbers.values())
@@ -61,7 +61,7 @@ class Instance:
             return look(*arguments)
 
         self.hits._answer = counted  # type: ignore[method-assign]
-        self.hits._get = looked  # type: ignore[method-assign]
+        self.hits.stores._get = looked  # type: ignore[method-assign]
 
     def leave_all(self) -> None:
         """Leave everything to the engine."""
@@ -132,7 +132,7 @@ def on(cache: Memcached) -> dict[str, str]:
 def patience() -> Iterator[None]:
     """On a busy machine a store that is well may seem slow, and be left alone for a moment."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hits, "SLOW_SECONDS", 10.0)
+        patch.setattr(stores, "SLOW_SECONDS", 10.0)
         yield
 
 

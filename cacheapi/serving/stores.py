@@ -1,0 +1,134 @@
+"""Trips to the stores of answers of HTTP APIs, on the thread that serves every connection.
+
+So no store that failed or was slow is asked here until a try on another thread has succeeded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from backends.base import Backend
+from backends.errors import BackendError, Failed
+from cacheapi.responses.calls import CacheDown
+from cacheapi.responses.engine import Engine
+from cacheapi.serving.health import SLOW_SECONDS, Health, Way
+from cacheapi.serving.kept import Kept, Shelf
+from cacheapi.web.errors import note
+
+# What is read in one trip, in bytes, about.
+TRIP_BYTES: Final = 4 * 1024 * 1024
+
+
+class Stores:
+    """Asks them; for one event loop.
+
+    :param shelf: counts what is held of what they say.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, shelf: Shelf) -> None:
+        self._loop = loop
+        self._shelf = shelf
+        # Of backends that failed or were slow.
+        self._troubled: dict[Backend, Health] = {}
+        self._probes: set[asyncio.Task[None]] = set()
+
+    def look(self, asked: Iterable[tuple[Engine, Kept]]) -> set[Kept]:
+        """Learn what the stores have: one trip each, and one for tags that were not known.
+
+        :return: those of which it cannot be known.
+        """
+        by_backend: dict[Backend, dict[Kept, None]] = {}
+        for engine, kept in asked:
+            by_backend.setdefault(engine.store.backend, {})[kept] = None
+        unknown: set[Kept] = set()
+        for backend, kepts in by_backend.items():
+            found = self._get(backend, dict.fromkeys(key for kept in kepts for key in kept.keys))
+            if found is None:
+                unknown.update(kepts)
+                continue
+            now = time.monotonic()
+            lacking = {kept: keys for kept in kepts if (keys := self._learn(kept, found, now))}
+            if not lacking:
+                continue
+            more = self._get(
+                backend, dict.fromkeys(key for missing in lacking.values() for key in missing)
+            )
+            if more is None:
+                unknown.update(lacking)
+                continue
+            for kept in lacking:
+                if self._learn(kept, {**found, **more}, now):
+                    unknown.add(kept)
+        return unknown
+
+    def bring_bodies(self, lacking: Mapping[Kept, Engine]) -> None:
+        """Read bodies that are lacking, as many as one trip may have."""
+        by_backend: dict[Backend, list[Kept]] = {}
+        size = 0
+        for kept, engine in lacking.items():
+            size += kept.lacking_bytes
+            if size <= TRIP_BYTES:
+                by_backend.setdefault(engine.store.backend, []).append(kept)
+        for backend, kepts in by_backend.items():
+            found = self._get(backend, [kept.lacking for kept in kepts if kept.lacking])
+            for kept in kepts:
+                before = kept.size
+                kept.take_body(found or {})
+                self._shelf.resized(kept, before)
+
+    def _learn(self, kept: Kept, found: Mapping[str, bytes], now: float) -> list[str]:
+        before = kept.size
+        missing = kept.take(found, now)
+        self._shelf.resized(kept, before)
+        return missing
+
+    def _get(self, backend: Backend, keys: Iterable[str]) -> dict[str, bytes] | None:
+        """Return what a store has; ``None`` if it cannot be known."""
+        started = time.monotonic()
+        failure: Failed | None = None
+        try:
+            values = backend.get_each(list(keys))
+        except Failed as error:
+            note(error)
+            failure = error
+            return None
+        except BackendError:
+            return None
+        finally:
+            ended = time.monotonic()
+            if failure is not None or ended - started > SLOW_SECONDS:
+                self._troubled.setdefault(backend, Health()).failed(ended, failure)
+        return {key: value for key, value in values.items() if isinstance(value, bytes)}
+
+    def is_well(self, engine: Engine, keys: Sequence[str]) -> bool:
+        """Return whether a store may be asked on this thread; see it tried on another.
+
+        :param keys: to try it with.
+        """
+        backend = engine.store.backend
+        health = self._troubled.get(backend)
+        if health is None:
+            return True
+        way = health.way(time.monotonic())
+        if way is Way.LANE:
+            del self._troubled[backend]
+            return True
+        if way is Way.FLASK:
+            probe = self._loop.create_task(_probe(engine, health, keys))
+            self._probes.add(probe)
+            probe.add_done_callback(self._probes.discard)
+        return False
+
+
+async def _probe(engine: Engine, health: Health, keys: Sequence[str]) -> None:
+    started = time.monotonic()
+    try:
+        await engine.try_store(keys)
+    except CacheDown:
+        health.failed(time.monotonic(), health.failure)
+    else:
+        ended = time.monotonic()
+        health.heard(ended, ended - started, 200)
