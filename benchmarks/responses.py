@@ -1,4 +1,4 @@
-"""``python -m benchmarks.responses``: hits of a cache in front of an HTTP API, beside its peers.
+"""``make bench RESPONSES=1``: hits of a cache in front of an HTTP API, beside its peers.
 
 All stand before the same origin and on the same memcached where they have one. Round by round
 each is asked for what it has stored, by wrk; printed are the medians of requests a second and
