@@ -272,12 +272,13 @@ class Registry:
                 migrate(self._engine)
                 self._is_migrated = True
             rows = self.store.read(self._stored.number)
-            stored = self._stored.after(rows, self.vault)
+            is_new = rows.number != self._stored.number
+            stored = self._stored.after(rows, self.vault) if is_new else self._stored
         except (SQLAlchemyError, DatabaseUnusable) as error:
             self._lose(error)
             return
         self._find_again()
-        if stored.number != self._stored.number:
+        if is_new:
             self._swap(stored, rows)
             self.colleagues.note(self.number)
 
