@@ -137,7 +137,7 @@ def lists(directory: Path, scale: int) -> Iterator[Figure]:
         for what, path in (
             (f"a page of {many:,} API keys", KEYS),
             ("- the last one", f"{KEYS}?cursor={many - 100}"),
-            ("- of those that a search finds", f"{KEYS}?search=9{many // 100}"),
+            ("- those that a search finds", f"{KEYS}?search=9{many // 100}"),
             (f"a page of {5000 // scale:,} services", SERVICES),
             ("- the last one", f"{SERVICES}?cursor=s98"),
         ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Final
 
 from flask import Blueprint, flash, redirect, request, url_for
 from werkzeug.wrappers import Response
@@ -14,6 +14,9 @@ from cacheapi.registry import key_administration, listing
 from cacheapi.registry.rights import VERBS
 from cacheapi.web.blueprints import caller, registry
 from cacheapi.web.schemas.api_key import KeyChangeSchema, KeyFieldsSchema
+
+# Of more services, who makes a rule types the name of one.
+CHOICES: Final = 200
 
 
 def register(blueprint: Blueprint) -> None:
@@ -84,7 +87,8 @@ def revoke(number: int) -> Response:
 
 
 def _form(form: Form, *, status: int = 200, **more: Any) -> Response:
-    services = sorted(registry().snapshot.definitions)
+    names = registry().snapshot.names
+    services = names if len(names) <= CHOICES else None
     return frame.page(
         "key_form", status, form=form, services=services, verbs=VERBS, **{"key": None, **more}
     )

@@ -77,7 +77,7 @@ function focus(button, focused) {
     return;
   }
   if (button?.value === "add") {
-    [...document.querySelectorAll(".rule select")].at(-1)?.focus();
+    [...document.querySelectorAll(".rule [name$=-service]")].at(-1)?.focus();
   } else if (focused) {
     document.getElementById(focused)?.focus();
   }

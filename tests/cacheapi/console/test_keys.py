@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+from cacheapi.console import keys
 from tests.cacheapi.console.conftest import Person, text_of
 
 NASTY = "<script>alert(1)</script>"
@@ -249,3 +250,15 @@ def test_many_services_come_in_pages_the_system_cache_first(person: Person) -> N
     assert "System cache" not in found
     assert "System cache" in text_of(person.page("/", search="cache"))
     assert "There are none here." in person.page("/", search="none such")
+
+
+def test_of_many_services_the_name_of_one_is_typed(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "CHOICES", 0)
+    page = person.page("/new-key")
+    assert "<select" not in page
+    assert re.search(r'<input id="rule-0-service" name="rules-0-service" value="\*"', page)
+    key = make(person, **RULE)
+    assert person.call("GET", "/cache/user:1", key=key).status_code == 404
+    assert 'value="cache"' in person.page("/key/1")
