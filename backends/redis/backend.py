@@ -15,16 +15,21 @@ from backends.base import MISSING, VALUE, Backend, Described, Found, Item, Missi
 from backends.capabilities import Capability, Limits, Traits
 from backends.endpoints import Endpoint
 from backends.errors import BackendError, DriverMissing, Failed, InvalidOption, ValueTooLarge
+from backends.operations import (
+    Add,
+    Delete,
+    GetAndDelete,
+    Increment,
+    Operation,
+    Replace,
+    Touch,
+)
 from backends.probe import Probe
+from backends.redis.limits import LONGEST, milliseconds, refuse_too_large
 from backends.redis.options import OPTIONS, Address, Url, target
 from backends.redis.probe import RedisProbe
-from backends.redis.script import INCREMENT, REPLACE, TOUCH, Script
 from backends.statistics import ServerStatistics
 
-# Redis's "Strings": the longest key and, unless the server says less, the longest value.
-LONGEST: Final = 512 * 1024 * 1024
-# Redis adds a lifetime in milliseconds to the time of day, in 64 bits with a sign.
-LONGEST_LIFETIME: Final = 2**62
 # What PTTL says besides milliseconds.
 _NO_SUCH_KEY: Final = -2
 _NO_LIFETIME: Final = -1
@@ -192,13 +197,18 @@ class RedisBackend(Backend):
             raise outcome
 
     def set_many(self, items: Sequence[Item]) -> list[Literal[True] | BackendError]:
-        outcomes: list[Literal[True] | BackendError] = [
-            True if len(item.value) <= LONGEST else _too_large() for item in items
-        ]
+        outcomes: list[Literal[True] | BackendError] = []
+        for item in items:
+            try:
+                refuse_too_large(item.value)
+            except ValueTooLarge as error:
+                outcomes.append(error)
+            else:
+                outcomes.append(True)
         sent = [index for index, outcome in enumerate(outcomes) if outcome is True]
         stores = [items[index] for index in sent] if len(sent) < len(items) else items
         # Mostly all have the same.
-        lifetimes = {ttl: _milliseconds(ttl) for ttl in {item.ttl for item in stores}}
+        lifetimes = {ttl: milliseconds(ttl) for ttl in {item.ttl for item in stores}}
         replies = self._client.store_many(self.prefix, stores, lifetimes)
         for index, reply in zip(sent, replies, strict=True):
             if isinstance(reply, BackendError):
@@ -206,52 +216,46 @@ class RedisBackend(Backend):
         return outcomes
 
     def add(self, key: str, value: bytes, ttl: float | None) -> bool:
-        _refuse_too_large(value)
-        stored = self._stored(key)
-        if ttl is not None and ttl <= 0:
-            made = not self._client.exists(stored)
-        else:
-            milliseconds = _milliseconds(ttl)
-            lifetime = () if milliseconds is None else ("PX", milliseconds)
-            made = self._client.run("SET", stored, value, "NX", *lifetime) is not None
-        if not made:
-            self._client.refuse_other_types(stored)
-        return made
+        return bool(self._do(Add(key, value, ttl)))
 
     def replace(self, key: str, value: bytes, ttl: float | None) -> bool:
-        _refuse_too_large(value)
-        lifetime = _or_empty(_milliseconds(ttl))
-        # Done twice, it would find that it has deleted the key itself.
-        lasts = ttl is None or ttl > 0
-        return self._run_script(REPLACE, key, value, lifetime, repeatable=lasts)
+        return bool(self._do(Replace(key, value, ttl)))
 
     def delete(self, key: str) -> bool:
-        return bool(self._client.run("UNLINK", self._stored(key)))
+        return bool(self._do(Delete(key)))
 
     def delete_many(self, keys: Sequence[str]) -> list[bool | BackendError]:
-        stored = [self._stored(key) for key in keys]
-        replies = self._client.delete_many(stored, repeatable=False)
-        return [reply if isinstance(reply, BackendError) else bool(reply) for reply in replies]
+        return self.perform([Delete(key) for key in keys])
 
     def compare_and_set(self, key: str, value: bytes, token: Any, ttl: float | None) -> bool:
         if ttl is not None and ttl <= 0:
             return self.compare_and_delete(key, token)
-        _refuse_too_large(value)
-        return self._compared.set(self._stored(key), token, value, _milliseconds(ttl))
+        refuse_too_large(value)
+        return self._compared.set(self._stored(key), token, value, milliseconds(ttl))
 
     def compare_and_delete(self, key: str, token: Any) -> bool:
         return self._compared.delete(self._stored(key), token)
 
     def get_and_delete(self, key: str) -> bytes | Missing:
-        value = self._client.run("GETDEL", self._stored(key))
-        return MISSING if value is None else value
+        value: bytes | Missing = self._do(GetAndDelete(key))
+        return value
 
     def touch(self, key: str, ttl: float | None) -> bool:
-        return self._run_script(TOUCH, key, _or_empty(_milliseconds(ttl)), repeatable=True)
+        return bool(self._do(Touch(key, ttl)))
 
     def increment(self, key: str, delta: int) -> int | Missing:
-        number = self._client.run_script(INCREMENT, self._stored(key), delta, self.limits.min_count)
-        return MISSING if number is None else int(number)
+        number: int | Missing = self._do(Increment(key, delta))
+        return number
+
+    def perform(self, operations: Sequence[Operation]) -> list[Any]:
+        return self._client.perform(self.prefix, operations)
+
+    def _do(self, operation: Operation) -> Any:
+        """Do one operation; return its outcome."""
+        (outcome,) = self.perform([operation])
+        if isinstance(outcome, BackendError):
+            raise outcome
+        return outcome
 
     # All keys
 
@@ -316,36 +320,9 @@ class RedisBackend(Backend):
     def close(self) -> None:
         self._client.close()
 
-    # Commands
-
-    def _run_script(
-        self, script: Script, key: str, *arguments: bytes | str | int, repeatable: bool = False
-    ) -> bool:
-        stored = self._stored(key)
-        return bool(self._client.run_script(script, stored, *arguments, repeatable=repeatable))
-
-
-def _milliseconds(ttl: float | None) -> int | None:
-    """Return a lifetime as ``PX`` takes it; ``None`` for ever."""
-    return None if ttl is None else min(math.ceil(ttl * 1000), LONGEST_LIFETIME)
-
-
-def _or_empty(milliseconds: int | None) -> int | str:
-    """Return a lifetime as the scripts take it."""
-    return "" if milliseconds is None else milliseconds
-
 
 def _text(key: bytes) -> str:
     try:
         return key.decode()
     except UnicodeDecodeError:
         return ""
-
-
-def _too_large() -> ValueTooLarge:
-    return ValueTooLarge("SERVER_ERROR object too large: Redis takes at most 512 MB.")
-
-
-def _refuse_too_large(value: bytes) -> None:
-    if len(value) > LONGEST:
-        raise _too_large()

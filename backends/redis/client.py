@@ -17,13 +17,14 @@ import redis
 from backends.base import Item
 from backends.endpoints import Endpoint
 from backends.errors import BackendError, Failed, NotNow, NotPermitted, NotRead, WrongType
-from backends.operations import not_tried
+from backends.operations import Operation, not_tried
 from backends.parallel import at_once
 from backends.redis.cluster import ClusterRoute
 from backends.redis.endpoints import endpoints
 from backends.redis.errors import Broken, failure, kind_of, not_told_of_cluster
 from backends.redis.listing import keys_of, page
 from backends.redis.options import Target
+from backends.redis.performing import Step, perform, script_step
 from backends.redis.reads import Reads
 from backends.redis.routes import Route, SentinelRoute, Shard, SingleRoute
 from backends.redis.script import Script
@@ -69,11 +70,6 @@ class Client:
         replies = self._run_many(commands, repeatable=True, reading=True, most=most)
         return self._named(keys, replies)
 
-    def exists(self, key: bytes) -> bool:
-        """Return whether a key is there, whatever its type."""
-        (reply,) = self._run_many([(key, pack("EXISTS", key))], repeatable=True, reading=True)
-        return bool(_checked(reply))
-
     def remaining_ms(self, keys: Sequence[bytes]) -> list[int]:
         """Return what ``PTTL`` says of each key."""
         commands = [(key, pack("PTTL", key)) for key in keys]
@@ -100,16 +96,20 @@ class Client:
             )
         return found
 
-    def refuse_other_types(self, key: bytes) -> None:
-        """Raise :class:`~backends.errors.WrongType` if what is under a key is no string."""
-        (kind,) = self._kinds([key])
-        if kind is None:
-            # A user without the right to ask finds out by what it has.
-            (value,) = self.get_each([key])
+    def other_types(self, keys: Sequence[bytes]) -> list[WrongType | None]:
+        """Return a refusal for each key under which there is no string."""
+        kinds = self._kinds(keys)
+        found = [
+            None if kind in (None, "string", "none") else WrongType(kind_of(kind or ""))
+            for kind in kinds
+        ]
+        # A user without the right to ask finds out by what it has.
+        unknown = [index for index, kind in enumerate(kinds) if kind is None]
+        values = self.get_each([keys[index] for index in unknown]) if unknown else []
+        for index, value in zip(unknown, values, strict=True):
             if isinstance(value, WrongType):
-                raise value
-        elif kind not in ("string", "none"):
-            raise WrongType(kind_of(kind))
+                found[index] = value
+        return found
 
     def run(self, name: str, key: bytes, *arguments: Argument, repeatable: bool = False) -> Reply:
         """Run a command that changes a key.
@@ -124,7 +124,12 @@ class Client:
         """Name the type in refusals for it; Redis does not."""
         if WrongType not in map(type, replies):
             return replies
-        others = [index for index, reply in enumerate(replies) if isinstance(reply, WrongType)]
+        # A script names it.
+        others = [
+            index
+            for index, reply in enumerate(replies)
+            if isinstance(reply, WrongType) and " or " in reply.kind
+        ]
         kinds = self._kinds([keys[index] for index in others])
         for index, kind in zip(others, kinds, strict=True):
             if kind not in (None, "string", "none"):
@@ -155,26 +160,51 @@ class Client:
     def _failure(self, error: Exception, *, reading: bool) -> BackendError:
         return failure(error, self._place, reading=reading, cluster=self._target.cluster)
 
+    def perform(self, prefix: str, operations: Sequence[Operation]) -> list[Any]:
+        """Do operations; see :mod:`backends.redis.performing`."""
+        return perform(self, prefix, operations)
+
+    def send(self, steps: Sequence[Step]) -> list[Reply | BackendError]:
+        """Do steps in order; return a reply or an error for each."""
+        replies = self._run_many(
+            [(step.key, step.data) for step in steps],
+            repeatable=[step.repeatable for step in steps],
+            reading=[step.reads for step in steps],
+            whole=lambda index: steps[index].whole,
+        )
+        return self._named([step.key for step in steps], replies)
+
     def _run_many(
         self,
         commands: Sequence[Command],
         *,
-        repeatable: bool,
-        reading: bool,
+        repeatable: bool | Sequence[bool],
+        reading: bool | Sequence[bool],
         most: float = math.inf,
+        whole: Callable[[int], bytes] | None = None,
     ) -> list[Reply | BackendError]:
+        """Send commands; return a reply or an error for each.
+
+        :param repeatable: of all or of each, to send it twice is the same as once.
+        :param reading: of all or of each, it changes nothing.
+        :param whole: says of each what to send where the server does not have its script.
+        """
         replies: list[Reply | BackendError] = []
         for start in range(0, len(commands), COMMANDS_AT_ONCE):
-            part = commands[start : start + COMMANDS_AT_ONCE]
-            some = self._route.run(part, repeatable=repeatable, most=most)
+            part = slice(start, start + COMMANDS_AT_ONCE)
+            may = repeatable if isinstance(repeatable, bool) else repeatable[part]
+            some = self._route.run(commands[part], repeatable=may, most=most)
             if _NO_FAILURES.issuperset(map(type, some)):
                 replies += some
                 continue
+            if whole is not None:
+                self._send_whole(commands, start, some, may, whole)
+            read = [reading] * len(some) if isinstance(reading, bool) else reading[part]
             replies += [
-                self._failure(reply, reading=reading)
+                self._failure(reply, reading=reads)
                 if isinstance(reply, Exception) and not isinstance(reply, NotRead)
                 else reply
-                for reply in some
+                for reply, reads in zip(some, read, strict=True)
             ]
             if any(isinstance(reply, Broken) and reply.node is None for reply in some):
                 # Each further part could take the whole time limit.
@@ -182,20 +212,35 @@ class Client:
                 break
         return replies
 
-    def run_script(
-        self, script: Script, key: bytes, *arguments: Argument, repeatable: bool = False
-    ) -> Reply:
+    def _send_whole(
+        self,
+        commands: Sequence[Command],
+        start: int,
+        replies: list[Reply],
+        repeatable: bool | Sequence[bool],
+        whole: Callable[[int], bytes],
+    ) -> None:
+        """Send scripts that the server does not have, of which nothing was done; it has them then.
+
+        :param start: the command that the first of the replies is of.
+        """
+        lacking = [
+            index
+            for index, reply in enumerate(replies)
+            if isinstance(reply, redis.exceptions.NoScriptError)
+        ]
+        if not lacking:
+            return
+        again = [(commands[start + index][0], whole(start + index)) for index in lacking]
+        may = repeatable if isinstance(repeatable, bool) else [repeatable[i] for i in lacking]
+        found = self._route.run(again, repeatable=may)
+        for index, reply in zip(lacking, found, strict=True):
+            replies[index] = reply
+
+    def run_script(self, script: Script, key: bytes, *arguments: Argument) -> Reply:
         """Run a script on a key; the server has it from the first time on."""
-        rest = (1, key, *arguments)
-        command = (key, pack("EVALSHA", script.digest, *rest))
-        (reply,) = self._route.run([command], repeatable=repeatable)
-        if isinstance(reply, redis.exceptions.NoScriptError):
-            command = (key, pack("EVAL", script.text, *rest))
-            (reply,) = self._route.run([command], repeatable=repeatable)
-        if isinstance(reply, Exception):
-            error = failure(reply, self._place, reading=False, cluster=self._target.cluster)
-            raise self._named([key], [error])[0] if " or " in str(error) else error
-        return reply
+        (reply,) = self.send([script_step(script, key, *arguments)])
+        return _checked(reply)
 
     def list_keys(
         self, prefix: bytes, limit: int, cursor: str | None

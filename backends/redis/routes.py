@@ -71,11 +71,16 @@ class Route(ABC):
         self._target = target
 
     def run(
-        self, commands: Sequence[Command], *, repeatable: bool, most: float = math.inf
+        self,
+        commands: Sequence[Command],
+        *,
+        repeatable: bool | Sequence[bool],
+        most: float = math.inf,
     ) -> list[Reply]:
         """Return a reply, or the exception that stands for one, for each command.
 
-        :param repeatable: to run a command twice means the same as to run it once.
+        :param repeatable: to run a command twice means the same as to run it once; of all, or
+            of each.
         :param most: as of :meth:`~backends.redis.wire.Wire.exchange`.
         """
         started = time.monotonic()
@@ -83,19 +88,23 @@ class Route(ABC):
         if Broken not in map(type, replies):
             return replies
         self.learn()
+        may = [repeatable] * len(commands) if isinstance(repeatable, bool) else repeatable
         again = [
             index
             for index, reply in enumerate(replies)
             if isinstance(reply, Broken)
             and not reply.refuses_login
-            and (repeatable or not reply.sent)
+            and (may[index] or not reply.sent)
         ]
+        if not isinstance(repeatable, bool):
+            again = _with_later(commands, again, may)
         # A server that hangs took the whole time limit; once is enough.
         if again and time.monotonic() - started < self._target.timeout / 2:
             second = self._attempt([commands[index] for index in again], most)
             for index, reply in zip(again, second, strict=True):
                 # What was sent the first time may have been done, whatever became of the second.
-                sent = replies[index].sent
+                first = replies[index]
+                sent = isinstance(first, Broken) and first.sent
                 if sent and isinstance(reply, Broken) and not reply.sent:
                     reply = Broken(reply.cause, sent=True, node=reply.node)
                 replies[index] = reply
@@ -157,10 +166,28 @@ class SingleRoute(Route):
             # It has done none of them, and may be no longer what its name leads to.
             self._renewed_at = time.monotonic()
             server.renew()
+            refused = _with_later(commands, refused, [True] * len(commands))
             again = server.exchange([commands[index][1] for index in refused], most)
             for index, reply in zip(refused, again, strict=True):
                 replies[index] = reply
         return replies
+
+
+def _with_later(
+    commands: Sequence[Command], again: Sequence[int], may: Sequence[bool]
+) -> list[int]:
+    """Return what is sent again, with what follows on the same keys and may be sent twice.
+
+    A read that came behind a change which was not made has not seen it.
+    """
+    wanted, keys, found = set(again), set[bytes](), []
+    for index, (key, _) in enumerate(commands):
+        if index in wanted:
+            keys.add(key)
+            found.append(index)
+        elif key in keys and may[index]:
+            found.append(index)
+    return found
 
 
 def _is_no_master(reply: Reply) -> bool:

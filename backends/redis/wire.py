@@ -8,6 +8,7 @@ no reply is left for the next command to take for its own.
 
 from __future__ import annotations
 
+import functools
 import math
 import select
 import socket
@@ -51,6 +52,20 @@ def pack_read(keys: Sequence[bytes]) -> Command:
     return keys[0], pack("MGET", *keys)
 
 
+def pack_get(key: bytes) -> bytes:
+    """Return the command that reads one key."""
+    return b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(key), key)
+
+
+def pack_store(key: bytes, value: bytes, milliseconds: int | None) -> bytes:
+    """Return the command that stores one value, overwriting; as :func:`pack_stores`."""
+    frame = _frame(milliseconds)
+    if frame is None:
+        return pack("UNLINK", key)
+    head, tail = frame
+    return b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n%b" % (head, len(key), key, len(value), value, tail)
+
+
 def pack_stores(
     prefix: str, items: Sequence[Item], lifetimes: Mapping[float | None, int | None]
 ) -> list[Command]:
@@ -73,6 +88,7 @@ def pack_stores(
     ]
 
 
+@functools.lru_cache(maxsize=256)
 def _frame(milliseconds: int | None) -> tuple[bytes, bytes] | None:
     """Return what stands before and after key and value; ``None`` where nothing is stored."""
     if milliseconds is None:
