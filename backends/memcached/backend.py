@@ -35,11 +35,14 @@ from backends.memcached.errors import CLIENT_ERROR, NOT_FOUND, CommandFailed, fa
 from backends.memcached.expiry import EXPIRED, expiry
 from backends.memcached.member import Connect, Member
 from backends.memcached.options import OPTIONS, Server
+from backends.memcached.outcomes import NOT_A_NUMBER
+from backends.memcached.performing import KEYS_A_COMMAND, Performing
 from backends.memcached.pool import Members
 from backends.memcached.reader import size_of
 from backends.memcached.ring import Ring, as_libmemcached, even
 from backends.memcached.statistics import SECTIONS, Login
 from backends.memcached.text import TextClient
+from backends.operations import Delete, Operation
 from backends.probe import Probe, expect
 from backends.statistics import ServerStatistics
 
@@ -48,15 +51,12 @@ log = logging.getLogger(__name__)
 # How often a change is tried against others' changes of the same key.
 ATTEMPTS: Final = 32
 
-KEYS_A_COMMAND: Final = 500
 
 # How long what was learned of the servers' settings counts.
 LEARNED_SECONDS: Final = 5.0
 # The server's clock ticks once a second, and a little late on a busy machine.
 FLUSHED_SECONDS: Final = 1.2
 WITHOUT_CAS: Final = "a server of it runs without CAS (its option -C)"
-
-_NOT_A_NUMBER: Final = "The stored value is not a whole number from 0 to 2^64-1."
 
 _shared: dict[tuple[object, ...], Members] = {}
 _shared_lock = threading.Lock()
@@ -188,7 +188,7 @@ class MemcachedBackend(Backend):
         if found is not MISSING and not found.token.cas:
             # With -C the server numbers nothing. Of a pool, one such server is enough.
             self._learn(with_cas=False)
-        self._require(Capability.COMPARE_AND_SET)
+        self.require(Capability.COMPARE_AND_SET)
         return found
 
     def remaining_ttl(self, key: str) -> float | Missing | None:
@@ -225,7 +225,16 @@ class MemcachedBackend(Backend):
     def set_many(self, items: Sequence[Item]) -> list[Literal[True] | BackendError]:
         if self._binary:
             return super().set_many(items)
-        return self._members.store_many(stores.pack(self.prefix, items))
+        return self._members.change_many(stores.pack(self.prefix, items))
+
+    def delete_many(self, keys: Sequence[str]) -> list[bool | BackendError]:
+        return super().delete_many(keys) if self._binary else self.perform(list(map(Delete, keys)))
+
+    def perform(self, operations: Sequence[Operation]) -> list[Any]:
+        """Do operations; with a login one after the other."""
+        if self._binary:
+            return super().perform(operations)
+        return Performing(self, self._members, operations).run()
 
     def add(self, key: str, value: bytes, ttl: float | None) -> bool:
         stored = self._stored(key)
@@ -286,7 +295,7 @@ class MemcachedBackend(Backend):
             if error.code == NOT_FOUND:
                 return MISSING
             if error.code == CLIENT_ERROR:
-                raise NotAnInteger(_NOT_A_NUMBER) from error
+                raise NotAnInteger(NOT_A_NUMBER) from error
             raise failure(error, self.label, sent=False) from error
         return number
 
@@ -331,6 +340,11 @@ class MemcachedBackend(Backend):
             self._learn_at = time.monotonic() + LEARNED_SECONDS
             self.stats()
 
+    def learn_once(self) -> None:
+        """Learn what the servers' settings take away, unless this process has."""
+        if not self._learn_at:
+            self.learn_capabilities()
+
     def probe(self, key: str) -> Probe:
         return _Probe(self, key)
 
@@ -356,7 +370,7 @@ class MemcachedBackend(Backend):
         self._members.close()
 
     def _compare(self, key: str, value: bytes, token: Any, exptime: int) -> bool:
-        self._require(Capability.COMPARE_AND_SET)
+        self.require(Capability.COMPARE_AND_SET)
         stored = self._stored(key)
         return self._command(
             key,
@@ -404,7 +418,8 @@ class MemcachedBackend(Backend):
         else:
             self.capabilities -= self._with_cas
 
-    def _require(self, capability: Capability) -> None:
+    def require(self, capability: Capability) -> None:
+        """Raise, where the servers number nothing, for what needs their numbers."""
         if capability not in self.capabilities:
             raise Unsupported(self.label, capability, WITHOUT_CAS)
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from backends.base import MISSING, Found, Missing, with_flags
-from backends.errors import BackendError, Failed, NotRead
+from backends.errors import Failed, NotRead
 from backends.memcached.errors import (
     AUTHENTICATION,
     CLIENT_ERROR,
@@ -22,9 +22,10 @@ from backends.memcached.errors import (
     failure,
 )
 from backends.memcached.member import Connect, Member
+from backends.memcached.outcomes import Outcomes
 from backends.memcached.reader import Read, size_of
 from backends.memcached.ring import Ring
-from backends.memcached.stores import Batch, Outcomes, Store
+from backends.memcached.stores import Batch, Change
 
 if TYPE_CHECKING:
     from backends.memcached.client import Client
@@ -135,32 +136,71 @@ class Members:
                     raise failure(error, member.place, sent=False) from error
                 failed = self._lost(member, error, sent=False)
 
-    def store_many(self, stores: Sequence[Store]) -> list[Literal[True] | BackendError]:
-        """Store in order, each where its key is; return an outcome each.
+    def change_many(self, changes: Sequence[Change]) -> list[Any]:
+        """Do changes in order, each where its key is; return an outcome each.
 
         What a server did not answer goes to the next ones, as with :meth:`run`. Where none is
         left, what was not sent to any of them was not tried.
         """
-        outcomes = Outcomes(len(stores))
+        outcomes = Outcomes(changes)
         failed: Failed | None = None
         while waiting := outcomes.waiting():
             try:
-                groups = self._stores_by_member(stores, waiting, failed)
+                groups = self._changes_by_member(changes, waiting, failed)
             except Failed:
                 outcomes.give_up(waiting)
                 break
             for member, indexes in groups.items():
-                batch = Batch([stores[index][1] for index in indexes])
-                try:
-                    member.run(_storing(batch), repeatable=True)
-                    outcomes.take(indexes, batch, member.place)
-                except CommandFailed as error:
-                    outcomes.take(indexes, batch, member.place, error)
+                error = self._change(member, changes, indexes, outcomes)
+                if error is not None:
                     try:
                         failed = self._lost(member, error, sent=error.sent)
                     except Failed:
                         outcomes.give_up(indexes)
         return outcomes.known()
+
+    def _change(
+        self,
+        member: Member,
+        changes: Sequence[Change],
+        indexes: Sequence[int],
+        outcomes: Outcomes,
+    ) -> CommandFailed | None:
+        """Do changes on one server; return why some have no reply.
+
+        Where some may not be sent twice, the others are sent again without them.
+        """
+        for again in (True, False):
+            batch = Batch([changes[index] for index in indexes])
+            try:
+                member.run(_changing(batch), repeatable=batch.repeatable)
+            except CommandFailed as error:
+                outcomes.take(indexes, batch, member.place, error)
+                indexes = outcomes.waiting(indexes)
+                silent = error.code == TIMEOUT
+                if silent or batch.repeatable or not error.sent or not (again and indexes):
+                    return error
+            else:
+                outcomes.take(indexes, batch, member.place)
+                break
+        return None
+
+    def take_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes | Failed]:
+        """Return what the servers had, and have no more; or why it is not known.
+
+        :raises CommandFailed: a server does not know the command, and nothing was done.
+        """
+        found: dict[bytes, bytes | Failed] = {}
+        for member, names in self._by_member(keys, None).items():
+            try:
+                found.update(member.run(_taking(names), repeatable=False))
+            except CommandFailed as error:
+                if error.code == CLIENT_ERROR:
+                    raise
+                failed = failure(error, member.place, sent=error.sent)
+                failed.__cause__ = error
+                found.update(dict.fromkeys(names, failed))
+        return found
 
     def run_on_each(self, command: Callable[[Any], object]) -> list[Failed]:
         """Run a command, which may be run twice, on every server, also on those left out.
@@ -216,8 +256,8 @@ class Members:
             groups.setdefault(self._member(key, failed), []).append(key)
         return dict(groups)
 
-    def _stores_by_member(
-        self, stores: Sequence[Store], indexes: Sequence[int], failed: Failed | None
+    def _changes_by_member(
+        self, changes: Sequence[Change], indexes: Sequence[int], failed: Failed | None
     ) -> dict[Member, Sequence[int]]:
         if self._ring is None:
             return {self._members[0]: indexes}
@@ -225,7 +265,7 @@ class Members:
         members: dict[bytes, Member] = {}
         groups: dict[Member, list[int]] = {}
         for index in indexes:
-            key, _ = stores[index]
+            key = changes[index][0]
             if key not in members:
                 members[key] = self._member(key, failed)
             groups.setdefault(members[key], []).append(index)
@@ -249,8 +289,12 @@ class Members:
         return failed
 
 
-def _storing(batch: Batch) -> Callable[[Any], None]:
-    return lambda client: client.store_many(batch)
+def _changing(batch: Batch) -> Callable[[Any], None]:
+    return lambda client: client.change_many(batch)
+
+
+def _taking(keys: Sequence[bytes]) -> Callable[[Any], dict[bytes, bytes]]:
+    return lambda client: client.take_many(keys)
 
 
 def _reading(keys: Sequence[bytes], most: float) -> Callable[[Client], Read]:

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from backends.base import with_flags
 from backends.errors import NotRead
 from backends.memcached.errors import refusal
+from backends.memcached.expiry import EXPIRED
 from backends.memcached.link import LONGEST_LINE, Link, receive
 
 _FIRST: Final = b"VALUE "
@@ -61,6 +62,23 @@ def read_many(link: Link, keys: Sequence[bytes], most: float = math.inf) -> Read
         link.close()
         read.update((key, NotRead("The value was not read.")) for key in left)
     return read
+
+
+def take_many(link: Link, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Return the values of those different keys that the server has, and let them expire.
+
+    Each is one step of the server (protocol.txt, "Get And Touch"), so of several who take a value
+    at the same time one gets it.
+
+    :raises CommandFailed: as of :func:`read_many`; or the server does not know the command.
+    """
+    wanted = set(keys)
+
+    def take(connection: socket.socket, data: bytes) -> dict[bytes, bytes]:
+        found, _ = _reply(connection, data, wanted, 4)
+        return {header[1]: with_flags(value, int(header[2])) for header, value in found}
+
+    return link.exchange(b"gat %d %b\r\n" % (EXPIRED, b" ".join(keys)), take, changes=True)
 
 
 def size_of(read: Read) -> int:

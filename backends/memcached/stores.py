@@ -1,26 +1,25 @@
-"""Values stored on one memcached over a connection of our own, many in one round trip.
+"""Changes on one memcached over a connection of our own, many in one round trip.
 
-What is sent and answered is said in memcached's protocol.txt, "Storage commands": one line
-of reply for each ``set``, in their order. So it is known of every value what became of it.
+What is sent and answered is said in memcached's protocol.txt: one line of reply for each change,
+in their order. So it is known of every one what became of it.
 """
 
 from __future__ import annotations
 
 import bisect
+import dataclasses
 import functools
 import itertools
 import socket
-from collections.abc import Sequence
-from typing import Final, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from backends.base import Item, flags_of
-from backends.errors import BackendError
-from backends.memcached.errors import CommandFailed, failure, refusal
+from backends.base import MISSING, Item, flags_of
+from backends.memcached.errors import CLIENT_ERROR, CommandFailed, refusal
 from backends.memcached.expiry import expiry
 from backends.memcached.link import LONGEST_LINE, Link, receive
-from backends.operations import not_tried
 
-# The replies to this many stores fit into the buffers of both sides, so the server takes in
+# The replies to this many changes fit into the buffers of both sides, so the server takes in
 # all that is sent before one of them is read.
 STORES_AT_ONCE: Final = 256
 # Bounds the copy that is made of what is sent.
@@ -28,11 +27,35 @@ BYTES_AT_ONCE: Final = 1024 * 1024
 
 _STORED: Final = b"STORED\r\n"
 
-# A key, and the command that stores its value as it is sent.
-Store = tuple[bytes, bytes]
+
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+class Kind:
+    """What a change is answered with.
+
+    :ivar says: what lines mean.
+    :ivar repeatable: to send it twice means the same as to send it once.
+    :ivar stores: behind its line comes a value.
+    :ivar counts: a number is an answer, and so is a refusal to count.
+    """
+
+    says: Mapping[bytes, Any]
+    repeatable: bool = False
+    stores: bool = False
+    counts: bool = False
 
 
-def pack(prefix: str, items: Sequence[Item]) -> list[Store]:
+SET: Final = Kind({b"STORED": True}, repeatable=True, stores=True)
+ADD: Final = Kind({b"STORED": True, b"NOT_STORED": False}, stores=True)
+REPLACE: Final = Kind({b"STORED": True, b"NOT_STORED": False}, repeatable=True, stores=True)
+DELETE: Final = Kind({b"DELETED": True, b"NOT_FOUND": False})
+TOUCH: Final = Kind({b"TOUCHED": True, b"NOT_FOUND": False}, repeatable=True)
+COUNT: Final = Kind({b"NOT_FOUND": MISSING}, counts=True)
+
+# A key, the command as it is sent, and its kind.
+Change = tuple[bytes, bytes, Kind]
+
+
+def pack(prefix: str, items: Sequence[Item]) -> list[Change]:
     """Return stores that overwrite.
 
     :param prefix: text before every key.
@@ -44,32 +67,34 @@ def pack(prefix: str, items: Sequence[Item]) -> list[Store]:
             stored := (prefix + key).encode(),
             b"set %b %d %d %d\r\n%b\r\n"
             % (stored, flags_of(value), expiries[ttl], len(value), value),
+            SET,
         )
         for key, value, ttl in items
     ]
 
 
 class Batch:
-    """Stores on one server, in order. To run it again goes on where it was broken off.
+    """Changes on one server, in order. To run it again goes on where it was broken off.
 
-    :param commands: as they are sent.
-    :ivar refusals: of each reply that has come, what it refuses; ``None``: it is stored.
-    :ivar sent: how many of the stores may have been done.
+    :ivar replies: of each reply that has come, what it means, or what it refuses.
+    :ivar sent: how many of the changes may have been done.
+    :ivar repeatable: to send any of them twice means the same as to send it once.
     """
 
-    def __init__(self, commands: Sequence[bytes]) -> None:
-        self._commands = commands
-        self.refusals: list[CommandFailed | None] = []
+    def __init__(self, changes: Sequence[Change]) -> None:
+        self._changes = changes
+        self.replies: list[Any] = []
         self.sent = 0
+        self.repeatable = all(kind.repeatable for kind in {kind for _, _, kind in changes})
 
     def run(self, link: Link) -> None:
         """Send what has no reply yet, and take the replies.
 
         :raises CommandFailed: not all came; the connection is closed.
         """
-        while len(self.refusals) < len(self._commands):
-            start = len(self.refusals)
-            part = self._commands[start : start + STORES_AT_ONCE]
+        while len(self.replies) < len(self._changes):
+            start = len(self.replies)
+            part = [data for _, data, _ in self._changes[start : start + STORES_AT_ONCE]]
             sizes = itertools.accumulate(map(len, part))
             part = part[: max(1, bisect.bisect_right(list(sizes), BYTES_AT_ONCE))]
             try:
@@ -82,90 +107,48 @@ class Batch:
                 raise
 
     def _take(self, connection: socket.socket, data: bytes, count: int) -> None:
-        """Take the replies to so many stores.
+        """Take the replies to so many changes.
 
         :param data: what has come of them already.
         :raises ValueError: something else came. Then none of them is taken for certain.
         :raises OSError: they did not come, or not in time. Those that did are.
         """
-        if data == _STORED * count:
-            self.refusals += [None] * count
+        start = len(self.replies)
+        kinds = [kind for _, _, kind in self._changes[start : start + count]]
+        if data == _STORED * count and all(kind.stores for kind in set(kinds)):
+            self.replies += [True] * count
             return
-        refusals: list[CommandFailed | None] = []
+        replies: list[Any] = []
         try:
             while True:
                 *lines, data = data.split(b"\r\n")
-                refusals += map(_refusal, lines)
-                if len(refusals) > count or (len(refusals) == count and data):
+                if len(replies) + len(lines) > count:
                     raise ValueError("more than was asked for")
-                if len(refusals) == count:
+                replies += map(_reply, lines, kinds[len(replies) :])
+                if len(replies) == count and data:
+                    raise ValueError("more than was asked for")
+                if len(replies) == count:
                     break
                 if len(data) > LONGEST_LINE:
                     raise ValueError("a line that never ends")
                 data += receive(connection)
         except OSError:
-            self.refusals += refusals
+            self.replies += replies
             raise
-        self.refusals += refusals
+        self.replies += replies
 
 
-def _refusal(line: bytes) -> CommandFailed | None:
-    if line == b"STORED":
-        return None
+def _reply(line: bytes, kind: Kind) -> Any:
+    """Return what a line means for a change, or what it refuses."""
+    if line in kind.says:
+        return kind.says[line]
+    if kind.counts and line.isdigit():
+        return int(line)
     refused = refusal(line)
     if refused is not None and not refused.answered:
         raise refused
     # At a command that is not understood, its value is taken for the next one.
-    if refused is None or line.startswith((b"ERROR", b"CLIENT_ERROR")):
-        raise ValueError("no reply to a store")
+    unread = kind.stores and line.startswith((b"ERROR", b"CLIENT_ERROR"))
+    if refused is None or unread or (refused.code == CLIENT_ERROR and not kind.counts):
+        raise ValueError("no reply to this change")
     return refused
-
-
-class Outcomes:
-    """What became of each of several stores, wherever they were tried."""
-
-    def __init__(self, count: int) -> None:
-        self._known: list[Literal[True] | BackendError | None] = [None] * count
-        # Those that may have been done without a reply, at any server.
-        self._sent: set[int] = set()
-        self._last: tuple[CommandFailed, str] | None = None
-
-    def take(
-        self, indexes: Sequence[int], batch: Batch, place: str, error: CommandFailed | None = None
-    ) -> None:
-        """Note what a server replied.
-
-        :param indexes: which of the stores the batch has.
-        :param place: the server, as a message names it.
-        :param error: why some have no reply.
-        """
-        for index, refused in zip(indexes, batch.refusals, strict=False):
-            self._known[index] = True if refused is None else failure(refused, place, sent=False)
-        if error is not None:
-            self._sent.update(indexes[len(batch.refusals) : batch.sent])
-            self._last = error, place
-
-    def waiting(self) -> list[int]:
-        """Return which stores have no outcome."""
-        return [index for index, outcome in enumerate(self._known) if outcome is None]
-
-    def give_up(self, indexes: Sequence[int]) -> None:
-        """Let those of some stores that have no outcome fail as the last server did."""
-        assert self._last is not None
-        error, place = self._last
-        tried = False
-        for index in indexes:
-            if self._known[index] is not None:
-                continue
-            sent = index in self._sent
-            if tried and not sent:
-                self._known[index] = not_tried()
-                continue
-            tried = True
-            failed = failure(error, place, sent=sent)
-            failed.__cause__ = error
-            self._known[index] = failed
-
-    def known(self) -> list[Literal[True] | BackendError]:
-        """Return the outcomes, when none is waiting."""
-        return [outcome for outcome in self._known if outcome is not None]

@@ -68,8 +68,15 @@ class TextClient:
         """
         return remaining_ttl(self._link, key)
 
-    def store_many(self, batch: Batch) -> None:
-        """Do stores.
+    def take_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return what the server has of different keys, and let that expire; one step a key.
+
+        :raises CommandFailed: the server said no, or the reply was not whole.
+        """
+        return reader.take_many(self._link, keys)
+
+    def change_many(self, batch: Batch) -> None:
+        """Do changes.
 
         :raises CommandFailed: not all replies came; the batch has those that did.
         """

@@ -26,7 +26,7 @@ from backends.memcached.errors import (
 )
 from backends.memcached.link import Link
 from backends.memcached.options import parse_servers
-from backends.memcached.stores import STORES_AT_ONCE, Batch
+from backends.memcached.stores import SET, STORES_AT_ONCE, Batch
 from tests.conftest import connect
 from tests.support.processes import SASL_PASSWORD, SASL_USER, Memcached, eventually, memcached
 from tests.support.proxy import Proxy, proxy
@@ -49,7 +49,7 @@ class Line:
     def hears(self, count: int, *parts: bytes) -> Batch:
         """Send stores, which are answered with these bytes; return what is known of them."""
         self.speaker.parts = parts
-        self.last = Batch([b"set k 0 0 1\r\nv\r\n"] * count)
+        self.last = Batch([(b"k", b"set k 0 0 1\r\nv\r\n", SET)] * count)
         self.last.run(self.link)
         return self.last
 
@@ -65,7 +65,7 @@ class Line:
 
 
 def codes(batch: Batch) -> list[int]:
-    return [SUCCESS if refused is None else refused.code for refused in batch.refusals]
+    return [SUCCESS if reply is True else reply.code for reply in batch.replies]
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_whatever_a_server_says_of_a_store_is_its_outcome(
 ) -> None:
     batch = line.hears(3, STORED + said + b"\r\n" + STORED)
     assert codes(batch) == [SUCCESS, code, SUCCESS]
-    assert batch.refusals[1].text == said.decode()
+    assert batch.replies[1].text == said.decode()
 
 
 @pytest.mark.parametrize("reply", [b"S", b"STORED\r", STORED + b"STORED", STORED + b"SERVER_"])

@@ -1,0 +1,230 @@
+"""Operations on memcached, in a few round trips a server.
+
+They go in rounds. In a round are sent all changes at once, then all reads, then what is taken,
+then all counts: a count is one command of the server, but what it is to count on is looked at
+before, among the reads. An operation that its key's earlier ones would not let come in that
+order begins the next round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from backends.base import MISSING, count_from, flags_of, with_flags
+from backends.capabilities import Capability
+from backends.errors import BackendError, Failed, NotAnInteger, Unavailable, Unsupported
+from backends.memcached.errors import CommandFailed
+from backends.memcached.expiry import expiry
+from backends.memcached.pool import Members
+from backends.memcached.stores import ADD, COUNT, DELETE, REPLACE, SET, TOUCH, Change, Kind
+from backends.operations import (
+    Add,
+    Delete,
+    Exists,
+    Get,
+    GetAndDelete,
+    Increment,
+    Item,
+    Operation,
+    Replace,
+    Touch,
+    count,
+    not_tried,
+)
+
+if TYPE_CHECKING:
+    from backends.memcached.backend import MemcachedBackend
+
+# How many keys are read by one command.
+KEYS_A_COMMAND: Final = 500
+
+_CHANGES, _READS, _TAKES, _COUNTS = range(4)
+_STEPS: Final[Mapping[type, int]] = {
+    Get: _READS,
+    Exists: _READS,
+    GetAndDelete: _TAKES,
+    Increment: _COUNTS,
+}
+
+
+class Performing:
+    """Operations of one call, and their outcomes."""
+
+    def __init__(
+        self, backend: MemcachedBackend, members: Members, operations: Sequence[Operation]
+    ) -> None:
+        self._backend = backend
+        self._members = members
+        self._operations = operations
+        self._outcomes: list[Any] = [None] * len(operations)
+        prefix = backend.prefix
+        self._keys = [(prefix + operation.key).encode() for operation in operations]
+
+    def run(self) -> list[Any]:
+        """Do them; return an outcome each."""
+        rounds = _rounds(self._keys, self._operations)
+        for number, steps in enumerate(rounds):
+            if number and self._is_gone():
+                # Each further trip could take the whole time limit.
+                for index, outcome in enumerate(self._outcomes):
+                    if outcome is None:
+                        self._outcomes[index] = not_tried()
+                break
+            self._run_round(*steps)
+        return self._outcomes
+
+    def _is_gone(self) -> bool:
+        return any(isinstance(one, Unavailable) and not one.apart for one in self._outcomes)
+
+    def _run_round(
+        self, changes: list[int], reads: list[int], takes: list[int], counts: list[int]
+    ) -> None:
+        if changes:
+            self._change(changes)
+        if reads or counts:
+            found = self._read(reads, counts)
+        if takes:
+            self._take(takes)
+        if counts:
+            self._count(counts, found)
+
+    def _change(self, indexes: Sequence[int]) -> None:
+        made = [change(self._keys[index], self._operations[index]) for index in indexes]
+        for index, outcome in zip(indexes, self._members.change_many(made), strict=True):
+            self._outcomes[index] = outcome
+
+    def _read(self, reads: Sequence[int], counts: Sequence[int]) -> dict[bytes, Any]:
+        """Read what is asked for, and what is to be counted on; return that, or an error."""
+        keys = list(dict.fromkeys([self._keys[index] for index in (*reads, *counts)]))
+        found: dict[bytes, Any] = {}
+        for start in range(0, len(keys), KEYS_A_COMMAND):
+            some = keys[start : start + KEYS_A_COMMAND]
+            try:
+                found.update(self._members.read_many(some))
+            except Failed as error:
+                found.update(dict.fromkeys(keys[start:], error))
+                break
+        for index in reads:
+            value = found.get(self._keys[index], MISSING)
+            if type(self._operations[index]) is Exists and not isinstance(value, BackendError):
+                value = value is not MISSING
+            self._outcomes[index] = value
+        return found
+
+    def _take(self, indexes: Sequence[int]) -> None:
+        try:
+            # The step needs no numbers, but without them nothing else does what is done here.
+            self._backend.learn_once()
+            self._backend.require(Capability.GET_AND_DELETE)
+            keys = [self._keys[index] for index in indexes]
+            found: dict[bytes, Any] = {**self._members.take_many(keys)}
+        except Unsupported as error:
+            found = dict.fromkeys(self._keys, error)
+        except CommandFailed:
+            # The server is older than 1.5.3, or a proxy stands before it.
+            take = self._backend.get_and_delete
+            found = {
+                self._keys[index]: _caught(take, self._operations[index].key) for index in indexes
+            }
+        for index in indexes:
+            self._outcomes[index] = found.get(self._keys[index], MISSING)
+
+    def _count(self, indexes: Sequence[int], found: dict[bytes, Any]) -> None:
+        sent: list[int] = []
+        made: list[Change] = []
+        for index in indexes:
+            operation = self._operations[index]
+            assert isinstance(operation, Increment)
+            made_of = self._counted(self._keys[index], operation, found)
+            if isinstance(made_of, tuple):
+                sent.append(index)
+                made.append(made_of)
+            else:
+                self._outcomes[index] = made_of
+        for index, (_, _, kind), outcome in zip(
+            sent, made, self._members.change_many(made), strict=True
+        ):
+            operation = self._operations[index]
+            assert isinstance(operation, Increment)
+            if kind is ADD and outcome is True:
+                outcome = int(operation.initial or 0)
+            elif outcome is False or (outcome is MISSING and operation.initial is not None):
+                # Somebody else created or deleted it in between.
+                outcome = _caught(count, self._backend, operation)
+            self._outcomes[index] = outcome
+
+    def _counted(self, key: bytes, operation: Increment, found: dict[bytes, Any]) -> Any:
+        """Return the change that counts, or the outcome where there is none.
+
+        :param found: what is to be counted on; told what will be there then.
+        """
+        _, delta, initial, ttl = operation
+        value = found.get(key, MISSING)
+        if isinstance(value, BackendError):
+            return value
+        if value is MISSING:
+            if initial is None:
+                return MISSING
+            if ttl is None or ttl > 0:
+                found[key] = initial
+            return key, _storage(b"add", key, initial, ttl), ADD
+        try:
+            number = count_from(value, delta, self._backend.limits)
+        except NotAnInteger as error:
+            return error
+        found[key] = with_flags(b"%d" % number, flags_of(value))
+        name = b"incr" if delta >= 0 else b"decr"
+        return key, b"%b %b %d\r\n" % (name, key, abs(delta)), COUNT
+
+
+def change(key: bytes, operation: Any) -> Change:
+    """Return a change as it is sent."""
+    kind = type(operation)
+    if kind is Delete:
+        return key, b"delete %b\r\n" % key, DELETE
+    if kind is Touch:
+        return key, b"touch %b %d\r\n" % (key, expiry(operation.ttl)), TOUCH
+    name, answered = _STORAGE[kind]
+    return key, _storage(name, key, operation.value, operation.ttl), answered
+
+
+_STORAGE: Final[Mapping[type, tuple[bytes, Kind]]] = {
+    Item: (b"set", SET),
+    Add: (b"add", ADD),
+    Replace: (b"replace", REPLACE),
+}
+
+
+def _storage(name: bytes, key: bytes, value: bytes, ttl: float | None) -> bytes:
+    return b"%b %b %d %d %d\r\n%b\r\n" % (
+        name, key, flags_of(value), expiry(ttl), len(value), value
+    )  # fmt: skip
+
+
+def _caught(work: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return work(*arguments)
+    except BackendError as error:
+        return error
+
+
+def _rounds(keys: Sequence[bytes], operations: Sequence[Operation]) -> list[list[list[int]]]:
+    """Return the operations of each step of each round."""
+    rounds = [_new_round()]
+    last: dict[bytes, int] = {}
+    for index, (key, operation) in enumerate(zip(keys, operations, strict=True)):
+        step = _STEPS.get(type(operation), _CHANGES)
+        before = last.get(key, _CHANGES)
+        # What is counted on is read before something is taken.
+        late = before > step or (before == _TAKES and step >= _TAKES)
+        if late:
+            rounds.append(_new_round())
+            last.clear()
+        last[key] = step
+        rounds[-1][step].append(index)
+    return rounds
+
+
+def _new_round() -> list[list[int]]:
+    return [[], [], [], []]
