@@ -4,8 +4,8 @@
 # A field's value may have bytes beyond ASCII (obs-text, RFC 9110, section 5.5); node:http takes them as
 # Latin-1, refuses what is beyond it, and reads a request's fields as Latin-1. Yet response.end("text") joins
 # the header with the text and writes both as UTF-8: the ETag "ü" that was set goes out as two bytes, and with
-# end(Buffer), with no body, or with end("text", "latin1") as one. So the same URL has one entity-tag for GET
-# and another for HEAD and 304, a client's own "ü" never matches, and a cache in front is right to miss.
+# end(Buffer), with no body, or with end("text", "latin1") as one. So a 200 has one entity-tag and the 304 to
+# the same URL another, and a client that sends the "ü" as it was set never matches the one of the 200.
 #
 # Seen: 'end("body"): c3bc', 'end(Buffer): fc', 'end(): fc', 'end("body", "latin1"): fc'.
 set -eu
