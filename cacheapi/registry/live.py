@@ -14,19 +14,17 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from backends.base import Backend
 from cacheapi.caching.service import CacheService
 from cacheapi.registry import declared
 from cacheapi.registry.callers import Callers
 from cacheapi.registry.colleagues import Colleagues
-from cacheapi.registry.database import tables
 from cacheapi.registry.database.engine import DatabaseUnusable
 from cacheapi.registry.database.migrate import migrate
 from cacheapi.registry.database.store import Rows, Store
@@ -36,6 +34,7 @@ from cacheapi.registry.errors import Conflict
 from cacheapi.registry.retired import Retired
 from cacheapi.registry.rights import Caller
 from cacheapi.registry.snapshot import Snapshot
+from cacheapi.registry.sources import Sources
 from cacheapi.registry.stored import Stored
 from cacheapi.registry.vault import Vault
 
@@ -94,18 +93,17 @@ class Registry:
                 aliases=tuple(self._aliases),
             )
         }
-        self._fixed_names = {**self._fixed, **self._aliases}
         self._file = file
         self._stamp = self._seen = None if file is None else declared.stamp(file)
-        self._declared: dict[str, Definition] = {}
         self._engine = engine
-        self._stored = Stored(Callers(callers, self._aliases))
+        names = {**self._fixed, **dict.fromkeys(self._aliases, self._fixed[system.name])}
+        self._sources = Sources(names, Stored(Callers(callers, self._aliases)))
         self._is_migrated = False
         self._is_lost = False
         self.snapshot = Snapshot(
             {system.name: system},
             self._fixed,
-            self._stored.callers,
+            self._sources.stored.callers,
             self._aliases,
             is_complete=False,
         )
@@ -123,7 +121,7 @@ class Registry:
     @property
     def number(self) -> int:
         """The number of the last change of the database that is in force here."""
-        return self._stored.number
+        return self._sources.stored.number
 
     @property
     def is_shared(self) -> bool:
@@ -163,20 +161,20 @@ class Registry:
         :raises DatabaseUnusable: a later version of this program has changed the database.
         :raises Conflict: two sources have a service of the same name.
         """
+        sources = self._sources
         if self._file is not None:
-            self._declared = declared.read(self._file)
-            _no_conflict(self._declared, self._fixed_names)
-        stored = self._stored
+            sources = dataclasses.replace(sources, declared=declared.read(self._file))
         try:
             migrate(self._engine)
             self._is_migrated = True
-            stored = stored.after(self.store.read(), self.vault)
+            stored = sources.stored.after(self.store.read(), self.vault)
+            sources = dataclasses.replace(sources, stored=stored)
         except SQLAlchemyError as error:
             self._lose(error)
         finally:
             self._engine.dispose()
-        _no_conflict(_names(stored), self._fixed_names | self._declared)
-        self._swap(stored)
+        sources.check()
+        self._swap(sources)
         for definition in self.snapshot.definitions.values():
             if definition.source is Source.FILE and definition.fault is not None:
                 raise BadFile(f"service {definition.name!r}: {definition.fault}")
@@ -257,29 +255,28 @@ class Registry:
             return
         self._stamp = stamp
         try:
-            found = declared.read(self._file)
-            _no_conflict(found, self._fixed_names)
-            _no_conflict(found, _names(self._stored))
+            sources = dataclasses.replace(self._sources, declared=declared.read(self._file))
+            sources.check_file()
         except (BadFile, Conflict) as error:
             log.error("The services of CACHEAPI_SERVICES_FILE stay as they were: %s", error)
             return
-        self._declared = found
-        self._swap(self._stored)
+        self._swap(sources)
 
     def _look_at_database(self) -> None:
         try:
             if not self._is_migrated:
                 migrate(self._engine)
                 self._is_migrated = True
-            rows = self.store.read(self._stored.number)
-            is_new = rows.number != self._stored.number
-            stored = self._stored.after(rows, self.vault) if is_new else self._stored
+            known = self._sources.stored
+            rows = self.store.read(known.number)
+            is_new = rows.number != known.number
+            stored = known.after(rows, self.vault) if is_new else known
         except (SQLAlchemyError, DatabaseUnusable) as error:
             self._lose(error)
             return
         self._find_again()
         if is_new:
-            self._swap(stored, rows)
+            self._swap(dataclasses.replace(self._sources, stored=stored), rows)
             self.colleagues.note(self.number)
 
     def _lose(self, error: Exception) -> None:
@@ -294,54 +291,14 @@ class Registry:
 
     # The next snapshot
 
-    def _swap(self, stored: Stored, rows: Rows | None = None) -> None:
+    def _swap(self, sources: Sources, rows: Rows | None = None) -> None:
         """Put what the sources say into force.
 
         :param rows: what the database said anew, if nothing else has changed.
         """
-        before, known = self.snapshot, self._stored
-        if rows is None or rows.is_whole:
-            numbers = known.services.keys() | stored.services.keys()
-            gone = before.definitions.keys() - self._fixed.keys()
-            found = [*self._declared.values()]
-        else:
-            numbers = {*rows.gone(tables.services), *(row["id"] for row in rows.services)}
-            gone = {before.numbers[number] for number in numbers if number in before.numbers}
-            found = []
-        found += self._kept(stored.services[n] for n in sorted(numbers & stored.services.keys()))
-        after = before.after(gone, found, self.data_dir)
-        self.snapshot = dataclasses.replace(
-            after,
-            callers=stored.callers,
-            ended_sessions=frozenset(stored.ended_sessions.values()),
-            is_complete=stored.number >= 0,
-        )
-        self._stored = stored
-        names = {*gone, *(definition.name for definition in found)}
-        self._retired.note(
-            _backends(before, names) - _backends(after, names),
-            [
-                known.services[number]
-                for number in numbers & known.services.keys()
-                if number not in stored.services
-            ],
-        )
-
-    def _kept(self, definitions: Iterable[Definition]) -> Iterator[Definition]:
-        """Yield the services of the database, but for names that another source has."""
-        elsewhere = self._fixed_names | self._declared
-        for definition in definitions:
-            try:
-                _no_conflict({definition.name: None}, elsewhere)
-            except Conflict as error:
-                log.error("The one of the database is left out: %s", error)
-            else:
-                yield definition
-
-
-def _backends(snapshot: Snapshot, names: Iterable[str]) -> set[Backend]:
-    services = (snapshot.services.get(name) for name in names)
-    return {service.backend for service in services if service is not None}
+        step = sources.step(self.snapshot, self._sources.stored, rows, self.data_dir)
+        self.snapshot, self._sources = step.snapshot, sources
+        self._retired.note(step.unused, step.gone)
 
 
 def _follow(
@@ -361,15 +318,6 @@ def _follow(
             log.exception("Looking for changes of services failed")
             seconds = LOST_SECONDS
         del registry
-
-
-def _names(stored: Stored) -> dict[str, None]:
-    return {definition.name: None for definition in stored.services.values()}
-
-
-def _no_conflict(found: Mapping[str, object], others: Mapping[str, object]) -> None:
-    for name in found.keys() & others.keys():
-        raise Conflict(f"the name {name!r} is given to two services, by two sources.")
 
 
 def cause(error: Exception) -> str:

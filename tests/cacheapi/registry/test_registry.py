@@ -257,3 +257,24 @@ def test_the_form_of_a_plugin_appears_by_itself(
     cache = registry.find("lru")
     assert cache is not None
     assert cache.type == "cache_lru"
+
+
+def test_a_file_changes_though_a_name_of_the_database_is_the_system_caches(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "services.toml"
+    table = '[[service]]\nname = "{}"\ntype = "cache_local"\n'
+    file.write_text(table.format("one"))
+    made = open_one(tmp_path, CACHEAPI_SERVICES_FILE=str(file))
+    # On another machine the system cache has another driver, and so "local" is nobody's name.
+    other = open_one(tmp_path, CACHE_DRIVER="memcached")
+    make(other, "local")
+    other.close()
+    made.look()
+    assert "'local' is given to two services" in caplog.text
+    file.write_text(table.format("three"))
+    for _ in range(2):
+        made.look()
+    assert made.find("three") is not None
+    assert made.find("one") is None
+    made.close()
