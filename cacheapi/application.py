@@ -44,6 +44,7 @@ from cacheapi.web.blueprints import (
 from cacheapi.web.blueprints.metrics import add_metrics
 from cacheapi.web.errors import register_error_handlers
 from cacheapi.web.http import MAX_BATCH, MethodTunnel, check_path, check_request
+from cacheapi.web.mounting import Mounted, base_path
 from cacheapi.web.openapi import describe
 from cacheapi.web.origins import ORIGIN
 from cacheapi.web.remote_answers import REMOTE_ANSWERS, RemoteAnswers
@@ -72,6 +73,7 @@ def create_app(config: Settings | None = None) -> Flask:
     settings = load() if config is None else config
     for warning in settings.warnings:
         log.warning("%s", warning)
+    base = base_path(settings)
     app = Flask("cacheapi", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings["CACHEAPI_MAX_BODY_MB"] * 1024 * 1024
     app.config[MAX_BATCH] = settings["CACHEAPI_MAX_BATCH"]
@@ -134,7 +136,7 @@ def create_app(config: Settings | None = None) -> Flask:
     )
     registry.accompany(sampler)
     app.extensions[samples.EXTENSION] = sampler
-    app.extensions[DOOR] = Door(registry)
+    app.extensions[DOOR] = Door(registry, base)
     app.extensions[ACCESS] = Access(
         registry.find,
         digest_of,
@@ -147,8 +149,9 @@ def create_app(config: Settings | None = None) -> Flask:
         # The lane knows no origins.
         frozenset({ORIGIN} if settings["CACHEAPI_CORS_ORIGINS"] else ()),
         frozenset(settings["CACHEAPI_CORS_ORIGINS"] or ()),
+        base,
     )
-    api = describe(app, __version__)
+    api = describe(app, __version__, base)
     api.register_converter(KeyConverter, lambda converter: {"type": "string", "minLength": 1})
     for module in (catalogue, collection, entry, system, service, api_key):
         api.register_blueprint(module.blueprint)
@@ -161,6 +164,9 @@ def create_app(config: Settings | None = None) -> Flask:
     app.register_blueprint(health.blueprint)
     _observe(app, settings, registry, sampler)
     register_error_handlers(app)
+    if base:
+        # Around everything else: all of it sees paths below.
+        app.wsgi_app = Mounted(app.wsgi_app, base)  # type: ignore[method-assign]
     return app
 
 

@@ -21,6 +21,8 @@ _PARTS: Final[Mapping[str, float | None]] = {"off": None, "errors": 0.0, "all": 
 OWN_PREFIXES: Final = ("CACHE_", "CACHEAPI_", "MEMCACHE_", "MEMCACHED_", "REDIS_")
 # What the program reads to reach a service elsewhere; the service itself does not.
 PROGRAM: Final = frozenset({"CACHEAPI_URL", "CACHEAPI_KEY"})
+_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
+_OWN_PATHS: Final = frozenset({"api", "console", "health", "metrics", ".", ".."})
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]+)?|https?://\[[0-9a-f:]+\](?::[0-9]+)?")
 
 
@@ -61,6 +63,13 @@ def _database_url(text: str) -> str:
     if not text.startswith(("sqlite:///", "postgresql://")):
         raise ValueError
     return text
+
+
+def _base_path(text: str) -> str:
+    path = text.rstrip("/")
+    if path and (not _PATH.fullmatch(path) or path.split("/")[1] in _OWN_PATHS):
+        raise ValueError
+    return path
 
 
 def _origins(text: str) -> tuple[str, ...]:
@@ -268,6 +277,18 @@ CORE: Final = (
         kind=integer(1, 65535),
         default=None,
         help="Port to listen on; wins over `PORT`.",
+    ),
+    Option(
+        variable="CACHEAPI_BASE_PATH",
+        kind=Kind("a path such as /c, that begins with none of the service's own", _base_path),
+        default=None,
+        help="Path that the service is mounted under behind a proxy, such as `/c`.",
+    ),
+    Option(
+        variable="SCRIPT_NAME",
+        kind=Kind("a path such as /c, that begins with none of the service's own", _base_path),
+        default=None,
+        help="As gunicorn means it: the same, where `CACHEAPI_BASE_PATH` is not set.",
     ),
     Option(
         variable="WEB_CONCURRENCY",

@@ -34,7 +34,6 @@ def register(app: Flask, vault: Vault) -> None:
         module.register(blueprint)
     app.config.update(
         SESSION_COOKIE_NAME=NAME,
-        SESSION_COOKIE_PATH=PATH,
         SESSION_COOKIE_HTTPONLY=True,
         # Nobody has to come here from another site signed in.
         SESSION_COOKIE_SAMESITE="Strict",
@@ -64,5 +63,5 @@ def _welcome() -> Response | None:
     if request.path == "/" and request.method == "GET":
         wanted = request.accept_mimetypes
         if wanted["text/html"] > wanted["application/json"]:
-            return redirect(f"{PATH}/")
+            return redirect(f"{request.script_root}{PATH}/")
     return None

@@ -49,6 +49,9 @@ class ConsoleSessions(SecureCookieSessionInterface):
                 return None
         return super().open_session(app, request)
 
+    def get_cookie_path(self, app: Flask) -> str:
+        return f"{request.script_root}{PATH}"
+
     def get_cookie_secure(self, app: Flask) -> bool:
         # What a proxy in front says can only make it stricter.
         return request.is_secure or request.headers.get("X-Forwarded-Proto") == "https"

@@ -115,5 +115,5 @@ def _target() -> str:
         and "\\" not in wanted
         and "//" not in wanted
     ):
-        return wanted
+        return f"{request.script_root}{wanted}"
     return url_for("console.index")

@@ -25,6 +25,7 @@ class Engines:
     :param find_backend: gives the backend of the service that stores, by its name.
     :param listen: gives who is told of a service, by its name.
     :param retire: is told of an engine whose service has changed.
+    :param mount: the path that all services are below, as clients have it.
     """
 
     def __init__(
@@ -32,7 +33,9 @@ class Engines:
         find_backend: Callable[[str], Backend | None],
         listen: Callable[[str], Listener] | None = None,
         retire: Callable[[Engine], None] | None = None,
+        mount: str = MOUNT,
     ) -> None:
+        self._mount = mount
         self._find_backend = find_backend
         self._listen = listen
         self._tell_retired = retire
@@ -59,7 +62,7 @@ class Engines:
             remote.name,
             remote.config,
             Store(remote.name, backend),
-            mount=f"{MOUNT}{remote.name}",
+            mount=f"{self._mount}{remote.name}",
             threads=self._threads,
             listener=None if self._listen is None else self._listen(remote.name),
         )

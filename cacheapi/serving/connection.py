@@ -21,6 +21,7 @@ from cacheapi.serving.head import (
 from cacheapi.serving.site import Site
 from cacheapi.serving.taking import Taking
 from cacheapi.web.errors import FRAGMENT
+from cacheapi.web.mounting import below
 
 UPGRADE: Final = b"upgrade"
 
@@ -170,6 +171,8 @@ class Connection(Taking):
         self._last = not keep_alive
         self._body_since = self.loop.time()
         self._body_came = self._framing = 0
+        if self._site.base:
+            self.url = below(self.url, self._site.base)
         self._hand_over(version, keep_alive)
         self._phase = Phase.BODY
 

@@ -23,6 +23,7 @@ from cacheapi.serving.address import bind_of
 from cacheapi.settings import SettingsError, load
 from cacheapi.web.access import ACCESS
 from cacheapi.web.auth import HEADER
+from cacheapi.web.mounting import base_path
 
 # The service's own lines look like gunicorn's.
 logging.basicConfig(
@@ -38,6 +39,12 @@ try:
     open_registry(_settings).close()
 except SettingsError as error:
     sys.exit(f"cacheapi cannot start. {error}")
+
+# gunicorn's own workers would take it for themselves, and refuse what has no such path; the
+# application does it for all of them.
+_base = base_path(_settings)
+if os.environ.pop("SCRIPT_NAME", None) is not None:
+    os.environ["CACHEAPI_BASE_PATH"] = _base
 
 # One process a core: the work is Python's, and a thread waits only for a cache.
 workers = _settings["WEB_CONCURRENCY"] or len(os.sched_getaffinity(0))
@@ -136,6 +143,7 @@ def when_ready(server: Any) -> None:
     if url.startswith("unix:"):
         curl += f" --unix-socket {shlex.quote(url.removeprefix('unix:'))}"
         url = "http://localhost"
+    url += _base
     cache = f"{url}/api/v2/cache"
     if _settings["CACHEAPI_API_KEY"]:
         key, place = "YOUR_API_KEY", "is what CACHEAPI_API_KEY says"

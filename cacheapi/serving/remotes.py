@@ -74,6 +74,7 @@ class Remotes:
             door.find_backend,
             lambda name: OriginListener(name, counting, troubles),
             self.shelf.forget,
+            door.mount,
         )
         self._log = log
         self._tally = tally

@@ -29,6 +29,7 @@ class Site:
     :param access_log: where the lane's answers and refusals are logged, if anywhere.
     :param tally: where refusals are counted, if anywhere.
     :param origins: whose pages may see answers.
+    :param base: the path that the service is mounted under; empty for none.
     """
 
     def __init__(
@@ -39,10 +40,12 @@ class Site:
         access_log: AccessLog | None,
         tally: Tally | None,
         origins: Collection[str] = (),
+        base: str = "",
     ) -> None:
         self.lane = lane
         self.hits = hits
         self._origins = origins
+        self.base = base.encode()
         self.max_body = max_body
         # What is held of bodies, in bytes, and what may be.
         self.bodies = 0

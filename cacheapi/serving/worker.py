@@ -54,7 +54,7 @@ def assemble(wsgi: Any, threads: int) -> tuple[Application, Callable[..., Connec
     remotes = Remotes(door, requests, tally, access, wsgi.extensions[TROUBLES])
     hits = Hits(door, remotes, access, loop, tally, hides_id=requests.is_on)
     lane = Lane(access, loop, tally)
-    site = Site(lane, hits, access.max_body, access_log, tally, access.origins)
+    site = Site(lane, hits, access.max_body, access_log, tally, access.origins, access.base)
     application = Application(wsgi, threads, access, remotes)
     return application, functools.partial(Connection, site)
 

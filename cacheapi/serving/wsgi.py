@@ -44,10 +44,12 @@ _ANNOUNCING: Final = (b"content-length", b"transfer-encoding")
 Fields = list[tuple[bytes, bytes]]
 
 
-def _environ(scope: dict[str, Any], body: bytes) -> Any:
+def _environ(scope: dict[str, Any], body: bytes, base: str) -> Any:
     environ: Any = build_environ(scope, io.BytesIO(body))  # type: ignore[arg-type]
     # The bytes that were sent: a2wsgi has the text, where all that is not UTF-8 is alike.
     environ["PATH_INFO"] = unquote_to_bytes(scope["raw_path"]).decode("latin-1")
+    # The connection has taken it off the target.
+    environ["SCRIPT_NAME"] = base
     environ["RAW_URI"] = scope["raw_path"].decode("latin-1")
     return environ
 
@@ -70,6 +72,7 @@ class Application:
         self._remotes = remotes
         self._max_body = access.max_body
         self._most_body = access.most_body
+        self._base = access.base
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="wsgi")
         self._operating = ThreadPoolExecutor(OPERATING_THREADS, thread_name_prefix="operating")
 
@@ -80,7 +83,7 @@ class Application:
 
     def _run(self, scope: dict[str, Any], body: bytes, began: float) -> tuple[int, Fields, bytes]:
         """Run the application, on a thread; return its status, header fields and content."""
-        environ = _environ(scope, body)
+        environ = _environ(scope, body, self._base)
         environ[STARTED] = began
         started: list[Any] = []
         written: list[bytes] = []
@@ -150,7 +153,7 @@ class Application:
         limit = self._max_body
         for name, value in scope["headers"]:
             if name in _ANNOUNCING and value != b"0":
-                limit = self._most_body(_environ(scope, b"")) if most is None else most
+                limit = self._most_body(_environ(scope, b"", self._base)) if most is None else most
                 if not limit or (name == b"content-length" and int(value) > limit):
                     return b"", False
         body = bytearray()

@@ -29,6 +29,7 @@ class Access(NamedTuple):
     :ivar max_batch: how many items a batch has at most.
     :ivar left: header fields, in lower case, with which a request is left to Flask.
     :ivar origins: whose pages may see answers.
+    :ivar base: the path that the service is mounted under; empty for none.
     """
 
     find: Callable[[str], CacheService | None]
@@ -41,3 +42,4 @@ class Access(NamedTuple):
     most_body: Callable[[WSGIEnvironment], int]
     left: frozenset[bytes] = frozenset()
     origins: frozenset[str] = frozenset()
+    base: str = ""

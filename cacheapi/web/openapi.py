@@ -15,8 +15,11 @@ class _Api(Api):  # type: ignore[misc]
     ERROR_SCHEMA = ErrorSchema
 
 
-def describe(app: Flask, version: str) -> Api:
-    """Begin the description of an application of a version; blueprints are registered with it."""
+def describe(app: Flask, version: str, base: str = "") -> Api:
+    """Begin the description of an application of a version; blueprints are registered with it.
+
+    :param base: the path that it is mounted under.
+    """
     app.config.update(
         API_TITLE="cacheapi",
         API_VERSION=version,
@@ -35,5 +38,6 @@ def describe(app: Flask, version: str) -> Api:
             "info": {"description": "A cache over HTTP: JSON values under keys."},
             "components": {"securitySchemes": schemes},
             "security": [{name: []} for name in schemes],
+            **({"servers": [{"url": base}]} if base else {}),
         },
     )

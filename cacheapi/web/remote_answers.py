@@ -52,7 +52,7 @@ class RemoteAnswers:
         self._starting = threading.Lock()
         self._pid: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._engines = Engines(door.find_backend, self.listener)
+        self._engines = Engines(door.find_backend, self.listener, mount=door.mount)
 
     def listener(self, name: str) -> OriginListener:
         """Return who is told of a service."""
@@ -152,7 +152,9 @@ class RemoteAnswers:
             if self._loop is None or self._pid != os.getpid():
                 self._pid = os.getpid()
                 self._loop = asyncio.new_event_loop()
-                self._engines = Engines(self._door.find_backend, self.listener)
+                self._engines = Engines(
+                    self._door.find_backend, self.listener, mount=self._door.mount
+                )
                 threading.Thread(
                     target=self._loop.run_forever, name="responses", daemon=True
                 ).start()

@@ -85,9 +85,12 @@ class Door:
     """What both ways of serving ask; for all threads.
 
     :ivar watch: follows changes of services and API keys, in this process.
+    :ivar mount: the path that all services are below, as clients have it.
+    :param base: the path that the application is mounted under.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, base: str = "") -> None:
+        self.mount = f"{base}{MOUNT}"
         self._registry = registry
         self.watch: Callable[[], None] = registry.watch
 

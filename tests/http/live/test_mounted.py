@@ -1,0 +1,159 @@
+"""Under a path: the same answers from the lane and Flask, in both kinds of worker."""
+
+from __future__ import annotations
+
+import http.client
+import re
+from collections.abc import Iterator
+from urllib.parse import urlencode
+
+import pytest
+
+from cacheapi import SettingsError, load
+from cacheapi.web.mounting import base_path
+from tests.http.client import Answer
+from tests.support.live import call
+from tests.support.processes import Service, service
+
+WORKERS: dict[str, tuple[str, ...]] = {"lane": (), "gthread": ("-k", "gthread")}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        (worker, variable)
+        for worker in WORKERS
+        for variable in ("CACHEAPI_BASE_PATH", "SCRIPT_NAME")
+    ],
+    ids=" ".join,
+)
+def live(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    worker, variable = request.param
+    directory = tmp_path_factory.mktemp("mounted")
+    with service(directory, *WORKERS[worker], WEB_CONCURRENCY="1", **{variable: "/c"}) as running:
+        yield running
+
+
+def ask(live: Service, method: str, path: str, body: str = "", **headers: str) -> Answer:
+    """Send a request without an API key, as a browser does."""
+    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=20)
+    sent = {name.replace("_", "-"): text for name, text in headers.items()}
+    connection.request(method, path, body or None, sent)
+    response = connection.getresponse()
+    try:
+        return Answer(response.status, response.headers, response.read())
+    finally:
+        connection.close()
+
+
+def test_the_api_is_below_it_and_answers_probes_without_it(live: Service) -> None:
+    pair = {"key": "c/api/v2", "value": [1]}
+    for path in ("/c/api/v2/cache", "/api/v2/cache"):
+        assert call(live.port, "POST", path, {"resource": [pair]}).status == 201
+        # By the lane, and by Flask.
+        for query in ("", "?ttl=true"):
+            answer = call(live.port, "GET", f"{path}/c/api/v2{query}")
+            assert (answer.status, answer.json["value"]) == (200, [1])
+        assert call(live.port, "GET", f"{path}?keys=c/api/v2").json["resource"] == [pair]
+        assert call(live.port, "PATCH", f"{path}/c/api/v2", {"ttl": 60}).status == 200
+    for path in ("/c/health/live", "/health/live", "/c/health/ready"):
+        assert ask(live, "GET", path).status == 200
+    assert b"cacheapi_requests" in call(live.port, "GET", "/c/metrics").body
+    for path in ("/cx/api/v2/cache/k", "/x/c/api/v2/cache/k", "/c/c/api/v2/cache/k", "/c/c"):
+        answer = call(live.port, "GET", path)
+        assert (answer.status, answer.message.startswith("There is nothing")) == (404, True), path
+    assert (
+        call(live.port, "GET", "/c/api/v2/cache/absent").message == "Key 'absent' does not exist."
+    )
+    assert call(live.port, "GET", "/c/api/v2/cache/k", key="wrong").status == 401
+
+
+def test_a_key_may_look_like_the_path(live: Service) -> None:
+    assert call(live.port, "POST", "/c/api/v2/cache//c/k", {"value": 1}).status == 201
+    assert call(live.port, "GET", "/c/api/v2/cache//c/k").json["key"] == "/c/k"
+
+
+def test_the_page_of_the_api_finds_all_that_it_needs(live: Service) -> None:
+    page = ask(live, "GET", "/c/api/v2/docs").body.decode()
+    wanted = re.findall(r'(?:href|src|data-description)="(/[^"]*)"', page)
+    assert len(wanted) >= 5
+    for path in wanted:
+        assert path.startswith("/c/api/v2/docs/")
+        assert call(live.port, "GET", path).status == 200, path
+    described = call(live.port, "GET", "/c/api/v2/docs/openapi.json").json
+    # Where the page sends what is tried there.
+    assert described["servers"] == [{"url": "/c"}]
+
+
+def test_the_console_stays_below_it(live: Service) -> None:
+    for path in ("/c", "/c/"):
+        answer = ask(live, "GET", path, Accept="text/html")
+        assert (answer.status, answer.headers["Location"]) == (302, "/c/console/")
+    answer = ask(live, "GET", "/c/console/keys")
+    assert answer.status == 303
+    way = answer.headers["Location"]
+    assert way.startswith("/c/console/sign-in?next=")
+    page = ask(live, "GET", way)
+    cookie = page.headers["Set-Cookie"]
+    assert "Path=/c/console" in cookie
+    text = page.body.decode()
+    paths = re.findall(r'(?:href|src|action)="(/[^"]*)"', text)
+    assert all(path.startswith("/c/") for path in paths)
+    action = re.search(r'action="([^"]+)"', text)
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', text)
+    assert action is not None
+    assert token is not None
+    form = urlencode({"csrf_token": token[1], "key": Service.api_key})
+    answer = ask(
+        live,
+        "POST",
+        action[1].replace("&amp;", "&"),
+        form,
+        Cookie=cookie.partition(";")[0],
+        Content_Type="application/x-www-form-urlencoded",
+    )
+    assert (answer.status, answer.headers["Location"]) == (303, "/c/console/keys")
+    inside = ask(
+        live, "GET", "/c/console/keys", Cookie=answer.headers["Set-Cookie"].partition(";")[0]
+    )
+    assert inside.status == 200
+    assert all(
+        path.startswith("/c/")
+        for path in re.findall(r'(?:href|src|action)="(/[^"]*)"', inside.body.decode())
+    )
+
+
+def test_the_start_says_where_it_is(live: Service) -> None:
+    log = live.log.read_text()
+    assert f"cacheapi is at http://127.0.0.1:{live.port}/c, its API page at" in log
+    assert f"http://127.0.0.1:{live.port}/c/api/v2/cache" in log
+
+
+WRONG = [
+    "c",
+    "/api",
+    "/api/x",
+    "/console",
+    "/health",
+    "/metrics/a",
+    "/a b",
+    "//a",
+    "/a//b",
+    "/../a",
+]
+
+
+@pytest.mark.parametrize("text", [*WRONG, "/../a", "/%63"])
+def test_what_is_no_such_path_stops_the_start(text: str) -> None:
+    for variable in ("CACHEAPI_BASE_PATH", "SCRIPT_NAME"):
+        with pytest.raises(SettingsError, match=variable):
+            load({variable: text}, None)
+
+
+def test_which_path_it_is() -> None:
+    assert base_path(load({}, None)) == ""
+    assert base_path(load({"SCRIPT_NAME": "/a/b/"}, None)) == "/a/b"
+    assert base_path(load({"SCRIPT_NAME": "/"}, None)) == ""
+    assert base_path(load({"SCRIPT_NAME": "/a", "CACHEAPI_BASE_PATH": "/c"}, None)) == "/c"
