@@ -171,7 +171,7 @@ def start_fronts(stack: contextlib.ExitStack, directory: Path, origin: int) -> I
             }}""",
             *(f"load_module {MODULES / name};" for name in SRCACHE),
         )
-        yield Front("srcache, memcached", port, "", (pid, memcached))
+        yield Front("srcache on memcached", port, "", (pid, memcached))
     port = free_port()
     pid = nginx(
         stack,
@@ -200,7 +200,7 @@ def start_fronts(stack: contextlib.ExitStack, directory: Path, origin: int) -> I
         "MEMCACHED_HOST": "127.0.0.1",
         "MEMCACHED_PORT": str(cache),
     }
-    ours = [("memcached", on_memcached, (memcached,), 0)]
+    ours = [("on memcached", on_memcached, (memcached,), 0)]
     if shutil.which("redis-server") is None:
         print("Left out: Redis (package redis-server)")
     else:
@@ -210,10 +210,13 @@ def start_fronts(stack: contextlib.ExitStack, directory: Path, origin: int) -> I
             "REDIS_HOST": "127.0.0.1",
             "REDIS_PORT": str(store.port),
         }
-        ours.append(("Redis", on_redis, (store.pid,), 0))
-    ours += [("file", {"CACHE_DRIVER": "file"}, (), 0), ("local_ms", on_memcached, (), LOCAL_MS)]
+        ours.append(("on Redis", on_redis, (store.pid,), 0))
+    ours += [
+        ("on file", {"CACHE_DRIVER": "file"}, (), 0),
+        ("with local_ms", on_memcached, (), LOCAL_MS),
+    ]
     for name, settings, stores, local in ours:
-        own = directory / f"cacheapi-{name}"
+        own = directory / f"cacheapi-{name.replace(' ', '-')}"
         own.mkdir()
         services = own / "services.toml"
         services.write_text(
@@ -229,7 +232,7 @@ def start_fronts(stack: contextlib.ExitStack, directory: Path, origin: int) -> I
             )
         )
         roots = (live.process.pid, *stores, *((memcached,) if local else ()))
-        yield Front(f"cacheapi, {name}", live.port, "/api/v2/api", roots)
+        yield Front(f"cacheapi {name}", live.port, "/api/v2/api", roots)
 
 
 def nginx(

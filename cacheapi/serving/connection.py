@@ -60,7 +60,8 @@ class Connection(Taking):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
-        self._settle()
+        if self._late is not None:
+            self._settle()
         if self._repeat is not None:
             data = self._take_again(self._repeat, data)
             if not data:
@@ -127,7 +128,8 @@ class Connection(Taking):
     def on_message_begin(self) -> None:
         if self._last:
             raise _Enough
-        self._settle()
+        if self._late is not None:
+            self._settle()
         self._phase = Phase.HEAD
         self._await_head()
         self._begun += 1

@@ -223,7 +223,7 @@ class Hits:
             self._shelf.add(engine, target, kept)
         if not self._access.may(reader.digest, "GET", remote.name, (kept.key,)):
             return False
-        if not self.stores.is_well(engine, kept.keys):
+        if self.stores.troubled and not self.stores.is_well(engine, kept.keys):
             return False
         if not self._taken:
             self._loop.call_soon(self.answer)
@@ -244,8 +244,8 @@ class Hits:
         while taken:
             part, taken = _part(taken)
             now = time.monotonic()
-            asked = ((one.engine, one.kept) for one in part if not one.kept.is_current(now))
-            unknown = self.stores.look(asked)
+            asked = [(one.engine, one.kept) for one in part if not one.kept.is_current(now)]
+            unknown = self.stores.look(asked) if asked else set()
             for look in part:
                 if look.kept in unknown:
                     look.sink.pass_on()

@@ -26,13 +26,14 @@ class Stores:
     """Asks them; for one event loop.
 
     :param shelf: counts what is held of what they say.
+    :ivar troubled: those that are not well, see :meth:`is_well`.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, shelf: Shelf) -> None:
         self._loop = loop
         self._shelf = shelf
-        # Of backends that failed or were slow.
-        self._troubled: dict[Backend, Health] = {}
+        # Backends that failed or were slow.
+        self.troubled: dict[Backend, Health] = {}
         self._probes: set[asyncio.Task[None]] = set()
 
     def look(self, asked: Iterable[tuple[Engine, Kept]]) -> set[Kept]:
@@ -42,15 +43,26 @@ class Stores:
         """
         by_backend: dict[Backend, dict[Kept, None]] = {}
         for engine, kept in asked:
-            by_backend.setdefault(engine.store.backend, {})[kept] = None
+            backend = engine.store.backend
+            kepts = by_backend.get(backend)
+            if kepts is None:
+                kepts = by_backend[backend] = {}
+            kepts[kept] = None
         unknown: set[Kept] = set()
         for backend, kepts in by_backend.items():
-            found = self._get(backend, dict.fromkeys(key for kept in kepts for key in kept.keys))
+            found = self._get(backend, {key: None for kept in kepts for key in kept.keys})
             if found is None:
                 unknown.update(kepts)
                 continue
             now = time.monotonic()
-            lacking = {kept: keys for kept in kepts if (keys := self._learn(kept, found, now))}
+            lacking: dict[Kept, list[str]] = {}
+            for kept in kepts:
+                before = kept.size
+                missing = kept.take(found, now)
+                if missing:
+                    lacking[kept] = missing
+                if kept.size != before:
+                    self._shelf.resized(kept, before)
             if not lacking:
                 continue
             more = self._get(
@@ -60,8 +72,10 @@ class Stores:
                 unknown.update(lacking)
                 continue
             for kept in lacking:
-                if self._learn(kept, {**found, **more}, now):
+                before = kept.size
+                if kept.take({**found, **more}, now):
                     unknown.add(kept)
+                self._shelf.resized(kept, before)
         return unknown
 
     def bring_bodies(self, lacking: Mapping[Kept, Engine]) -> None:
@@ -79,12 +93,6 @@ class Stores:
                 kept.take_body(found or {})
                 self._shelf.resized(kept, before)
 
-    def _learn(self, kept: Kept, found: Mapping[str, bytes], now: float) -> list[str]:
-        before = kept.size
-        missing = kept.take(found, now)
-        self._shelf.resized(kept, before)
-        return missing
-
     def _get(self, backend: Backend, keys: Iterable[str]) -> dict[str, bytes] | None:
         """Return what a store has; ``None`` if it cannot be known."""
         started = time.monotonic()
@@ -100,7 +108,7 @@ class Stores:
         finally:
             ended = time.monotonic()
             if failure is not None or ended - started > SLOW_SECONDS:
-                self._troubled.setdefault(backend, Health()).failed(ended, failure)
+                self.troubled.setdefault(backend, Health()).failed(ended, failure)
         return {key: value for key, value in values.items() if isinstance(value, bytes)}
 
     def is_well(self, engine: Engine, keys: Sequence[str]) -> bool:
@@ -109,12 +117,12 @@ class Stores:
         :param keys: to try it with.
         """
         backend = engine.store.backend
-        health = self._troubled.get(backend)
+        health = self.troubled.get(backend)
         if health is None:
             return True
         way = health.way(time.monotonic())
         if way is Way.LANE:
-            del self._troubled[backend]
+            del self.troubled[backend]
             return True
         if way is Way.FLASK:
             probe = self._loop.create_task(_probe(engine, health, keys))

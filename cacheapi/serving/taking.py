@@ -127,8 +127,7 @@ class Taking(Ending):
 
     def _settle(self) -> None:
         """Have what hits took answered, or passed on, before anything else is read."""
-        if self._late is not None:
-            self._site.hits.answer()
+        self._site.hits.answer()
 
     def pass_on(self) -> None:
         """Hand the request that hits took to the application; see :class:`~.hits.Late`."""
