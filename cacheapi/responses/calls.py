@@ -69,7 +69,7 @@ class Calls:
         except ValueTooLarge as error:
             raise CacheDown(str(error)) from error
         except Failed as error:
-            self._open(str(error))
+            self.cut_off(str(error))
             raise CacheDown(str(error)) from error
         except BackendError as error:
             raise CacheDown(str(error)) from error
@@ -83,14 +83,15 @@ class Calls:
             self._owed, self._owes_all = {}, True
         elif not self._owes_all:
             self._owed[target] = None
-        self._open("a purge failed")
+        self.cut_off("a purge failed")
 
     def close(self) -> None:
         """Stop trying."""
         if self._trying is not None:
             self._trying.cancel()
 
-    def _open(self, failure: str) -> None:
+    def cut_off(self, failure: str) -> None:
+        """Take the store for down, until a try has succeeded."""
         if self._failure is None:
             log.error("The cache of answers cannot be used: %s", failure)
             self._failure = failure

@@ -210,6 +210,10 @@ class Engine:
         """
         await self._calls.run(self.store.backend.get_many, keys)
 
+    def cut_off(self, failure: str) -> None:
+        """Take the store for down, as somebody else has found."""
+        self._calls.cut_off(failure)
+
     @property
     def is_cut_off(self) -> bool:
         """Whether the store is known to be down."""

@@ -42,7 +42,9 @@ class Stores:
         :return: those of which it cannot be known.
         """
         by_backend: dict[Backend, dict[Kept, None]] = {}
+        engines = set()
         for engine, kept in asked:
+            engines.add(engine)
             backend = engine.store.backend
             kepts = by_backend.get(backend)
             if kepts is None:
@@ -53,6 +55,7 @@ class Stores:
             found = self._get(backend, {key: None for kept in kepts for key in kept.keys})
             if found is None:
                 unknown.update(kepts)
+                self._tell(backend, engines)
                 continue
             now = time.monotonic()
             lacking: dict[Kept, list[str]] = {}
@@ -77,6 +80,14 @@ class Stores:
                     unknown.add(kept)
                 self._shelf.resized(kept, before)
         return unknown
+
+    def _tell(self, backend: Backend, engines: Iterable[Engine]) -> None:
+        """Spare engines finding out for themselves, by waiting, that their store is down."""
+        health = self.troubled.get(backend)
+        if health is not None and health.failure is not None:
+            for engine in engines:
+                if engine.store.backend is backend:
+                    engine.cut_off(str(health.failure))
 
     def bring_bodies(self, lacking: Mapping[Kept, Engine]) -> None:
         """Read bodies that are lacking, as many as one trip may have."""
