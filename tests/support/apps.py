@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable
 
 from flask import Flask
 
 from cacheapi import Settings, create_app
 from cacheapi.web.access import ACCESS
+from cacheapi.web.auth import without_key
 
 LEFT = "418 Left to Flask"
 
@@ -31,3 +33,10 @@ class _Left:
 def lane_alone(settings: Settings) -> _Left:
     """Return an application that answers 418 to all that the lane does not take."""
     return _Left(create_app(settings))
+
+
+def tells_what_is_frozen() -> Flask:
+    """Return the application with a page that says how many objects the collector leaves alone."""
+    app = create_app()
+    app.add_url_rule("/frozen", view_func=without_key(lambda: f"{gc.get_freeze_count()}"))
+    return app

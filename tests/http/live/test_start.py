@@ -221,3 +221,9 @@ def test_two_services_on_one_directory_share_the_cache(tmp_path: Path) -> None:
             assert answer.json["value"] == turn + 2
         assert call(second.port, "DELETE", f"{CACHE}/count").status == 200
         assert call(first.port, "GET", f"{CACHE}/count").status == 404
+
+
+def test_what_is_there_at_the_start_is_gone_through_no_more(tmp_path: Path) -> None:
+    settings = {"CACHE_DRIVER": "file", "WEB_CONCURRENCY": "1"}
+    with service(tmp_path, app="tests.support.apps:tells_what_is_frozen()", **settings) as live:
+        assert int(call(live.port, "GET", "/frozen").body) > 50_000
