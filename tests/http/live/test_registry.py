@@ -84,8 +84,8 @@ def everywhere(running: list[Service], check: Callable[[Service], bool]) -> floa
     """Wait until something is so in every worker; return how long that took."""
     started = time.monotonic()
     for live in running:
-        # Connections spread over the workers: many new ones in a row meet both.
-        eventually(lambda live=live: all(check(live) for _ in range(8)), SOON)
+        # Connections spread over the workers: many new ones in a row meet all.
+        eventually(lambda live=live: all(check(live) for _ in range(24)), SOON)
     return time.monotonic() - started
 
 
