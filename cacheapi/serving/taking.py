@@ -16,6 +16,7 @@ from cacheapi.serving.recognition import Fields
 from cacheapi.serving.remotes import CYCLE
 from cacheapi.serving.repeat import GET, Repeat, remember
 from cacheapi.serving.site import Site
+from cacheapi.serving.unsent import LARGE_ANSWER
 
 # More of one connection in one turn would be answers without a bound for who does not read.
 TAKEN_AT_ONCE: Final = 32
@@ -269,6 +270,8 @@ class Taking(Ending):
         if not keep_alive:
             head += "connection: close\r\n"
         data = (head + "\r\n").encode("latin-1")
+        if body is not None and len(body) > LARGE_ANSWER:
+            self._site.waiting.add(self.transport)
         if body is not None and len(body) > LARGE_BODY:
             self._held += (data, body)
             self._held_size += len(body)

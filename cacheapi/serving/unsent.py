@@ -1,4 +1,4 @@
-"""How much of its answers a client has not got yet."""
+"""How much of their answers clients have not got yet."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import contextlib
 import fcntl
 import sys
 import termios
+from typing import Final
+
+# An answer of more bytes is not given while more than so many wait for those who asked for them.
+LARGE_ANSWER: Final = 256 * 1024
+MOST_WAITING: Final = 48 * 1024 * 1024
 
 
 def count_unsent(transport: asyncio.Transport) -> int:
@@ -20,3 +25,24 @@ def count_unsent(transport: asyncio.Transport) -> int:
         there = fcntl.ioctl(transport.get_extra_info("socket"), termios.TIOCOUTQ, bytes(4))
         waits += int.from_bytes(there, sys.byteorder)
     return waits
+
+
+class Waiting:
+    """The large answers of a worker that wait for their clients to take them."""
+
+    def __init__(self) -> None:
+        self._transports: set[asyncio.Transport] = set()
+
+    def has_room(self) -> bool:
+        """Return whether another large answer may wait."""
+        waits = 0
+        for transport in list(self._transports):
+            size = 0 if transport.is_closing() else transport.get_write_buffer_size()
+            if not size:
+                self._transports.discard(transport)
+            waits += size
+        return waits <= MOST_WAITING
+
+    def add(self, transport: asyncio.Transport) -> None:
+        """Count what waits on a connection."""
+        self._transports.add(transport)

@@ -55,7 +55,7 @@ def assemble(wsgi: Any, threads: int) -> tuple[Application, Callable[..., Connec
     hits = Hits(door, remotes, access, loop, tally, hides_id=requests.is_on)
     lane = Lane(access, loop, tally)
     site = Site(lane, hits, access.max_body, access_log, tally, access.origins, access.base)
-    application = Application(wsgi, threads, access, remotes)
+    application = Application(wsgi, threads, access, remotes, site.waiting)
     return application, functools.partial(Connection, site)
 
 

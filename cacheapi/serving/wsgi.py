@@ -14,16 +14,17 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from a2wsgi.wsgi import build_environ
 
 from cacheapi.caching.codec import error_text
 from cacheapi.observing.facts import STARTED
 from cacheapi.serving.lane import LISTENER
-from cacheapi.serving.remotes import Remotes
+from cacheapi.serving.remotes import CYCLE, Remotes
+from cacheapi.serving.unsent import LARGE_ANSWER, Waiting
 from cacheapi.web.access import Access
-from cacheapi.web.errors import internal
+from cacheapi.web.errors import RETRY_AFTER_SECONDS, internal
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -43,6 +44,12 @@ _ANNOUNCING: Final = (b"content-length", b"transfer-encoding")
 
 Fields = list[tuple[bytes, bytes]]
 
+CROWDED: Final = "Too many large answers wait for their clients; try again in a second."
+# What such an answer keeps of the one in whose place it is.
+_KEPT: Final = (b"access-control-", b"vary", b"x-request-id", b"ratelimit-")
+_TUNNEL: Final = b"x-http-method"
+_PULLS: Final = frozenset({"clear", "pull"})
+
 
 def _environ(scope: dict[str, Any], body: bytes, base: str) -> Any:
     environ: Any = build_environ(scope, io.BytesIO(body))  # type: ignore[arg-type]
@@ -54,6 +61,24 @@ def _environ(scope: dict[str, Any], body: bytes, base: str) -> Any:
     return environ
 
 
+def _json(content: bytes) -> Fields:
+    return [
+        (b"content-type", b"application/json"),
+        (b"x-content-type-options", b"nosniff"),
+        (b"content-length", b"%d" % len(content)),
+    ]
+
+
+def _may_be_asked_again(scope: dict[str, Any]) -> bool:
+    """Return whether a request has changed nothing: a value that is pulled is gone."""
+    method = next((value for name, value in scope["headers"] if name == _TUNNEL), b"")
+    names = {
+        name
+        for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    }
+    return (method.upper() or scope["method"].encode()) == b"GET" and names.isdisjoint(_PULLS)
+
+
 class Application:
     """The ASGI application over a WSGI application.
 
@@ -63,10 +88,16 @@ class Application:
          application gets one byte more, or nothing where the length was announced: enough to
          refuse it.
     :param remotes: what serves services in front of an HTTP API, without a thread.
+    :param waiting: the answers that wait for their clients.
     """
 
     def __init__(
-        self, wsgi: WSGIApplication, threads: int, access: Access, remotes: Remotes | None = None
+        self,
+        wsgi: WSGIApplication,
+        threads: int,
+        access: Access,
+        remotes: Remotes | None = None,
+        waiting: Waiting | None = None,
     ) -> None:
         self._wsgi = wsgi
         self._remotes = remotes
@@ -74,6 +105,7 @@ class Application:
         self._most_body = access.most_body
         self._base = access.base
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="wsgi")
+        self._waiting = Waiting() if waiting is None else waiting
         self._operating = ThreadPoolExecutor(OPERATING_THREADS, thread_name_prefix="operating")
 
     async def end(self) -> None:
@@ -126,11 +158,16 @@ class Application:
         except Exception as error:  # noqa: BLE001 (logged, and answered)
             refusal = internal(error)
             status, content = refusal.status, error_text(refusal.status, refusal.message).encode()
-            fields = [
-                (b"content-type", b"application/json"),
-                (b"x-content-type-options", b"nosniff"),
-                (b"content-length", b"%d" % len(content)),
-            ]
+            fields = _json(content)
+        if len(content) > LARGE_ANSWER:
+            cycle = scope["state"].get(CYCLE)
+            if not self._waiting.has_room() and _may_be_asked_again(scope):
+                status = 503
+                content = error_text(status, CROWDED).encode()
+                fields = [field for field in fields if field[0].startswith(_KEPT)] + _json(content)
+                fields.append((b"retry-after", RETRY_AFTER_SECONDS.encode()))
+            elif cycle is not None:
+                self._waiting.add(cycle.transport)
         listener = scope["state"].get(LISTENER)
         if listener is not None:
             listener(time.monotonic() - began, status)

@@ -92,8 +92,9 @@ def read_many(
         size += sum(sizes)
         if size > MAX_ANSWER and len(found) > 1:
             raise _too_large()
-        if turn is not None:
-            turn.await_for(size)
+        if turn is not None and not turn.take(size):
+            found, part, unread, size = {}, {}, keys, 0
+            turn.wait()
         step = min(2 * step, MOST_SMALL) if max(sizes, default=0) < SMALL else MOST_UNKNOWN
     return found
 

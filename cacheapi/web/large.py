@@ -27,14 +27,20 @@ class Turn:
     def __init__(self) -> None:
         self.is_ours = False
 
-    def await_for(self, size: int) -> None:
-        """Wait for others, if so many bytes are large.
+    def take(self, size: int) -> bool:
+        """Return whether so many bytes may be worked on now: they are not large, or nobody else is.
 
-        Nobody waits for long: who has a turn asks a cache at most, which has a time limit.
+        If not, :meth:`wait`, and hold little meanwhile.
         """
         if size > LARGE and not self.is_ours:
-            _turns.acquire()
-            self.is_ours = True
+            self.is_ours = _turns.acquire(blocking=False)
+            return self.is_ours
+        return True
+
+    def wait(self) -> None:
+        """Wait for others; who has a turn asks a cache at most, which has a time limit."""
+        _turns.acquire()
+        self.is_ours = True
 
     def __enter__(self) -> Self:
         return self

@@ -91,7 +91,8 @@ class Entry(MethodView):
             return _exists(key, value is not MISSING, etag, "" if value is MISSING else left)
         if value is not MISSING:
             with Turn() as turn:
-                turn.await_for(len(value.json))
+                if not turn.take(len(value.json)):
+                    turn.wait()
                 body = entry_text(key, value, left)
                 return json_response(body, etag=value.etag, headers=_told(left))
         default = query.text("default")

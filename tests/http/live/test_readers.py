@@ -56,6 +56,34 @@ def test_pipelined_reads_that_nobody_takes_hold_one_answer(live: Service, tail: 
             assert wires[0].answer().json["key"] == f"large{number % KEYS}"
 
 
+@pytest.mark.parametrize(
+    "path", [f"{CACHE}/large0?", f"{CACHE}?keys=large0,large1,large2&api_key="]
+)
+def test_what_waits_for_many_has_a_bound_too(live: Service, path: str) -> None:
+    (worker,) = eventually(live.workers)
+    before = memory(worker)
+    most = 0
+    with contextlib.ExitStack() as stack:
+        wires = [stack.enter_context(Wire(live.port)) for _ in range(60)]
+        for wire in wires:
+            wire.send(head(f"GET {path}"))
+        for _ in range(40):
+            most = max(most, memory(worker) - before)
+            time.sleep(0.05)
+        eventually(lambda: call(live.port, "GET", path).status == 503, 20)
+        refused = call(live.port, "GET", path)
+        assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
+        assert "wait for their clients" in refused.message
+        assert most < 350 * MIB
+        # What is small is answered, and what is taken out of the cache is not lost.
+        well(live)
+        pair = {"key": "pulled", "value": "x" * LARGE}
+        assert call(live.port, "POST", CACHE, pair).status == 201
+        assert call(live.port, "GET", f"{CACHE}/pulled?%63lear=true").status == 200
+        assert {wire.answer().status for wire in wires} == {200, 503}
+    eventually(lambda: call(live.port, "GET", path).status == 200, 20)
+
+
 def test_reads_and_others_are_answered_in_order_behind_large_ones(live: Service) -> None:
     paths = [f"{CACHE}/{key}" for key in ("large0", "small", "large1?", "small", "absent?")]
     paths += [f"{CACHE}?keys=small,large1", f"{CACHE}/small?", "/nowhere", f"{CACHE}/large2"]
