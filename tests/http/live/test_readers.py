@@ -64,7 +64,7 @@ def test_what_waits_for_many_has_a_bound_too(live: Service, path: str) -> None:
     before = memory(worker)
     most = 0
     with contextlib.ExitStack() as stack:
-        wires = [stack.enter_context(Wire(live.port)) for _ in range(60)]
+        wires = [stack.enter_context(Wire(live.port)) for _ in range(24)]
         for wire in wires:
             wire.send(head(f"GET {path}"))
         for _ in range(40):
