@@ -12,7 +12,7 @@ LOCKED := $(PIP) install --no-deps --require-hashes
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run install test lint bench soak fuzz interop conformance format lock system-packages clean
+.PHONY: help run install dist test lint bench soak fuzz interop conformance format lock system-packages clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,13 @@ run: install ## Install what the service needs and serve it
 	@exec $(BIN)/gunicorn wsgi:app
 
 install: $(VENV)/.run $(VENV)/.memcached $(VENV)/.postgresql $(VENV)/.redis ## Install what the service needs, with locked versions, into .venv
+
+dist: $(VENV)/.build ## Build a wheel and an sdist into dist/, to be installed by pip
+	@rm -rf dist build *.egg-info
+	@$(BIN)/python -c 'from setuptools import build_meta as build; \
+		build.build_sdist("dist"); build.build_wheel("dist")' >/dev/null
+	@rm -rf build *.egg-info
+	@ls dist/*
 
 test: system-packages lint ## Check everything: style, types, import rules, tests
 	$(BIN)/pytest -n auto --cov --cov-report=term $(PYTEST)
@@ -68,7 +75,7 @@ lock: ## Renew the lock files in requirements/ (needs uv, a package of PyPI)
 	requirements/lock
 
 clean: ## Remove the environment and what the tests left
-	rm -rf $(VENV) .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 system-packages:
 	@PYTHON="$(PYTHON)" tests/system-packages
@@ -77,15 +84,18 @@ $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 		|| { echo "cacheapi needs Python 3.11 or later as $(PYTHON); try make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || tests/system-packages python3-venv
+	@echo "Making the environment $(VENV) with $$($(PYTHON) --version) …"
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: requirements/run.txt | $(VENV)/bin/pip
+	@echo "Installing what the service needs …"
 	@$(LOCKED) -r $<
 	@$(PIP) check
 	@touch $@
 
 # There are ready-made files of pylibmc for Python 3.11; later ones compile it.
 $(VENV)/.memcached: requirements/memcached.txt | $(VENV)/.run
+	@echo "Installing the driver for memcached with a login …"
 	@if $(LOCKED) --only-binary pylibmc -r $< 2>/dev/null \
 		|| { [ -e /usr/include/libmemcached/memcached.h ] \
 			&& $(LOCKED) -r $< 2>/dev/null; }; \
@@ -94,16 +104,23 @@ $(VENV)/.memcached: requirements/memcached.txt | $(VENV)/.run
 		"gcc python3-dev libmemcached-dev libsasl2-dev zlib1g-dev, then run make again." >&2; fi
 
 $(VENV)/.postgresql: requirements/postgresql.txt | $(VENV)/.run
+	@echo "Installing the driver for PostgreSQL …"
 	@$(LOCKED) -r $<
 	@$(PIP) check
 	@touch $@
 
 $(VENV)/.redis: requirements/redis.txt | $(VENV)/.run
+	@echo "Installing the driver for Redis and Valkey …"
 	@$(LOCKED) -r $<
 	@$(PIP) check
 	@touch $@
 
+$(VENV)/.build: requirements/build.txt | $(VENV)/bin/pip
+	@$(LOCKED) -r $<
+	@touch $@
+
 $(VENV)/.test: requirements/test.txt | $(VENV)/bin/pip
+	@echo "Installing what the tests need …"
 	@$(LOCKED) -r $<
 	@$(PIP) check
 	@touch $@

@@ -1,6 +1,6 @@
 """What an operator might change, in plain words: each advice from one stated rule.
 
-The README's section "Statistics" has the same rules.
+``docs/backends.md``, "Statistics", has the same rules.
 """
 
 from __future__ import annotations

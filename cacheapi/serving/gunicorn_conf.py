@@ -7,10 +7,12 @@ ends the process with one line.
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import os
 import shlex
+import socket
 import sys
 from typing import Any
 
@@ -100,8 +102,34 @@ def post_worker_init(worker: Any) -> None:
         worker.wsgi.extensions[READINESS].announce()
 
 
+def _refuse_taken(addresses: list[Any]) -> None:
+    """End with one line, where gunicorn would try again five times and say no way out."""
+    if {"GUNICORN_FD", "LISTEN_FDS"} & os.environ.keys():
+        # They are open already.
+        return
+    for address in addresses:
+        if not isinstance(address, tuple):
+            continue
+        host, port = address[:2]
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family) as tried:
+            # As gunicorn does: connections of before that are ending hold up nobody.
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                tried.bind((host, port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    continue
+                sys.exit(
+                    f"cacheapi cannot start. Port {port} of {host} is taken by another program: "
+                    f"end that, or take another port: PORT={port + 1} make run, or PORT={port + 1} "
+                    "cacheapi serve."
+                )
+
+
 def on_starting(server: Any) -> None:
-    """Refuse a reload that could not start; let the workers hand over what they count."""
+    """Refuse a taken port and a reload that could not start; let workers hand over counts."""
+    _refuse_taken(server.cfg.address)
     reload = server.handle_hup
 
     def handle_hup() -> None:

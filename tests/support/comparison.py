@@ -1,4 +1,4 @@
-"""The README's table of backends, made from their classes.
+"""The table of backends in ``docs/backends.md``, made from their classes.
 
 ``python -m tests.support.comparison`` prints it.
 """

@@ -9,6 +9,7 @@ import os
 import re
 import runpy
 import signal
+import socket
 import ssl
 import subprocess
 from pathlib import Path
@@ -150,6 +151,16 @@ def test_settings_that_stop_the_start_stop_the_configuration(
     monkeypatch.setattr(logging.Logger, "setLevel", lambda *_: None)
     with pytest.raises(SystemExit, match=r"cacheapi cannot start\. PORT: '0' is not allowed"):
         runpy.run_module("cacheapi.serving.gunicorn_conf")
+
+
+def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        ended = run(tmp_path, "serve", PORT=str(port))
+    assert ended.returncode != 0
+    (line,) = (ended.stdout + ended.stderr).decode().splitlines()[-1:]
+    assert f"Port {port} of 127.0.0.1 is taken by another program" in line
+    assert f"PORT={port + 1} cacheapi serve" in line
 
 
 def test_settings_of_its_own_win_over_host_and_port(tmp_path: Path) -> None:

@@ -196,8 +196,8 @@ def test_the_thresholds() -> None:
     assert rules(Figures(curr_items=100), Signs(keys_without_ttl=51)) == ["no-ttl"]
 
 
-def test_the_readme_has_every_rule() -> None:
-    section = (REPOSITORY / "README.md").read_text().partition("## Statistics\n")[2]
+def test_the_page_of_backends_has_every_rule() -> None:
+    section = (REPOSITORY / "docs/backends.md").read_text().partition("## Statistics\n")[2]
     table = section.partition("\n## ")[0]
     assert re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE) == list(advice.RULES)
 
