@@ -167,8 +167,8 @@ class Taking(Ending):
             or self._is_busy()
         ):
             return data
-        start = 0
-        while self._taken < TAKEN_AT_ONCE:
+        start, size = 0, len(data)
+        while start < size and self._taken < TAKEN_AT_ONCE:
             match = repeat.find(data, start)
             if match is None or not self._take_known(repeat, match):
                 break
