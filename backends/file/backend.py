@@ -140,10 +140,8 @@ class FileBackend(Backend):
         hits = len(found)
         size = sum(map(len, found.values()))
         self._counters.add(hits=hits, misses=len(names) - hits - len(unread), read=size)
-        return (
-            {names[stored]: value for stored, value in found.items()},
-            [names[stored] for stored in unread],
-        )
+        values = {names[stored]: value for stored, value in found.items()}
+        return values, [names[stored] for stored in unread] if unread else []
 
     def list_keys(
         self, prefix: str, limit: int, cursor: str | None

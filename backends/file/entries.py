@@ -9,7 +9,7 @@ Every function that takes a connection runs within the caller's transaction.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -25,6 +25,8 @@ LOOKED_AT: Final = 5_000
 # Of a flush, in one transaction: other writers wait for no more.
 DELETED_AT_ONCE: Final = 1_000
 
+_NONE: Final[frozenset[bytes]] = frozenset()
+_NOTHING: Final[tuple[dict[bytes, Row], Set[bytes]]] = {}, _NONE
 _FIND = "SELECT key, checksum, expires, used, id, value FROM entries WHERE expires > ? AND key "
 _INSERT = "INSERT INTO entries (key, expires, used, checksum, value) VALUES (?, ?, ?, ?, ?) "
 _OVERWRITE = (
@@ -69,7 +71,7 @@ class Entries:
 
     def get_some(
         self, sqlite: Connection, keys: Iterable[bytes], most: float
-    ) -> tuple[dict[bytes, bytes], list[bytes]]:
+    ) -> tuple[dict[bytes, bytes], Set[bytes]]:
         """Return the values of those keys that are there, and note that they were used.
 
         :param most: once what is read has more bytes than this, the rest is left.
@@ -80,7 +82,7 @@ class Entries:
         found: dict[bytes, bytes] = {}
         seen = sqlite.seen()
         unseen = [key for key in keys if key not in seen]
-        read, unread = _read(sqlite, unseen, now, most) if unseen else ({}, [])
+        read, unread = _read(sqlite, unseen, now, most) if unseen else _NOTHING
         for key in keys:
             if unread and key in unread:
                 continue
@@ -91,7 +93,7 @@ class Entries:
                     self._housekeeping.note(row)
         if read:
             sqlite.remember(read.items())
-        return found, list(unread)
+        return found, unread
 
     def remaining_ttl(self, sqlite: Connection, key: bytes) -> float | None:
         """Return the seconds that a key has left, infinity for ever, if it is there."""
@@ -227,7 +229,7 @@ class Entries:
 
 def _read(
     sqlite: Connection, keys: Sequence[bytes], now: float, most: float
-) -> tuple[dict[bytes, Row], set[bytes]]:
+) -> tuple[dict[bytes, Row], Set[bytes]]:
     """Return what stands under each key, once it is proven whole; and the keys that were left.
 
     :param most: as of :meth:`Entries.get_some`.
@@ -247,7 +249,7 @@ def _read(
                 rows.close()
                 left = {key for key, row in read.items() if row is ABSENT}
                 return {key: read[key] for key in read.keys() - left}, left
-    return read, set()
+    return read, _NONE
 
 
 def _in_parts(keys: Sequence[bytes]) -> Iterator[tuple[str, Sequence[bytes]]]:
