@@ -12,7 +12,9 @@ import pytest
 from cacheapi import SettingsError, load
 from cacheapi.web.mounting import base_path
 from tests.http.client import Answer
+from tests.support import origin as scripted
 from tests.support.live import call
+from tests.support.origin import reply
 from tests.support.processes import Service, service
 
 WORKERS: dict[str, tuple[str, ...]] = {"lane": (), "gthread": ("-k", "gthread")}
@@ -123,6 +125,22 @@ def test_the_console_stays_below_it(live: Service) -> None:
         path.startswith("/c/")
         for path in re.findall(r'(?:href|src|action)="(/[^"]*)"', inside.body.decode())
     )
+
+
+def test_an_api_behind_it_leads_back_below_it(live: Service) -> None:
+    fresh = {"Cache-Control": "max-age=60"}
+    with scripted.origin() as origin:
+        body = {"name": "shop", "type": "rws", "config": {"base_url": origin.url}}
+        made = call(live.port, "POST", "/c/api/v2/system/service", body)
+        assert made.status == 201, made
+        origin.on("/moved", reply(301, {"Location": f"{origin.url}/there", **fresh}))
+        # From the API, and from the cache.
+        for _ in range(2):
+            answer = call(live.port, "GET", "/c/api/v2/shop/moved")
+            assert (answer.status, answer.headers["Location"]) == (301, "/c/api/v2/shop/there")
+        origin.on("/c/x", reply(200, fresh, "x"))
+        assert call(live.port, "GET", "/c/api/v2/shop/c/x").body == b"x"
+        assert call(live.port, "DELETE", "/c/api/v2/system/service/shop").status == 200
 
 
 def test_the_start_says_where_it_is(live: Service) -> None:
