@@ -141,6 +141,8 @@ def create_app(config: Settings | None = None) -> Flask:
         registry.find,
         digest_of,
         registry.may,
+        registry.rate,
+        registry.counts,
         lambda digest: _is_administrator(registry.snapshot.whose(digest)),
         registry.watch,
         app.config["MAX_CONTENT_LENGTH"],

@@ -32,7 +32,7 @@ from cacheapi.registry.declared import BadFile
 from cacheapi.registry.definition import Definition, Source
 from cacheapi.registry.errors import Conflict
 from cacheapi.registry.retired import Retired
-from cacheapi.registry.rights import Caller
+from cacheapi.registry.rights import Caller, Rate
 from cacheapi.registry.snapshot import Snapshot
 from cacheapi.registry.sources import Sources
 from cacheapi.registry.stored import Stored
@@ -133,14 +133,12 @@ class Registry:
         return self.snapshot.find(name)
 
     def may(self, digest: bytes, verb: str, service: str, keys: Sequence[str]) -> bool:
-        """Return whether who shows the API key of a digest may use a verb on keys, uncounted.
-
-        One with a rate limit may not: counting waits for a cache, and who asks this does not.
+        """Return whether who shows the API key of a digest may use a verb on keys.
 
         :param keys: with none, it is whether there is a key that it may use the verb on.
         """
         caller = self.snapshot.whose(digest)
-        if caller is None or caller.rate is not None:
+        if caller is None:
             return False
         if caller.administrator:
             return True
@@ -148,6 +146,11 @@ class Registry:
         if not keys:
             return caller.may_some((verb,), service)
         return all(caller.may(verb, service, key) for key in keys)
+
+    def rate(self, digest: bytes) -> Rate | None:
+        """Return the limit on the requests of who shows the API key of a digest, if any."""
+        caller = self.snapshot.whose(digest)
+        return None if caller is None else caller.rate
 
     # From start to end
 

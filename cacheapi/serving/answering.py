@@ -1,21 +1,21 @@
 """What the lane answers in one turn of the event loop.
 
-One call a service for the stores, and one for some keys that are read: how large values are
-is known only once they are here, so a call ends, and so does a turn, when there were enough.
-The rest is answered in the next turn; so is what a connection is to be sent that has not taken
-what it was sent before. What is gathered came at the same time, so the stores may go first.
+Changes go first, by :mod:`~cacheapi.serving.performing`: what is gathered came at the same time,
+and of one connection no change is gathered behind a read. Plain reads are one call a service for
+some keys: how large values are is known only once they are here, so a call ends, and so does a
+turn, when there were enough. The rest is answered in the next turn; so is what a connection is to
+be sent that has not taken what it was sent before.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from http import HTTPStatus
+from collections.abc import Mapping
 from typing import Any, Final
 
 from backends.errors import BackendError, Failed, NotRead
 from cacheapi.caching.codec import Value
-from cacheapi.caching.service import CacheService, Pair
+from cacheapi.caching.service import CacheService
 from cacheapi.observing.metrics.tally import Tally
 from cacheapi.serving.answers import (
     Answered,
@@ -23,11 +23,14 @@ from cacheapi.serving.answers import (
     Read,
     Sink,
     Store,
+    Taken,
     answer_error,
     answer_read,
     answer_store,
 )
+from cacheapi.serving.counting import count
 from cacheapi.serving.health import Troubles
+from cacheapi.serving.performing import Performing
 from cacheapi.web.batch import MOST_UNKNOWN, SMALL, read_many
 from cacheapi.web.errors import ApiError, answer_to, internal, note
 
@@ -63,7 +66,7 @@ class _Left:
 
 def _lacks(read: Read, found: Mapping[CacheService, Found]) -> bool:
     """Return whether a value was left for another call."""
-    values = found[read.service]
+    values = found.get(read.service, {})
     return not isinstance(values, ApiError) and any(
         isinstance(values.get(key), NotRead) for key in read.keys
     )
@@ -74,32 +77,35 @@ class Answering:
 
     :param troubles: learns of calls that failed or took long.
     :param tally: where answers are counted, if anywhere.
+    :param counts: where requests of callers who have a limit are.
     """
 
-    def __init__(self, troubles: Troubles, tally: Tally | None) -> None:
+    def __init__(self, troubles: Troubles, tally: Tally | None, counts: CacheService) -> None:
         self._troubles = troubles
         self._tally = tally
+        self._performing = Performing(troubles, counts, self._note_large)
         # Keys whose values were large, and until when that is remembered.
         self.large: dict[tuple[CacheService, str], float] = {}
         # How many keys are read at once now, and since how many times all values were small.
         self._most_keys = MOST_UNKNOWN
         self._small = 0
 
-    def answer(self, taken: list[Read | Store], since: float) -> list[Read]:
+    def answer(self, taken: list[Taken], since: float) -> list[Read]:
         """Answer what was taken, in the order of arrival.
 
         :param since: when the first of it came.
         :return: what is to be answered later: there was too much for one turn, or what its
             connection was answered before has not left yet.
         """
-        stored = self._store(taken)
+        self._performing.limit(taken)
+        performed = self._performing.perform(taken)
         left = _Left()
-        part: list[Read | Store] = []
+        part: list[Taken] = []
         keys = size = 0
         for request in taken:
             if isinstance(request, Read):
                 if part and keys + len(request.keys) > self._most_keys:
-                    size += self._answer(part, left, stored, since)
+                    size += self._answer(part, left, performed, since)
                     part, keys = [], 0
                 if size > TURN_BYTES or left.holds(request):
                     left.add(request)
@@ -107,22 +113,14 @@ class Answering:
                 keys += len(request.keys)
             part.append(request)
         if part:
-            self._answer(part, left, stored, since)
+            self._answer(part, left, performed, since)
         return left.reads
-
-    def _store(self, taken: Sequence[Read | Store]) -> dict[CacheService, Iterator[Any]]:
-        """Do the stores; return the outcomes, one a pair."""
-        stores: dict[CacheService, list[Pair]] = {}
-        for request in taken:
-            if isinstance(request, Store):
-                stores.setdefault(request.service, []).extend(request.pairs)
-        return {service: iter(self._set(service, pairs)) for service, pairs in stores.items()}
 
     def _answer(
         self,
-        part: list[Read | Store],
+        part: list[Taken],
         left: _Left,
-        stored: Mapping[CacheService, Any],
+        performed: Mapping[CacheService, Any],
         since: float,
     ) -> int:
         """Answer some of what was taken.
@@ -132,7 +130,7 @@ class Answering:
         """
         reads: dict[CacheService, dict[str, None]] = {}
         for request in part:
-            if isinstance(request, Read):
+            if isinstance(request, Read) and request.refusal is None:
                 reads.setdefault(request.service, {}).update(dict.fromkeys(request.keys))
         alone = len(part) == 1
         found = {service: self._get(service, list(keys), alone) for service, keys in reads.items()}
@@ -155,20 +153,28 @@ class Answering:
                     continue
                 done.append(request)
             try:
-                if isinstance(request, Read):
+                if request.refusal is not None:
+                    answered.append(answer_error(request, request.refusal))
+                elif isinstance(request, Read):
                     answered.append(answer_read(request, found[request.service]))
+                elif isinstance(request, Store):
+                    answered.append(answer_store(request, performed[request.service]))
                 else:
-                    answered.append(answer_store(request, stored[request.service]))
+                    outcomes = performed[request.service]
+                    own = [next(outcomes) for _ in request.operations]
+                    answered.append(request.finish(request, own))
             except ApiError as error:
                 answered.append(answer_error(request, error))
             given += answered[-1][1]
         if self._tally is not None:
-            self._count(self._tally, done, answered, found, time.monotonic() - since)
+            seconds = time.monotonic() - since
+            count(self._tally, self._troubles, done, answered, found, seconds)
         return max(size, given)
 
     def _note_large(
         self, service: CacheService, values: Mapping[str, Value | BackendError]
     ) -> None:
+        """Remember which values are large."""
         large = [
             key
             for key, value in values.items()
@@ -203,47 +209,6 @@ class Answering:
                 self._most_keys, self._small = min(2 * self._most_keys, MOST_KEYS), 0
         return sum(sizes), largest
 
-    def _count(
-        self,
-        tally: Tally,
-        taken: list[Read | Store],
-        answered: list[Answered],
-        found: Mapping[CacheService, Found],
-        seconds: float,
-    ) -> None:
-        """Count what was answered in this turn; all of it took as long."""
-        numbers: dict[str, int] = {}
-        for request, (status, size) in zip(taken, answered, strict=True):
-            name = request.service.name
-            numbers[name] = numbers.get(name, 0) + 1
-            if isinstance(request, Read) and request.key is not None:
-                tally.read_one(name, status, size)
-                continue
-            if isinstance(request, Store):
-                tally.answered(name, "POST", status, size)
-                tally.batch(name, "POST", len(request.pairs))
-                tally.received(name, request.size)
-                continue
-            tally.answered(name, "GET", status, size)
-            tally.batch(name, "GET", len(request.keys))
-            values = found[request.service]
-            if status == HTTPStatus.OK and not isinstance(values, ApiError):
-                hits = sum(map(values.__contains__, request.keys))
-                tally.read(name, hits, len(request.keys) - hits)
-        for name, number in numbers.items():
-            tally.took(name, seconds, number)
-        if self._troubles:
-            self._count_failures(tally, taken, answered)
-
-    def _count_failures(
-        self, tally: Tally, taken: list[Read | Store], answered: list[Answered]
-    ) -> None:
-        for request, (status, _) in zip(taken, answered, strict=True):
-            name = request.service.name
-            failure = self._troubles.failure(name, stores=isinstance(request, Store))
-            if status >= 500 and failure is not None:
-                tally.failed(name, type(failure).__name__)
-
     def _get(self, service: CacheService, keys: list[str], alone: bool) -> Found:
         """Return the values of those keys that are there; or the answer that all shall get.
 
@@ -271,20 +236,3 @@ class Answering:
             return internal(error)
         finally:
             self._troubles.look(service.name, started, failure, stores=False)
-
-    def _set(self, service: CacheService, pairs: list[Pair]) -> list[Any]:
-        """Return one outcome a pair."""
-        started = time.monotonic()
-        outcomes: list[Any] = []
-        try:
-            outcomes = service.set_many(pairs)
-        except BackendError as error:
-            outcomes = [error] * len(pairs)
-        except Exception as error:  # noqa: BLE001 (as Flask does: logged, and answered)
-            outcomes = [internal(error)] * len(pairs)
-        failures = (outcome for outcome in outcomes if isinstance(outcome, Failed))
-        failure = next((one for one in failures if not one.apart), None)
-        self._troubles.look(service.name, started, failure, stores=True)
-        if failure is None and self._troubles:
-            self._troubles.hear(service.name, True, time.monotonic() - started, 201)
-        return outcomes

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from backends.errors import BackendError, Failed
+from backends.operations import Operation
 from cacheapi.caching.codec import Value, entry_text, error_text
 from cacheapi.caching.conditions import Condition, NotModified
 from cacheapi.caching.service import CacheService, Pair
+from cacheapi.registry.rights import Rate
 from cacheapi.web.batch import entries_text, outcomes_text, values_of
 from cacheapi.web.errors import CACHE_CONTROL, ApiError, absent, answer_to, note, without_places
 
@@ -20,6 +23,9 @@ _JSON_FIELDS: Final = f"{_FIELDS}content-type: application/json\r\n"
 
 class Sink(Protocol):
     """A connection, as the lane sees it."""
+
+    # How many plain reads of it wait for an answer; before them there may be changes.
+    reads: int
 
     @property
     def is_full(self) -> bool:
@@ -45,32 +51,82 @@ class Sink(Protocol):
         """
 
 
-class Read(msgspec.Struct):
-    """A read that was taken."""
+class Request(msgspec.Struct):
+    """A request that was taken.
+
+    :ivar method: as the client wrote it.
+    :ivar sees: whether an error may tell where a cache is.
+    :ivar limit: the name and the limit by which it is yet to be counted.
+    :ivar told: header fields that tell where its caller stands.
+    :ivar refusal: what it gets instead, for being one too many.
+    """
 
     sink: Sink
     keep_alive: bool
     service: CacheService
-    # Whether an error may tell where a cache is.
     sees: bool
+    limit: tuple[str, Rate] | None
+    told: str = ""
+    refusal: ApiError | None = None
+    method: str = "GET"
+
+
+class Read(Request, kw_only=True):
+    """A plain read.
+
+    :ivar key: where it is for this one alone.
+    :ivar condition: what it demands, where it is for one key.
+    """
+
     keys: list[str]
-    # Where it is for this one alone.
     key: str | None
-    # What it demands, where it is for one key.
     condition: Condition | None
 
 
-class Store(msgspec.Struct):
-    """A store that was taken; ``size``: of its body, in bytes."""
+class Store(Request, kw_only=True):
+    """A store of pairs; ``size``: of its body, in bytes."""
 
-    sink: Sink
-    keep_alive: bool
-    service: CacheService
-    # Whether an error may tell where a cache is.
-    sees: bool
     pairs: list[Pair]
     size: int
+    method: str = "POST"
 
+
+# A value that is asked for by an act may be large, and what a turn may take is counted in keys.
+VALUE_LOAD: Final = 300
+
+
+class Act(Request, kw_only=True):
+    """An act that was taken.
+
+    :ivar keys: what it is about.
+    :ivar lists: whether they are a list.
+    :ivar size: of its body, in bytes.
+    :ivar operations: what it takes.
+    :ivar finish: answers it, once their outcomes are there.
+    :ivar value: what is stored by it, for who may read it.
+    :ivar reads: whether its key is read.
+    :ivar hit: whether that was there, once that is known.
+    :ivar load: what it takes of what a turn may.
+    """
+
+    keys: list[str]
+    size: int
+    operations: list[Operation]
+    finish: Callable[[Act, list[Any]], Answered]
+    value: Value | None = None
+    lists: bool = False
+    reads: bool = False
+    hit: bool | None = None
+    load: int = 1
+
+    @property
+    def loads_values(self) -> bool:
+        """Whether values are read for it."""
+        return self.load == VALUE_LOAD
+
+
+# What the lane takes.
+Taken = Read | Store | Act
 
 Answered = tuple[int, int]
 # The values of a service's keys that are there, or what all who asked for them get.
@@ -83,7 +139,7 @@ def answer_read(read: Read, found: Found) -> Answered:
         raise found
     key = read.key
     if key is None:
-        return _answer_json(read, 200, entries_text(read.keys, values_of(read.keys, found)))
+        return answer_json(read, 200, entries_text(read.keys, values_of(read.keys, found)))
     value = found.get(key)
     if value is None:
         return answer_error(read, absent(key))
@@ -96,9 +152,10 @@ def answer_read(read: Read, found: Found) -> Answered:
         try:
             read.condition.check(etag)
         except NotModified:
-            read.sink.answer(304, f'{_FIELDS}etag: "{etag}"\r\n{_SEALED}', None, read.keep_alive)
+            fields = f'{_FIELDS}etag: "{etag}"\r\n{read.told}{_SEALED}'
+            read.sink.answer(304, fields, None, read.keep_alive)
             return 304, 0
-    return _answer_json(read, 200, entry_text(key, value), f'etag: "{etag}"\r\n')
+    return answer_json(read, 200, entry_text(key, value), f'etag: "{etag}"\r\n')
 
 
 def answer_store(store: Store, outcomes: Any) -> Answered:
@@ -106,19 +163,24 @@ def answer_store(store: Store, outcomes: Any) -> Answered:
     own = [next(outcomes) for _ in store.pairs]
     if own and isinstance(own[0], ApiError):
         raise own[0]
-    return _answer_json(store, 201, outcomes_text([pair.key for pair in store.pairs], own))
+    return answer_json(store, 201, outcomes_text([pair.key for pair in store.pairs], own))
 
 
-def answer_error(request: Read | Store, error: ApiError) -> Answered:
+def answer_error(request: Request, error: ApiError) -> Answered:
     """Answer with an error; as :func:`answer_read`."""
     error = error if request.sees else without_places(error)
     fields = "".join(f"{name.lower()}: {text}\r\n" for name, text in error.headers.items())
     text = error_text(error.status, error.message, error.context)
-    return _answer_json(request, error.status, text, fields)
+    return answer_json(request, error.status, text, fields)
 
 
-def _answer_json(request: Read | Store, status: int, text: str, more: str = "") -> Answered:
+def answer_json(request: Request, status: int, text: str, more: str = "") -> Answered:
+    """Answer with a JSON text; as :func:`answer_read`.
+
+    :param more: header fields.
+    """
     body = text.encode()
-    fields = f"{_JSON_FIELDS}content-length: {len(body)}\r\n{more}{_SEALED}"
-    request.sink.answer(status, fields, body, request.keep_alive)
-    return status, len(body)
+    fields = f"{_JSON_FIELDS}content-length: {len(body)}\r\n{more}{request.told}{_SEALED}"
+    has_body = request.method != "HEAD"
+    request.sink.answer(status, fields, body if has_body else None, request.keep_alive)
+    return status, len(body) if has_body else 0

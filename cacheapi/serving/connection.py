@@ -193,7 +193,7 @@ class Connection(Taking):
             return
         if self._body is not None:
             body, self._body = bytes(self._body), None
-            self._take_store(body)
+            self._take_body(body)
         self._phase = Phase.IDLE
         if self._ours:
             self._ours = False

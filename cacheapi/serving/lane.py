@@ -1,22 +1,24 @@
-"""The fast lane: plain reads and stores, answered without Flask.
+"""The fast lane: plain requests about keys, answered without Flask.
 
 Its one rule: it takes a request only when it is sure of it; everything else is Flask's. It
 holds no rules of its own: the application says who may, :mod:`cacheapi.web.batch` what a list
-of keys or pairs is, :class:`~cacheapi.caching.service.CacheService` what is there, and the texts
-of the answers are those that the views give.
+of keys or pairs is, :mod:`~cacheapi.serving.acts` what else is asked of keys,
+:class:`~cacheapi.caching.service.CacheService` what is there, and the texts of the answers are
+those that the views give.
 
 The requests that arrive in one turn of the event loop are gathered here, and answered at its
-end by :mod:`~cacheapi.serving.answering`. A request that comes alone waits for nobody. Of one
-connection's requests, those behind a store wait for its answer.
+end by :mod:`~cacheapi.serving.answering`: changes first, in the order in which they came. A
+request that comes alone waits for nobody.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from asyncio import AbstractEventLoop
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import msgspec
 
@@ -24,9 +26,12 @@ from backends.base import MISSING
 from backends.errors import InvalidKey
 from cacheapi.caching.codec import InvalidJson
 from cacheapi.caching.conditions import Condition, InvalidCondition, parse_tags
+from cacheapi.caching.service import CacheService
 from cacheapi.observing.metrics.tally import Tally
+from cacheapi.registry.rights import Rate
+from cacheapi.serving.acts import Asking, plan
 from cacheapi.serving.answering import Answering
-from cacheapi.serving.answers import Read, Sink, Store
+from cacheapi.serving.answers import Act, Read, Sink, Store
 from cacheapi.serving.health import Troubles, Way
 from cacheapi.serving.recognition import (
     UNSURE,
@@ -41,6 +46,7 @@ from cacheapi.serving.recognition import (
 from cacheapi.web.access import Access
 from cacheapi.web.batch import check_keys, read_pairs
 from cacheapi.web.errors import ApiError
+from cacheapi.web.rates import name_of
 
 # A larger store would hold up the others of its turn.
 MAX_STORE: Final = 256 * 1024
@@ -48,21 +54,34 @@ MAX_STORE: Final = 256 * 1024
 # many clients send long ones, their sum would stop the worker for longer than it may be silent.
 MOST_AT_ONCE: Final = 5_000
 
+# Of one key: other verbs take no parameters here.
+READING: Final = frozenset({"GET", "HEAD"})
+
 # The name, in the state of an ASGI request, of what :meth:`Lane.listener` returned.
 LISTENER: Final = "cacheapi.listener"
 
 
 class Asker(msgspec.Struct):
-    """What the header fields of a read say: who asks, and what they have already.
+    """What the header fields of a request say: who asks, and what they have already.
 
     :ivar digest: of their API key.
     :ivar condition: of If-None-Match.
-    :ivar sees: whether errors may tell them where a cache is.
     """
 
     digest: bytes
     condition: Condition | None
-    sees: bool = False
+
+
+# Of a request: the connection, whether it stays, the service, whether errors tell where a cache
+# is, and the limit by which the request is counted.
+Common = tuple[Sink, bool, CacheService, bool, tuple[str, Rate] | None]
+
+
+def _act(common: Common, size: int, *plan: Any, **more: Any) -> Act:
+    method, keys, operations, finish = plan
+    return Act(
+        *common, method=method, keys=keys, size=size, operations=operations, finish=finish, **more
+    )
 
 
 def _condition(tags: str | None) -> Condition | None:
@@ -80,39 +99,48 @@ class Lane:
     def __init__(self, access: Access, loop: AbstractEventLoop, tally: Tally | None) -> None:
         self._access = access
         self._unsure = UNSURE | access.left
+        self._most_store = min(MAX_STORE, access.max_body)
         self._loop = loop
-        self._taken: list[Read | Store] = []
+        self._taken: list[Read | Store | Act] = []
         # When the first of those came, and what they have of MOST_AT_ONCE.
         self._since = 0.0
         self._load = 0
         # What waits for a connection to take what it was answered before.
         self._waiting: dict[Sink, list[Read]] = {}
         self._troubles = Troubles()
-        self._answering = Answering(self._troubles, tally)
+        self._answering = Answering(self._troubles, tally, access.counts)
 
-    def take_read(
-        self, sink: Sink, target: bytes, headers: Fields, keep_alive: bool
+    def take(
+        self,
+        sink: Sink,
+        method: bytes,
+        target: bytes,
+        headers: Fields,
+        keep_alive: bool,
+        body: bytes = b"",
     ) -> Asker | None:
-        """Take a GET request if sure of it, and answer by the end of this turn.
+        """Take a request if sure of it, and answer by the end of this turn.
 
         :param target: the request's target as it was sent.
         :param headers: names in lower case, and values.
+        :param body: all of it, of a request for which :meth:`wants_body`.
         :return: what they say, for :meth:`take_again`; ``None``: it is not taken.
         """
         asked = read_target(target)
         said = None if asked is None else read_fields(headers, self._unsure)
-        if asked is None or said is None or said.length or not said.shown:
+        if asked is None or said is None or not said.shown or (said.length or 0) != len(body):
             return None
         try:
             condition = _condition(said.tags)
         except InvalidCondition:
             return None
-        digest = self._access.digest(said.shown)
-        asker = Asker(digest, condition, self._access.sees(digest))
-        return asker if self._take_read(sink, asked, asker, keep_alive) else None
+        asker = Asker(self._access.digest(said.shown), condition)
+        return asker if self._take(sink, method, asked, asker, keep_alive, body) else None
 
-    def take_again(self, sink: Sink, match: re.Match[bytes], asker: Asker) -> bool:
-        """Take a read with the header fields of one that was taken; return whether it is.
+    def take_again(
+        self, sink: Sink, method: bytes, match: re.Match[bytes], asker: Asker, body: bytes = b""
+    ) -> bool:
+        """Take a request with the header fields of one that was taken; return whether it is.
 
         :param match: of its target.
         """
@@ -120,20 +148,46 @@ class Lane:
             # Where it goes is asked once a request, since one is let through to Flask.
             return False
         asked = asked_by(match)
-        return asked is not None and self._take_read(sink, asked, asker, keep_alive=True)
+        return asked is not None and self._take(sink, method, asked, asker, True, body)
 
-    def _take_read(self, sink: Sink, asked: Target, asker: Asker, keep_alive: bool) -> bool:
+    def _take(
+        self,
+        sink: Sink,
+        method: bytes,
+        asked: Target,
+        asker: Asker,
+        keep_alive: bool,
+        body: bytes,
+    ) -> bool:
         service = self._access.find(asked.service)
-        if service is None:
+        if service is None or self._load >= MOST_AT_ONCE:
             return False
+        digest = asker.digest
+        rate = self._access.rate(digest)
+        if rate is not None and self._troubles and not self._counts_well():
+            return False
+        limit = None if rate is None else (name_of(digest), rate)
+        common = (sink, keep_alive, service, self._access.sees(digest), limit)
+        if method == b"GET" and not asked.query:
+            return self._take_read(common, asked, asker)
+        # All else is done before the reads, and a connection's requests keep their order.
+        if sink.reads or asker.condition is not None or len(body) > self._most_store:
+            return False
+        if method == b"POST" and asked.key is None:
+            return self._take_store(common, asked, digest, body)
+        return self._take_act(common, method.decode(), asked, digest, body)
+
+    def _counts_well(self) -> bool:
+        return self._troubles.way(self._access.counts.name, stores=True) is Way.LANE
+
+    def _take_read(self, common: Common, asked: Target, asker: Asker) -> bool:
+        service = common[2]
         key, keys = asked.key, asked.keys
         try:
             if key is not None:
                 keys = [key]
                 service.check_key(key)
-            elif keys is not None:
-                if self._load >= MOST_AT_ONCE or asker.condition is not None:
-                    return False
+            elif keys is not None and asker.condition is None:
                 check_keys(service, keys, self._access.max_batch)
             else:
                 return False
@@ -145,48 +199,41 @@ class Lane:
             return False
         if self._answering.large and any(self._answering.is_large(service, key) for key in keys):
             return False
-        self._gather(
-            Read(sink, keep_alive, service, asker.sees, keys, key, asker.condition), len(keys)
-        )
+        read = Read(*common, keys=keys, key=key, condition=asker.condition)
+        read.sink.reads += 1
+        self._gather(read, len(keys) if key is None else 0)
         return True
 
-    def wants_store(self, target: bytes, headers: Fields) -> bool:
-        """Return whether to wait for the body of a POST request and call :meth:`take_store`."""
+    def wants_body(self, method: bytes, target: bytes, headers: Fields) -> bool:
+        """Return whether to wait for the body of a request and call :meth:`take` with it."""
         asked = read_target(target)
-        if asked is None or asked.key is not None or asked.keys is not None:
+        if asked is None or asked.keys is not None or asked.query:
             return False
         service = self._access.find(asked.service)
         said = read_fields(headers, self._unsure)
+        if service is None or said is None:
+            return False
+        at_once = service.sets_many_at_once if asked.key is None else service.performs_at_once
         return (
-            service is not None
-            and self._may_store(said, service.name)
-            and service.sets_many_at_once
-            and said is not None
+            at_once
+            and self._may_begin(said, method.decode(), asked, service.name)
             and said.is_json
             and said.tags is None
             and said.length is not None
-            and said.length <= min(MAX_STORE, self._access.max_body)
+            and said.length <= self._most_store
         )
 
-    def _may_store(self, said: Said | None, service: str) -> bool:
+    def _may_begin(self, said: Said, verb: str, asked: Target, service: str) -> bool:
         # Nothing is waited for of who may not.
-        if said is None or not said.shown:
+        if not said.shown or (asked.key is None and verb != "POST"):
             return False
-        return self._access.may(self._access.digest(said.shown), "POST", service, ())
+        keys = () if asked.key is None else (asked.key,)
+        return self._access.may(self._access.digest(said.shown), verb, service, keys)
 
-    def take_store(
-        self, sink: Sink, target: bytes, headers: Fields, keep_alive: bool, body: bytes
-    ) -> bool:
-        """Take a POST request that :meth:`wants_store`; as :meth:`take_read`."""
-        asked, said = read_target(target), read_fields(headers, self._unsure)
-        assert asked is not None
-        assert said is not None
-        service = self._access.find(asked.service)
-        if service is None or not said.shown or self._load >= MOST_AT_ONCE:
-            return False
-        digest = self._access.digest(said.shown)
+    def _take_store(self, common: Common, asked: Target, digest: bytes, body: bytes) -> bool:
+        service = common[2]
         # Before the body is parsed: who may nothing shall cost nothing.
-        if not self._access.may(digest, "POST", service.name, ()):
+        if asked.keys is not None or not self._access.may(digest, "POST", service.name, ()):
             return False
         try:
             pairs = read_pairs(service, body, MISSING, self._access.max_batch)
@@ -197,10 +244,31 @@ class Lane:
             return False
         if self._troubles.way(service.name, stores=True) is not Way.LANE:
             return False
-        load = max(len(pairs), len(body) // 1024)
-        self._gather(
-            Store(sink, keep_alive, service, self._access.sees(digest), pairs, len(body)), load
-        )
+        store = Store(*common, pairs=pairs, size=len(body))
+        self._gather(store, max(len(pairs), len(body) // 1024))
+        return True
+
+    def _take_act(
+        self, common: Common, method: str, asked: Target, digest: bytes, body: bytes
+    ) -> bool:
+        service = common[2]
+        if not service.performs_at_once or (asked.query and method not in READING):
+            return False
+
+        def may(verb: str, keys: Sequence[str]) -> bool:
+            return self._access.may(digest, verb, service.name, keys)
+
+        asking = Asking(service, asked, body, self._access.max_batch, may)
+        act = plan(method, asking, functools.partial(_act, common, len(body)))
+        if act is None or self._troubles.way(service.name, stores=not act.reads) is not Way.LANE:
+            return False
+        if (
+            act.loads_values
+            and self._answering.large
+            and any(self._answering.is_large(service, key) for key in act.keys)
+        ):
+            return False
+        self._gather(act, act.load + len(body) // 1024)
         return True
 
     def listener(self, target: bytes, *, stores: bool) -> Callable[[float, int], None] | None:
@@ -209,7 +277,7 @@ class Lane:
         service = None if name is None else self._access.find(name)
         return None if service is None else self._troubles.listener(service.name, stores=stores)
 
-    def _gather(self, request: Read | Store, load: int) -> None:
+    def _gather(self, request: Read | Store | Act, load: int) -> None:
         if not self._taken:
             self._loop.call_soon(self.answer)
             self._since = time.monotonic()

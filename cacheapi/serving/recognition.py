@@ -22,7 +22,7 @@ Fields = Sequence[tuple[bytes, bytes]]
 PLAIN: Final = bytes(range(ord("!"), ord("~") + 1)).replace(b"#", b"")
 # A fragment, a percent sign in the service's name: not sure. A key is of plain characters; of a
 # query, which may be long, only its end is looked for.
-TARGET: Final = re.compile(rb'/api/v2/([a-z][a-z0-9_-]*)(?:/([!"$->@-~]+)|\?([^ ]+))?')
+TARGET: Final = re.compile(rb'/api/v2/([a-z][a-z0-9_-]*)(?:/([!"$->@-~]+))?(?:\?([^ ]+))?')
 _SERVICE = re.compile(rb"/api/v2/([a-z][a-z0-9_-]*)")
 _HOST = re.compile(rb"[A-Za-z0-9.-]+(?::[0-9]+)?")
 _KEY_PARAMETERS: Final = frozenset({"keys", "key"})
@@ -55,11 +55,15 @@ _JSON: Final = frozenset({b"application/json", b"application/json; charset=utf-8
 
 
 class Target(msgspec.Struct):
-    """What a request is for: one key, several keys, or a service as a whole."""
+    """What a request is for: one key, several keys, or a service as a whole.
+
+    :ivar query: of one key, as it was sent.
+    """
 
     service: str
     key: str | None = None
     keys: list[str] | None = None
+    query: bytes = b""
 
 
 class Said(NamedTuple):
@@ -82,12 +86,13 @@ def asked_by(match: re.Match[bytes]) -> Target | None:
     service, key, query = match.groups()
     name = service.decode()
     try:
+        if query is not None and b"#" in query:
+            return None
         if key is not None:
-            return Target(name, (unquote_to_bytes(key) if b"%" in key else key).decode())
+            text = (unquote_to_bytes(key) if b"%" in key else key).decode()
+            return Target(name, text, query=query or b"")
         if query is None:
             return Target(name)
-        if b"#" in query:
-            return None
         parameters = Query(query)
         if parameters.names() <= _KEY_PARAMETERS:
             return Target(name, keys=parameters.keys())

@@ -1,12 +1,14 @@
-"""A read that comes again on a connection: known by its bytes, without parsing them.
+"""A request that comes again on a connection: known by its bytes, without parsing them.
 
-What one client asks on a connection is nearly always alike but for the target, and to parse
-all its header fields each time costs as much as the answer. So a connection remembers the
-bytes behind the target of the last read that httptools has parsed and the lane has taken,
-and what they said. Bytes that are ``GET``, a target of plain characters, and those very
+What one client asks on a connection is nearly always alike but for the target and the body, and
+to parse all its header fields each time costs as much as the answer. So a connection remembers
+the bytes behind the target of the last request that httptools has parsed and the lane has taken,
+and what they said. Bytes that are its method, a target of plain characters, and those very
 bytes again, are that request with another target: between two requests llhttp is always in
 the same state, a plain character leaves it within the target, and the space that ends the
-target leads to one state whatever the target was. A test holds both against httptools.
+target leads to one state whatever the target was. The same holds for the digits of
+``Content-Length``: they say how many bytes of a body follow, and all of them have to be there. A
+test holds all of it against httptools.
 
 Nothing is decided here. What is not known by its bytes is parsed; what is known is asked of
 the lane as if it had been parsed, and who shows the API key may do is looked up anew.
@@ -18,6 +20,7 @@ import re
 from typing import Final, NamedTuple
 
 from cacheapi.serving import hits
+from cacheapi.serving.acts import WITH_BODY, WITHOUT_BODY
 from cacheapi.serving.head import MAX_TARGET
 from cacheapi.serving.hits import Reader
 from cacheapi.serving.lane import Asker
@@ -26,51 +29,74 @@ from cacheapi.serving.recognition import PLAIN, TARGET, Fields
 # A connection that waits should not hold much.
 MAX_TAIL: Final = 4096
 
-GET: Final = b"GET "
-_READ = re.compile(GET + TARGET.pattern)
-_HIT = re.compile(GET + hits.TARGET.pattern)
+_LINES: Final = {
+    method: re.compile(method + b" " + TARGET.pattern) for method in WITH_BODY | WITHOUT_BODY
+}
+_HIT: Final = re.compile(b"GET " + hits.TARGET.pattern)
 _VERSION: Final = b" HTTP/1.1\r\n"
 _END: Final = b"\r\n\r\n"
+# Six digits are more than a body of the lane has.
+_LENGTH: Final = re.compile(rb"[1-9][0-9]{0,5}")
+_LENGTH_FIELD: Final = re.compile(rb"\r\ncontent-length: ?([1-9][0-9]{0,5})\r\n", re.IGNORECASE)
+
+# The target, the body, and where the request ends.
+Again = tuple[re.Match[bytes], bytes, int]
 
 
 class Repeat(NamedTuple):
-    """A read but for its target.
+    """A request but for its target and its body.
 
-    :ivar tail: the bytes behind the target.
+    :ivar tail: the bytes behind the target; of a request with a body, up to its length.
+    :ivar rest: of a request with a body, those behind the length.
     :ivar headers: the header fields that are in them.
     :ivar asker: what they say to the lane, or to hits.
     """
 
+    method: bytes
     tail: bytes
+    rest: bytes
     headers: Fields
     asker: Asker | Reader
 
-    def find(self, data: bytes, start: int) -> re.Match[bytes] | None:
-        """Return where the target is, if the read comes again at ``start``."""
-        pattern = _READ if isinstance(self.asker, Asker) else _HIT
-        match = pattern.match(data, start)
+    def find(self, data: bytes, start: int) -> Again | None:
+        """Return what the request is about and where it ends, if it comes again at ``start``."""
+        line = _LINES[self.method] if isinstance(self.asker, Asker) else _HIT
+        match = line.match(data, start)
         if match is None:
             return None
         end = match.end()
-        if not data.startswith(self.tail, end) or end - start - len(GET) > MAX_TARGET:
+        if not data.startswith(self.tail, end) or end - start > len(self.method) + 1 + MAX_TARGET:
             return None
         query = match[3]
-        return match if query is None or not query.translate(None, PLAIN) else None
+        if query is not None and query.translate(None, PLAIN):
+            return None
+        end += len(self.tail)
+        if not self.rest:
+            return match, b"", end
+        length = _LENGTH.match(data, end)
+        if length is None or not data.startswith(self.rest, length.end()):
+            return None
+        begin = length.end() + len(self.rest)
+        end = begin + int(length[0])
+        return (match, data[begin:end], end) if end <= len(data) else None
 
 
-def remember(data: bytes, target: bytes, headers: Fields, asker: Asker | Reader) -> Repeat | None:
-    """Return what is to be known again of a read, if it is that simple.
+def remember(
+    method: bytes, data: bytes, target: bytes, headers: Fields, asker: Asker | Reader
+) -> Repeat | None:
+    """Return what is to be known again of a request, if it is that simple.
 
     :param data: the bytes of it; that it is all of one request, and nothing else, httptools
         has found.
     """
-    start = GET + target
+    start = b"%b %b" % (method, target)
     tail = data[len(start) :]
-    if (
-        not data.startswith(start)
-        or len(tail) > MAX_TAIL
-        or not tail.startswith(_VERSION)
-        or tail.find(_END) != len(tail) - 4
-    ):
+    head = tail.find(_END) + len(_END)
+    if not data.startswith(start) or not tail.startswith(_VERSION) or head > MAX_TAIL:
         return None
-    return Repeat(tail, headers, asker)
+    if head == len(tail):
+        return Repeat(method, tail, b"", headers, asker)
+    length = _LENGTH_FIELD.search(tail, 0, head)
+    if length is None or head + int(length[1]) != len(tail):
+        return None
+    return Repeat(method, tail[: length.start(1)], tail[length.end(1) : head], headers, asker)

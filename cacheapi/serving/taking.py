@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import deque
 from typing import Any, Final, NamedTuple, cast
 
 from cacheapi.serving.access_log import Begun
+from cacheapi.serving.acts import WITH_BODY, WITHOUT_BODY
 from cacheapi.serving.ending import Ending, Phase
 from cacheapi.serving.head import check_fields
 from cacheapi.serving.hits import Reader
 from cacheapi.serving.lane import LISTENER, Asker
 from cacheapi.serving.recognition import Fields
 from cacheapi.serving.remotes import CYCLE
-from cacheapi.serving.repeat import GET, Repeat, remember
+from cacheapi.serving.repeat import Again, Repeat, remember
 from cacheapi.serving.site import Site
 from cacheapi.serving.unsent import LARGE_ANSWER
 
@@ -63,10 +63,10 @@ class Taking(Ending):
         self._logged: deque[Begun] = deque()
         # Whether the request that is being read is the lane's.
         self._ours = False
-        # Whether one of the lane's that wait is a store.
-        self._stores = False
-        # What was told the lane of the read that it took last in this piece; and that read,
-        # known by its bytes, for the next piece.
+        # How many plain reads of the lane's wait; before them there may be changes.
+        self.reads = 0
+        # What was told of the request that was taken last in this piece; and that one, known by
+        # its bytes, for the next piece.
         self._asker: Asker | Reader | None = None
         self._repeat: Repeat | None = None
         # The head of a request that hits have taken, until it is answered or passed on.
@@ -84,21 +84,21 @@ class Taking(Ending):
         self._site.lane.go_on(self)
 
     def _hand_over(self, version: str, keep_alive: bool) -> None:
-        """Hand over a request whose head is there; a store that the lane may take waits."""
+        """Hand over a request whose head is there; one whose body the lane wants waits."""
         lane, target, headers = self._site.lane, self.url, self.headers
         method = self.parser.get_method()
-        if self._stores or self._is_busy() or self.flow.write_paused:
+        if self._is_busy() or self.flow.write_paused or self._taken >= TAKEN_AT_ONCE:
             self._start_cycle(version, keep_alive)
         elif self._take_hit(Head(method, version, target, headers, keep_alive)):
             self._ours = True
-        elif method == b"GET" and self._taken < TAKEN_AT_ONCE:
-            self._asker = lane.take_read(self, target, headers, keep_alive)
+        elif method in WITHOUT_BODY:
+            self._asker = lane.take(self, method, target, headers, keep_alive)
             if self._asker is not None:
                 self._ours = True
-                self._take("GET", target, headers)
+                self._take(method, target, headers)
             else:
                 self._start_cycle(version, keep_alive)
-        elif method == b"POST" and not self._taken and lane.wants_store(target, headers):
+        elif not self.reads and method in WITH_BODY and lane.wants_body(method, target, headers):
             self._body = bytearray()
             self._await_body()
         else:
@@ -124,7 +124,7 @@ class Taking(Ending):
         line = None
         if self._site.access_log is not None:
             line = self._site.hits.line(reader, head.target)
-        self._take(head.method.decode(), head.target, head.headers, line)
+        self._take(head.method, head.target, head.headers, line)
 
     def _settle(self) -> None:
         """Have what hits took answered, or passed on, before anything else is read."""
@@ -149,12 +149,13 @@ class Taking(Ending):
             self.parser = parser
 
     def _remember(self, data: bytes) -> None:
-        """Remember the one request that data is, if the lane took it as a read."""
+        """Remember the one request that data is, if it was taken."""
         if self._asker is not None and not self._last:
-            self._repeat = remember(data, self.url, self.headers, self._asker)
+            method = self.parser.get_method()
+            self._repeat = remember(method, data, self.url, self.headers, self._asker)
 
     def _take_again(self, repeat: Repeat, data: bytes) -> bytes:
-        """Take the reads that data begins with and that are known by their bytes.
+        """Take the requests that data begins with and that are known by their bytes.
 
         :return: what is left for the parser, which is between two requests before and after.
         """
@@ -162,51 +163,55 @@ class Taking(Ending):
             self._phase is not Phase.IDLE
             or self._last
             or self._leaving
-            or self._stores
             or self.flow.write_paused
             or self._is_busy()
         ):
             return data
         start, size = 0, len(data)
         while start < size and self._taken < TAKEN_AT_ONCE:
-            match = repeat.find(data, start)
-            if match is None or not self._take_known(repeat, match):
+            found = repeat.find(data, start)
+            if found is None or not self._take_known(repeat, found):
                 break
-            start = match.end() + len(repeat.tail)
+            start = found[2]
         if start:
             self._await_request()
         return data[start:]
 
-    def _take_known(self, repeat: Repeat, match: re.Match[bytes]) -> bool:
-        """Take a read that comes again; return whether it is taken."""
-        asker, target = repeat.asker, match[0][len(GET) :]
+    def _take_known(self, repeat: Repeat, found: Again) -> bool:
+        """Take a request that comes again; return whether it is taken."""
+        match, body, _ = found
+        asker, method = repeat.asker, repeat.method
+        target = match[0][len(method) + 1 :]
         if isinstance(asker, Asker):
-            if not self._site.lane.take_again(self, match, asker):
+            if not self._site.lane.take_again(self, method, match, asker, body):
                 return False
-            self._take("GET", target, repeat.headers)
+            self._take(method, target, repeat.headers)
             return True
         if self._taken or not self._site.hits.take_again(self, target, match, asker):
             return False
-        self._hold(Head(b"GET", "1.1", target, repeat.headers, True), asker)
+        self._hold(Head(method, "1.1", target, repeat.headers, True), asker)
         return True
 
     def _take(
         self,
-        method: str,
+        method: bytes,
         target: bytes,
         headers: Fields,
         line: tuple[str, str, str | None] | None = None,
     ) -> None:
         self._taken += 1
         if self._site.access_log is not None:
-            self._logged.append(self._site.access_log.begin(method, target, headers, line))
+            begun = self._site.access_log.begin(method.decode(), target, headers, line)
+            self._logged.append(begun)
 
-    def _take_store(self, body: bytes) -> None:
+    def _take_body(self, body: bytes) -> None:
         """Give a request to the lane now that its body is there; else to the application."""
-        keep_alive = not self._last
-        if self._site.lane.take_store(self, self.url, self.headers, keep_alive, body):
-            self._take("POST", self.url, self.headers)
-            self._stores = self._ours = True
+        keep_alive, method = not self._last, self.parser.get_method()
+        lane, target, headers = self._site.lane, self.url, self.headers
+        self._asker = lane.take(self, method, target, headers, keep_alive, body)
+        if self._asker is not None:
+            self._take(method, target, headers)
+            self._ours = True
         else:
             self._start_cycle(self.parser.get_http_version(), keep_alive)
             super().on_body(body)
@@ -253,7 +258,7 @@ class Taking(Ending):
         """Send an answer of the lane; see :class:`~cacheapi.serving.answers.Sink`."""
         self._taken -= 1
         self._late = None
-        self._stores = False
+        self.reads = min(self.reads, self._taken)
         # One that leaves says so with its last answer.
         keep_alive = keep_alive and not (self._leaving and not self._taken)
         if self.transport.is_closing():

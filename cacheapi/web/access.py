@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cacheapi.caching.service import CacheService
+from cacheapi.registry.rights import Rate
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -21,6 +22,9 @@ class Access(NamedTuple):
     :ivar digest: returns what stands for an API key.
     :ivar may: returns whether who shows the key of a digest may use a method on keys of a
         service; with no keys, whether there is a key that they may use it on.
+    :ivar rate: returns the limit on the requests of who shows the key of a digest, if there is one;
+        each is counted, with :attr:`counts`, before it is served.
+    :ivar counts: where they are counted.
     :ivar sees: returns whether who shows the key of a digest may learn where a cache is.
     :ivar watch: makes ``find`` and ``may`` follow changes, in a process that serves.
     :ivar max_body: the largest request body, in bytes.
@@ -35,6 +39,8 @@ class Access(NamedTuple):
     find: Callable[[str], CacheService | None]
     digest: Callable[[str], bytes]
     may: Callable[[bytes, str, str, Sequence[str]], bool]
+    rate: Callable[[bytes], Rate | None]
+    counts: CacheService
     sees: Callable[[bytes], bool]
     watch: Callable[[], None]
     max_body: int

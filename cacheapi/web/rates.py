@@ -13,11 +13,11 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from flask import Response, g
 
-from backends.base import MISSING
 from backends.errors import BackendError
 from cacheapi.caching.reserved import RATE
 from cacheapi.caching.service import CacheService
@@ -59,31 +59,52 @@ def count(caller: Caller, counts: CacheService) -> None:
     """
     if caller.rate is None:
         return
-    standing = count_as(caller.digest.hex()[:32], caller.rate, counts)
+    standing = count_as(name_of(caller.digest), caller.rate, counts)
     if standing is None:
         return
     g.standing = standing
     if standing.is_over:
-        raise ApiError(
-            429,
-            f"This API key may make {caller.rate.requests} requests in {caller.rate.seconds} s.",
-            headers={"Retry-After": str(standing.reset)},
-        )
+        raise refusal(standing)
+
+
+def name_of(digest: bytes) -> str:
+    """Return under which name the requests of an API key are counted."""
+    return digest.hex()[:32]
+
+
+def refusal(standing: Standing) -> ApiError:
+    """Return the answer to a request that is one too many."""
+    rate = standing.rate
+    return ApiError(
+        429,
+        f"This API key may make {rate.requests} requests in {rate.seconds} s.",
+        headers={"Retry-After": str(standing.reset)},
+    )
 
 
 def count_as(name: str, rate: Rate, counts: CacheService) -> Standing | None:
     """Count one more under a name in the present window; ``None`` where that cannot be done."""
+    (standing,) = count_many([(name, rate)], counts)
+    return standing
+
+
+def count_many(requests: Sequence[tuple[str, Rate]], counts: CacheService) -> list[Standing | None]:
+    """Count requests, by name and limit, in order; as :func:`count_as`."""
     now = time.time()
-    window = int(now // rate.seconds)
-    reset = max(1, math.ceil((window + 1) * rate.seconds - now))
-    try:
+    operations = []
+    for name, rate in requests:
+        window = int(now // rate.seconds)
         # It may be gone only after the window, whatever the clocks of other machines say.
-        number = counts.increment(f"{RATE}{name}:{window}", 1, 1, 2 * rate.seconds)
-    except BackendError as error:
-        log.error("A rate limit could not be counted: %s", error)
-        return None
-    assert number is not MISSING
-    return Standing(rate, number, reset)
+        operations.append(counts.make.increment(f"{RATE}{name}:{window}", 1, 1, 2 * rate.seconds))
+    standings: list[Standing | None] = []
+    for (_, rate), number in zip(requests, counts.perform(operations), strict=True):
+        if isinstance(number, BackendError):
+            log.error("A rate limit could not be counted: %s", number)
+            standings.append(None)
+            continue
+        reset = max(1, math.ceil((int(now // rate.seconds) + 1) * rate.seconds - now))
+        standings.append(Standing(rate, number, reset))
+    return standings
 
 
 def tell(response: Response) -> Response:

@@ -46,6 +46,7 @@ class Sink:
     def __init__(self, room: int = 2**60) -> None:
         self.room = room
         self.sent = 0
+        self.reads = 0
         self.bodies: list[bytes] = []
 
     @property
@@ -64,7 +65,7 @@ class Sink:
 def made(sizes: dict[str, int]) -> tuple[Answering, CacheService, Cache]:
     cache = Cache(sizes)
     service = CacheService("cache", cast("Backend", cache), default_ttl=0)
-    answering = Answering(Troubles(), None)
+    answering = Answering(Troubles(), None, service)
     # Small values have been read for a while: so many are asked for at once as ever.
     for _ in range(10 * PATIENCE):
         assert answering.answer([read(Sink(), service, "small")], 0.0) == []
@@ -72,7 +73,8 @@ def made(sizes: dict[str, int]) -> tuple[Answering, CacheService, Cache]:
 
 
 def read(sink: Sink, service: CacheService, *keys: str) -> Read:
-    return Read(sink, True, service, False, list(keys), keys[0] if len(keys) == 1 else None, None)
+    key = keys[0] if len(keys) == 1 else None
+    return Read(sink, True, service, False, None, keys=list(keys), key=key, condition=None)
 
 
 def test_who_takes_nothing_gets_one_answer_at_a_time() -> None:

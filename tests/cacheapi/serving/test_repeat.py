@@ -1,4 +1,4 @@
-"""Reads known by their bytes: what is known again, httptools reads as the same request."""
+"""Requests known by their bytes: what is known again, httptools reads as the same request."""
 
 from __future__ import annotations
 
@@ -30,12 +30,16 @@ class Recorder:
         self.is_between = False
         self.target = b""
         self.headers: list[tuple[bytes, bytes]] = []
+        self.body = b""
 
     def on_url(self, url: bytes) -> None:
         self.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name, value))
+
+    def on_body(self, body: bytes) -> None:
+        self.body += body
 
     def on_message_complete(self) -> None:
         self.is_between = True
@@ -44,15 +48,15 @@ class Recorder:
 
 
 def repeat(tail: bytes = TAIL) -> Repeat:
-    made = remember(b"GET /first" + tail, b"/first", [], ASKER)
+    made = remember(b"GET", b"GET /first" + tail, b"/first", [], ASKER)
     assert made is not None
     return made
 
 
 def known(made: Repeat, data: bytes, start: int = 0) -> bytes | None:
     """Return the target of the read that is known at a place."""
-    match = made.find(data, start)
-    return None if match is None else match[0].removeprefix(b"GET ")
+    found = made.find(data, start)
+    return None if found is None else found[0][0].removeprefix(b"GET ")
 
 
 def check(data: bytes, tail: bytes = TAIL) -> bytes | None:
@@ -71,7 +75,7 @@ def check(data: bytes, tail: bytes = TAIL) -> bytes | None:
 
 @pytest.mark.parametrize(
     ("form", "others"),
-    [(b"/%b", b"#?"), (b"/a%bb", b"#?"), (b"/%%4%b", b"#?"), (b"?%b", b"#"), (b"?a=%b/?", b"#")],
+    [(b"/%b", b"#?"), (b"/a%bb", b"#"), (b"/%%4%b", b"#?"), (b"?%b", b"#"), (b"?a=%b/?", b"#")],
 )
 def test_every_byte_in_a_target_is_as_httptools_says_or_unknown(form: bytes, others: bytes) -> None:
     for byte in range(256):
@@ -109,7 +113,7 @@ def test_what_is_remembered_is_one_request(fields: bytes) -> None:
     except httptools.HttpParserError:
         return
     if len(recorder.requests) == 1 and recorder.is_between:
-        made = remember(data, b"/first", [], ASKER)
+        made = remember(b"GET", data, b"/first", [], ASKER)
         if made is not None and recorder.requests[0][2][1]:
             check(b"GET /api/v2/cache/again" + tail, tail)
 
@@ -127,7 +131,7 @@ def test_what_is_remembered_is_one_request(fields: bytes) -> None:
     ],
 )
 def test_only_what_is_simple_is_remembered(data: bytes) -> None:
-    assert remember(data, b"/first", [], ASKER) is None
+    assert remember(b"GET", data, b"/first", [], ASKER) is None
 
 
 def test_several_are_known_one_by_one() -> None:
@@ -145,3 +149,67 @@ def test_a_target_over_the_limit_is_left_to_be_refused() -> None:
     longest = ROOT + b"/" + b"k" * (MAX_TARGET - len(ROOT) - 1)
     assert check(b"GET " + longest + TAIL) == longest
     assert check(b"GET " + longest + b"k" + TAIL) is None
+
+
+def put(target: bytes, body: bytes, field: bytes = b"Content-Length: ") -> bytes:
+    return b"PUT %b HTTP/1.1\r\nHost: h\r\n%b%d\r\nX: y\r\n\r\n%b" % (
+        target,
+        field,
+        len(body),
+        body,
+    )
+
+
+@given(st.binary(min_size=1, max_size=120), st.binary(min_size=1, max_size=120), st.binary())
+@example(b"x" * 10, b"y" * 9, b"")
+@example(b"x", b"PUT /api/v2/cache/k HTTP/1.1\r\n\r\n", b"")
+@example(b"\r\n\r\n", b"\r\n", b"\r\n")
+def test_a_body_of_another_length_is_known_as_httptools_reads_it(
+    first: bytes, second: bytes, more: bytes
+) -> None:
+    made = remember(b"PUT", put(b"/first", first), b"/first", [], ASKER)
+    assert made is not None
+    again = put(ROOT + b"/again", second)
+    found = made.find(again + more, 0)
+    assert found is not None
+    match, body, end = found
+    assert (match[2], body, end) == (b"again", second, len(again))
+    recorder = Recorder()
+    recorder.parser.feed_data(put(b"/first", first) + again)
+    assert recorder.is_between
+    assert recorder.body == second
+    # Not all of it is there.
+    assert made.find(again[:-1], 0) is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        put(ROOT + b"/k", b"1", b"content-length: "),
+        put(ROOT + b"/k", b"1", b"Content-Length:"),
+        put(ROOT + b"/k", b"1").replace(b": 1", b": 01"),
+        put(ROOT + b"/k", b"1").replace(b": 1", b": +1"),
+        put(ROOT + b"/k", b"1").replace(b": 1", b": 0"),
+        put(ROOT + b"/k", b"1").replace(b": 1", b": "),
+        put(ROOT + b"/k", b"1").replace(b": 1", b": 1 "),
+        put(ROOT + b"/k", b"1").replace(b": 1", b": 1000000"),
+        put(ROOT + b"/k", b"1").replace(b"PUT", b"POST"),
+    ],
+)
+def test_another_way_to_write_a_length_is_not_known(other: bytes) -> None:
+    made = remember(b"PUT", put(b"/first", b"value"), b"/first", [], ASKER)
+    assert made is not None
+    assert made.find(other + b" " * 1000, 0) is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        put(b"/first", b"12").replace(b": 2", b": 1"),
+        put(b"/first", b"12").replace(b": 2", b": 3"),
+        put(b"/first", b"12").replace(b"Content-Length: 2\r\n", b""),
+        put(b"/first", b"1" * 1_000_000),
+    ],
+)
+def test_a_body_without_its_length_is_not_remembered(data: bytes) -> None:
+    assert remember(b"PUT", data, b"/first", [], ASKER) is None

@@ -62,6 +62,8 @@ def fill(directory) -> None:
     store = FileStore(directory)
     for key, value in VALUES.items():
         store.plant(key, value)
+        # For those that change them.
+        store.plant(f"changed/{key}", value)
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +111,9 @@ def all_answers(live: Service, sent: bytes) -> bytes:
 # What the lane takes
 
 
-def store(body: object, *fields: str, target: str = CACHE) -> bytes:
+def store(body: object, *fields: str, method: str = "POST", target: str = CACHE) -> bytes:
     text = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return head(f"POST {target}", f"Content-Length: {len(text)}", *fields) + text
+    return head(f"{method} {target}", f"Content-Length: {len(text)}", *fields) + text
 
 
 PAIR = {"key": "stored", "value": {"a": 1}, "ttl": 60}
@@ -135,6 +137,19 @@ TAKEN = [
     (head(f"GET {CACHE}/k", "Upgrade: h2c", "Connection: Upgrade, HTTP2-Settings"), 200),
     (request(f"{CACHE}/k", "HOST: a", f"authorization: bearer {KEY}"), 200),
     (request(f"{CACHE}/k", "Host: a:80", AUTH, version="1.0"), 200),
+    (head(f"HEAD {CACHE}/k"), 200),
+    (head(f"HEAD {CACHE}/absent"), 404),
+    (head(f"GET {CACHE}/k?check_exist=true"), 200),
+    (head(f"GET {CACHE}/absent?default=x"), 200),
+    (head(f"GET {CACHE}/absent?pull=true"), 404),
+    (head(f"DELETE {CACHE}/absent"), 404),
+    (head(f"DELETE {CACHE}/absent", "Content-Length: 0"), 404),
+    (head(f"DELETE {CACHE}?keys=absent,gone"), 200),
+    (store({"value": 1}, target=f"{CACHE}/k"), 400),
+    (store({"value": 1}, method="PUT", target=f"{CACHE}/absent"), 404),
+    (store({"increment": 1, "initial": 5, "ttl": 60}, method="PATCH", target=f"{CACHE}/n"), 200),
+    (store({"ttl": 60}, method="PATCH", target=f"{CACHE}/absent"), 404),
+    (store({"increment": 1}, method="PATCH", target=f"{CACHE}/k"), 400),
 ]
 LEFT = [
     head(f"GET {CACHE}?keys="),
@@ -146,11 +161,26 @@ LEFT = [
     head(f"GET {CACHE}?keys=k&api_key={KEY}"),
     head(f"GET {CACHE}?keys=%FF"),
     head(f"GET {CACHE}?prefix=k"),
-    head(f"DELETE {CACHE}?keys=absent"),
+    head(f"DELETE {CACHE}"),
+    head(f"DELETE {CACHE}?keys=absent", "If-Match: *"),
+    head(f"DELETE {CACHE}/absent", 'If-None-Match: "x"'),
+    head(f"DELETE {CACHE}/absent?x=1"),
+    head(f"DELETE {CACHE}/absent", "Content-Length: 2") + b"{}",
+    head(f"HEAD {CACHE}?keys=k"),
+    head(f"GET {CACHE}/k?check_exist=maybe"),
+    head(f"GET {CACHE}/k?ttl=true"),
+    head(f"GET {CACHE}/k?check_exist=true", 'If-None-Match: "x"'),
+    head(f"GET {CACHE}/k?api_key={KEY}"),
+    store({"value": 1, "ttl": 1.5}, method="PUT", target=f"{CACHE}/k"),
+    store({"value": 1}, method="PUT", target=f"{CACHE}/k?ttl=5"),
+    store({"value": 1}, method="PUT"),
+    store({"initial": 1}, method="PATCH", target=f"{CACHE}/k"),
+    store({"increment": True}, method="PATCH", target=f"{CACHE}/k"),
+    store({}, method="PATCH", target=f"{CACHE}/k"),
+    store({"value": 1}, "If-None-Match: *", method="PUT", target=f"{CACHE}/k"),
     store(PAIR, "X-HTTP-Method: GET"),
     store(PAIR, "Content-Encoding: identity"),
     store(PAIR, target=f"{CACHE}?ttl=5"),
-    store(PAIR, target=f"{CACHE}/new"),
     store({**PAIR, "ttl": -2}),
     store({**PAIR, "more": 1}),
     store({**PAIR, "key": ""}),
@@ -160,11 +190,8 @@ LEFT = [
     store({**PAIR, "value": "x" * 300_000}),
     head(f"POST {CACHE}", "Transfer-Encoding: chunked") + b"0\r\n\r\n",
     head(f"POST {CACHE}", "Content-Length: 2").replace(b"json", b"x") + b"{}",
-    head(f"HEAD {CACHE}/k"),
-    head(f"DELETE {CACHE}/k"),
     head(f"GET {CACHE}"),
     head(f"GET {CACHE}/"),
-    head(f"GET {CACHE}/k?check_exist=true"),
     head(f"GET {CACHE}/k?"),
     head(f"GET http://127.0.0.1{CACHE}/k"),
     head(f"GET /{CACHE}/k"),
@@ -204,12 +231,14 @@ class Taker:
     def __init__(self) -> None:
         self.statuses: list[int] = []
         self.is_full = False
+        self.reads = 0
 
     def flush(self) -> None:
         pass
 
     def answer(self, status: int, fields: str, body: bytes | None, keep_alive: bool) -> None:
         self.statuses.append(status)
+        self.reads = 0
 
 
 @pytest.mark.parametrize("stores", [False, True])
@@ -226,20 +255,21 @@ def test_one_turn_takes_no_more_lists_than_it_can_answer_soon(
         listed = target + b"?keys=" + ",".join(names).encode()
         pairs = json.dumps({"resource": [{"key": name, "value": 1} for name in names]}).encode()
 
+        posted = [*fields, (b"content-length", str(len(pairs)).encode())]
+
         def takes_list() -> bool:
             if stores:
-                return turn.take_store(taker, target, fields, True, pairs)
-            return turn.take_read(taker, listed, fields, True) is not None
+                taker.reads = 0
+                return turn.take(taker, b"POST", target, posted, True, pairs) is not None
+            return turn.take(taker, b"GET", listed, fields, True) is not None
 
         for _ in range(2):
             taken = 0
             while takes_list():
                 taken += 1
             assert taken == MOST_AT_ONCE // 1000
-            # One key costs next to nothing.
-            assert turn.take_read(taker, target + b"/7", fields, True) is not None
             turn.answer()
-            assert len(taker.statuses) == taken + 1
+            assert len(taker.statuses) == taken
             taker.statuses.clear()
     close_app(app)
 
@@ -367,6 +397,81 @@ def stores(draw: st.DrawFn) -> bytes:
     return store(body, *fields, target=target)
 
 
+VALUE_BODIES = [
+    {"value": {"a": [1, 2.5]}, "ttl": 60},
+    {"value": None},
+    {"value": "x", "ttl": None},
+    {"value": 1, "ttl": -1},
+    {"value": 1, "ttl": -2},
+    {"value": 1, "ttl": "5"},
+    {"value": 1, "more": 2},
+    {"ttl": 60},
+    {"value": "aGk=", "encoding": "base64"},
+    b'{"value":1,"value":2}',
+    b'{"value":NaN}',
+    b'{"value":1e999}',
+    b'{"value":"\\ud800"}',
+    b'{"value":' + b"[" * 3000 + b"]" * 3000 + b"}",
+    b"{",
+    b"",
+    b"[1]",
+]
+CHANGE_BODIES = [
+    {"ttl": 60},
+    {"ttl": 0},
+    {"ttl": None},
+    {"ttl": 1.0},
+    {"ttl": True},
+    {"ttl": 3000000},
+    {"increment": 1},
+    {"increment": 0},
+    {"increment": -5, "initial": 100, "ttl": 60},
+    {"increment": 1, "initial": None},
+    {"increment": 2**63},
+    {"increment": 1, "initial": 2**63},
+    {"increment": 2**70},
+    {"increment": "1"},
+    {"increment": 1.0},
+    {"increment": False},
+    {"initial": 1},
+    {"initial": 1, "ttl": 5},
+    {"increment": 1, "ttl": 60},
+    {"increment": 1, "value": 1},
+    b'{"increment":1,"increment":2}',
+    b"{}",
+    b"5",
+]
+OPTIONS = [
+    *("check_exist=true", "check_exist=0", "check_exist=1&clear=true", "check_exist=x"),
+    *("default=d", "default=%22", "default=d&default=e", "default=%FF", "default"),
+    *("pull=true", "clear=yes", "clear=maybe", "pull=1&default=d", "x=1", "ttl=60"),
+]
+
+
+@st.composite
+def changes(draw: st.DrawFn) -> bytes:
+    """Return a request of any verb about one key, or one that deletes some."""
+    own = [f"changed/{key}" for key in VALUES]
+    keys = st.sampled_from([*own, "n", "n", "stored", "stored", "absent", "k" * 1025])
+    target = f"{CACHE}/{encoded(draw, draw(keys))}"
+    fields = draw(
+        st.sampled_from(
+            [[]] * 6
+            + [["If-Match: *"], ['If-None-Match: "x"'], ["If-None-Match: *"], ["Content-Length: 0"]]
+        )
+    )
+    method = draw(st.sampled_from(["PUT", "POST", "PATCH", "DELETE", "HEAD", "GET", "LIST"]))
+    if method in ("PUT", "POST"):
+        return store(draw(st.sampled_from(VALUE_BODIES)), *fields, method=method, target=target)
+    if method == "PATCH":
+        return store(draw(st.sampled_from(CHANGE_BODIES)), *fields, method=method, target=target)
+    if method == "LIST":
+        named = ",".join(encoded(draw, key) for key in draw(st.lists(keys, max_size=3)))
+        return head(f"DELETE {CACHE}?keys={named}", *fields)
+    option = draw(st.sampled_from([""] * 4 + OPTIONS))
+    return head(f"{method} {target}{option and '?' + option}", *fields)
+
+
 QUERIES = ["keys", "key", "Keys", "limit", "prefix", "default", "api_key"]
 
 
@@ -430,7 +535,7 @@ LAST = request(f"{CACHE}/last", "Host: h", AUTH, "Connection: close")
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(st.lists(requests() | lists() | stores(), min_size=1, max_size=4))
+@given(st.lists(requests() | lists() | stores() | changes(), min_size=1, max_size=4))
 @example([request(f"{CACHE}/{'k'}", "Host: h", AUTH)] * 100)
 @example([head(f"GET {CACHE}/k"), head(f"DELETE {CACHE}/absent"), head(f"GET {CACHE}/k")])
 def test_an_answer_of_the_lane_is_flasks(lane: Service, flask: Service, sent: list[bytes]) -> None:

@@ -1,0 +1,83 @@
+"""What the metrics are told of a turn of the lane."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+from cacheapi.caching.service import CacheService
+from cacheapi.observing.metrics.families import REASONS
+from cacheapi.observing.metrics.tally import Tally
+from cacheapi.serving.answers import Act, Answered, Found, Read, Store, Taken
+from cacheapi.serving.health import Troubles
+from cacheapi.web.errors import ApiError
+
+
+def count(
+    tally: Tally,
+    troubles: Troubles,
+    taken: Sequence[Taken],
+    answered: Sequence[Answered],
+    found: Mapping[CacheService, Found],
+    seconds: float,
+) -> None:
+    """Count what was answered in a turn; all of it took as long.
+
+    :param found: what was read.
+    """
+    numbers: dict[str, int] = {}
+    for request, (status, size) in zip(taken, answered, strict=True):
+        name = request.service.name
+        numbers[name] = numbers.get(name, 0) + 1
+        if request.refusal is not None:
+            tally.refused(REASONS[status])
+        if isinstance(request, Read):
+            _count_read(tally, request, status, size, found)
+        else:
+            tally.answered(name, request.method, status, size)
+            tally.received(name, request.size)
+            _count_change(tally, request)
+    for name, number in numbers.items():
+        tally.took(name, seconds, number)
+    if troubles:
+        _count_failures(tally, troubles, taken, answered)
+
+
+def _count_read(
+    tally: Tally, read: Read, status: int, size: int, found: Mapping[CacheService, Found]
+) -> None:
+    name = read.service.name
+    if read.key is not None:
+        tally.read_one(name, status, size)
+        return
+    tally.answered(name, "GET", status, size)
+    if read.refusal is not None:
+        return
+    tally.batch(name, "GET", len(read.keys))
+    values = found[read.service]
+    if status == HTTPStatus.OK and not isinstance(values, ApiError):
+        hits = sum(map(values.__contains__, read.keys))
+        tally.read(name, hits, len(read.keys) - hits)
+
+
+def _count_change(tally: Tally, request: Store | Act) -> None:
+    name = request.service.name
+    if request.refusal is not None:
+        return
+    if isinstance(request, Store):
+        tally.batch(name, "POST", len(request.pairs))
+    elif request.lists:
+        tally.batch(name, request.method, len(request.keys))
+    elif request.hit is not None:
+        tally.read(name, request.hit, not request.hit)
+
+
+def _count_failures(
+    tally: Tally, troubles: Troubles, taken: Sequence[Taken], answered: Sequence[Answered]
+) -> None:
+    for request, (status, _) in zip(taken, answered, strict=True):
+        name = request.service.name
+        writes = isinstance(request, Store) or (isinstance(request, Act) and not request.reads)
+        failure = troubles.failure(name, stores=writes)
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR and failure is not None:
+            tally.failed(name, type(failure).__name__)

@@ -1,0 +1,101 @@
+"""The answers to acts, once the outcomes of their operations are known.
+
+Each function takes an act and those outcomes, and returns the status and the size of the body.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from backends.base import MISSING
+from backends.errors import BackendError, Failed, WrongType
+from cacheapi.caching.codec import Value, encode, entry_text
+from cacheapi.caching.service import KeyExists
+from cacheapi.serving.answers import Act, Answered, answer_error, answer_json
+from cacheapi.web.batch import outcomes_text
+from cacheapi.web.errors import ApiError, absent, answer, answer_to, note
+
+
+def replace(act: Act, outcomes: list[Any]) -> Answered:
+    """Answer an update."""
+    if not _known(outcomes[0]):
+        return answer_error(act, absent(act.keys[0]))
+    return _done(act, 200, act.value)
+
+
+def add(act: Act, outcomes: list[Any]) -> Answered:
+    """Answer a creation."""
+    if not _known(outcomes[0]):
+        return answer_error(act, answer(KeyExists(act.keys[0])))
+    return _done(act, 201, act.value)
+
+
+def delete(act: Act, outcomes: list[Any]) -> Answered:
+    """Answer a deletion."""
+    if not _known(outcomes[0]):
+        return answer_error(act, absent(act.keys[0]))
+    return _done(act, 200)
+
+
+def deletions(act: Act, outcomes: list[Any]) -> Answered:
+    """Answer the deletion of a list."""
+    return answer_json(act, 200, outcomes_text(act.keys, outcomes))
+
+
+def count(act: Act, outcomes: list[Any]) -> Answered:
+    """Answer a count."""
+    key, number = act.keys[0], _known(outcomes[0])
+    if number is MISSING:
+        return answer_error(act, absent(key))
+    value = Value(str(number))
+    return answer_json(act, 200, entry_text(key, value), _tag(act.value and value))
+
+
+def touch(act: Act, outcomes: list[Any]) -> Answered:
+    """Answer a new lifetime; its value was read before."""
+    found, touched = outcomes
+    if isinstance(touched, BackendError):
+        # What the view would meet first.
+        _known(found)
+    if not _known(touched) or found is MISSING:
+        return answer_error(act, absent(act.keys[0]))
+    return _done(act, 200, found if act.value and isinstance(found, Value) else None)
+
+
+def read(act: Act, outcomes: list[Any]) -> Answered:
+    """Answer a read, or a read that deletes."""
+    key, value = act.keys[0], _known(outcomes[0])
+    act.hit = value is not MISSING
+    if value is not MISSING:
+        return answer_json(act, 200, entry_text(key, value), _tag(value))
+    if act.value is None:
+        return answer_error(act, absent(key))
+    return answer_json(act, 200, entry_text(key, act.value))
+
+
+def exists(act: Act, outcomes: list[Any]) -> Answered:
+    """Answer whether a key is there."""
+    key, found = act.keys[0], outcomes[0]
+    value = None if found is MISSING or isinstance(found, WrongType) else _known(found)
+    act.hit = found is not MISSING
+    text = encode({"key": key, "exists": found is not MISSING})
+    return answer_json(act, 200, text, _tag(value))
+
+
+def _known(outcome: Any) -> Any:
+    """Return an outcome; raise the answer about one that is an error."""
+    if isinstance(outcome, BackendError):
+        if isinstance(outcome, Failed):
+            note(outcome)
+        raise answer_to(outcome)
+    if isinstance(outcome, ApiError):
+        raise outcome
+    return outcome
+
+
+def _done(act: Act, status: int, value: Value | None = None) -> Answered:
+    return answer_json(act, status, encode({"key": act.keys[0], "success": True}), _tag(value))
+
+
+def _tag(value: Value | None) -> str:
+    return "" if value is None else f'etag: "{value.etag}"\r\n'

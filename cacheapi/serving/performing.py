@@ -1,0 +1,118 @@
+"""What is done first in a turn of the lane: requests are counted, then all that is no plain read.
+
+One call counts the requests of callers who have a limit: what is one too many is not done. Then
+one call a service does its stores and acts, in the order in which they came.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from backends.errors import BackendError, Failed
+from backends.operations import Operation
+from cacheapi.caching.codec import Value
+from cacheapi.caching.service import CacheService
+from cacheapi.serving.answers import Act, Read, Store, Taken
+from cacheapi.serving.health import Troubles
+from cacheapi.web.errors import internal
+from cacheapi.web.rates import Standing, count_many, refusal
+
+# What the Answering of a turn is told of: the values that were read.
+Seen = Callable[[CacheService, Mapping[str, Value]], None]
+
+_DONE: Final = 201
+
+
+class Performing:
+    """Does what was taken, but for plain reads.
+
+    :param troubles: learns of calls that failed or took long.
+    :param counts: where requests of callers who have a limit are counted.
+    :param seen: is told of values that were read.
+    """
+
+    def __init__(self, troubles: Troubles, counts: CacheService, seen: Seen) -> None:
+        self._troubles = troubles
+        self._counts = counts
+        self._seen = seen
+
+    def limit(self, taken: Sequence[Taken]) -> None:
+        """Count the requests of callers who have a limit, each once."""
+        limited = [request for request in taken if request.limit is not None]
+        if not limited:
+            return
+        limits = [request.limit for request in limited if request.limit is not None]
+        standings: list[Standing | None] = [None] * len(limits)
+        started = time.monotonic()
+        failure: Failed | None = None
+        try:
+            standings = count_many(limits, self._counts)
+        except Exception as error:  # noqa: BLE001 (a limit protects the service, and stops nothing)
+            internal(error)
+        if None in standings:
+            failure = Failed("A rate limit could not be counted.")
+        self._troubles.look(self._counts.name, started, failure, stores=True)
+        for request, standing in zip(limited, standings, strict=True):
+            request.limit = None
+            if standing is None:
+                continue
+            request.told = "".join(
+                f"{name.lower()}: {text}\r\n" for name, text in standing.headers.items()
+            )
+            if standing.is_over:
+                request.refusal = refusal(standing)
+
+    def perform(self, taken: Sequence[Taken]) -> dict[CacheService, Iterator[Any]]:
+        """Do all but the plain reads; return the outcomes, one a pair or operation."""
+        changes: dict[CacheService, list[Store | Act]] = {}
+        for request in taken:
+            if not isinstance(request, Read) and request.refusal is None:
+                changes.setdefault(request.service, []).append(request)
+        return {service: iter(self._change(service, some)) for service, some in changes.items()}
+
+    def _change(self, service: CacheService, requests: Sequence[Store | Act]) -> list[Any]:
+        stores = [request for request in requests if isinstance(request, Store)]
+        if len(stores) == len(requests):
+            pairs = [pair for store in stores for pair in store.pairs]
+            return self._ask(service, lambda: service.set_many(pairs), len(pairs), stores=True)
+        operations: list[Operation] = []
+        make = service.make.set
+        for request in requests:
+            if isinstance(request, Act):
+                operations += request.operations
+            else:
+                operations += [make(*pair) for pair in request.pairs]
+        # What is only read says nothing of how stores go.
+        writes = any(isinstance(request, Store) or not request.reads for request in requests)
+        outcomes = self._ask(
+            service, lambda: service.perform(operations), len(operations), stores=writes
+        )
+        values = {
+            operation.key: outcome
+            for operation, outcome in zip(operations, outcomes, strict=True)
+            if isinstance(outcome, Value)
+        }
+        if values:
+            self._seen(service, values)
+        return outcomes
+
+    def _ask(
+        self, service: CacheService, ask: Callable[[], list[Any]], number: int, *, stores: bool
+    ) -> list[Any]:
+        """Return so many outcomes."""
+        started = time.monotonic()
+        outcomes: list[Any] = []
+        try:
+            outcomes = ask()
+        except BackendError as error:
+            outcomes = [error] * number
+        except Exception as error:  # noqa: BLE001 (as Flask does: logged, and answered)
+            outcomes = [internal(error)] * number
+        failures = (outcome for outcome in outcomes if isinstance(outcome, Failed))
+        failure = next((one for one in failures if not one.apart), None)
+        self._troubles.look(service.name, started, failure, stores=stores)
+        if failure is None and self._troubles:
+            self._troubles.hear(service.name, stores, time.monotonic() - started, _DONE)
+        return outcomes
