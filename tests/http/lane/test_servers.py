@@ -15,7 +15,6 @@ from tests.http.lane.test_lane import (
     LAST,
     all_answers,
     changes,
-    lists,
     store,
     stores,
 )
@@ -53,10 +52,10 @@ def both(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(st.lists(changes() | changes() | lists() | stores(), min_size=1, max_size=6))
+@given(st.lists(changes() | stores(), min_size=1, max_size=6))
 def test_an_answer_of_the_lane_is_flasks(both: tuple[Service, Service], sent: list[bytes]) -> None:
     data = b"".join(sent) + LAST
-    assert all_answers(both[0], data) == all_answers(both[1], data)
+    assert all_answers(both[0], data) == all_answers(both[1], data), data
 
 
 def test_requests_of_a_connection_keep_their_order(both: tuple[Service, Service]) -> None:
