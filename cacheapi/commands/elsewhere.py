@@ -234,6 +234,12 @@ class RemoteCache:
             return MISSING
         return counted[0]
 
+    def statistics(self, section: str | None) -> dict[str, Any]:
+        """Return what the servers of the service say of themselves."""
+        query = f"?{urlencode({'section': section})}" if section else ""
+        told: dict[str, Any] = self._place.json("GET", f"/system/service{self._path}/stats{query}")
+        return told
+
     def flush(self) -> None:
         """Delete every key of the service."""
         self._place.json("DELETE", self._path)

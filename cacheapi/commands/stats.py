@@ -9,9 +9,9 @@ import sys
 import termios
 import time
 import tty
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import click
 from rich.console import Group
@@ -19,12 +19,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from backends.statistics import Figures
+from backends.statistics import Figures, ServerStatistics
 from cacheapi.caching.service import CacheService
 from cacheapi.commands.failures import Exit
 from cacheapi.commands.output import columns, emit, printable, stdout
-from cacheapi.commands.session import as_json, data_dir, of_service, service
+from cacheapi.commands.session import Cache, as_json, cache, data_dir, of_service
 from cacheapi.observing import statistics
+from cacheapi.observing.advice import Advice
 from cacheapi.observing.sample_files import Sample, SampleFiles
 from cacheapi.observing.statistics import Statistics
 
@@ -71,19 +72,41 @@ def stats(name: str, once: bool, every: float, section: str | None, as_json: boo
     """
     if section is not None and not as_json:
         raise click.UsageError("--section goes with --json.")
-    with service(name) as cache:
+    with cache(name) as target:
         if as_json:
-            found = statistics.read(cache, section)
-            emit(statistics.shown(cache, found))
+            found, told = _read(target, section)
+            emit(told)
             return _code(found)
-        samples = SampleFiles(data_dir() / "samples").read(cache.name)
-        view = _View(cache, samples)
+        samples: Sequence[Sample] = ()
+        if isinstance(target, CacheService):
+            samples = SampleFiles(data_dir() / "samples").read(target.name)
+        view = _View(target, samples)
         view.look()
         if once or not sys.stdout.isatty():
             stdout().print(view.shown())
             return _code(view.now)
         _follow(view, every)
     return Exit.DONE
+
+
+def _read(target: Cache, section: str | None = None) -> tuple[Statistics, dict[str, Any]]:
+    """Ask the servers of a service, here or elsewhere; return it as the API tells it, too."""
+    if isinstance(target, CacheService):
+        found = statistics.read(target, section)
+        return found, statistics.shown(target, found)
+    told = target.statistics(section)
+    servers = [
+        ServerStatistics(each["server"], _figures(each["stats"]), each["raw"], each["error"])
+        for each in told["servers"]
+    ]
+    advice = [Advice(**each) for each in told["advice"]]
+    return Statistics(_figures(told["stats"]) or Figures(), servers, advice), told
+
+
+def _figures(told: Mapping[str, Any] | None) -> Figures | None:
+    if told is None:
+        return None
+    return Figures(**{name: told[name] for name in Figures._fields})
 
 
 def _code(found: Statistics) -> Exit:
@@ -134,8 +157,8 @@ def _keys() -> Iterator[Callable[[float], str]]:
 class _View:
     """What is shown, and what was before."""
 
-    def __init__(self, cache: CacheService, samples: Sequence[Sample]) -> None:
-        self._cache = cache
+    def __init__(self, target: Cache, samples: Sequence[Sample]) -> None:
+        self._target = target
         self._seen = list(samples)
         self.now = Statistics(Figures(), [], [])
         self._before: dict[str, Sample] = {}
@@ -143,7 +166,7 @@ class _View:
 
     def look(self) -> None:
         """Ask the servers."""
-        self.now = statistics.read(self._cache)
+        self.now, _ = _read(self._target)
         now = time.time()
         self._seen.append(Sample(now, self.now.total))
         self._before = self._last
@@ -163,7 +186,7 @@ class _View:
         ]
         if len(rows) > 1:
             rows.append(self._row("all", self.now.total))
-        heading = f"{self._cache.name} ({self._cache.type})  {time.strftime('%H:%M:%S')}"
+        heading = f"{self._target.name} ({self._target.type})  {time.strftime('%H:%M:%S')}"
         width = stdout().width
         tables = map(_below, rows) if width < NARROW else [columns(_HEADINGS, rows)]
         bars = plot(list(_ratios(self._seen)), min(PLOTTED, width - _BESIDE_BARS))

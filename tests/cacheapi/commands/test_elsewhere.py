@@ -121,6 +121,19 @@ def test_keys_are_listed_matched_and_deleted(anywhere: Program) -> None:
     assert anywhere("keys") == ""
 
 
+def test_statistics(anywhere: Program) -> None:
+    anywhere("set", "a", "1")
+    anywhere("get", "a")
+    told = anywhere.json("stats")
+    assert told["name"] == "cache"
+    assert told["stats"]["curr_items"] >= 1
+    assert told["stats"]["get_hits"] >= 1
+    shown = anywhere("stats", "--once")
+    assert shown.startswith("cache (")
+    assert "HITS" in shown
+    assert "nope" in anywhere.fails("stats", "--json", "--section", "nope", code=2)
+
+
 def test_a_service_is_made_changed_and_deleted(anywhere: Program) -> None:
     port = free_port()
     made = anywhere.json(
@@ -231,7 +244,7 @@ def test_what_cannot_be_reached_is_one_line(program: Program, live: Service) -> 
 
 
 def test_what_works_at_the_machine_alone_says_so(program: Program, live: Service) -> None:
-    for command in (("doctor",), ("export", "x"), ("import", "x"), ("stats",)):
+    for command in (("doctor",), ("export", "x"), ("import", "x")):
         (program.directory / "x").write_text("")
         code, said = run("--url", live.url, "--key", "k", *command)
         assert (code, "on the machine of the service itself" in said) == (2, True), command
