@@ -41,7 +41,7 @@ CHANGES_NOTED: Final = 10_000
 # What an id can be, on any database.
 MAX_ID: Final = 2**31 - 1
 # Rows that are held at once, of many.
-ROWS_A_QUERY: Final = 1_000
+ROWS_A_QUERY: Final = 200
 
 
 class Rows(NamedTuple):

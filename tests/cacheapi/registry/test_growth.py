@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Engine, insert, text, update
 
 from backends.file.backend import FileBackend
-from cacheapi.registry import administration, callers, key_administration, records
+from cacheapi.registry import administration, callers, key_administration, records, stored
 from cacheapi.registry.database import store as store_module
 from cacheapi.registry.database import tables
 from cacheapi.registry.database.engine import make_engine
@@ -286,3 +286,19 @@ def test_services_that_all_share_keys_are_told_in_few_words(registry: Registry) 
     assert isinstance(registry.snapshot.services["s3"].backend, FileBackend)
     names = list(registry.snapshot.overlaps.all())
     assert names == [f"m{number}" for number in range(9)]
+
+
+def test_who_serves_reads_all_with_pauses_and_a_start_without(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(stored.time, "sleep", pauses.append)
+    late = another(registry, tmp_path)
+    assert pauses == []
+    of_an_earlier_version(registry, tables.services.delete().where(tables.services.c.id == 1))
+    late.look()
+    assert late.find("s0") is None
+    # Of the services, and of the API keys.
+    assert len(pauses) == (MANY - 1) // 100 + MANY // 100
+    assert 0 < max(pauses) <= 0.01
+    late.close()
