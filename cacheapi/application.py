@@ -242,7 +242,9 @@ def _observe(app: Flask, settings: Settings, registry: Registry, sampler: Sample
         add_metrics(app, meter, is_open=settings["CACHEAPI_METRICS"] == "open")
     troubles = Troubles(registry.data_dir / "troubles")
     app.extensions[TROUBLES] = troubles
-    app.extensions[REMOTE_ANSWERS] = RemoteAnswers(app.extensions[DOOR], meter, troubles)
+    answers = RemoteAnswers(app.extensions[DOOR], meter, troubles)
+    registry.accompany(answers)
+    app.extensions[REMOTE_ANSWERS] = answers
     app.extensions[REQUEST_LOG] = requests
     app.extensions[METER] = meter
     traces = tracing.start(os.environ, __version__)

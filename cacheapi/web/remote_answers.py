@@ -52,6 +52,7 @@ class RemoteAnswers:
         self._starting = threading.Lock()
         self._pid: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
         self._engines = Engines(door.find_backend, self.listener, mount=door.mount)
 
     def listener(self, name: str) -> OriginListener:
@@ -155,10 +156,26 @@ class RemoteAnswers:
                 self._engines = Engines(
                     self._door.find_backend, self.listener, mount=self._door.mount
                 )
-                threading.Thread(
+                self._thread = threading.Thread(
                     target=self._loop.run_forever, name="responses", daemon=True
-                ).start()
+                )
+                self._thread.start()
             return self._loop
+
+    def watch(self) -> None:
+        """Do nothing: the event loop begins with the first request."""
+
+    def close(self) -> None:
+        """End the event loop of this process, and its connections to origins."""
+        with self._starting:
+            loop, self._loop = self._loop, None
+            thread, self._thread = self._thread, None
+            if loop is None or thread is None or self._pid != os.getpid():
+                return
+            asyncio.run_coroutine_threadsafe(self._engines.end(), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
 
 
 async def _next(chunks: AsyncGenerator[bytes, None]) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,9 +43,13 @@ def ask(origin: Origin, tmp_path: Path) -> Iterator[Any]:
         "CACHEAPI_DATA_DIR": str(tmp_path / "data"),
         "CACHEAPI_SERVICES_FILE": str(services),
     }
+    before = set(threading.enumerate())
     app = create_app(load(given, None))
     yield Flasks(app)
     close_app(app)
+    # Its event loop has ended, and its connections to the origin with it.
+    left = set(threading.enumerate()) - before
+    assert "responses" not in {thread.name for thread in left}
 
 
 def test_a_read_is_kept_validated_and_purged(ask: Any, origin: Origin) -> None:
