@@ -16,6 +16,7 @@ overwrites it and :meth:`Backend.delete` deletes it.
 
 from __future__ import annotations
 
+import functools
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 # spymemcached's types, whose integers are bytes: its 57 is the character 9. 3 is PHP's boolean.
 _FIRST_BINARY_FLAGS: Final = 256
 _BOOLEAN_FLAGS: Final = 3
+_CLASS = re.compile(r"\[[^\]\[^][^\]\[]*\]")
 _INTEGER = re.compile(rb"-?(?:0|[1-9][0-9]{0,30})")
 
 
@@ -161,6 +163,23 @@ class Backend(ABC):
             raise InvalidKey(f"The key is {own} bytes long; {self.label} takes at most {most}.")
         if limits.forbidden_in_key is not None and limits.forbidden_in_key.search(key):
             raise InvalidKey(f"A key for {self.label} may not contain {limits.forbidden_name}.")
+
+    def check_keys(self, keys: Sequence[str]) -> None:
+        """Do :meth:`check_key` for each key; plain ones are seen through all at once."""
+        if len(keys) == 1:
+            self.check_key(keys[0])
+            return
+        limits = self.limits
+        most, forbidden = limits.max_key_bytes, limits.forbidden_in_key
+        joined = "".join(keys)
+        if (
+            type(self).check_key is not Backend.check_key
+            or not (all(keys) and joined.isascii())
+            or (most and len(max(keys, key=len, default="")) + len(self.prefix.encode()) > most)
+            or (forbidden and not (_is_class(forbidden) and not forbidden.search(joined)))
+        ):
+            for key in keys:
+                self.check_key(key)
 
     def _stored(self, key: str) -> bytes:
         """Return the key as the store knows it."""
@@ -366,6 +385,12 @@ class Backend(ABC):
 
     def _unsupported(self, capability: Capability) -> Unsupported:
         return Unsupported(self.label, capability)
+
+
+@functools.lru_cache(maxsize=64)
+def _is_class(pattern: re.Pattern[str]) -> bool:
+    """Return whether a pattern is about one character, so that it matches wherever that stands."""
+    return _CLASS.fullmatch(pattern.pattern) is not None
 
 
 def count_from(value: bytes, delta: int, limits: Limits) -> int:

@@ -61,16 +61,21 @@ def pack(prefix: str, items: Sequence[Item]) -> list[Change]:
     :param prefix: text before every key.
     """
     # Mostly all have the same.
-    expiries = {ttl: expiry(ttl) for ttl in {item.ttl for item in items}}
+    middles = {ttl: b" 0 %d " % expiry(ttl) for ttl in {item.ttl for item in items}}
     return [
         (
-            stored := (prefix + key).encode(),
-            b"set %b %d %d %d\r\n%b\r\n"
-            % (stored, flags_of(value), expiries[ttl], len(value), value),
+            stored := f"{prefix}{key}".encode(),
+            b"set %b%b%d\r\n%b\r\n" % (stored, middles[ttl], len(value), value)
+            if type(value) is bytes
+            else _flagged(stored, value, ttl),
             SET,
         )
         for key, value, ttl in items
     ]
+
+
+def _flagged(key: bytes, value: bytes, ttl: float | None) -> bytes:
+    return b"set %b %d %d %d\r\n%b\r\n" % (key, flags_of(value), expiry(ttl), len(value), value)
 
 
 class Batch:

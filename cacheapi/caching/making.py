@@ -8,7 +8,7 @@ whether a key is there takes no rule: these operations are made as they are.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from backends.base import Backend
 from backends.capabilities import Capability
@@ -53,6 +53,17 @@ class Making:
         :raises InvalidJson: the value has no place in the form of the service's values.
         """
         return Item(key, self.value(value), self.lifetime(ttl))
+
+    def set_many(self, pairs: Sequence[tuple[str, str | bytes, int | None]]) -> list[Item]:
+        """Make stores of key, value and ``ttl`` each; as :meth:`set`."""
+        if len(pairs) == 1:
+            return [self.set(*pairs[0])]
+        keys = [pair[0] for pair in pairs]
+        values = [value if type(value) is bytes else self.value(value) for _, value, _ in pairs]
+        # Mostly all have the same.
+        lifetimes = {ttl: self.lifetime(ttl) for ttl in {pair[2] for pair in pairs}}
+        lefts = [lifetimes[pair[2]] for pair in pairs]
+        return list(map(Item._make, zip(keys, values, lefts, strict=True)))
 
     def add(self, key: str, value: str | bytes, ttl: int | None) -> Add:
         """Make the creation of a key; as :meth:`set`."""

@@ -96,6 +96,10 @@ class CacheService:
         """Raise :class:`~backends.errors.InvalidKey` for a key that the backend cannot carry."""
         self.backend.check_key(key)
 
+    def check_keys(self, keys: Sequence[str]) -> None:
+        """Do :meth:`check_key` for each key."""
+        self.backend.check_keys(keys)
+
     @property
     def sets_many_at_once(self) -> bool:
         """Whether many pairs cost one round trip of the backend."""
@@ -196,8 +200,7 @@ class CacheService:
 
         :raises InvalidJson: a value has no place in the form of the service's values.
         """
-        make = self.make.set
-        return list(self.backend.set_many([make(*pair) for pair in pairs]))
+        return list(self.backend.set_many(self.make.set_many(pairs)))
 
     def add(
         self, key: str, value: str | bytes, ttl: int | None, condition: Condition | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -33,6 +34,10 @@ MOST_UNKNOWN: Final = 16
 MOST_SMALL: Final = 256
 SMALL: Final = 16 * 1024
 
+# What a string of JSON has in another form, and what stands between two keys that succeeded.
+_ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
+_DONE: Final = '","success":true},{"key":"'
+
 
 def check_keys(cache: CacheService, keys: Sequence[str], most: int) -> None:
     """Refuse a list of keys that is empty, has more than so many, or a bad one, naming each.
@@ -44,10 +49,8 @@ def check_keys(cache: CacheService, keys: Sequence[str], most: int) -> None:
         raise ApiError(400, "The list of keys is empty.")
     if len(keys) > most:
         raise TooManyItems(most)
-    check_key = cache.check_key
     try:
-        for key in keys:
-            check_key(key)
+        cache.check_keys(keys)
     except InvalidKey:
         raise _bad_keys(cache, keys) from None
 
@@ -174,14 +177,17 @@ def read_pairs(
     :raises InvalidJson: the body is not JSON that can be stored.
     """
     default = None if ttl is MISSING else ttl
-    pairs = plain_pairs(body, cache.check_key, default, most)
+    pairs = plain_pairs(body, cache.check_keys, default, most)
     if pairs is not None:
         write = cache.values.write
         try:
             return (
                 pairs
                 if cache.values.writes_json
-                else [pair._replace(value=write(pair.value)) for pair in pairs]
+                else [
+                    Pair(key, write(text.decode() if isinstance(text, bytes) else text), ttl)
+                    for key, text, ttl in pairs
+                ]
             )
         except InvalidJson:
             # Which of them has no place in the form of the service's values is told below.
@@ -223,6 +229,8 @@ def outcomes_text(keys: Sequence[str], outcomes: Sequence[bool | BackendError]) 
     """
     failure = next((outcome for outcome in outcomes if isinstance(outcome, BackendError)), None)
     if failure is None:
+        if keys and all(outcomes) and not _ESCAPED.search("".join(keys)):
+            return f'{{"resource":[{{"key":"{_DONE.join(keys)}","success":true}}]}}'
         texts = [
             f'{{"key":{string_text(key)},"success":{"true" if outcome else "false"}}}'
             for key, outcome in zip(keys, outcomes, strict=True)

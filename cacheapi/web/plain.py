@@ -8,7 +8,7 @@ compares what the two make of the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -56,8 +56,11 @@ class Change(NamedTuple):
     initial: int | Missing
 
 
-# Numbers out of range, lone surrogates, wrong UTF-8: a raw value is not looked into.
+# A raw value was stepped over by the rules of JSON, but for numbers out of range and wrong UTF-8.
 _WHOLE: Final = msgspec.json.Decoder()
+# What has no exponent and fewer digits is in range.
+_LONG: Final = 300
+_QUOTE: Final = ord('"')
 _BODY: Final = msgspec.json.Decoder(_Body)
 _PAIR: Final = msgspec.json.Decoder(_Pair)
 _VALUE: Final = msgspec.json.Decoder(_Value)
@@ -73,39 +76,48 @@ _REFUSALS: Final = (
 
 
 def plain_pairs(
-    body: bytes, check_key: Callable[[str], None], ttl: int | None, most: int
+    body: bytes, check_keys: Callable[[Sequence[str]], None], ttl: int | None, most: int
 ) -> list[Pair] | None:
     """Return the pairs of a request body, or ``None`` if it is not plain or not right.
 
-    :param check_key: raises :class:`~backends.errors.InvalidKey`.
+    :param check_keys: raises :class:`~backends.errors.InvalidKey`.
     :param ttl: the lifetime of those that bring none.
     :param most: how many there may be.
+    :return: the values as the bytes of their JSON texts.
     :raises TooManyItems: there are more.
     """
     try:
         pairs, levels = _pairs(body)
         if len(pairs) > most:
             raise TooManyItems(most)
-        _WHOLE.decode(body)
-        for pair in pairs:
-            check_key(pair.key)
-        read = [
-            Pair(
-                pair.key,
-                bytes(pair.value).decode(),
-                ttl if pair.ttl is msgspec.UNSET else check_ttl(pair.ttl),
-            )
-            for pair in pairs
-        ]
+        # Wrong UTF-8 is an error to it.
+        body.decode()
+        keys = [pair.key for pair in pairs]
+        check_keys(keys)
+        values = [bytes(pair.value) for pair in pairs]
+        for value in values:
+            # A string has no numbers.
+            if value[0] != _QUOTE and (len(value) > _LONG or b"e" in value or b"E" in value):
+                _WHOLE.decode(value)
         # The rest of a body has as many levels as the struct; many pairs are no depth.
         if _may_be_deep(body):
-            for made in read:
-                check_depth(str(made.value), levels)
+            for value in values:
+                check_depth(value.decode(), levels)
+        if len(pairs) == 1:
+            return [Pair(keys[0], values[0], _ttl(pairs[0].ttl, ttl))]
+        # Mostly all have the same.
+        ttls = {one: _ttl(one, ttl) for one in {pair.ttl for pair in pairs}}
+        lifetimes = [ttls[pair.ttl] for pair in pairs]
+        read = list(map(Pair._make, zip(keys, values, lifetimes, strict=True)))
     except TooManyItems:
         raise
     except _REFUSALS:
         return None
     return read or None
+
+
+def _ttl(given: int | msgspec.UnsetType | None, default: int | None) -> int | None:
+    return default if given is msgspec.UNSET else check_ttl(given)
 
 
 def _pairs(body: bytes) -> tuple[list[_Pair], int]:

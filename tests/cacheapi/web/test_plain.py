@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from backends.capabilities import Limits
 from backends.errors import InvalidKey
 from cacheapi.caching import codec
 from cacheapi.caching.codec import InvalidJson, Value, read_stored
+from cacheapi.caching.service import Pair
 from cacheapi.caching.values import Values
 from cacheapi.web import batch
 from cacheapi.web.errors import ApiError
 from cacheapi.web.plain import plain_pairs
+from tests.backends.conformance.test_conformance import Least
 
 
 class Cache:
@@ -31,6 +36,10 @@ class Cache:
         if not key or " " in key:
             raise InvalidKey("no")
 
+    def check_keys(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self.check_key(key)
+
 
 CACHE: Any = Cache()
 
@@ -41,6 +50,11 @@ def by_the_rules(body: bytes, ttl: int | None = None) -> list[Any] | None:
         return batch._read_any_pairs(CACHE, body, ttl, 1000)
     except (ApiError, InvalidJson):
         return None
+
+
+def as_text(pairs: list[Pair]) -> list[Pair]:
+    """Return pairs with their values as the rules give them."""
+    return [Pair(key, bytes(value).decode(), ttl) for key, value, ttl in pairs]  # type: ignore[arg-type]
 
 
 SCALARS = (
@@ -107,9 +121,9 @@ def spoiled(draw: st.DrawFn) -> bytes:
 @example(b'\xef\xbb\xbf{"key":"a","value":1}', None)
 @example(b"", None)
 def test_a_plain_body_is_what_the_rules_make_of_it(body: bytes, ttl: int | None) -> None:
-    plain = plain_pairs(body, CACHE.check_key, ttl, 1000)
+    plain = plain_pairs(body, CACHE.check_keys, ttl, 1000)
     if plain is not None:
-        assert plain == by_the_rules(body, ttl)
+        assert as_text(plain) == by_the_rules(body, ttl)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +141,9 @@ def test_a_plain_body_is_what_the_rules_make_of_it(body: bytes, ttl: int | None)
 )
 def test_usual_bodies_are_plain(document: Any) -> None:
     body = json.dumps(document).encode()
-    assert plain_pairs(body, CACHE.check_key, 5, 1000) == by_the_rules(body, 5) is not None
+    plain = plain_pairs(body, CACHE.check_keys, 5, 1000)
+    assert plain is not None
+    assert as_text(plain) == by_the_rules(body, 5)
 
 
 @settings(max_examples=600, deadline=None)
@@ -150,3 +166,47 @@ def test_what_is_stored_is_told_apart_as_by_the_parser(stored: bytes) -> None:
         assert read_stored(stored).encoding == "base64"
     else:
         assert read_stored(stored) == Value(json.dumps(text, ensure_ascii=False))
+
+
+KEYS = st.lists(st.text(st.characters(codec="utf-8"), max_size=3) | st.just("k" * 260), max_size=5)
+
+
+@given(KEYS, st.sampled_from([None, re.compile(r"[\x00-\x20\x7f]"), re.compile(r"^-|x$")]))
+@example(["a", "-b"], re.compile(r"^-|x$"))
+@example(["a", "b c"], re.compile(r"[\x00-\x20\x7f]"))
+@example(["é" * 124 + "a" * 3], None)
+@example(["é" * 124 + "a"], None)
+@example([""], None)
+def test_keys_seen_through_at_once_are_those_that_pass_one_by_one(
+    keys: list[str], forbidden: re.Pattern[str] | None
+) -> None:
+    backend = Least(prefix="p:")
+    backend.limits = Limits(max_key_bytes=251, forbidden_in_key=forbidden, forbidden_name="these")
+
+    def passes(check: Callable[[], object]) -> bool:
+        try:
+            check()
+        except InvalidKey:
+            return False
+        return True
+
+    one_by_one = all(passes(lambda key=key: backend.check_key(key)) for key in keys)
+    assert passes(lambda: backend.check_keys(keys)) is one_by_one
+
+
+def test_a_backend_with_rules_of_its_own_is_asked_for_each_key() -> None:
+    class Strict(Least):
+        def check_key(self, key: str) -> None:
+            if key == "b":
+                raise InvalidKey("not b")
+
+    Strict().check_keys(["a", "c"])
+    with pytest.raises(InvalidKey):
+        Strict().check_keys(["a", "b"])
+
+
+@given(st.lists(st.text(max_size=4), max_size=4), st.booleans())
+def test_the_answer_to_a_batch_is_json_whatever_its_keys_are(keys: list[str], done: bool) -> None:
+    text = batch.outcomes_text(keys, [done or index % 2 == 0 for index in range(len(keys))])
+    told = [(one["key"], one["success"]) for one in json.loads(text)["resource"]]
+    assert told == [(key, done or index % 2 == 0) for index, key in enumerate(keys)]
