@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from zlib import crc32
 
 from backends.file.failures import Damaged
-from backends.file.housekeeping import GRAIN, Housekeeping, pages_for
+from backends.file.housekeeping import GRAIN, Housekeeping, pages_for, pages_for_all
 from backends.file.seen import ABSENT, Connection, Row
 
 KEYS_A_QUERY: Final = 512
@@ -156,19 +156,28 @@ class Entries:
 
     # Writing
 
-    def set_many(self, sqlite: Connection, pairs: Sequence[Pair]) -> None:
+    def set_many(
+        self, sqlite: Connection, pairs: Sequence[tuple[bytes, bytes, float | None]]
+    ) -> None:
         """Store in order, overwriting."""
         now = self._clock()
-        rows = [_row(pair, now) for pair in pairs]
+        used = int(now)
+        # Mostly all have the same.
+        ends = {ttl: _expires(ttl, now) for ttl in {ttl for _, _, ttl in pairs}}
+        rows = [
+            (key, ends[ttl], used, crc32(value, crc32(key)), value) for key, value, ttl in pairs
+        ]
         start = 0
         while start < len(rows):
-            room = self._housekeeping.make_room(sqlite, pages_for(len(pairs[start].value)))
-            end = start
-            while end < len(rows):
-                room -= pages_for(len(pairs[end].value))
-                if room < 0 and end > start:
-                    break
-                end += 1
+            room = self._housekeeping.make_room(sqlite, pages_for(len(rows[start][-1])))
+            end = len(rows)
+            if pages_for_all([len(row[-1]) for row in rows[start:]]) > room:
+                end = start
+                while end < len(rows):
+                    room -= pages_for(len(rows[end][-1]))
+                    if room < 0 and end > start:
+                        break
+                    end += 1
             sqlite.executemany(_SET, rows[start:end])
             start = end
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from backends.file.opening import PAGE_BYTES
@@ -52,6 +52,11 @@ _ENDS = "SELECT (SELECT min(id) FROM entries), (SELECT max(id) FROM entries)"
 def pages_for(size: int) -> int:
     """Return how many pages a value of ``size`` bytes takes at most."""
     return size // (PAGE_BYTES - 4) + PAGES_A_ROW
+
+
+def pages_for_all(sizes: Sequence[int]) -> int:
+    """Return how many pages values of such sizes take at most, together."""
+    return sum(sizes) // (PAGE_BYTES - 4) + PAGES_A_ROW * len(sizes)
 
 
 class Housekeeping:

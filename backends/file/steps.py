@@ -68,18 +68,24 @@ class Steps:
         return Pair((self._prefix + key).encode(), value, ttl)
 
     def _store(self, sqlite: Connection, items: Sequence[Any]) -> list[Any]:
-        pairs: list[Pair] = []
-        outcomes: list[Any] = []
-        for item in items:
-            try:
-                pairs.append(self.pair(item))
-            except ValueTooLarge as error:
-                outcomes.append(error)
-            else:
-                outcomes.append(True)
-        self._entries.set_many(sqlite, pairs)
+        prefix, limit = self._prefix, self._limits.max_value_bytes or 0
+        outcomes: list[Any] = [True] * len(items)
+        if max([len(item.value) for item in items]) > limit:
+            for index, item in enumerate(items):
+                outcomes[index] = self._refusal(item) or True
+            items = [one for one, told in zip(items, outcomes, strict=True) if told is True]
+        self._entries.set_many(
+            sqlite, [(f"{prefix}{key}".encode(), value, ttl) for key, value, ttl in items]
+        )
         sqlite.forget()
         return outcomes
+
+    def _refusal(self, item: Item) -> ValueTooLarge | None:
+        try:
+            self.pair(item)
+        except ValueTooLarge as error:
+            return error
+        return None
 
     def _get(self, sqlite: Connection, operation: Get) -> bytes | Missing:
         value = self._entries.get(sqlite, self._stored(operation))
