@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, cast
 from backends.base import MISSING, VALUE, Backend, Described, Found, Item, Missing
 from backends.capabilities import Capability, Limits, Traits
 from backends.endpoints import Endpoint
-from backends.errors import BackendError, DriverMissing, Failed, InvalidOption, ValueTooLarge
+from backends.errors import BackendError, DriverMissing, Failed, InvalidOption
 from backends.operations import (
     Add,
     Delete,
@@ -197,23 +197,12 @@ class RedisBackend(Backend):
             raise outcome
 
     def set_many(self, items: Sequence[Item]) -> list[Literal[True] | BackendError]:
-        outcomes: list[Literal[True] | BackendError] = []
-        for item in items:
-            try:
-                refuse_too_large(item.value)
-            except ValueTooLarge as error:
-                outcomes.append(error)
-            else:
-                outcomes.append(True)
-        sent = [index for index, outcome in enumerate(outcomes) if outcome is True]
-        stores = [items[index] for index in sent] if len(sent) < len(items) else items
+        if max([len(item.value) for item in items], default=0) > LONGEST:
+            return self.perform(items)
         # Mostly all have the same.
-        lifetimes = {ttl: milliseconds(ttl) for ttl in {item.ttl for item in stores}}
-        replies = self._client.store_many(self.prefix, stores, lifetimes)
-        for index, reply in zip(sent, replies, strict=True):
-            if isinstance(reply, BackendError):
-                outcomes[index] = reply
-        return outcomes
+        lifetimes = {ttl: milliseconds(ttl) for ttl in {item.ttl for item in items}}
+        replies = self._client.store_many(self.prefix, items, lifetimes)
+        return [reply if isinstance(reply, BackendError) else True for reply in replies]
 
     def add(self, key: str, value: bytes, ttl: float | None) -> bool:
         return bool(self._do(Add(key, value, ttl)))

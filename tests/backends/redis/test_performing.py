@@ -7,7 +7,14 @@ from collections.abc import Sequence
 import pytest
 
 from backends.base import MISSING
-from backends.errors import BackendError, NotAnInteger, NotPermitted, Unavailable, WrongType
+from backends.errors import (
+    BackendError,
+    NotAnInteger,
+    NotPermitted,
+    Unavailable,
+    ValueTooLarge,
+    WrongType,
+)
 from backends.operations import (
     Add,
     Delete,
@@ -162,4 +169,20 @@ def test_a_server_that_is_gone_is_waited_for_once(redis_one: Redis) -> None:
     outcomes = backend.perform(ALL)
     assert {type(outcome) for outcome in outcomes} == {Unavailable}
     assert not any(UNKNOWN in str(outcome) for outcome in outcomes)
+    backend.close()
+
+
+def test_a_value_that_no_redis_takes_is_its_own_failure(
+    redis_one: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis_one.empty()
+    monkeypatch.setattr("backends.redis.limits.LONGEST", 5)
+    monkeypatch.setattr("backends.redis.backend.LONGEST", 5)
+    backend = connect_redis(redis_one)
+    items = [Item("a", b"1", None), Item("b", b"123456", None), Item("c", b"3", 0)]
+    writes: list[Operation] = [Add("d", b"123456", None), Replace("a", b"123456", None), Get("a")]
+    outcomes = [*backend.set_many(items), *backend.perform(writes)]
+    assert [type(outcomes[index]) for index in (1, 3, 4)] == [ValueTooLarge] * 3
+    assert [outcomes[index] for index in (0, 2, 5)] == [True, True, b"1"]
+    assert "512 MB" in str(outcomes[1])
     backend.close()
