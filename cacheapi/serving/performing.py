@@ -78,12 +78,11 @@ class Performing:
             pairs = [pair for store in stores for pair in store.pairs]
             return self._ask(service, lambda: service.set_many(pairs), len(pairs), stores=True)
         operations: list[Operation] = []
-        make = service.make.set
         for request in requests:
             if isinstance(request, Act):
                 operations += request.operations
             else:
-                operations += [make(*pair) for pair in request.pairs]
+                operations += service.make.set_many(request.pairs)
         # What is only read says nothing of how stores go.
         writes = any(isinstance(request, Store) or not request.reads for request in requests)
         outcomes = self._ask(
