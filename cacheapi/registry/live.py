@@ -314,6 +314,8 @@ def _follow(
             return
         registry = reference()
         if registry is None:
+            # Nobody has closed it; the others need not wait for it.
+            colleagues.end()
             return
         try:
             seconds = registry.look()

@@ -104,6 +104,8 @@ def test_a_registry_that_nobody_holds_ends_its_thread(tmp_path: Path) -> None:
 
     assert thread is not None
     eventually(ended)
+    # Nor is it waited for by those who change something.
+    assert [*tmp_path.glob("**/workers/*")] == []
 
 
 def test_a_database_that_is_away_at_the_start_is_waited_for(
