@@ -13,6 +13,7 @@ from backends.base import MISSING, Item
 from backends.memcached.backend import MemcachedBackend
 from tests.conftest import connect
 from tests.support.processes import SASL_PASSWORD, SASL_USER, eventually
+from tests.support.timing import starved
 
 # So many tries, spread evenly over two ticks of the server's clock.
 TRIES = 40
@@ -87,16 +88,18 @@ def test_it_stays_at_most_one_second_longer(backend: MemcachedBackend) -> None:
 
 def test_a_lock_that_is_made_for_a_second_is_made_once_in_it(backend: MemcachedBackend) -> None:
     backend.delete("lock")
-    made: list[tuple[float, float]] = []
+    made: list[tuple[float, float, float]] = []
     end = time.monotonic() + 4
     while time.monotonic() < end:
         asked_at = time.monotonic()
         if backend.add("lock", b"", 1):
-            made.append((asked_at, time.monotonic()))
+            made.append((asked_at, time.monotonic(), starved()))
         time.sleep(0.01)
     assert len(made) >= 2
-    # It is made somewhere between the question and the answer.
-    assert all(then[1] - first[0] >= 1 for first, then in itertools.pairwise(made))
+    for first, then in itertools.pairwise(made):
+        # It is made somewhere between the question and the answer. The clock of a server that gets no
+        # processor stands, and what it then stores begins in its past.
+        assert then[1] - first[0] >= 1 - (then[2] - first[2])
 
 
 def test_what_is_told_of_a_lifetime_is_what_was_asked_for(

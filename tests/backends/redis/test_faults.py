@@ -137,7 +137,7 @@ class Line:
 
     def __init__(self, server: Redis, spoiler: Proxy) -> None:
         self.server = server
-        self.backend = connect_redis(Port(spoiler.port), REDIS_TIMEOUT_MS="400")
+        self.backend = connect_redis(Port(spoiler.port), REDIS_TIMEOUT_MS="700")
         self.proxy = spoiler
 
     @contextlib.contextmanager
