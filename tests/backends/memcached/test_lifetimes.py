@@ -97,8 +97,8 @@ def test_a_lock_that_is_made_for_a_second_is_made_once_in_it(backend: MemcachedB
         time.sleep(0.01)
     assert len(made) >= 2
     for first, then in itertools.pairwise(made):
-        # It is made somewhere between the question and the answer. The clock of a server that gets no
-        # processor stands, and what it then stores begins in its past.
+        # It is made somewhere between the question and the answer. The clock of a server that gets
+        # no processor stands, and what it then stores begins in its past.
         assert then[1] - first[0] >= 1 - (then[2] - first[2])
 
 
