@@ -14,7 +14,9 @@ from backends.endpoints import TRIAL
 RATE: Final = "cacheapi:rate:"
 # Answers of HTTP APIs: who could write one could have it served to others.
 RESPONSE: Final = "cacheapi:response:"
-RESERVED: Final = (RATE, RESPONSE, TRIAL, "cacheapi:probe")
+# Generations of tags: who could write one could have what was purged served again.
+TAG: Final = "cacheapi:tag:"
+RESERVED: Final = (RATE, RESPONSE, TAG, TRIAL, "cacheapi:probe")
 
 
 def is_reserved(key: str) -> bool:

@@ -8,16 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from backends.base import (
-    MISSING,
-    Backend,
-    Described,
-    Found,
-    Missing,
-    count_from,
-    flags_of,
-    with_flags,
-)
+from backends.base import MISSING, Backend, Described, Found, Missing, count_from
 from backends.endpoints import trial_key
 from backends.errors import BackendError, NotAnInteger, WrongType
 from backends.operations import Get, Increment, Operation, count
@@ -25,6 +16,8 @@ from cacheapi.caching.codec import Value
 from cacheapi.caching.conditions import Condition, PreconditionFailed
 from cacheapi.caching.making import Making
 from cacheapi.caching.reserved import is_reserved
+from cacheapi.caching.tagging import Tagging
+from cacheapi.caching.tags import Tagged, like
 from cacheapi.caching.values import Values
 
 # How often a conditional write is tried against others' writes of the same key.
@@ -47,6 +40,23 @@ class Pair(NamedTuple):
     ttl: int | None
 
 
+class TaggedPair(Pair):
+    """A pair that has tags.
+
+    :ivar tags: by which it can be purged.
+    """
+
+    tags: tuple[str, ...]
+
+    def __new__(
+        cls, key: str, value: str | bytes, ttl: int | None, tags: tuple[str, ...]
+    ) -> TaggedPair:
+        """Make it of a pair's fields, and its tags."""
+        made = super().__new__(cls, key, value, ttl)
+        made.tags = tags
+        return made
+
+
 class CacheService:
     """A named cache: a backend with the rules for keys, values and lifetimes.
 
@@ -62,6 +72,7 @@ class CacheService:
     :param values: how they are read and written; by default all is JSON.
     :param clock: Unix time in seconds; for tests.
     :ivar make: makes the operations that :meth:`perform` takes.
+    :ivar entries: the backend, as entries may have tags.
     """
 
     def __init__(
@@ -77,6 +88,7 @@ class CacheService:
     ) -> None:
         self.name = name
         self.backend = backend
+        self.entries = Tagging(backend)
         self.label = label or name
         self.description = description
         self.type = backend.service_type
@@ -89,6 +101,7 @@ class CacheService:
         """Return the same service over another backend."""
         made = copy.copy(self)
         made.backend = backend
+        made.entries = self.entries.over(backend)
         made.make = self.make.over(backend)
         return made
 
@@ -121,18 +134,20 @@ class CacheService:
 
     def get(self, key: str) -> Value | Missing:
         """Return the value of a key."""
-        stored = self.backend.get(key)
+        stored = self.entries.get(key)
         return MISSING if stored is MISSING else self._read(stored)
 
-    def look_at(self, key: str) -> tuple[Value, str] | Missing:
-        """Return the value of a key, and in words whose form it seems to be stored in."""
-        stored = self.backend.get(key)
-        return MISSING if stored is MISSING else self.values.looked_at(stored)
+    def look_at(self, key: str) -> tuple[Value, str, tuple[str, ...]] | Missing:
+        """Return the value of a key, in words whose form it seems to have, and its tags."""
+        stored = self.entries.get(key)
+        if stored is MISSING:
+            return MISSING
+        return *self.values.looked_at(stored), stored.names if isinstance(stored, Tagged) else ()
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Value]:
         """Return the values of those keys that are there."""
         read = self._read
-        return {key: read(raw) for key, raw in self.backend.get_many(keys).items()}
+        return {key: read(raw) for key, raw in self.entries.get_many(keys).items()}
 
     def get_each(
         self, keys: Iterable[str], most: int | None = None
@@ -144,7 +159,7 @@ class CacheService:
         read = self._read
         return {
             key: raw if isinstance(raw, BackendError) else read(raw)
-            for key, raw in self.backend.get_each(keys, most).items()
+            for key, raw in self.entries.get_each(keys, most).items()
         }
 
     def exists(self, key: str) -> tuple[bool, str | None]:
@@ -166,7 +181,7 @@ class CacheService:
         found, following = self.backend.list_keys(prefix, limit, cursor)
         if not is_reserved(prefix):
             found = [key for key in found if not is_reserved(key)]
-        return found, following
+        return self.entries.there(found), following
 
     def get_and_delete(self, key: str, condition: Condition | None = None) -> Value | Missing:
         """Return a value and delete it; of several callers one gets it.
@@ -174,10 +189,10 @@ class CacheService:
         :raises PreconditionFailed: nothing was deleted.
         """
         if condition is None:
-            stored = self.backend.get_and_delete(key)
+            stored = self.entries.get_and_delete(key)
             return MISSING if stored is MISSING else self._read(stored)
         found = self._conditionally(
-            key, condition, lambda found: self.backend.compare_and_delete(key, found.token)
+            key, condition, lambda found: self.entries.compare_and_delete(key, found.token)
         )
         return MISSING if found is MISSING else self._read(found.value)
 
@@ -191,7 +206,7 @@ class CacheService:
 
     def describe_many(self, keys: Iterable[str]) -> dict[str, Described]:
         """Return what is known of those keys that are there, without reading their values."""
-        return self.backend.describe_many(keys)
+        return self.entries.describe_many(keys)
 
     # Writing
 
@@ -200,10 +215,21 @@ class CacheService:
 
         :raises InvalidJson: a value has no place in the form of the service's values.
         """
-        return list(self.backend.set_many(self.make.set_many(pairs)))
+        items = self.make.set_many(pairs)
+        if TaggedPair not in set(map(type, pairs)):
+            return list(self.backend.set_many(items))
+        tags = [pair.tags if isinstance(pair, TaggedPair) else () for pair in pairs]
+        values = self.entries.give([item.value for item in items], tags)
+        items = [item._replace(value=value) for item, value in zip(items, values, strict=True)]
+        return list(self.entries.set_many(items))
 
     def add(
-        self, key: str, value: str | bytes, ttl: int | None, condition: Condition | None = None
+        self,
+        key: str,
+        value: str | bytes,
+        ttl: int | None,
+        condition: Condition | None = None,
+        tags: Sequence[str] = (),
     ) -> None:
         """Create a key in one atomic step.
 
@@ -211,14 +237,20 @@ class CacheService:
         :raises PreconditionFailed: the condition is not met.
         """
         if condition is not None and not condition.creates_only:
-            condition.check(self._etag(self.backend.get_with_token(key)))
-        if not self.backend.add(*self.make.add(key, value, ttl)):
+            condition.check(self._etag(self.entries.get_with_token(key)))
+        made = self.make.add(key, value, ttl)
+        if not self.entries.add(key, self._with(tags, made.value), made.ttl):
             if condition is not None and condition.creates_only:
                 raise PreconditionFailed
             raise KeyExists(key)
 
     def replace(
-        self, key: str, value: str | bytes, ttl: int | None, condition: Condition | None = None
+        self,
+        key: str,
+        value: str | bytes,
+        ttl: int | None,
+        condition: Condition | None = None,
+        tags: Sequence[str] = (),
     ) -> bool:
         """Store under an existing key in one atomic step; return whether it is there.
 
@@ -226,16 +258,17 @@ class CacheService:
 
         :raises PreconditionFailed: the condition is not met.
         """
-        made = self.make.replace(key, value, ttl)
-        if condition is None:
-            return self.backend.replace(*made)
-        if condition.creates_only:
-            self.add(key, value, ttl, condition)
+        if condition is not None and condition.creates_only:
+            self.add(key, value, ttl, condition, tags)
             return True
+        made = self.make.replace(key, value, ttl)
+        made = made._replace(value=self._with(tags, made.value))
+        if condition is None:
+            return self.entries.replace(*made)
         found = self._conditionally(
             key,
             condition,
-            lambda found: self.backend.compare_and_set(key, made.value, found.token, made.ttl),
+            lambda found: self.entries.compare_and_set(key, made.value, found.token, made.ttl),
         )
         return found is not MISSING
 
@@ -246,11 +279,11 @@ class CacheService:
         """
         seconds = self.make.lifetime(ttl)
         if condition is None:
-            return self.backend.touch(key, seconds)
+            return self.entries.touch(key, seconds)
         found = self._conditionally(
             key,
             condition,
-            lambda found: self.backend.compare_and_set(key, found.value, found.token, seconds),
+            lambda found: self.entries.compare_and_set(key, found.value, found.token, seconds),
         )
         return found is not MISSING
 
@@ -276,10 +309,10 @@ class CacheService:
         if condition is not None:
             return self._increment_conditionally(made, condition)
         if self.values.has_booleans:
-            stored = self.backend.get(key)
+            stored = self.entries.get(key)
             if stored is not MISSING:
                 self._refuse_boolean(stored)
-        return count(self.backend, made)
+        return count(self.entries, made)
 
     def delete(self, key: str, condition: Condition | None = None) -> bool:
         """Delete a key; return whether it was there.
@@ -287,15 +320,19 @@ class CacheService:
         :raises PreconditionFailed: the condition is not met.
         """
         if condition is None:
-            return self.backend.delete(key)
+            return self.entries.delete(key)
         found = self._conditionally(
-            key, condition, lambda found: self.backend.compare_and_delete(key, found.token)
+            key, condition, lambda found: self.entries.compare_and_delete(key, found.token)
         )
         return found is not MISSING
 
     def delete_many(self, keys: Sequence[str]) -> list[bool | BackendError]:
         """Delete in order; one outcome a key: whether it was there, or the error."""
-        return self.backend.delete_many(keys)
+        return self.entries.delete_many(keys)
+
+    def purge(self, tags: Sequence[str]) -> None:
+        """Make gone, at once and for everybody, every entry that has one of some tags."""
+        self.entries.purge(tags)
 
     def delete_prefix(self, prefix: str, done: Callable[[int], None] = lambda _: None) -> int:
         """Delete every key that starts with ``prefix``, some at a time; return how many.
@@ -335,7 +372,7 @@ class CacheService:
         :param operations: those that :attr:`make` made, and reads and deletions as they are.
         """
         read = self._read
-        perform = self._perform_by_flags if self.values.has_booleans else self.backend.perform
+        perform = self._perform_by_flags if self.values.has_booleans else self.entries.perform
         return [
             read(outcome) if isinstance(outcome, bytes) else outcome
             for outcome in perform(operations)
@@ -344,7 +381,7 @@ class CacheService:
     def _perform_by_flags(self, operations: Sequence[Operation]) -> list[Any]:
         """Do operations where digits may be no number: counts are looked at before."""
         outcomes: list[Any] = []
-        perform = self.backend.perform
+        perform = self.entries.perform
         for counts, run in itertools.groupby(operations, lambda made: type(made) is Increment):
             some = list(run)
             if not counts:
@@ -364,6 +401,9 @@ class CacheService:
 
     # Rules
 
+    def _with(self, tags: Sequence[str], value: bytes) -> bytes:
+        return self.entries.give([value], [tags])[0] if tags else value
+
     def _etag(self, found: Found | Missing) -> str | None:
         return None if found is MISSING else self._read(found.value).etag
 
@@ -376,7 +416,7 @@ class CacheService:
     ) -> Found | Missing:
         """Do a change that the backend makes only if the value is still the one found."""
         for _ in range(ATTEMPTS):
-            found = self.backend.get_with_token(key)
+            found = self.entries.get_with_token(key)
             condition.check(self._etag(found))
             if found is MISSING or change(found):
                 return found
@@ -390,15 +430,15 @@ class CacheService:
             nonlocal number
             self._refuse_boolean(found.value)
             number = count_from(found.value, delta, self.backend.limits)
-            raw = with_flags(str(number).encode(), flags_of(found.value))
-            return self.backend.compare_and_set(key, raw, found.token, seconds)
+            raw = like(str(number).encode(), found.value)
+            return self.entries.compare_and_set(key, raw, found.token, seconds)
 
         if self._conditionally(key, condition, count_on) is not MISSING:
             return number
         if initial is None:
             return MISSING
         # The condition holds for an absent key; "add" keeps it so.
-        if not self.backend.add(key, initial, seconds):
+        if not self.entries.add(key, initial, seconds):
             raise PreconditionFailed
         return int(initial)
 

@@ -2,8 +2,8 @@
 
 Each line is one JSON text (NDJSON). A stored value that is JSON stands in its line byte by
 byte, so that the import stores the same bytes; every other one is base64. The remaining
-lifetime is said twice: as seconds, and as the Unix time of its end. Kept are key, bytes and
-lifetime, and not memcached's flags, how recently something was used, or versions.
+lifetime is said twice: as seconds, and as the Unix time of its end. Kept are key, bytes,
+lifetime and tags, and not memcached's flags, how recently something was used, or versions.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import base64
 import binascii
 import datetime as dt
 import json
+from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 from cacheapi.caching.codec import string_text
+from cacheapi.caching.tags import InvalidTags, check_tags
 
 MARK: Final = b'{"cacheapi-export":'
 VERSION: Final = 1
@@ -29,6 +31,7 @@ class Entry(NamedTuple):
     :ivar ttl: seconds that it had left when it was exported; ``None``: for ever.
     :ivar expires: the Unix time of its end, where it is known.
     :ivar is_json: whether the value is JSON text, and no bytes that were base64.
+    :ivar tags: by which it can be purged.
     """
 
     key: str
@@ -36,6 +39,7 @@ class Entry(NamedTuple):
     ttl: float | None
     expires: float | None
     is_json: bool
+    tags: tuple[str, ...] = ()
 
 
 class BadLine(ValueError):
@@ -48,6 +52,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     ttl: float | None = None
     expires: float | None = None
     encoding: Literal["base64"] | None = None
+    tags: list[str] | None = None
 
 
 _LINE: Final = msgspec.json.Decoder(_Line)
@@ -72,13 +77,15 @@ def is_end(line: bytes) -> bool:
     return line.startswith(MARK + b'"end"') and line.endswith(b"}\n")
 
 
-def write(key: str, value: bytes, ttl: float | None, now: float) -> bytes:
+def write(key: str, value: bytes, ttl: float | None, now: float, tags: Sequence[str] = ()) -> bytes:
     """Return the line of an entry.
 
     :param ttl: seconds that it has left.
     :param now: Unix time when it had them.
     """
     life = b'"ttl":null' if ttl is None else b'"ttl":%.3f,"expires":%.3f' % (ttl, now + ttl)
+    if tags:
+        life = b'%s,"tags":%s' % (life, msgspec.json.encode(tags))
     name = string_text(key).encode()
     if _is_json(value):
         return b'{"key":%s,%s,"value":%s}\n' % (name, life, value)
@@ -98,9 +105,13 @@ def read(line: bytes) -> Entry:
             value = base64.b64decode(_ENCODED.decode(value), validate=True)
         else:
             _ANY.decode(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, binascii.Error) as error:
+        tags = check_tags(found.tags)
+    except (
+        *(msgspec.MsgspecError, UnicodeDecodeError, RecursionError, binascii.Error),
+        InvalidTags,
+    ) as error:
         raise BadLine(f"It is no entry of an export: {error}") from error
-    return Entry(found.key, value, found.ttl, found.expires, found.encoding is None)
+    return Entry(found.key, value, found.ttl, found.expires, found.encoding is None, tags)
 
 
 def _is_json(stored: bytes) -> bool:

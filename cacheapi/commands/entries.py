@@ -73,7 +73,7 @@ def _stored(target: Cache, key: str) -> bytes:
     :raises Failure: it is not there.
     """
     if isinstance(target, CacheService):
-        stored = target.backend.get(key)
+        stored = target.entries.get(key)
         if stored is not MISSING:
             return stored
     elif (value := target.get_many([key]).get(key)) is not None:

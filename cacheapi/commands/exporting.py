@@ -16,6 +16,7 @@ from backends.base import Backend
 from backends.capabilities import Capability
 from backends.errors import BackendError, NotRead, Unsupported, WrongType
 from cacheapi.caching.service import MAX_PAGE, CacheService
+from cacheapi.caching.tags import Tagged
 from cacheapi.commands import dump
 from cacheapi.commands.checkpoint import Checkpoint
 from cacheapi.commands.failures import Exit, Failure
@@ -164,10 +165,9 @@ class _Export:
 
     def _page(self) -> bool:
         """Write a page of entries; return whether it was the last."""
-        backend = self._cache.backend
         keys, following = self._cache.list_keys(self._prefix, MAX_PAGE, self._cursor)
         entries = 0
-        for line in _lines(backend, keys):
+        for line in _lines(self._cache, keys):
             self._write(line)
             entries += 1
         self._cursor = following
@@ -197,18 +197,19 @@ def _values(found: Mapping[str, bytes | BackendError]) -> dict[str, bytes]:
     return {key: value for key, value in found.items() if isinstance(value, bytes)}
 
 
-def _lines(backend: Backend, keys: list[str]) -> Iterator[bytes]:
+def _lines(cache: CacheService, keys: list[str]) -> Iterator[bytes]:
     """Yield the lines of those keys that are still there."""
     most = MOST_KEYS
     while keys:
         some, keys = keys[:most], keys[most:]
-        found = backend.get_each(some, MOST_BYTES)
+        found = cache.entries.get_each(some, MOST_BYTES)
         keys = [*(key for key in some if isinstance(found.get(key), NotRead)), *keys]
         values = _values(found)
         now = time.time()
-        left = backend.remaining_ttl_many(list(values))
+        left = cache.remaining_ttl_many(list(values))
         for key, value in values.items():
             if key in left:
-                yield dump.write(key, value, left[key], now)
+                tags = value.names if isinstance(value, Tagged) else ()
+                yield dump.write(key, value, left[key], now, tags)
         size = sum(map(len, values.values()))
         most = max(1, most // 4) if size > MOST_BYTES else min(MOST_KEYS, most * 2)

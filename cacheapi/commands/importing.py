@@ -16,6 +16,7 @@ import click
 from backends.base import Item, with_flags
 from backends.errors import BackendError, InvalidKey, Unavailable, ValueTooLarge
 from cacheapi.caching.service import CacheService
+from cacheapi.caching.tags import escaped
 from cacheapi.commands import dump
 from cacheapi.commands.checkpoint import Checkpoint
 from cacheapi.commands.failures import Exit, Failure
@@ -160,7 +161,8 @@ class _Import:
         restart_ttl: bool,
         state: dict[str, Any],
     ) -> None:
-        self._backend = cache.backend
+        self._backend = cache.entries
+        self._check_key = cache.check_key
         # What JSON has where it is stored by a client.
         self._json_flags = cache.values.json_flags
         self._checkpoint = checkpoint
@@ -224,15 +226,18 @@ class _Import:
         :raises BackendError: it did not come back, or has no room.
         """
         waiting = [
-            (number, item) for number, entry in entries if (item := self._item(number, entry))
+            (number, item, entry.tags)
+            for number, entry in entries
+            if (item := self._item(number, entry))
         ]
         for pause in (*PAUSES, None):
             failed: BackendError | None = None
             again = []
-            for (number, item), outcome in zip(waiting, self._outcomes(waiting), strict=True):
+            for one, outcome in zip(waiting, self._outcomes(waiting), strict=True):
+                number, item, _ = one
                 if isinstance(outcome, Unavailable):
                     failed = failed or outcome
-                    again.append((number, item))
+                    again.append(one)
                 elif isinstance(outcome, ValueTooLarge):
                     self._refuse(number, item.key, outcome)
                 elif isinstance(outcome, BackendError):
@@ -248,8 +253,18 @@ class _Import:
             waiting = again
             time.sleep(pause)
 
-    def _outcomes(self, waiting: list[tuple[int, Item]]) -> list[bool | BackendError]:
-        items = [item for _, item in waiting]
+    def _outcomes(
+        self, waiting: list[tuple[int, Item, tuple[str, ...]]]
+    ) -> list[bool | BackendError]:
+        items = [item for _, item, _ in waiting]
+        if any(tags for _, _, tags in waiting):
+            try:
+                values = self._backend.give(
+                    [item.value for item in items], [tags for _, _, tags in waiting]
+                )
+            except BackendError as error:
+                return [error] * len(items)
+            items = [item._replace(value=value) for item, value in zip(items, values, strict=True)]
         if not self._keep_existing:
             return list(self._backend.set_many(items))
         outcomes: list[bool | BackendError] = []
@@ -263,7 +278,7 @@ class _Import:
     def _item(self, number: int, entry: dump.Entry) -> Item | None:
         """Return what to store, if anything."""
         try:
-            self._backend.check_key(entry.key)
+            self._check_key(entry.key)
         except InvalidKey as error:
             self._refuse(number, entry.key, error)
             return None
@@ -274,7 +289,7 @@ class _Import:
             self.state.expired += 1
             return None
         value = with_flags(entry.value, self._json_flags if entry.is_json else 0)
-        return Item(entry.key, value, ttl)
+        return Item(entry.key, value if entry.is_json else escaped(value), ttl)
 
     def _refuse(self, number: int, key: str, error: BackendError) -> None:
         self.state.refused += 1

@@ -160,7 +160,7 @@ def _looked_up(cache: CacheService, key: str, sent: Any = None) -> dict[str, Any
     found: dict[str, Any] = {"looked_up": True, "value": None, "sent": sent}
     if looked_at is MISSING:
         return found
-    value, stored_as = looked_at
+    value, stored_as, tags = looked_at
     left = _left(cache, key)
     shown = values.show(value)
     # A text area would make other line ends of these.
@@ -170,6 +170,7 @@ def _looked_up(cache: CacheService, key: str, sent: Any = None) -> dict[str, Any
         "value": shown,
         "etag": value.etag,
         "stored_as": stored_as,
+        "tags": tags,
         "flags": value.flags,
         "left": left,
         "knows_left": left is not MISSING,
@@ -231,7 +232,9 @@ def _change(
     if Capability.COMPARE_AND_SET in cache.backend.capabilities:
         condition = Condition(if_match=ETags([etag]))
     if text is not None and Value(text).etag != etag:
-        done = cache.replace(key, text, ttl, condition)
+        looked_at = cache.look_at(key)
+        tags = () if looked_at is MISSING else looked_at[2]
+        done = cache.replace(key, text, ttl, condition, tags)
     elif keeps:
         done = True
     else:

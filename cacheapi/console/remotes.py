@@ -12,6 +12,7 @@ from flask import Blueprint, current_app, flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from backends.errors import BackendError
+from cacheapi.caching.tags import InvalidTags, tags_in
 from cacheapi.console import charts, frame, states
 from cacheapi.console.states import State
 from cacheapi.observing import samples
@@ -29,7 +30,7 @@ from cacheapi.responses.store import Store
 from cacheapi.web.blueprints import caller, registry
 from cacheapi.web.errors import ApiError
 from cacheapi.web.remote_answers import REMOTE_ANSWERS, RemoteAnswers
-from cacheapi.web.remotes import Purge, tags_in
+from cacheapi.web.remotes import Purge
 
 # What the cache did, in the order of how cheap it is.
 RESULTS: Final = {
@@ -128,7 +129,7 @@ def purge(name: str) -> Response:
             raise NotAsked(f"Type {definition.name} to purge all that is stored.")
         answers: RemoteAnswers = current_app.extensions[REMOTE_ANSWERS]
         answers.purge(remote, path, wanted, caller())
-    except (NotAsked, NoAnswer, ApiError) as error:
+    except (NotAsked, NoAnswer, InvalidTags) as error:
         fault = {"url": "look_fault", "tag": "tag_fault"}.get(scope, "all_fault")
         more = {"url": url, "tags": sent.get("tags", ""), fault: str(error)}
         return _page(definition, remote, 400, **more)

@@ -20,7 +20,7 @@ from cacheapi.caching.codec import (
     parse_document,
     string_text,
 )
-from cacheapi.caching.service import CacheService, Pair
+from cacheapi.caching.service import CacheService, Pair, TaggedPair
 from cacheapi.web.errors import ApiError, answer_to, invalid, listed, note
 from cacheapi.web.large import LARGE, Turn
 from cacheapi.web.plain import plain_pairs
@@ -214,7 +214,10 @@ def _read_any_pairs(cache: CacheService, body: bytes, ttl: int | None, most: int
     pairs, faults = [], []
     for index, item in enumerate(loaded):
         try:
-            pairs.append(Pair(item["key"], raw_value_of(cache, item), item.get("ttl", ttl)))
+            value = raw_value_of(cache, item)
+            pair = Pair(item["key"], value, item.get("ttl", ttl))
+            tags = item.get("tags")
+            pairs.append(TaggedPair(*pair, tags) if tags else pair)
         except BadValue as error:
             faults.append({"index": index, **error.told})
     if faults:

@@ -15,6 +15,7 @@ from backends import errors as backend
 from cacheapi.caching.codec import InvalidJson, error_text
 from cacheapi.caching.conditions import InvalidCondition, PreconditionFailed
 from cacheapi.caching.service import KeyExists
+from cacheapi.caching.tags import InvalidTags
 from cacheapi.caching.ttl import InvalidTtl
 from cacheapi.observing.facts import facts
 from cacheapi.registry.errors import Invalid, NotFound, ReadOnly, RegistryUnavailable
@@ -56,6 +57,7 @@ class ApiError(Exception):
 STATUSES: dict[type[Exception], HTTPStatus] = {
     InvalidJson: HTTPStatus.BAD_REQUEST,
     InvalidCondition: HTTPStatus.BAD_REQUEST,
+    InvalidTags: HTTPStatus.BAD_REQUEST,
     InvalidTtl: HTTPStatus.BAD_REQUEST,
     # The first that fits.
     backend.WrongType: HTTPStatus.CONFLICT,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from backends.base import MISSING, Missing
+from cacheapi.caching.tags import tags_in
 from cacheapi.caching.ttl import parse_ttl
 from cacheapi.web.errors import ApiError
 
+TAG: Final = "tag"
 _TRUE = {"true", "1", "yes", "on"}
 _FALSE = {"false", "0", "no", "off"}
 
@@ -90,3 +93,12 @@ class Query:
             elif name == "key":
                 keys.append(value)
         return list(dict.fromkeys(keys))
+
+    def tags(self) -> tuple[str, ...] | None:
+        """Return the tags to purge, each once: ``tag=a,b``, repeatable; ``None`` without.
+
+        :raises InvalidTags: they are none.
+        """
+        if TAG not in self:
+            return None
+        return tags_in(value for name, value in self._pairs if name == TAG)

@@ -8,12 +8,13 @@ serving go through the same door.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
 from backends.base import Backend
 from cacheapi.caching.codec import error_text
+from cacheapi.caching.tags import InvalidTags, tags_in
 from cacheapi.registry import audit
 from cacheapi.registry.live import Registry
 from cacheapi.registry.rights import FLUSH, VERBS, Caller, digest_of
@@ -25,20 +26,19 @@ from cacheapi.responses.options import Remote
 from cacheapi.responses.origin import Inform
 from cacheapi.web import auth, rates
 from cacheapi.web.errors import CACHE_CONTROL, ApiError
+from cacheapi.web.query import TAG
 
 # The name of an application's Door in its "extensions".
 DOOR: Final = "cacheapi.web.remotes"
 
 PURGE: Final = "purge"
 SOFT: Final = "soft"
-TAG: Final = "tag"
 # A client that may not change the URL says it so: "true" or "soft".
 PURGE_HEADER: Final = "x-purge"
 _TRUE: Final = frozenset({"true", "1", "yes"})
 _PREFIX: Final = MOUNT.encode()
 # Methods that only read, beside GET: the right to GET is enough for them.
 _READING: Final = frozenset({"HEAD", "OPTIONS"})
-_MOST_TAGS: Final = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,19 +211,6 @@ def over_limit(caller: Caller, standing: rates.Standing) -> ApiError:
     )
 
 
-def tags_in(values: Iterable[str]) -> tuple[str, ...]:
-    """Return the tags in lists of them, with commas between.
-
-    :raises ApiError: 400; there are none, or too many.
-    """
-    tags = tuple(tag.strip() for value in values for tag in value.split(",") if tag.strip())
-    if not tags:
-        raise ApiError(400, f"'{TAG}' has no tag in it.")
-    if len(tags) > _MOST_TAGS:
-        raise ApiError(400, f"There are more than {_MOST_TAGS} tags.")
-    return tags
-
-
 def _json(status: int, text: str, result: str, extra: dict[str, str] | None = None) -> Outgoing:
     body = text.encode()
     fields = (
@@ -274,5 +261,8 @@ def _purge_of(sought: Sought) -> Purge | None:
             f"DELETE of a service takes '{TAG}' and '{SOFT}' alone, and no body; of a path add "
             f"'{PURGE}=true'.",
         )
-    tags = tags_in(value for name, value in given if name == TAG) if TAG in named else ()
+    try:
+        tags = tags_in(value for name, value in given if name == TAG) if TAG in named else ()
+    except InvalidTags as error:
+        raise ApiError(400, str(error)) from error
     return Purge(soft, None, tags)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from cacheapi.caching.codec import InvalidJson
 from cacheapi.caching.service import CacheService
+from cacheapi.caching.tags import escaped
 from cacheapi.web.errors import invalid
 
 
@@ -54,7 +55,7 @@ def raw_value_of(cache: CacheService, body: Mapping[str, Any]) -> str | bytes:
         decoded = json.loads(text)
         if not isinstance(decoded, str):
             raise ValueError("no string")
-        return base64.b64decode(decoded, validate=True)
+        return escaped(base64.b64decode(decoded, validate=True))
     except (ValueError, RecursionError) as error:
         raise BadValue("value", "With encoding it must be a string of base64.") from error
 

@@ -5,7 +5,7 @@ Here is what they share: the registry of services, who calls, and what that call
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from flask import current_app, g, request
 
@@ -103,6 +103,24 @@ def flush(service: str) -> None:
     find_service(service).flush()
     number = registry().snapshot.definitions[service].number
     audit.note(caller(), "flushed", "service", number, service)
+
+
+def purge(service: str, tags: Sequence[str]) -> None:
+    """Delete every entry that has one of some tags, and note in the audit log who did.
+
+    Which keys that are nobody knows: it takes the right to delete all of them, or to flush.
+
+    :raises ApiError: 403; or as :func:`find_service`.
+    """
+    if not caller().may_all("DELETE", service) and not caller().may_all(FLUSH, service):
+        raise ApiError(
+            403,
+            f"This API key may not delete by tag in service '{service}': it takes DELETE on all "
+            "keys, or FLUSH.",
+        )
+    find_service(service).purge(tags)
+    number = registry().snapshot.definitions[service].number
+    audit.note(caller(), "purged", "service", number, service)
 
 
 def permit_some(service: str, *verbs: str) -> None:

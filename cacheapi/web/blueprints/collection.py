@@ -34,6 +34,7 @@ from cacheapi.web.blueprints import (
     permit,
     permit_all,
     permit_some,
+    purge,
     registry,
     verb,
 )
@@ -48,7 +49,7 @@ from cacheapi.web.http import (
     refuse_conditions,
 )
 from cacheapi.web.large import Turn
-from cacheapi.web.query import Query
+from cacheapi.web.query import TAG, Query
 from cacheapi.web.schemas.cache import (
     DeletedSchema,
     EntriesSchema,
@@ -154,18 +155,21 @@ class Collection(MethodView):
         outcomes = cache.set_many(pairs)
         return json_response(outcomes_text([pair.key for pair in pairs], outcomes), 201)
 
-    @blueprint.doc(operationId="deleteMany", parameters=[doc.KEYS, doc.ONE_KEY, doc.PREFIX])
+    @blueprint.doc(
+        operationId="deleteMany", parameters=[doc.KEYS, doc.ONE_KEY, doc.PREFIX, doc.TAG]
+    )
     @blueprint.response(
         200,
         {"oneOf": [OutcomesSchema, DeletedSchema, SuccessSchema]},
-        description="What became of each key; how many keys a prefix had; or of the flush.",
+        description="What became of each key; how many keys a prefix had; or it is done.",
     )
     @doc.errors(blueprint, 413, 415)
     def delete(self, service: str) -> Response:
-        """Delete several keys, all that start with a prefix, or all.
+        """Delete several keys, all that start with a prefix or have a tag, or all.
 
-        With `keys` or `key`, those; with `prefix`, those that start so. Without any of them,
-        the service is **flushed**: every key goes. A length of 0 announces no body; one that is
+        With `keys` or `key`, those; with `prefix`, those that start so; with `tag`, every
+        entry that has one of those tags. Without any of them, the service is **flushed**: every
+        key goes. A length of 0 announces no body; one that is
         announced and empty, cut or no list is a 400.
         """
         permit_some(service, verb(), FLUSH)
@@ -175,6 +179,14 @@ class Collection(MethodView):
         keys = _listed_keys()
         query = Query(request.query_string)
         keys = query.keys() if keys is None else keys
+        tags = query.tags()
+        if tags is not None:
+            if keys is not None or "prefix" in query:
+                raise ApiError(400, "Delete keys, a prefix or what has a tag: not several at once.")
+            _refuse_announced_body()
+            _refuse_parameters(query.names() - {PARAMETER, TAG})
+            purge(service, tags)
+            return json_response('{"success":true}')
         if "prefix" in query:
             return _delete_prefix(service, cache, keys, query)
         if keys is None:
@@ -226,8 +238,8 @@ def _refuse_parameters(names: Iterable[str]) -> None:
     for name in names:
         raise ApiError(
             400,
-            f"There is no parameter {name!r}. keys=a,b or key=a deletes those keys; a DELETE "
-            "with no parameter at all flushes the service.",
+            f"There is no parameter {name!r}. keys=a,b or key=a deletes those keys, tag=a what has "
+            "that tag; a DELETE with no parameter at all flushes the service.",
         )
 
 

@@ -94,6 +94,17 @@ PAGES: Final = (
     query("limit", "integer", "How many on a page.", minimum=1, maximum=MOST, default=USUAL),
     query("cursor", "string", "`meta.next` of the page before."),
 )
+TAG: Final = {
+    **query(
+        "tag",
+        "array",
+        "Delete what has one of these tags, comma-separated; may be repeated.",
+        items={"type": "string"},
+    ),
+    "style": "form",
+    "explode": False,
+    "example": ["product-1", "prices"],
+}
 TTL: Final = query(
     "ttl", "integer", "Lifetime in seconds where the body gives none; rules as in the body."
 )

@@ -113,7 +113,7 @@ class Entry(MethodView):
         wanted = condition(request)
         body = _load(ValueSchema())
         value = value_of(cache, body)
-        cache.add(key, value, body.get("ttl"), wanted)
+        cache.add(key, value, body.get("ttl"), wanted, body.get("tags") or ())
         return _done(key, 201, _tag(service, key, cache.values.shown(value)))
 
     @blueprint.doc(
@@ -124,12 +124,15 @@ class Entry(MethodView):
     @blueprint.response(200, KeyOutcomeSchema, description="It is stored.", headers=doc.ETAG)
     @doc.errors(blueprint, 412, 413, 415)
     def put(self, service: str, key: str) -> Response:
-        """Update an existing key; 404 if it is absent."""
+        """Update an existing key; 404 if it is absent.
+
+        Without `tags` the entry has none from then on.
+        """
         cache = _find(service, key)
         wanted = condition(request)
         body = _load(ValueSchema())
         value = value_of(cache, body)
-        if not cache.replace(key, value, body.get("ttl"), wanted):
+        if not cache.replace(key, value, body.get("ttl"), wanted, body.get("tags") or ()):
             raise absent(key)
         return _done(key, 200, _tag(service, key, cache.values.shown(value)))
 

@@ -9,6 +9,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from backends.errors import InvalidKey
 from cacheapi.caching.codec import Text
+from cacheapi.caching.tags import LONGEST, MOST_TAGS, InvalidTags, check_tags
 from cacheapi.caching.ttl import InvalidTtl, check_ttl
 
 TTL_HELP = (
@@ -44,6 +45,28 @@ class Ttl(fields.Integer):
         try:
             return check_ttl(value)
         except InvalidTtl as error:
+            raise ValidationError(str(error)) from error
+
+
+class Tags(fields.List[str]):
+    """The tags of an entry, by the rule of :mod:`cacheapi.caching.tags`."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            fields.String(validate=validate.Length(1, LONGEST)),
+            allow_none=True,
+            metadata={
+                "description": "Tags: `DELETE` of the service with one of them as `tag` deletes "
+                f"the entry. At most {MOST_TAGS}, without white space and commas.",
+                "example": ["product-1", "prices"],
+                "maxItems": MOST_TAGS,
+            },
+        )
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return check_tags(value)
+        except InvalidTags as error:
             raise ValidationError(str(error)) from error
 
 
@@ -94,6 +117,7 @@ class ValueSchema(RequestSchema):
             "setting `raw_bytes` allows that."
         },
     )
+    tags = Tags()
 
 
 class PairSchema(ValueSchema):

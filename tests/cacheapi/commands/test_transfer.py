@@ -15,6 +15,10 @@ from hypothesis import strategies as st
 
 from backends import registry
 from backends.base import Backend, Item
+from backends.file.backend import FileBackend
+from backends.memcached.backend import MemcachedBackend
+from backends.memcached.options import parse_servers
+from cacheapi.caching.service import CacheService, Pair, TaggedPair
 from cacheapi.commands import dump
 from cacheapi.settings import load
 from tests.cacheapi.commands.conftest import Program
@@ -411,3 +415,49 @@ def test_a_line_gives_back_what_it_was_made_of(key: str, value: bytes, ttl: floa
     else:
         assert found.ttl == pytest.approx(ttl, abs=0.001)
         assert found.expires == pytest.approx(1_800_000_000.0 + ttl, abs=0.001)
+
+
+def test_tags_move_with_their_entries(program: Program, memcached_server: Memcached) -> None:
+    there = FileBackend(data_dir=program.settings["CACHEAPI_DATA_DIR"])
+    cache = CacheService("cache", there, default_ttl=5)
+    pairs = [("one", '{"a": 1}', ("x", "grün")), ("two", "2", ("y",)), ("gone", "3", ("z",))]
+    cache.set_many([TaggedPair(key, value, None, tags) for key, value, tags in pairs])
+    cache.set_many([Pair("plain", "4", None)])
+    cache.purge(["z"])
+    program("export", "all.ndjson")
+    lines = (program.directory / "all.ndjson").read_bytes().splitlines()[1:-1]
+    exported = {(line := json.loads(text))["key"]: line.get("tags") for text in lines}
+    assert exported == {"one": ["x", "grün"], "two": ["y"], "plain": None}
+    assert {json.loads(text)["key"]: json.loads(text)["value"] for text in lines} == {
+        "one": {"a": 1},
+        "two": 2,
+        "plain": 4,
+    }
+    memcached_server.say(b"flush_all\r\n")
+    program("flush", "--yes")
+    elsewhere = {
+        "CACHE_DRIVER": "memcached",
+        "MEMCACHED_HOST": f"127.0.0.1:{memcached_server.port}",
+        "MEMCACHED_TIMEOUT_MS": "3000",
+    }
+    other = MemcachedBackend(
+        servers=parse_servers(f"127.0.0.1:{memcached_server.port}"), timeout_ms=3000
+    )
+    for settings, target in (({}, there), (elsewhere, other)):
+        program.settings |= settings
+        program("import", "all.ndjson")
+        program("import", "all.ndjson", "--keep-existing")
+        assert program("get", "one", "two", "plain") == 'one\t{"a": 1}\ntwo\t2\nplain\t4\n'
+        CacheService("cache", target, default_ttl=5).purge(["x"])
+        assert program("get", "one", "two", "plain", code=1) == "two\t2\nplain\t4\n"
+        program("import", "all.ndjson", "--keep-existing")
+        assert program("get", "one") == '{"a": 1}\n'
+        target.close()
+
+
+@pytest.mark.parametrize("tags", ['"a"', "[1]", '["a b"]', '["a", "b", ""]'])
+def test_a_line_with_what_is_no_list_of_tags_is_no_entry(program: Program, tags: str) -> None:
+    (program.directory / "bad.ndjson").write_text(f'{{"key":"k","value":1,"tags":{tags}}}\n')
+    told = program.run("import", "bad.ndjson")
+    assert told.exit_code != 0
+    assert "It is no entry of an export" in told.output

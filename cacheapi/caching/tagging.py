@@ -1,0 +1,311 @@
+"""A backend whose entries may have tags, over one that knows nothing of them.
+
+A read of an entry with tags, and of no other, looks at the generations of its tags: one more
+round trip for all that are read at once. Where a cache has evicted a generation, what was
+stored under it is gone, and never there again.
+
+What was purged is still in the backend until its lifetime ends. So an operation whose answer
+depends on whether a key is there looks first, but only in a service that has tags at all. That
+is asked once in half a second, and so a purge waits that long where tags are new to the
+service: then all know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, Final, Literal
+
+from backends.base import MISSING, Backend, Described, Found, Item, Missing, count_from
+from backends.capabilities import Capability
+from backends.errors import BackendError, NotAnInteger, NotRead, Unavailable
+from backends.operations import (
+    Add,
+    Delete,
+    Exists,
+    Increment,
+    Operation,
+    Replace,
+    Touch,
+    perform_each,
+)
+from cacheapi.caching.generations import ATTEMPTS, Generations, Known
+from cacheapi.caching.tags import (
+    FIRST,
+    Tagged,
+    like,
+    sealed,
+    tagged,
+    unsealed,
+)
+
+# Values that are read at once only to see whether they are there, and their bytes.
+KEYS_AT_ONCE: Final = 64
+MOST_BYTES: Final = 16 * 1024 * 1024
+# Operations whose outcome says whether a key was there.
+_ASK: Final = frozenset({Add, Replace, Delete, Touch, Exists, Increment})
+
+
+class Tagging(Backend):
+    """Entries with and without tags; values with tags are :class:`~cacheapi.caching.tags.Tagged`.
+
+    It has the methods that read, and those that write one entry; several are stored by
+    ``inner``, sealed.
+
+    :param inner: where they are stored.
+    """
+
+    def __init__(self, inner: Backend, known: Known | None = None) -> None:
+        super().__init__()
+        self._inner = inner
+        self._known = known or Known()
+        self._generations = Generations(inner, self._known)
+
+    def over(self, inner: Backend) -> Tagging:
+        """Return the same over another object for the same store."""
+        return Tagging(inner, self._known)
+
+    # Tags
+
+    def give(self, values: Sequence[bytes], tags: Sequence[Sequence[str]]) -> list[bytes]:
+        """Return values with tags, each under its present generation.
+
+        :param tags: of each value; it may have none.
+        """
+        names = list(dict.fromkeys(name for some in tags for name in some))
+        generations = self._generations.ensured(names)
+        return [
+            # One envelope is enough for bytes that look like one themselves.
+            tagged(unsealed(value), tuple((name, generations[name]) for name in some))
+            if some
+            else value
+            for value, some in zip(values, tags, strict=True)
+        ]
+
+    def purge(self, tags: Iterable[str]) -> None:
+        """Make gone all that has one of some tags; returns once that is so everywhere.
+
+        :raises BackendError: of some of them it is not.
+        """
+        self._generations.renew(tags)
+
+    # Reading
+
+    def get(self, key: str) -> bytes | Missing:
+        found = self._inner.get(key)
+        return self._one(key, found)
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
+        found = self._inner.get_many(keys)
+        marked = [key for key, value in found.items() if value[:1] == FIRST]
+        return self._opened(found, marked) if marked else found
+
+    def get_each(
+        self, keys: Iterable[str], most: int | None = None
+    ) -> Mapping[str, bytes | BackendError]:
+        found = self._inner.get_each(keys, most)
+        try:
+            marked = [key for key, value in found.items() if value[:1] == FIRST]  # type: ignore[index]
+        except TypeError:
+            values = {key: value for key, value in found.items() if isinstance(value, bytes)}
+            marked = [key for key, value in values.items() if value[:1] == FIRST]
+        if not marked:
+            return found
+        rest = {key: value for key, value in found.items() if key not in marked}
+        try:
+            return {**rest, **self._opened({key: found[key] for key in marked}, marked)}  # type: ignore[misc]
+        except BackendError as error:
+            # Whether they count is not known; the others are what they are.
+            return {**rest, **dict.fromkeys(marked, error)}
+
+    def get_with_token(self, key: str) -> Found | Missing:
+        found = self._inner.get_with_token(key)
+        if found is MISSING:
+            return MISSING
+        value = self._one(key, found.value)
+        return MISSING if value is MISSING else Found(value, found.token)
+
+    def get_and_delete(self, key: str) -> bytes | Missing:
+        return self._one(key, self._inner.get_and_delete(key))
+
+    def there(self, keys: Iterable[str]) -> list[str]:
+        """Return those of some keys under which something is that was not purged.
+
+        Only in a service with tags is anything read for it.
+        """
+        keys = list(keys)
+        gone = self._purged(keys) if self._generations.are_in_use() else ()
+        return [key for key in keys if key not in gone]
+
+    def describe_many(self, keys: Iterable[str]) -> dict[str, Described]:
+        keys = list(keys)
+        described = self._inner.describe_many(keys)
+        if not self._generations.are_in_use():
+            return described
+        for marked in self._marked(keys):
+            opened = self._opened(marked, list(marked))
+            for key in marked.keys() & described.keys():
+                if key not in opened:
+                    del described[key]
+                elif described[key].size is not None:
+                    described[key] = described[key]._replace(size=len(opened[key]))
+        return described
+
+    # Writing
+
+    def set(self, key: str, value: bytes, ttl: float | None) -> None:
+        self._inner.set(key, sealed(value), ttl)
+
+    def set_many(self, items: Sequence[Item]) -> list[Literal[True] | BackendError]:
+        return self._inner.set_many([Item(key, sealed(value), ttl) for key, value, ttl in items])
+
+    def add(self, key: str, value: bytes, ttl: float | None) -> bool:
+        stored = sealed(value)
+        for _ in range(ATTEMPTS):
+            if self._inner.add(key, stored, ttl):
+                return True
+            # It may be there and purged.
+            if not self._generations.are_in_use() or not self._clear(key):
+                return False
+        raise Unavailable("The key kept changing meanwhile; nothing was stored.")
+
+    def replace(self, key: str, value: bytes, ttl: float | None) -> bool:
+        return not self._is_gone(key) and self._inner.replace(key, sealed(value), ttl)
+
+    def compare_and_set(self, key: str, value: bytes, token: Any, ttl: float | None) -> bool:
+        return self._inner.compare_and_set(key, sealed(value), token, ttl)
+
+    def compare_and_delete(self, key: str, token: Any) -> bool:
+        return self._inner.compare_and_delete(key, token)
+
+    def touch(self, key: str, ttl: float | None) -> bool:
+        return not self._is_gone(key) and self._inner.touch(key, ttl)
+
+    def delete(self, key: str) -> bool:
+        is_gone = self._is_gone(key)
+        return self._inner.delete(key) and not is_gone
+
+    def delete_many(self, keys: Sequence[str]) -> list[bool | BackendError]:
+        gone = self._purged(keys) if self._generations.are_in_use() else frozenset()
+        return [
+            outcome and key not in gone if isinstance(outcome, bool) else outcome
+            for key, outcome in zip(keys, self._inner.delete_many(keys), strict=True)
+        ]
+
+    def increment(self, key: str, delta: int) -> int | Missing:
+        try:
+            return self._inner.increment(key, delta)
+        except NotAnInteger:
+            stored = self._inner.get(key)
+            if stored is MISSING or not isinstance(unsealed(stored), Tagged):
+                raise
+            if self._one(key, stored) is MISSING:
+                # What is counted next may create it.
+                self._clear(key)
+                return MISSING
+            needed = {Capability.COMPARE_AND_SET, Capability.REMAINING_TTL}
+            if not needed <= self._inner.capabilities:
+                raise NotAnInteger(
+                    f"{self._inner.label} counts on no number that has tags here."
+                ) from None
+        return self._count(key, delta)
+
+    def flush(self) -> None:
+        self._inner.flush()
+
+    def perform(self, operations: Sequence[Operation]) -> list[Any]:
+        if any(type(one) in _ASK for one in operations) and self._generations.are_in_use():
+            return perform_each(self, operations)
+        outcomes = self._inner.perform(operations)
+        marked: dict[str, bytes] = {
+            str(number): outcome
+            for number, outcome in enumerate(outcomes)
+            if isinstance(outcome, bytes) and outcome[:1] == FIRST
+        }
+        if marked:
+            try:
+                opened: Mapping[str, Any] = self._opened(marked, list(marked))
+            except BackendError as error:
+                opened = dict.fromkeys(marked, error)
+            for number in marked:
+                outcomes[int(number)] = opened.get(number, MISSING)
+        return outcomes
+
+    # Generations
+
+    def _one(self, key: str, stored: bytes | Missing) -> bytes | Missing:
+        if stored is MISSING or stored[:1] != FIRST:
+            return stored
+        return self._opened({key: stored}, [key]).get(key, MISSING)
+
+    def _opened(self, found: Mapping[str, bytes], marked: Sequence[str]) -> dict[str, bytes]:
+        """Return values without their envelopes, and without those that were purged."""
+        values = dict(found)
+        values.update((key, unsealed(found[key])) for key in marked)
+        names = {
+            name for key in marked if isinstance(one := values[key], Tagged) for name in one.names
+        }
+        now = self._generations.of(names)
+        for key in marked:
+            value = values[key]
+            if isinstance(value, Tagged) and any(
+                now.get(name) != generation for name, generation in value.tags
+            ):
+                del values[key]
+        return values
+
+    # What was purged and is still in the backend
+
+    def _is_gone(self, key: str) -> bool:
+        """Return whether what is under a key was purged."""
+        return self._generations.are_in_use() and bool(self._purged([key]))
+
+    def _purged(self, keys: Iterable[str]) -> AbstractSet[str]:
+        """Return those of some keys under which is what was purged."""
+        gone: set[str] = set()
+        for marked in self._marked(keys):
+            gone |= marked.keys() - self._opened(marked, list(marked)).keys()
+        return gone
+
+    def _marked(self, keys: Iterable[str]) -> Iterator[dict[str, bytes]]:
+        """Yield what is stored in envelopes under some keys; of many large values a part."""
+        left = list(keys)
+        while left:
+            some, left = left[:KEYS_AT_ONCE], left[KEYS_AT_ONCE:]
+            found = self._inner.get_each(some, MOST_BYTES)
+            left = [key for key in some if isinstance(found.get(key), NotRead)] + left
+            marked = {
+                key: value
+                for key, value in found.items()
+                if isinstance(value, bytes) and value[:1] == FIRST
+            }
+            if marked:
+                yield marked
+
+    def _clear(self, key: str) -> bool:
+        """Delete what was purged under a key; return whether there may be nothing now."""
+        if Capability.COMPARE_AND_SET not in self._inner.capabilities:
+            return bool(self._purged([key])) and (self._inner.delete(key) or True)
+        found = self._inner.get_with_token(key)
+        if found is MISSING:
+            return True
+        if self._one(key, found.value) is not MISSING:
+            return False
+        self._inner.compare_and_delete(key, found.token)
+        return True
+
+    def _count(self, key: str, delta: int) -> int | Missing:
+        """Count on a number that has tags, in place of the backend, which sees the envelope."""
+        for _ in range(ATTEMPTS):
+            found = self._inner.get_with_token(key)
+            value = MISSING if found is MISSING else self._one(key, found.value)
+            if found is MISSING or value is MISSING:
+                return MISSING
+            number = count_from(value, delta, self._inner.limits)
+            left = self._inner.remaining_ttl(key)
+            if left is MISSING:
+                continue
+            made = sealed(like(str(number).encode(), value))
+            if self._inner.compare_and_set(key, made, found.token, left):
+                return number
+        raise Unavailable("The key kept changing meanwhile; nothing was counted.")
