@@ -29,11 +29,12 @@ class Facts:
     :ivar hits: keys that were read and there.
     :ivar batch: how many keys a request for several is about.
     :ivar error: the class of the cache server's failure.
+    :ivar parts: where the time went, as members of ``Server-Timing``; empty: in calls of a cache.
     :ivar around: what is done around each call of a cache, if anybody wants to know of it; see
         :mod:`~cacheapi.observing.watching`.
     """
 
-    __slots__ = ("around", "batch", "error", "hits", "key", "misses", "route", "service")
+    __slots__ = ("around", "batch", "error", "hits", "key", "misses", "parts", "route", "service")
 
     def __init__(self) -> None:
         self.service = ""
@@ -43,6 +44,7 @@ class Facts:
         self.misses = 0
         self.batch: int | None = None
         self.error: str | None = None
+        self.parts = ""
         self.around: Callable[[str, Any], AbstractContextManager[None]] | None = None
 
     def read(self, hits: int, asked: int) -> None:

@@ -81,7 +81,10 @@ class Observed:
             status: str, fields: list[tuple[str, str]], *error: Any
         ) -> Callable[[bytes], object]:
             if watch is not None:
-                fields = [*fields, (TIMING, _timing(time.monotonic() - started, watch))]
+                fields = [
+                    *fields,
+                    (TIMING, _timing(time.monotonic() - started, watch, facts.parts)),
+                ]
             if request_id:
                 fields = [*fields, (REQUEST_ID, request_id)]
             said[:] = [status, fields]
@@ -115,7 +118,9 @@ class Observed:
         return chunks, method, status
 
 
-def _timing(seconds: float, watch: Stopwatch) -> str:
+def _timing(seconds: float, watch: Stopwatch, parts: str) -> str:
+    if parts:
+        return f"total;dur={seconds * 1000:.3f}, {parts}"
     calls = "call" if watch.calls == 1 else "calls"
     return (
         f"total;dur={seconds * 1000:.3f}, "

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 from backends.errors import BackendError, Failed, ValueTooLarge
 from cacheapi.caching.reserved import RESPONSE
 from cacheapi.responses.store import Store
+from cacheapi.responses.timing import CACHE, waiting
 
 T = TypeVar("T")
 
@@ -65,7 +66,8 @@ class Calls:
             raise CacheDown(self._failure)
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._threads, work, *arguments)
+            with waiting(CACHE):
+                return await loop.run_in_executor(self._threads, work, *arguments)
         except ValueTooLarge as error:
             raise CacheDown(str(error)) from error
         except Failed as error:

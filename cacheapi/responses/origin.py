@@ -21,6 +21,7 @@ from cacheapi.responses.addresses import Base
 from cacheapi.responses.codings import Heads
 from cacheapi.responses.listening import Listener
 from cacheapi.responses.messages import Fields, Response
+from cacheapi.responses.timing import ORIGIN, waiting
 
 # RFC 9110, section 15: beyond it is an error of the server, and no server of ours can say it.
 LAST_STATUS: Final = 599
@@ -180,7 +181,8 @@ class Origin:
         started = time.monotonic()
         listener = self._listener
         try:
-            answer = await self._send(method, target, fields, body, inform)
+            with waiting(ORIGIN):
+                answer = await self._send(method, target, fields, body, inform)
         except OriginFailed as error:
             took = time.monotonic() - started
             listener.failed(method, target, error.status, str(error), took)

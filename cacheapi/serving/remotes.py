@@ -23,6 +23,7 @@ from cacheapi.responses.engine import Engine, NoAnswer, Outgoing
 from cacheapi.responses.engines import Engines
 from cacheapi.responses.messages import Fields, Response, first
 from cacheapi.responses.origin import Inform, OriginFailed
+from cacheapi.responses.timing import Timing, timing
 from cacheapi.serving.kept import Shelf, finished
 from cacheapi.web.access import Access
 from cacheapi.web.errors import ApiError, internal
@@ -34,6 +35,8 @@ CYCLE: Final = "cacheapi.cycle"
 
 LANE: Final = "fast"
 ROUTE: Final = "/api/v2/{service}/{path}"
+# A client that wants to know where the time went sends it with 1.
+TIMED: Final = "x-server-timing"
 _HITS: Final = frozenset({"hit", "stale", "collapsed"})
 _MISSES: Final = frozenset({"miss", "validated"})
 
@@ -102,6 +105,10 @@ class Remotes:
         """
         started = time.monotonic()
         standing: list[Standing] = []
+        timed = first(sought.fields, TIMED) == "1"
+        parts = Timing()
+        if timed:
+            timing.set(parts)
         try:
             out = await self._outgoing(sought, scope, receive, read, standing)
         except (ApiError, NoAnswer) as error:
@@ -118,9 +125,10 @@ class Remotes:
         if self._log.is_on:
             request_id = self._log.request_id(first(sought.fields, "x-request-id"))
             added.append(("x-request-id", request_id))
-        if first(sought.fields, "x-server-timing") == "1":
+        if timed:
             total = (time.monotonic() - started) * 1000
-            added.append(("server-timing", f'total;dur={total:.3f};desc="{out.result}"'))
+            told = f'total;dur={total:.3f};desc="{out.result}", {parts.text}'
+            added.append(("server-timing", told))
         cycle: Cycle | None = scope["state"].get(CYCLE)
         if cycle is not None and first(fields, "date") is not None:
             # The date is the origin's to say; uvicorn would add another.

@@ -25,6 +25,7 @@ from cacheapi.responses.engines import Engines
 from cacheapi.responses.messages import Fields
 from cacheapi.responses.options import Remote
 from cacheapi.responses.origin import OriginFailed
+from cacheapi.responses.timing import Timing, timing
 from cacheapi.web.errors import ApiError
 from cacheapi.web.http import TUNNELLED, read_body
 from cacheapi.web.remotes import Door, Purge, Sought, over_limit, refused
@@ -81,6 +82,7 @@ class RemoteAnswers:
         standing = self._door.count(caller)
         if standing is not None:
             g.standing = standing
+        parts = Timing() if request.headers.get("X-Server-Timing") == "1" else None
         try:
             if standing is not None and standing.is_over:
                 raise over_limit(caller, standing)
@@ -96,9 +98,11 @@ class RemoteAnswers:
 
                 out = self._run(do_purge())
             else:
-                out = self._run(self._asked(sought, body))
+                out = self._run(self._asked(sought, body, parts))
         except (ApiError, NoAnswer) as error:
             out = refused(error)
+        if parts is not None:
+            found.parts = parts.text
         found.read(out.result in _HITS, (out.result in _HITS) + (out.result in _MISSES))
         if self._meter is not None:
             with self._meter.flask() as tally:
@@ -119,7 +123,8 @@ class RemoteAnswers:
 
         self._run(work())
 
-    async def _asked(self, sought: Sought, body: bytes) -> Outgoing:
+    async def _asked(self, sought: Sought, body: bytes, parts: Timing | None) -> Outgoing:
+        timing.set(parts)
         engine = self._engines.engine(sought.remote)
         return await engine.answer(self._door.incoming(sought, body, None))
 

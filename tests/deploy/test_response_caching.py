@@ -173,11 +173,14 @@ def test_the_shell_reads_what_it_stored_and_its_copy_stays_right(
     assert json.loads((tmp_path / "report").read_text())["value"] == {"sum": 44}
 
 
-def test_a_number_in_the_keys_lets_go_of_all_at_once(live: Service) -> None:
-    (shown,) = re.findall(r"`PATCH (\{.+?\})`", PAGE)
-    for expected in (1, 2):
-        answer = call(live.port, "PATCH", f"{CACHE}/number", json.loads(shown))
-        assert answer.json["value"] == expected
+def test_a_tag_lets_go_of_all_that_has_it(live: Service) -> None:
+    (shown,) = re.findall(r"`(\"tags\": .+?)`", PAGE)
+    (way,) = re.findall(r"`DELETE …/cache(\?tag=.+?)`", PAGE)
+    for key in ("one", "two"):
+        body = json.loads(f'{{"key": "{key}", "value": 1, {shown}}}')
+        assert call(live.port, "POST", CACHE, body).status == 201
+    assert call(live.port, "DELETE", f"{CACHE}{way}").status == 200
+    assert [call(live.port, "GET", f"{CACHE}/{key}").status for key in ("one", "two")] == [404, 404]
 
 
 def test_every_box_of_code_is_run_here() -> None:
