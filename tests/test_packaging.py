@@ -21,8 +21,10 @@ pytestmark = pytest.mark.timeout(300)
 BUILD = """
 from setuptools import build_meta
 import sys
-build_meta.build_sdist(sys.argv[1])
-build_meta.build_wheel(sys.argv[1])
+# It changes the arguments of the program.
+_, dist = sys.argv
+build_meta.build_sdist(dist)
+build_meta.build_wheel(dist)
 """
 ASK_FOR_THE_PAGE = """
 from cacheapi import create_app
