@@ -93,14 +93,15 @@ $(VENV)/.run: requirements/run.txt | $(VENV)/bin/pip
 	@$(PIP) check
 	@touch $@
 
-# There are ready-made files of pylibmc for Python 3.11; later ones compile it.
+# For a login with SASL alone. There are ready-made files for Python 3.11; later ones compile it.
 $(VENV)/.memcached: requirements/memcached.txt | $(VENV)/.run
 	@echo "Installing the driver for memcached with a login …"
 	@if $(LOCKED) --only-binary pylibmc -r $< 2>/dev/null \
 		|| { [ -e /usr/include/libmemcached/memcached.h ] \
 			&& $(LOCKED) -r $< 2>/dev/null; }; \
 	then touch $@; \
-	else echo "For CACHE_DRIVER=memcached, pylibmc must be compiled here: install the packages" \
+	else echo "For a login to memcached with SASL, pylibmc must be compiled here (all else works" \
+		"without it): install the packages" \
 		"gcc python3-dev libmemcached-dev libsasl2-dev zlib1g-dev, then run make again." >&2; fi
 
 $(VENV)/.postgresql: requirements/postgresql.txt | $(VENV)/.run

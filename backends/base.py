@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple
 
 from backends.capabilities import Capability, Limits, Traits
 from backends.endpoints import Endpoint
-from backends.errors import BackendError, InvalidKey, NotAnInteger, Unsupported
+from backends.errors import BackendError, BehindProxy, InvalidKey, NotAnInteger, Unsupported
 from backends.operations import MISSING as MISSING
 from backends.operations import Item as Item
 from backends.operations import Missing as Missing
@@ -110,6 +110,7 @@ class Backend(ABC):
     :cvar options: the settings that the constructor takes, by their ``name``.
     :cvar traits: what people choose it by.
     :cvar stats_sections: the sections that :meth:`stats` takes of every server of its kind.
+    :cvar lost_behind_proxy: the flags that go off where a proxy passes on what has a key alone.
     :cvar keeps_flags: whether a number is kept beside each value, see :class:`Flagged`.
     :ivar sets_many_at_once: whether :meth:`set_many` is one round trip or one transaction,
         however many the items.
@@ -118,6 +119,7 @@ class Backend(ABC):
         :class:`~backends.errors.Unsupported`.
     :ivar limits: the numbers; checked by :meth:`check_key` before the backend is asked.
         The class has those flags and numbers that hold for an object of default settings.
+    :ivar in_front: that a proxy is between, in a sentence; empty: none was met.
     :ivar prefix: text before every key of this object, so that several can share a store.
     """
 
@@ -128,7 +130,9 @@ class Backend(ABC):
     options: ClassVar[tuple[Option, ...]] = ()
     traits: ClassVar[Traits] = Traits()
     stats_sections: ClassVar[tuple[str, ...]] = ()
+    lost_behind_proxy: ClassVar[frozenset[Capability]] = frozenset()
     keeps_flags: ClassVar[bool] = False
+    in_front: str = ""
     sets_many_at_once: bool = False
     performs_at_once: bool = False
     capabilities: frozenset[Capability] = frozenset()
@@ -382,6 +386,18 @@ class Backend(ABC):
 
     def close(self) -> None:  # noqa: B027 (most backends have nothing to close)
         """Close all connections of this process. The object stays usable."""
+
+    def _found_behind(self, error: BehindProxy) -> BehindProxy:
+        """Note that a proxy is in front, and turn the flags off that it leaves nothing of."""
+        self.in_front = str(error)
+        self.capabilities -= self.lost_behind_proxy
+        return error
+
+    def _found_open(self) -> None:
+        """Note that the servers answer what a proxy would not pass on."""
+        if self.in_front:
+            self.in_front = ""
+            self.capabilities |= self.lost_behind_proxy
 
     def _unsupported(self, capability: Capability) -> Unsupported:
         return Unsupported(self.label, capability)

@@ -26,6 +26,7 @@ class Endpoint(NamedTuple):
     :ivar tls: makes what a TLS connection to it needs; ``None``: it speaks without.
     :ivar key: one that it would have, for a trial; ``None``: it has no keys, or none was found.
     :ivar timeout: how long it is waited for, in seconds.
+    :ivar several: what to do where its name has several addresses of one kind; empty: that is well.
     """
 
     server: str
@@ -34,6 +35,7 @@ class Endpoint(NamedTuple):
     tls: Callable[[], ssl.SSLContext] | None = None
     key: str | None = None
     timeout: float = 1.0
+    several: str = ""
 
 
 def place_of(host: str, port: int | None) -> str:

@@ -10,7 +10,8 @@ room, and keeps its cause::
     │   ├── NotAnInteger        counting on a value that is no integer in range
     │   ├── WrongType           under the key is no value, but something else of another program
     │   ├── NotRead             one of many values, which were too much to be read at once
-    │   └── Unsupported         an ability that this backend does not have
+    │   ├── Unsupported         an ability that this backend does not have
+    │   └── BehindProxy         a proxy in front of the servers does not know the command
     └── Failed                  the request is well; the backend is at fault
         ├── Unavailable         no server, no connection, or a broken one
         │   ├── NotNow          it is there, and refuses for the time being
@@ -78,6 +79,23 @@ class Unsupported(Refused):
         self.capability = capability
         message = f"{label} cannot {capability.value}"
         super().__init__(f"{message}: {reason}." if reason else f"{message}.")
+
+
+class BehindProxy(Refused):
+    """A proxy in front of the servers closes the connection at a command that it does not know.
+
+    Reads and writes of keys go through it.
+
+    :param place: the servers, as a message names them.
+    :param command: what it does not know.
+    """
+
+    def __init__(self, place: str, command: str) -> None:
+        self.command = command
+        super().__init__(
+            f"A proxy is in front of {place}: it does not know the command {command}, and closes "
+            "the connection at it."
+        )
 
 
 class Failed(BackendError):

@@ -100,6 +100,17 @@ def _boolean(text: str) -> bool:
 BOOLEAN = Kind("true or false", _boolean, json="boolean")
 
 
+def choice(*words: str) -> Kind:
+    """Make the kind of one word of several."""
+
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(text)
+        return text
+
+    return Kind(f"one of {', '.join(words)}", parse)
+
+
 def _directory(text: str) -> str:
     if "\0" in text:
         raise ValueError(text)

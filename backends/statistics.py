@@ -59,6 +59,7 @@ class Signs:
     :ivar starved_slabs: memcached's slab classes that evict while others have memory unused.
     :ivar largest_value: bytes of about the largest values.
     :ivar max_value: bytes of the largest value that it takes.
+    :ivar process: its process id, and the Unix time of its start.
     :ivar cas: whether it numbers what it stores, so that a write can depend on that.
     """
 
@@ -67,6 +68,7 @@ class Signs:
     largest_value: int | None = None
     max_value: int | None = None
     cas: bool | None = None
+    process: tuple[int, int] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

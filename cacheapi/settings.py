@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from backends.errors import PluginBroken
-from backends.options import BOOLEAN, DATA_DIR, TEXT, Kind, NotAllowed, Option, integer
+from backends.options import BOOLEAN, DATA_DIR, TEXT, Kind, NotAllowed, Option, choice, integer
 from backends.registry import BUILT_IN, drivers, options_of
 from cacheapi import dotenv_file, kubernetes
 from cacheapi.dotenv_file import SettingsError as SettingsError
@@ -79,15 +79,6 @@ def _origins(text: str) -> tuple[str, ...]:
     return origins
 
 
-def _one_of(*words: str) -> Kind:
-    def parse(text: str) -> str:
-        if text not in words:
-            raise ValueError(text)
-        return text
-
-    return Kind(f"one of {', '.join(words)}", parse)
-
-
 def _part_of_successes(text: str) -> float | None:
     if text in _PARTS:
         return _PARTS[text]
@@ -115,7 +106,7 @@ DEFAULT_TTL: Final = Option(
 
 VALUES: Final = Option(
     variable="CACHE_VALUES",
-    kind=_one_of("json", "php", "pylibmc", "libmc", "auto"),
+    kind=choice("json", "php", "pylibmc", "libmc", "auto"),
     default="json",
     help="Whose values are read besides JSON, see `docs/sharing.md`: `php` (written too), "
     "`pylibmc`, `libmc`, or `auto` for what is beyond doubt.",
@@ -218,7 +209,7 @@ CORE: Final = (
     ),
     Option(
         variable="CACHEAPI_METRICS",
-        kind=_one_of("off", "key", "open"),
+        kind=choice("off", "key", "open"),
         default="key",
         help="Who may read `/metrics`: `key` administrators, `open` everybody; `off` counts "
         "nothing.",
@@ -232,13 +223,13 @@ CORE: Final = (
     ),
     Option(
         variable="CACHEAPI_LOG_FORMAT",
-        kind=_one_of("text", "json"),
+        kind=choice("text", "json"),
         default="text",
         help="What such a line is.",
     ),
     Option(
         variable="CACHEAPI_LOG_KEYS",
-        kind=_one_of("off", "hash"),
+        kind=choice("off", "hash"),
         default="off",
         help="What such a line says of the key: nothing, or the start of its SHA-256.",
     ),

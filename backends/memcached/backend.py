@@ -9,21 +9,21 @@ a ``gets``. Over the binary protocol ``touch`` is made so too.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import re
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Any, Final, Literal, cast
 
 from backends.base import MISSING, Backend, Found, Item, Missing, count_from
 from backends.capabilities import Capability, Limits, Traits
-from backends.endpoints import Endpoint, key_where, place_of
+from backends.endpoints import Endpoint, key_where
 from backends.errors import (
     BackendError,
-    DriverMissing,
+    BehindProxy,
+    Failed,
     InvalidKey,
     InvalidOption,
     NotAnInteger,
@@ -31,20 +31,21 @@ from backends.errors import (
     Unsupported,
 )
 from backends.memcached import statistics, stores
-from backends.memcached.errors import CLIENT_ERROR, NOT_FOUND, CommandFailed, failure
+from backends.memcached.discovery import SEVERAL_ADDRESSES
+from backends.memcached.errors import BEHIND_PROXY, CLIENT_ERROR, NOT_FOUND, CommandFailed, failure
 from backends.memcached.expiry import EXPIRED, expiry
-from backends.memcached.member import Connect, Member
+from backends.memcached.member import Member
 from backends.memcached.options import OPTIONS, Server
 from backends.memcached.outcomes import NOT_A_NUMBER
 from backends.memcached.performing import KEYS_A_COMMAND, Performing
 from backends.memcached.pool import Members
 from backends.memcached.reader import size_of
-from backends.memcached.ring import Ring, as_libmemcached, even
-from backends.memcached.statistics import SECTIONS, Login
-from backends.memcached.text import TextClient
+from backends.memcached.statistics import SECTIONS
+from backends.memcached.target import target
 from backends.operations import Delete, Operation
 from backends.probe import Probe, expect
 from backends.statistics import ServerStatistics
+from backends.tls import Tls
 
 log = logging.getLogger(__name__)
 
@@ -58,16 +59,16 @@ LEARNED_SECONDS: Final = 5.0
 FLUSHED_SECONDS: Final = 1.2
 WITHOUT_CAS: Final = "a server of it runs without CAS (its option -C)"
 
-_shared: dict[tuple[object, ...], Members] = {}
-_shared_lock = threading.Lock()
-
 
 class MemcachedBackend(Backend):
     """A cache on memcached.
 
     :param servers: the pool; one without a port uses ``port``.
     :param ketama_compatible: place keys as libmemcached's other clients do.
-    :param username: for SASL, with ``password``; the binary protocol is used then.
+    :param username: with ``password``; for SASL, which takes the binary protocol, or for a login
+        by text, as ``auth`` says.
+    :param tls: speak TLS, with what ``tls_ca``, ``tls_cert``, ``tls_key`` and ``tls_verify`` say.
+    :param discovery: how more servers are found than those given: ``off``, ``dns``, ``config``.
     :param persistent_id: backends with the same id and settings share their
         connections in a process.
     :param timeout_ms: bound on connecting and on each reply, in milliseconds.
@@ -81,7 +82,7 @@ class MemcachedBackend(Backend):
     traits = Traits(
         title="Memcached",
         description="A cache on memcached: one server, or a weighted pool of several.",
-        needs="a memcached server, `cacheapi[memcached]`",
+        needs="a memcached server; for SASL `cacheapi[memcached]`",
         shared_by="all machines",
         eviction="memcached's own LRU",
         persistence="values are gone",
@@ -104,6 +105,7 @@ class MemcachedBackend(Backend):
     )
 
     stats_sections = SECTIONS
+    lost_behind_proxy = frozenset({Capability.STATS, Capability.REMAINING_TTL})
     keeps_flags = True
 
     def __init__(
@@ -114,18 +116,30 @@ class MemcachedBackend(Backend):
         ketama_compatible: bool = False,
         username: str | None = None,
         password: str | None = None,
+        auth: str = "sasl",
+        discovery: str = "off",
+        tls: bool = False,
+        tls_ca: str | None = None,
+        tls_cert: str | None = None,
+        tls_key: str | None = None,
+        tls_verify: bool = True,
         persistent_id: str | None = None,
         prefix: str = "",
         timeout_ms: int = 250,
     ) -> None:
         super().__init__(prefix=prefix)
-        addresses = [server.address(port) for server in servers]
-        self._places = frozenset(
-            f"memcached {place_of(server.host, server.port or port)}" for server in servers
+        self._target = target(
+            servers=servers,
+            port=port,
+            ketama_compatible=ketama_compatible,
+            username=username,
+            password=password,
+            auth=auth,
+            tls=Tls(tls_ca, tls_cert, tls_key, tls_verify) if tls else None,
+            discovery=discovery,
+            timeout_ms=timeout_ms,
         )
-        timeout = timeout_ms / 1000
-        self._addresses, self._timeout = addresses, timeout
-        self._binary = username is not None
+        self._binary = self._target.sasl is not None
         if self._binary:
             self.capabilities -= {Capability.REMAINING_TTL}
         self._learn_at = 0.0
@@ -135,31 +149,19 @@ class MemcachedBackend(Backend):
         # With a login each store is a round trip of pylibmc's.
         self.sets_many_at_once = not self._binary
         self.performs_at_once = not self._binary
-        self._check_options(addresses, password)
-
-        login = None if username is None or password is None else Login(username, password)
-        self._read_statistics = partial(statistics.read, addresses, timeout, login)
-        ring = _ring(servers, port, ketama_compatible)
-        self._members = Members(addresses, ring, _connect(timeout, login), timeout)
-        if persistent_id is not None:
-            settings = persistent_id, servers, port, ketama_compatible, timeout, username, password
-            with _shared_lock:
-                self._members = _shared.setdefault(settings, self._members)
-
-    def _check_options(self, addresses: list[str], password: str | None) -> None:
-        if len({address.lower() for address in addresses}) < len(addresses):
-            raise InvalidOption(
-                "MEMCACHED_HOST: a server is listed twice, with its port and without it."
-            )
-        if self._binary != (password is not None):
-            raise InvalidOption(
-                "MEMCACHED_USERNAME and MEMCACHED_PASSWORD: set both of them, or neither."
-            )
-        if self.prefix:
+        self._pool = self._target.pool(persistent_id)
+        if prefix:
             try:
-                self.check_key(self.prefix)
+                self.check_key(prefix)
             except InvalidKey as error:
                 raise InvalidOption(f"MEMCACHED_PREFIX: {error}") from error
+
+    @property
+    def _members(self) -> Members:
+        try:
+            return self._pool.members()
+        except CommandFailed as error:
+            raise failure(error, self.label, sent=False) from error
 
     # Reading
 
@@ -167,11 +169,32 @@ class MemcachedBackend(Backend):
         return self.get_many([key]).get(key, MISSING)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
-        return cast("dict[str, bytes]", self.get_each(keys))
+        return cast("dict[str, bytes]", self._read(list(keys), None))
 
     def get_each(
         self, keys: Iterable[str], most: int | None = None
     ) -> dict[str, bytes | BackendError]:
+        """Return values and errors; a proxy refuses all that it was asked for together.
+
+        It does so where one of its servers is down, so then each key is asked for alone.
+        """
+        names = list(dict.fromkeys(keys))
+        try:
+            return self._read(names, most)
+        except Failed as error:
+            if not error.apart or len(names) < 2:
+                raise
+        found: dict[str, bytes | BackendError] = {}
+        for name in names:
+            try:
+                found |= self._read([name], most)
+            except Failed as error:
+                if not error.apart:
+                    raise
+                found[name] = error
+        return found
+
+    def _read(self, keys: Iterable[str], most: int | None) -> dict[str, bytes | BackendError]:
         names = {self._stored(key): key for key in keys}
         stored = list(names)
         found: dict[str, bytes | BackendError] = {}
@@ -198,14 +221,19 @@ class MemcachedBackend(Backend):
         """
         if self._binary:
             raise self._unsupported(Capability.REMAINING_TTL)
+        if self.in_front and time.monotonic() < self._learn_at:
+            raise BehindProxy(self.label, "mg")
         stored = self._stored(key)
         try:
             left: int | None = self._members.run(
                 stored, lambda client: client.remaining_ttl(stored), repeatable=True
             )
         except CommandFailed as error:
-            if error.code != CLIENT_ERROR:
+            if error.code == NOT_FOUND:
                 return MISSING
+            if error.code == BEHIND_PROXY:
+                self._learn_at = time.monotonic() + LEARNED_SECONDS
+                raise self._found_behind(BehindProxy(self.label, error.text)) from error
             raise Unsupported(
                 self.label, Capability.REMAINING_TTL, "the server is older than 1.6"
             ) from error
@@ -225,7 +253,11 @@ class MemcachedBackend(Backend):
     def set_many(self, items: Sequence[Item]) -> list[Literal[True] | BackendError]:
         if self._binary:
             return super().set_many(items)
-        return self._members.change_many(stores.pack(self.prefix, items))
+        try:
+            members = self._members
+        except BackendError as error:
+            return [error] * len(items)
+        return members.change_many(stores.pack(self.prefix, items))
 
     def delete_many(self, keys: Sequence[str]) -> list[bool | BackendError]:
         return super().delete_many(keys) if self._binary else self.perform(list(map(Delete, keys)))
@@ -234,7 +266,11 @@ class MemcachedBackend(Backend):
         """Do operations; with a login one after the other."""
         if self._binary:
             return super().perform(operations)
-        return Performing(self, self._members, operations).run()
+        try:
+            members = self._members
+        except BackendError as error:
+            return [error] * len(operations)
+        return Performing(self, members, operations).run()
 
     def add(self, key: str, value: bytes, ttl: float | None) -> bool:
         stored = self._stored(key)
@@ -314,13 +350,18 @@ class MemcachedBackend(Backend):
                 "it flushes whole servers, and MEMCACHED_PREFIX says that others use them too",
             )
         failures = self._members.run_on_each(lambda client: client.flush())
+        for failed in failures:
+            why = failed.__cause__
+            if isinstance(why, CommandFailed) and why.code == BEHIND_PROXY:
+                raise self._found_behind(BehindProxy(self.label, why.text)) from why
         if failures:
             raise type(failures[0])(
                 f"{' '.join(map(str, failures))} What is stored there may be served again when "
                 "it is back; flush again then.",
                 failures[0].cause,
             ) from failures[0]
-        self.stats()
+        with contextlib.suppress(BehindProxy):
+            self.stats()
         if Capability.COMPARE_AND_SET not in self.capabilities:
             # Without CAS the server tells old from new by the second alone, and takes for old
             # what is stored until its clock ticks: whoever is told that it is flushed may store.
@@ -328,7 +369,18 @@ class MemcachedBackend(Backend):
             time.sleep(FLUSHED_SECONDS)
 
     def stats(self, section: str | None = None) -> list[ServerStatistics]:
-        found = self._read_statistics(section)
+        try:
+            found = statistics.read(
+                self._members.addresses,
+                self._target.timeout,
+                self._target.sasl,
+                self._target.opening,
+                section,
+            )
+        except BehindProxy as error:
+            self._learn_at = time.monotonic() + LEARNED_SECONDS
+            raise self._found_behind(error) from error
+        self._found_open()
         said = [server.signs.cas for server in found if server.signs.cas is not None]
         if said:
             self._learn(with_cas=all(said))
@@ -338,7 +390,8 @@ class MemcachedBackend(Backend):
         # Anybody who may use the service may ask what it can do.
         if time.monotonic() >= self._learn_at:
             self._learn_at = time.monotonic() + LEARNED_SECONDS
-            self.stats()
+            with contextlib.suppress(BehindProxy):
+                self.stats()
 
     def learn_once(self) -> None:
         """Learn what the servers' settings take away, unless this process has."""
@@ -350,24 +403,37 @@ class MemcachedBackend(Backend):
 
     def endpoints(self) -> list[Endpoint]:
         """Return the servers of the pool, each with a key that is at home there."""
+        try:
+            members = self._members
+        except BackendError:
+            # The trial says why.
+            return []
 
         def is_at(index: int) -> Callable[[str], bool]:
-            return lambda key: self._members.home(self._stored(key)) == index
+            return lambda key: members.home(self._stored(key)) == index
 
         found = []
-        for index, address in enumerate(self._addresses):
+        for index, address in enumerate(members.addresses):
             host, _, port = address.rpartition(":")
-            place = host.strip("[]"), int(port)
+            by_path = address.startswith("/")
             found.append(
-                Endpoint(address, place, key=key_where(is_at(index)), timeout=self._timeout)
+                Endpoint(
+                    address,
+                    None if by_path else (host.strip("[]"), int(port)),
+                    path=address if by_path else None,
+                    tls=self._target.tls.context if self._target.tls else None,
+                    key=key_where(is_at(index)),
+                    timeout=self._target.timeout,
+                    several=SEVERAL_ADDRESSES,
+                )
             )
         return found
 
     def places(self) -> frozenset[str]:
-        return self._places
+        return self._target.places
 
     def close(self) -> None:
-        self._members.close()
+        self._pool.close()
 
     def _compare(self, key: str, value: bytes, token: Any, exptime: int) -> bool:
         self.require(Capability.COMPARE_AND_SET)
@@ -441,25 +507,3 @@ class _Probe(Probe):
         expect(not self.backend.delete(self.key))
         # So each process knows soon after its start, when readiness looks.
         self.backend.learn_capabilities()
-
-
-def _connect(timeout: float, login: Login | None) -> Connect:
-    """Return what makes a client of an address."""
-    if login is None:
-        return lambda address, on_silence: TextClient(address, timeout, on_silence)
-    try:
-        from backends.memcached.sasl import SaslClient
-    except ImportError as error:
-        raise DriverMissing(
-            "MEMCACHED_USERNAME: a login needs pylibmc: pip install 'cacheapi[memcached]'"
-        ) from error
-    username, password = login
-    return lambda address, on_silence: SaslClient(address, timeout, username, password, on_silence)
-
-
-def _ring(servers: Sequence[Server], port: int, compatible: bool) -> Ring | None:
-    if len(servers) == 1:
-        return None
-    weights = [server.weight for server in servers]
-    digests = as_libmemcached(weights) if compatible else even(weights)
-    return Ring([server.name(port) for server in servers], digests)

@@ -44,6 +44,9 @@ NOT_LOOKED_UP: Final = 1005
 NO_NAME: Final = 1006
 MOST_CLIENTS: Final = 1007
 NO_IPV6: Final = 1008
+BEHIND_PROXY: Final = 1009
+OTHER_IS_DOWN: Final = 1010
+TLS_FAILED: Final = 1011
 # A login that does not go together is a mistake in the settings, which no other server mends.
 AUTHENTICATION: Final = {
     39,
@@ -56,7 +59,10 @@ AUTHENTICATION: Final = {
 # The command was not sent: the server was known to be down.
 NEVER_SENT: Final = {2, 35, 47}
 # The server answered in full; it will not do what it was asked.
-_ANSWERED: Final = {CLIENT_ERROR, SERVER_ERROR, NOT_FOUND, TOO_BIG, *OUT_OF_MEMORY}
+_ANSWERED: Final = {
+    *(CLIENT_ERROR, SERVER_ERROR, NOT_FOUND, TOO_BIG, *OUT_OF_MEMORY),
+    *(BEHIND_PROXY, OTHER_IS_DOWN),
+}
 
 _REFUSALS: Final = (b"SERVER_ERROR", b"CLIENT_ERROR", b"ERROR")
 _FULL: Final = b"ERROR Too many open connections"
@@ -69,6 +75,10 @@ _LOGIN_WANTED: Final = (
 # As memcached 1.6 words it; it has two texts for being full.
 _NO_MEMORY = re.compile(rb"SERVER_ERROR out of memory", re.IGNORECASE)
 _TOO_LARGE: Final = b"SERVER_ERROR object too large for cache"
+# twemproxy's words for a server behind it that is down: the system's.
+_OTHER_IS_DOWN = re.compile(
+    rb"SERVER_ERROR (Connection (refused|reset|timed out)|Host is|No route|Network is)"
+)
 _LONGEST_TOLD: Final = 200
 
 
@@ -111,6 +121,8 @@ def refusal(line: bytes) -> CommandFailed | None:
         return CommandFailed(TOO_BIG, text=text)
     if _NO_MEMORY.match(line):
         return CommandFailed(OUT_OF_MEMORY_STORING, text=text)
+    if _OTHER_IS_DOWN.match(line):
+        return CommandFailed(OTHER_IS_DOWN, text=text)
     is_ours = line.startswith((b"CLIENT_ERROR", b"ERROR"))
     return CommandFailed(CLIENT_ERROR if is_ours else SERVER_ERROR, text=text)
 
@@ -151,13 +163,26 @@ def failure(failed: CommandFailed, place: str, *, sent: bool) -> Failed:
             f"Connection refused: what answers as {place} {text}.{unknown}",
             f"What answers there {text}: are host and port those of memcached?",
         )
+    if code == OTHER_IS_DOWN:
+        down = Unavailable(
+            f"{text}: {place} is a proxy, and says so of its server for this key.{unknown}",
+            "A server behind the proxy is down; the keys of the others are served.",
+        )
+        down.apart = True
+        return down
+    if code == TLS_FAILED:
+        return Unavailable(
+            f"TLS failed: {place} and this service do not accept each other ({text}).{unknown}",
+            f"TLS failed ({text}): does the server speak it there (memcached's -Z)? See "
+            "MEMCACHED_TLS_CA, and MEMCACHED_TLS_CERT where it wants a certificate.",
+        )
     if code == CLOSED_AT_ONCE:
         return Unavailable(
             f"Connection lost: {place} takes connections and closes them at the first words."
             f"{unknown}",
             "The server takes connections and closes them at the first words: it wants TLS "
-            "(memcached's -Z), which cacheapi does not speak to memcached, or a login (-S: set "
-            "user name and password), or it is a proxy without a server.",
+            "(memcached's -Z: set MEMCACHED_TLS=true), or a login (-S: set user name and "
+            "password), or it is a proxy without a server.",
         )
     if code == READ_FAILURE:
         return Unavailable(
@@ -183,14 +208,15 @@ def failure(failed: CommandFailed, place: str, *, sent: bool) -> Failed:
 def _login_failure(code: int, place: str, text: str) -> Failed:
     if code == TEXT_LOGIN:
         cause = (
-            "The server wants a login by text (memcached's -Y), which cacheapi does not send: "
-            "start it without -Y, or with SASL (-S), user name and password."
+            "The server wants a login by text (memcached's -Y): set MEMCACHED_AUTH=text, user name "
+            "and password."
         )
         return LoginNotSent(f"Authentication failed: {place} says {text!r}. {cause}", cause)
     if code == NO_LOGINS:
+        option = text or "-S"
         cause = (
-            "The server takes no logins (memcached without -S): take user name and password out "
-            "of the service, or start it with -S."
+            f"The server takes no logins (memcached without {option}): take user name and password "
+            f"out of the service, or start it with {option}."
         )
         return LoginNotSent(f"Authentication failed: no login was sent to {place}. {cause}", cause)
     if code == NO_MECHANISM:

@@ -9,26 +9,23 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from backends import names
 from backends.memcached.errors import (
     CLOSED_AT_ONCE,
-    CONNECTION_FAILURE,
     MOST_CLIENTS,
     NO_LOGINS,
-    NO_NAME,
-    NOT_LOOKED_UP,
     OTHER_SERVER,
     READ_FAILURE,
     TEXT_LOGIN,
-    TIMEOUT,
     CommandFailed,
 )
 from backends.memcached.greeting import greet
+from backends.memcached.opening import PLAIN, Opening, failed, open_socket
 
 T = TypeVar("T")
 
@@ -43,17 +40,23 @@ IDLE_SECONDS: Final = 0.5
 class Link:
     """A connection of one thread to one server. It is opened by the first command.
 
-    :param server: ``host:port``.
+    :param server: ``host:port``, or the path of a Unix socket.
     :param timeout: bound on looking up, connecting and the greeting together, and on each wait
         for the server, in seconds.
     :param on_silence: called when a connection that was idle turned out to be dead: others that
         were idle as long are likely dead as well.
+    :param opening: how it is connected to.
     """
 
     def __init__(
-        self, server: str, timeout: float, on_silence: Callable[[], None] | None = None
+        self,
+        server: str,
+        timeout: float,
+        on_silence: Callable[[], None] | None = None,
+        opening: Opening = PLAIN,
     ) -> None:
         self._server = server
+        self._opening = opening
         self._timeout = timeout
         self._on_silence = on_silence
         self._socket: socket.socket | None = None
@@ -110,7 +113,7 @@ class Link:
             return connection
         # Half of the limit is left for a fresh one, so that the whole of it holds.
         try:
-            self._greet(connection, self._timeout / 2)
+            self._greet(connection, self._timeout / 2, greet)
         except CommandFailed:
             if self._on_silence is not None:
                 self._on_silence()
@@ -126,7 +129,7 @@ class Link:
         connection = self._open(deadline)
         if self._greets:
             try:
-                self._greet(connection, deadline - time.monotonic())
+                self._greet(connection, deadline - time.monotonic(), self._opening.begin)
             except CommandFailed as error:
                 if error.code != CLOSED_AT_ONCE:
                     raise
@@ -136,53 +139,50 @@ class Link:
 
     def _open(self, deadline: float) -> socket.socket:
         self.close()
-        connection = open_socket(self._server, deadline - time.monotonic())
+        connection = self._opening.connect(self._server, deadline - time.monotonic())
         self._limit(connection, self._timeout)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if connection.family != socket.AF_UNIX:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._state = select.poll()
         self._state.register(connection, select.POLLIN)
         self._socket = connection
         self._used_at = time.monotonic()
         return connection
 
-    def _greet(self, connection: socket.socket, timeout: float) -> None:
+    def _greet(
+        self,
+        connection: socket.socket,
+        timeout: float,
+        words: Callable[[socket.socket, float], None],
+    ) -> None:
         try:
             self._limit(connection, max(0.001, timeout))
-            greet(connection, timeout)
+            words(connection, timeout)
             self._limit(connection, self._timeout)
         except (OSError, CommandFailed) as error:
             self.close()
-            raise _failed(error, READ_FAILURE) from error
+            raise failed(error, READ_FAILURE) from error
         self._used_at = time.monotonic()
 
     @staticmethod
     def _limit(connection: socket.socket, seconds: float) -> None:
+        if isinstance(connection, ssl.SSLSocket):
+            # Python waits for TLS.
+            connection.settimeout(seconds)
+            return
         # The system's own time limits cost no further call for each wait, as Python's do.
         limit = struct.pack("ll", int(seconds), round(seconds % 1 * 1_000_000))
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
     def _broken(self, error: Exception, *, sent: bool) -> CommandFailed:
-        failed = _failed(error, READ_FAILURE, sent=sent)
+        broken = failed(error, READ_FAILURE, sent=sent)
         if not self._greets:
             # It closed at the greeting before, and now did not take the command either.
             self._greets = True
-            failed.code = CLOSED_AT_ONCE
-        return failed
-
-
-def open_socket(server: str, timeout: float) -> socket.socket:
-    """Return a connection to ``host:port``, on which waiting has no limit.
-
-    :param timeout: bound on looking up and connecting, in seconds.
-    :raises CommandFailed: there is none.
-    """
-    host, _, port = server.rpartition(":")
-    try:
-        return names.connect(host, int(port), max(0.001, timeout))
-    except OSError as error:
-        raise _failed(error, CONNECTION_FAILURE) from error
+            broken.code = CLOSED_AT_ONCE
+        return broken
 
 
 def why_no_login(server: str, timeout: float) -> CommandFailed | None:
@@ -232,15 +232,3 @@ def take_line(connection: socket.socket, data: bytes) -> bytes:
     if data.find(b"\n") != len(data) - 1:
         raise ValueError("more than was asked for")
     return data[:-2]
-
-
-def _failed(error: Exception, code: int, *, sent: bool = False) -> CommandFailed:
-    if isinstance(error, CommandFailed):
-        return error
-    if isinstance(error, names.NotLookedUp):
-        return CommandFailed(NOT_LOOKED_UP, sent=sent)
-    if isinstance(error, socket.gaierror):
-        return CommandFailed(NO_NAME, sent=sent)
-    # A wait that was too long ends as BlockingIOError, connecting as TimeoutError.
-    late = isinstance(error, TimeoutError | BlockingIOError)
-    return CommandFailed(TIMEOUT if late else code, sent=sent)

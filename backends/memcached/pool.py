@@ -15,6 +15,7 @@ from backends.base import MISSING, Found, Missing, with_flags
 from backends.errors import Failed, NotRead
 from backends.memcached.errors import (
     AUTHENTICATION,
+    BEHIND_PROXY,
     CLIENT_ERROR,
     NOT_FOUND,
     TIMEOUT,
@@ -47,6 +48,7 @@ class Members:
     :param ring: for a pool, where its keys are.
     :param connect: makes a client of an address.
     :param timeout: bound on connecting and on each reply, in seconds.
+    :param known: the pool before it, whose connections it takes over.
     """
 
     def __init__(
@@ -56,9 +58,21 @@ class Members:
         connect: Connect,
         timeout: float,
         clock: Callable[[], float] = time.monotonic,
+        known: Members | None = None,
     ) -> None:
-        self._members = [Member(address, connect, timeout, clock) for address in addresses]
+        self.addresses = list(addresses)
+        there = {} if known is None else known.by_address()
+        self._members = [
+            there.pop(address) if address in there else Member(address, connect, timeout, clock)
+            for address in addresses
+        ]
+        for gone in there.values():
+            gone.close()
         self._ring = ring
+
+    def by_address(self) -> dict[str, Member]:
+        """Return its servers."""
+        return dict(zip(self.addresses, self._members, strict=True))
 
     def run(
         self,
@@ -83,7 +97,7 @@ class Members:
             try:
                 return member.run(command, repeatable)
             except CommandFailed as error:
-                if error.code in (NOT_FOUND, CLIENT_ERROR):
+                if error.code in (NOT_FOUND, CLIENT_ERROR, BEHIND_PROXY):
                     raise
                 if error.answered:
                     raise failure(error, member.place, sent=False) from error

@@ -44,7 +44,8 @@ from backends.memcached.errors import (
     SUCCESS,
     CommandFailed,
 )
-from backends.memcached.link import IDLE_SECONDS, open_socket, why_no_login
+from backends.memcached.link import IDLE_SECONDS, why_no_login
+from backends.memcached.opening import open_socket
 from backends.memcached.reader import Read, Stored
 
 # What the first failure on a new connection says for certain.

@@ -19,15 +19,23 @@ Raw = dict[str, int | float | str]
 
 
 def signs(sections: dict[str, Raw]) -> Signs:
-    """Return what the sections ``slabs``, ``items`` and ``settings`` show."""
+    """Return what the general figures and the sections of :data:`SECTIONS` show."""
     limit = sections["settings"].get("item_size_max")
     slabs, items = _by_class(sections["slabs"]), _by_class(sections["items"])
     return Signs(
         starved_slabs=tuple(_starved(slabs, items)),
         largest_value=_average_of_the_largest(slabs, items),
         max_value=limit if isinstance(limit, int) else None,
+        process=_process(sections[""]),
         cas=_CAS.get(str(sections["settings"].get("cas_enabled"))),
     )
+
+
+def _process(general: Raw) -> tuple[int, int] | None:
+    pid, now, uptime = (general.get(name) for name in ("pid", "time", "uptime"))
+    if isinstance(pid, int) and isinstance(now, int) and isinstance(uptime, int):
+        return pid, now - uptime
+    return None
 
 
 def _by_class(raw: Raw) -> dict[int, dict[str, int]]:

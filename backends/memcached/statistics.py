@@ -10,10 +10,12 @@ import struct
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from typing import Final, NamedTuple
+from typing import Final
 
+from backends.errors import BehindProxy
 from backends.memcached.errors import (
     AUTHENTICATION_FAILURE,
+    BEHIND_PROXY,
     NO_LOGINS,
     NO_MECHANISM,
     READ_FAILURE,
@@ -22,8 +24,9 @@ from backends.memcached.errors import (
     failure,
     refusal,
 )
-from backends.memcached.greeting import greet
-from backends.memcached.link import open_socket, why_no_login
+from backends.memcached.link import why_no_login
+from backends.memcached.opening import Login, Opening
+from backends.memcached.proxies import judge
 from backends.memcached.slabs import Raw, signs
 from backends.parallel import at_once
 from backends.statistics import Figures, ServerStatistics, number_or_text
@@ -52,32 +55,35 @@ _FIGURES: Final = {
 }
 
 
-class Login(NamedTuple):
-    """What SASL's mechanism PLAIN sends."""
-
-    username: str
-    password: str
-
-
 def read(
-    addresses: Sequence[str], timeout: float, login: Login | None, section: str | None
+    addresses: Sequence[str],
+    timeout: float,
+    login: Login | None,
+    opening: Opening,
+    section: str | None,
 ) -> list[ServerStatistics]:
     """Ask all servers at once.
 
-    :param addresses: ``host:port`` each.
+    :param addresses: ``host:port`` each, or a path.
     :param timeout: bound on connecting and on the whole reply, in seconds.
+    :param login: for the binary protocol; ``None``: ask by text.
+    :raises BehindProxy: one of them is a proxy, and tells nothing.
     """
-    return at_once(lambda address: _read_one(address, timeout, login, section), addresses)
+    return at_once(lambda address: _read_one(address, timeout, login, opening, section), addresses)
 
 
 def _read_one(
-    address: str, timeout: float, login: Login | None, section: str | None
+    address: str, timeout: float, login: Login | None, opening: Opening, section: str | None
 ) -> ServerStatistics:
     try:
-        with closing(_Connection(address, timeout)) as connection:
+        with closing(_Connection(address, timeout, opening)) as connection:
             sections = connection.ask(login, ("", *SECTIONS))
     except CommandFailed as failed:
         error = failed
+        if login is None:
+            error = judge(failed, b"stats\r\n", opening, address, timeout)
+            if error.code == BEHIND_PROXY:
+                raise BehindProxy(f"memcached at {address}", "stats") from failed
         if login is not None and failed.code in (TIMEOUT, READ_FAILURE):
             error = why_no_login(address, timeout) or failed
         reason = failure(error, f"memcached at {address}", sent=False)
@@ -97,9 +103,10 @@ class _Connection:
     :raises CommandFailed: the server cannot be reached.
     """
 
-    def __init__(self, address: str, timeout: float) -> None:
+    def __init__(self, address: str, timeout: float, opening: Opening) -> None:
         self._timeout = timeout
-        self._socket = open_socket(address, timeout)
+        self._opening = opening
+        self._socket = opening.connect(address, timeout)
         self._deadline = time.monotonic() + timeout
         self._data = b""
 
@@ -122,7 +129,7 @@ class _Connection:
 
     def _ask_by_text(self, sections: Sequence[str]) -> dict[str, Raw]:
         self._socket.settimeout(self._timeout)
-        greet(self._socket, self._timeout)
+        self._opening.begin(self._socket, self._timeout)
         self._socket.sendall(b"".join(b"stats %s\r\n" % name.encode() for name in sections))
         return {name: dict(self._lines()) for name in sections}
 

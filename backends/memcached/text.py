@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from backends.base import flags_of
 from backends.memcached import reader
@@ -24,8 +24,12 @@ from backends.memcached.errors import (
 )
 from backends.memcached.link import Link, take_line
 from backends.memcached.meta import remaining_ttl
+from backends.memcached.opening import PLAIN, Opening
+from backends.memcached.proxies import judge
 from backends.memcached.reader import Read, Stored
 from backends.memcached.stores import Batch
+
+T = TypeVar("T")
 
 # What a command is answered with when it was done, and when it was not.
 _YES: Final = (b"STORED", b"DELETED", b"TOUCHED", b"OK")
@@ -41,13 +45,18 @@ class TextClient:
 
     :param server: ``host:port``.
     :param timeout: bound on connecting and on each reply, in seconds.
-    :param on_silence: as of :class:`Link`.
+    :param on_silence: as of :class:`Link`, like ``opening``.
     """
 
     def __init__(
-        self, server: str, timeout: float, on_silence: Callable[[], None] | None = None
+        self,
+        server: str,
+        timeout: float,
+        on_silence: Callable[[], None] | None = None,
+        opening: Opening = PLAIN,
     ) -> None:
-        self._link = Link(server, timeout, on_silence)
+        self._link = Link(server, timeout, on_silence, opening)
+        self._server, self._timeout, self._opening = server, timeout, opening
 
     def read_many(self, keys: Sequence[bytes], most: float = math.inf) -> Read:
         """Return what the server has of different keys, as :class:`Client` says.
@@ -66,7 +75,8 @@ class TextClient:
         :raises CommandFailed: the server has no such key, or does not know the command; or
             the reply was not whole.
         """
-        return remaining_ttl(self._link, key)
+        command = b"mg %b t\r\n" % key
+        return self._administer(command, lambda: remaining_ttl(self._link, key))
 
     def take_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return what the server has of different keys, and let that expire; one step a key.
@@ -125,7 +135,8 @@ class TextClient:
 
     def flush(self) -> None:
         """Delete all that the server has."""
-        if not self._said_yes(b"flush_all\r\n"):
+        command = b"flush_all\r\n"
+        if not self._administer(command, lambda: self._said_yes(command)):
             raise self._broken()
 
     def prove(self) -> None:
@@ -137,6 +148,13 @@ class TextClient:
         self._link.close()
 
     close = reset
+
+    def _administer(self, command: bytes, ask: Callable[[], T]) -> T:
+        """Do what a proxy in front of the server may not know; say so if it does not."""
+        try:
+            return ask()
+        except CommandFailed as error:
+            raise judge(error, command, self._opening, self._server, self._timeout) from error
 
     def _said_yes(self, command: bytes) -> bool:
         line = self._ask(command)

@@ -7,14 +7,16 @@ What would mean something else if it were done twice is never sent twice.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Literal, cast
 
 from backends.base import MISSING, VALUE, Backend, Described, Found, Item, Missing
 from backends.capabilities import Capability, Limits, Traits
 from backends.endpoints import Endpoint
-from backends.errors import BackendError, DriverMissing, Failed, InvalidOption
+from backends.errors import BackendError, BehindProxy, DriverMissing, Failed, InvalidOption
 from backends.operations import (
     Add,
     Delete,
@@ -30,6 +32,8 @@ from backends.redis.options import OPTIONS, Address, Url, target
 from backends.redis.probe import RedisProbe
 from backends.statistics import ServerStatistics
 
+# How long what was learned of a proxy counts.
+LEARNED_SECONDS: Final = 5.0
 # What PTTL says besides milliseconds.
 _NO_SUCH_KEY: Final = -2
 _NO_LIFETIME: Final = -1
@@ -66,6 +70,7 @@ class RedisBackend(Backend):
         max_value="512 MB",
     )
     capabilities = frozenset(Capability)
+    lost_behind_proxy = frozenset({Capability.STATS, Capability.LIST_KEYS, Capability.FLUSH_PREFIX})
     limits = Limits(max_key_bytes=LONGEST)
     sets_many_at_once = True
     performs_at_once = True
@@ -92,7 +97,9 @@ class RedisBackend(Backend):
         sentinels: tuple[Address, ...] | None = None,
         sentinel_port: int = 26379,
         sentinel_master: str = "mymaster",
+        sentinel_username: str | None = None,
         sentinel_password: str | None = None,
+        sentinel_tls: bool | None = None,
         cluster: bool = False,
         timeout_ms: int = 500,
         allow_flushdb: bool = False,
@@ -120,7 +127,9 @@ class RedisBackend(Backend):
             sentinels=sentinels,
             sentinel_port=sentinel_port,
             sentinel_master=sentinel_master,
+            sentinel_username=sentinel_username,
             sentinel_password=sentinel_password,
+            sentinel_tls=sentinel_tls,
             cluster=cluster,
             timeout_ms=timeout_ms,
         )
@@ -128,6 +137,7 @@ class RedisBackend(Backend):
             raise InvalidOption("REDIS_ALLOW_FLUSHDB needs an empty REDIS_PREFIX.")
         self._allow_flushdb = allow_flushdb
         self._places = made.places
+        self._learn_at = 0.0
         self._client = Client(made)
         self._compared = Compared(self._client)
 
@@ -256,7 +266,8 @@ class RedisBackend(Backend):
         A key that somebody stored under the prefix and that is no UTF-8 is left out: no
         request could name it.
         """
-        found, following = self._client.list_keys(self._stored(prefix), limit, cursor)
+        with self._noting_a_proxy():
+            found, following = self._client.list_keys(self._stored(prefix), limit, cursor)
         own = len(self.prefix.encode())
         return [text for key in found if (text := _text(key[own:]))], following
 
@@ -265,17 +276,27 @@ class RedisBackend(Backend):
 
         A key that is stored meanwhile may stay.
         """
-        if self._allow_flushdb and not self.prefix:
-            self._client.flush_database()
-        else:
-            self._client.delete_all(self._stored(""))
+        with self._noting_a_proxy():
+            if self._allow_flushdb and not self.prefix:
+                self._client.flush_database()
+            else:
+                self._client.delete_all(self._stored(""))
 
     def stats(self, section: str | None = None) -> list[ServerStatistics]:
-        return self._client.statistics(section)
+        with self._noting_a_proxy():
+            return self._client.statistics(section)
 
     def sections(self) -> tuple[str, ...]:
         """Return those of the server's own list; Redis, Valkey and their modules have others."""
-        return self._client.sections(self.stats_sections)
+        with self._noting_a_proxy():
+            return self._client.sections(self.stats_sections)
+
+    def learn_capabilities(self) -> None:
+        # Anybody who may use the service may ask what it can do.
+        if time.monotonic() >= self._learn_at:
+            self._learn_at = time.monotonic() + LEARNED_SECONDS
+            with contextlib.suppress(BehindProxy):
+                self.stats()
 
     def endpoints(self) -> list[Endpoint]:
         return self._client.endpoints(self._stored)
@@ -289,6 +310,8 @@ class RedisBackend(Backend):
     def look(self) -> None:
         """See that every server answers and is what the settings say."""
         self._client.look()
+        # So each process knows soon after its start, when readiness looks.
+        self.learn_capabilities()
 
     def ping(self, key: str) -> None:
         """Have the server of a key answer."""
@@ -308,6 +331,14 @@ class RedisBackend(Backend):
 
     def close(self) -> None:
         self._client.close()
+
+    @contextlib.contextmanager
+    def _noting_a_proxy(self) -> Iterator[None]:
+        try:
+            yield
+        except BehindProxy as error:
+            raise self._found_behind(error) from error.__cause__
+        self._found_open()
 
 
 def _text(key: bytes) -> str:

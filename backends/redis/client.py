@@ -16,7 +16,15 @@ import redis
 
 from backends.base import Item
 from backends.endpoints import Endpoint
-from backends.errors import BackendError, Failed, NotNow, NotPermitted, NotRead, WrongType
+from backends.errors import (
+    BackendError,
+    BehindProxy,
+    Failed,
+    NotNow,
+    NotPermitted,
+    NotRead,
+    WrongType,
+)
 from backends.operations import Operation, not_tried
 from backends.parallel import at_once
 from backends.redis.cluster import ClusterRoute
@@ -324,6 +332,9 @@ class Client:
             said = shard.ask("INFO", "cluster")
         except redis.ResponseError:
             # Without that right, who asks for a key is told by what the server answers.
+            return
+        except BehindProxy:
+            # What is behind it is its own.
             return
         if isinstance(said, bytes) and b"cluster_enabled:1" in said:
             raise not_told_of_cluster(self._place)

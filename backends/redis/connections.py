@@ -75,6 +75,7 @@ class Server:
         sentinel: bool = False,
         follows_master: bool = False,
     ) -> None:
+        self.address = address
         kind, arguments = _arguments(target, address, sentinel)
         self._pool: Pool[Wire] = Pool(
             lambda: Wire(kind(**arguments), target.timeout), lambda wire: wire.close()
@@ -168,7 +169,7 @@ def _arguments(
         "retry": Retry(NoBackoff(), 0),
     }
     if sentinel:
-        arguments |= {"password": target.sentinel_password}
+        arguments |= {"username": target.sentinel_username, "password": target.sentinel_password}
     else:
         arguments |= {
             "username": target.username,
@@ -178,7 +179,7 @@ def _arguments(
     if address is None:
         return UnixDomainSocketConnection, {**arguments, "path": target.path}
     arguments |= {"host": address.host, "port": address.port, "socket_keepalive": True}
-    if not target.tls:
+    if not (target.sentinel_tls if sentinel else target.tls):
         return _Plain, arguments
     return _Tls, {
         **arguments,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable
 from typing import Final
 
@@ -12,6 +11,7 @@ from backends.endpoints import Endpoint, key_where, trial_key
 from backends.redis.errors import Broken
 from backends.redis.options import Address, Target
 from backends.redis.routes import Route
+from backends.tls import Tls
 
 SOCKET: Final = "Unix socket"
 
@@ -25,19 +25,23 @@ def endpoints(target: Target, route: Route, stored: Callable[[str], bytes]) -> l
     """
     if target.path is not None:
         return [Endpoint(SOCKET, None, target.path, key=trial_key(), timeout=target.timeout)]
-    sentinels = [_endpoint(target, address, None) for address in target.sentinels]
+    sentinels = [
+        _endpoint(target, address, None, target.sentinel_tls) for address in target.sentinels
+    ]
     try:
         shards = route.shards()
     except (Broken, redis.RedisError):
         route.learn()
-        return sentinels or [_endpoint(target, address, None) for address in target.hosts]
+        return sentinels or [
+            _endpoint(target, address, None, target.tls) for address in target.hosts
+        ]
     found = []
     for shard in shards:
         address = shard.address
         assert address is not None
         alone = len(shards) == 1
         key = trial_key() if alone else key_where(_is_at(route, address, stored))
-        found.append(_endpoint(target, address, key))
+        found.append(_endpoint(target, address, key, target.tls))
     return sentinels + found
 
 
@@ -45,26 +49,14 @@ def _is_at(route: Route, address: Address, stored: Callable[[str], bytes]) -> Ca
     return lambda key: route.address_of(stored(key)) == address
 
 
-def _endpoint(target: Target, address: Address, key: str | None) -> Endpoint:
+def _endpoint(target: Target, address: Address, key: str | None, tls: bool) -> Endpoint:
     assert address.port is not None
     return Endpoint(
         str(address),
         (address.host, address.port),
-        tls=(lambda: context(target)) if target.tls else None,
+        tls=Tls(target.tls_ca, target.tls_cert, target.tls_key, target.tls_verify).context
+        if tls
+        else None,
         key=key,
         timeout=target.timeout,
     )
-
-
-def context(target: Target) -> ssl.SSLContext:
-    """Return what the settings of TLS mean, as redis-py takes them.
-
-    :raises OSError: a file of a certificate cannot be read or used.
-    """
-    made = ssl.create_default_context(cafile=target.tls_ca)
-    if not target.tls_verify:
-        made.check_hostname = False
-        made.verify_mode = ssl.CERT_NONE
-    if target.tls_cert is not None:
-        made.load_cert_chain(target.tls_cert, target.tls_key)
-    return made

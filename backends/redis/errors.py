@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from typing import Final
 
@@ -42,12 +43,17 @@ _KINDS: Final = {"zset": "sorted set", "ReJSON-RL": "JSON document"}
 _ELSEWHERE: Final = frozenset({"MOVED", "ASK", "CLUSTERDOWN"})
 # What ended a connection, and one on which the server had not said a word.
 CLOSED: Final = "closed by the server"
+NO_SENTINEL_KNOWS: Final = "no sentinel knows the master"
 CLOSED_AT_ONCE: Final = f"{CLOSED} before it said anything"
 # What begins with that: HTTP/1.1 400, ERROR of memcached, an alert of TLS.
 _STRANGERS: Final = {"H": "HTTP", "E": "memcached's", "\\": "TLS", "\x15": "TLS"}
 # How much of what a server says of a refusal is told.
 MOST_SAID: Final = 200
 _REFUSED_LOGIN: Final = {"WRONGPASS"}
+# twemproxy's words for a server behind it that is down: the system's.
+_OTHER_IS_DOWN = re.compile(
+    r"(ERR )?(Connection (refused|reset|timed out)|Host is|No route|Network is)"
+)
 # A script's NOPERM has the code ERR in Redis 7.0; the other text is Valkey's and Redis 7.2's.
 _NO_RIGHT_IN_A_SCRIPT: Final = ("The user executing the script can't", "ACL failure in script")
 
@@ -58,11 +64,20 @@ class Broken(Exception):
     :ivar cause: redis-py's exception.
     :ivar sent: the command may have been done.
     :ivar node: the one of a cluster that did not answer, while others may.
+    :ivar sentinel: the one that was asked for the master; nobody else was.
     """
 
-    def __init__(self, cause: Exception, *, sent: bool, node: str | None = None) -> None:
+    def __init__(
+        self,
+        cause: Exception,
+        *,
+        sent: bool,
+        node: str | None = None,
+        sentinel: str | None = None,
+    ) -> None:
         super().__init__(str(cause))
         self.node = node
+        self.sentinel = sentinel
         self.__cause__ = self.cause = cause
         self.sent = sent
 
@@ -99,18 +114,19 @@ def failure(error: Exception, place: str, *, reading: bool, cluster: bool = Fals
     """
     cause = error.cause if isinstance(error, Broken) else error
     node = error.node if isinstance(error, Broken) else None
-    if node is not None:
-        place = node
+    sentinel = error.sentinel if isinstance(error, Broken) else None
+    place = node or sentinel or place
     if is_refusal(cause):
         stray = code_of(cause) in _ELSEWHERE and not cluster
-        made = not_told_of_cluster(place) if stray else _refusal(cause, place)
+        settings = "REDIS_SENTINEL" if sentinel else "REDIS"
+        made = not_told_of_cluster(place) if stray else _refusal(cause, place, settings)
     else:
         sent = isinstance(error, Broken) and error.sent and not reading
         made = _no_reply(cause, place, sent=sent)
     if isinstance(made, Failed):
         # A login that is refused is everybody's.
         own = isinstance(made, NotPermitted) and not isinstance(error, Broken)
-        made.apart = own or node is not None
+        made.apart = made.apart or own or node is not None
     made.__cause__ = cause
     return made
 
@@ -124,18 +140,27 @@ def not_told_of_cluster(place: str) -> Failed:
     )
 
 
-def _refusal(error: Exception, place: str) -> BackendError:
+def _refusal(error: Exception, place: str, settings: str) -> BackendError:
+    """Return what a refusal is.
+
+    :param settings: how the names of the settings begin that a login is of.
+    """
     code, text = code_of(error), str(error)
     if code in _LATER:
         return NotNow(f"{code}: {_LATER[code].format(place)}.")
     if code == "NOAUTH":
         return AuthenticationFailed(
-            f"Authentication failed: {place} wants a password, and none is set (REDIS_PASSWORD).",
+            f"Authentication failed: {place} wants a password, and none is set "
+            f"({settings}_PASSWORD).",
             "The server wants a password, and the service has none.",
         )
     if code in _REFUSED_LOGIN or isinstance(error, redis.AuthenticationError):
         return AuthenticationFailed(
-            f"Authentication failed: {place} refused the configured user name or password."
+            f"Authentication failed: {place} refused the configured user name or password.",
+            ""
+            if settings == "REDIS"
+            else "A sentinel refuses the user name or password of the service "
+            "(REDIS_SENTINEL_USERNAME, REDIS_SENTINEL_PASSWORD).",
         )
     if code == "NOPERM" or any(words in text for words in _NO_RIGHT_IN_A_SCRIPT):
         return NotPermitted(
@@ -158,6 +183,13 @@ def _refusal(error: Exception, place: str) -> BackendError:
             "The server is in protected mode: give it a password (requirepass) and tell it here, "
             "or set protected-mode no where its network is private.",
         )
+    if _OTHER_IS_DOWN.match(text):
+        down = Unavailable(
+            f"{_printable(text)}: {place} is a proxy, and says so of its server for this key.",
+            "A server behind the proxy is down; the keys of the others are served.",
+        )
+        down.apart = True
+        return down
     said = _printable(f"{code} {text.removeprefix(code).strip()}")
     if "DB index is out of range" in text or "SELECT is not allowed" in text:
         return Failed(
@@ -203,6 +235,11 @@ def _no_reply(cause: Exception, place: str, *, sent: bool) -> BackendError:
         return Unavailable(
             f"Unexpected answer: {place} does not speak Redis's protocol, but {speaks}.{unknown}",
             f"What answers there does not speak Redis's protocol, but {speaks}: is the port right?",
+        )
+    if str(cause).startswith(NO_SENTINEL_KNOWS):
+        return Unavailable(
+            f"Connection refused: {cause} (REDIS_SENTINEL_MASTER).",
+            "The sentinels answer, and none knows a master of this name (REDIS_SENTINEL_MASTER).",
         )
     if str(cause) == CLOSED_AT_ONCE:
         return Unavailable(

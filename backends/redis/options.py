@@ -151,7 +151,9 @@ class Target:
     path: str | None
     sentinels: tuple[Address, ...]
     sentinel_master: str
+    sentinel_username: str | None
     sentinel_password: str | None
+    sentinel_tls: bool
     cluster: bool
     username: str | None
     password: str | None
@@ -195,6 +197,7 @@ def target(
     url: Url | None,
     sentinels: tuple[Address, ...] | None,
     sentinel_port: int,
+    sentinel_tls: bool | None,
     timeout_ms: int,
     **rest: Any,
 ) -> Target:
@@ -214,6 +217,7 @@ def target(
         hosts=tuple(Address(host, own or port) for host, own in hosts),
         path=path,
         sentinels=tuple(Address(host, own or sentinel_port) for host, own in sentinels or ()),
+        sentinel_tls=rest["tls"] if sentinel_tls is None else sentinel_tls,
         timeout=timeout_ms / 1000,
         **rest,
     )
@@ -230,6 +234,8 @@ def _check(made: Target) -> None:
         raise InvalidOption("REDIS_URL: with sentinels it cannot be a Unix socket.")
     if made.username is not None and made.password is None:
         raise InvalidOption("REDIS_USERNAME needs REDIS_PASSWORD.")
+    if made.sentinel_username is not None and made.sentinel_password is None:
+        raise InvalidOption("REDIS_SENTINEL_USERNAME needs REDIS_SENTINEL_PASSWORD.")
     if (made.tls_cert is None) != (made.tls_key is None):
         raise InvalidOption("REDIS_TLS_CERT and REDIS_TLS_KEY: set both of them, or neither.")
 
@@ -360,12 +366,27 @@ OPTIONS: Final = (
         name="sentinel_master",
     ),
     Option(
+        variable="REDIS_SENTINEL_USERNAME",
+        kind=TEXT,
+        default=None,
+        help="User name of the sentinels' own ACL.",
+        name="sentinel_username",
+    ),
+    Option(
         variable="REDIS_SENTINEL_PASSWORD",
         kind=TEXT,
         default=None,
         help="Password of the sentinels.",
         name="sentinel_password",
         secret=True,
+    ),
+    Option(
+        variable="REDIS_SENTINEL_TLS",
+        kind=BOOLEAN,
+        default=None,
+        help="Speak TLS to the sentinels; by default as `REDIS_TLS` says.",
+        name="sentinel_tls",
+        title="Sentinel TLS",
     ),
     Option(
         variable="REDIS_CLUSTER",

@@ -17,8 +17,9 @@ from typing import Final, NamedTuple
 import redis
 
 from backends.redis.connections import Server
-from backends.redis.errors import Broken, code_of
+from backends.redis.errors import NO_SENTINEL_KNOWS, Broken, code_of
 from backends.redis.options import Address, Target
+from backends.redis.proxies import refuse_what_is_unknown
 from backends.redis.wire import Command, Reply, pack
 
 # How long what the sentinels said is taken for true, in seconds. A master that was cut off
@@ -48,10 +49,13 @@ class Shard(NamedTuple):
     def ask(self, *arguments: bytes | str | int) -> Reply:
         """Send one command that may be repeated to this server; return its reply.
 
+        :raises BehindProxy: a proxy does not know the command.
         :raises Broken: no whole reply came.
         :raises redis.RedisError: the server refused.
         """
-        (reply,) = self.server.exchange([pack(*arguments)])
+        command = pack(*arguments)
+        (reply,) = self.server.exchange([command])
+        refuse_what_is_unknown(self.server, "Redis", command, [reply])
         if isinstance(reply, Broken):
             reply.node = self.node
         if isinstance(reply, Exception):
@@ -266,7 +270,8 @@ class SentinelRoute(Route):
     def _ask(self) -> Address | Broken:
         """Return what the first sentinel says that knows the master; ask it first next time."""
         name = self._target.sentinel_master
-        failed: Exception = redis.ConnectionError(f"no sentinel knows the master {name!r}")
+        failed: Exception = redis.ConnectionError(f"{NO_SENTINEL_KNOWS} {name!r}")
+        who: str | None = None
         for sentinel in list(self._sentinels):
             (reply,) = sentinel.exchange([pack("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)])
             if isinstance(reply, list) and len(reply) == 2:
@@ -275,4 +280,5 @@ class SentinelRoute(Route):
                 return Address(reply[0].decode(), int(reply[1]))
             if isinstance(reply, Exception):
                 failed = reply.cause if isinstance(reply, Broken) else reply
-        return Broken(failed, sent=False)
+                who = f"the sentinel at {sentinel.address}"
+        return Broken(failed, sent=False, sentinel=who)

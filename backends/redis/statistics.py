@@ -10,6 +10,7 @@ import redis
 from backends.errors import Failed
 from backends.parallel import at_once
 from backends.redis.errors import Broken, failure
+from backends.redis.proxies import refuse_what_is_unknown
 from backends.redis.routes import Route, Shard
 from backends.redis.wire import pack
 from backends.statistics import Figures, ServerStatistics, Signs, number_or_text
@@ -56,6 +57,7 @@ def _read_one(shard: Shard, database: int, section: str | None) -> ServerStatist
     server = "Unix socket" if shard.address is None else str(shard.address)
     commands = [pack("INFO"), pack("DBSIZE"), *([pack("INFO", section)] if section else [])]
     replies = shard.server.exchange(commands)
+    refuse_what_is_unknown(shard.server, "Redis", commands[0], replies)
     for reply in replies:
         if isinstance(reply, Exception):
             place = "Redis at its Unix socket" if shard.address is None else f"Redis at {server}"

@@ -43,7 +43,21 @@ def advise(total: Figures, servers: Sequence[ServerStatistics]) -> list[Advice]:
             for rule, find in OF_A_SERVER.items()
             for message in find(server.figures, server.signs)
         ]
-    return found
+    return found + [Advice("twice", message) for message in _twice(servers)]
+
+
+def _twice(servers: Sequence[ServerStatistics]) -> Iterator[str]:
+    named: dict[tuple[int, int], list[str]] = {}
+    for server in servers:
+        if server.signs.process is not None:
+            named.setdefault(server.signs.process, []).append(server.server)
+    for places in named.values():
+        if len(places) > 1:
+            yield (
+                f"{' and '.join(places)} have the same process id and start: they look like one "
+                "server under several names. Then its figures are counted twice, and its keys are "
+                "moved where one name is taken out: list it once."
+            )
 
 
 def _hit_ratio(total: Figures) -> Iterator[str]:
@@ -131,7 +145,7 @@ OF_A_SERVER: Final[dict[str, Callable[[Figures, Signs], Iterator[str]]]] = {
     "no-ttl": _no_ttl,
     "no-cas": _no_cas,
 }
-RULES: Final = (*OF_THE_SUM, *OF_A_SERVER)
+RULES: Final = (*OF_THE_SUM, *OF_A_SERVER, "twice")
 
 
 def _is_much(taken: int | None, limit: int | None) -> bool:

@@ -118,11 +118,12 @@ class Memcached(Server):
         *arguments: str,
         environ: Mapping[str, str] | None = None,
         open_port: int | None = None,
+        port: int | None = None,
     ) -> None:
         self._arguments = arguments
         self._environ = environ
         self._open_port = open_port
-        super().__init__()
+        super().__init__(port)
 
     def start(self) -> None:
         command = ["memcached", "-l", self.host, "-p", str(self.port), "-U", "0"]
@@ -180,10 +181,13 @@ class Memcached(Server):
 
 @contextlib.contextmanager
 def memcached(
-    *arguments: str, environ: Mapping[str, str] | None = None, open_port: int | None = None
+    *arguments: str,
+    environ: Mapping[str, str] | None = None,
+    open_port: int | None = None,
+    port: int | None = None,
 ) -> Iterator[Memcached]:
     """Run a memcached server."""
-    server = Memcached(*arguments, environ=environ, open_port=open_port)
+    server = Memcached(*arguments, environ=environ, open_port=open_port, port=port)
     try:
         yield server
     finally:

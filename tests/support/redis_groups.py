@@ -9,6 +9,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
+from tests.support.certificates import Certificates
 from tests.support.processes import eventually, free_port
 from tests.support.redis import Redis, redis_server, replica_of
 
@@ -113,13 +114,14 @@ def _start_sentinels(
 
 
 @contextlib.contextmanager
-def tls_sentinel(master: Redis) -> Iterator[Sentinel]:
-    """Run one Sentinel that speaks TLS only, as the master does that it watches."""
-    certificates = master.certificates
-    assert certificates is not None
+def tls_sentinel(
+    master: Redis, certificates: Certificates, *, tls: bool = True
+) -> Iterator[Sentinel]:
+    """Run one Sentinel that speaks TLS only, or none, whatever the master does that it watches."""
     port = free_port()
     lines = [
-        *("port 0", f"tls-port {port}", "tls-replication yes"),
+        *(("port 0", f"tls-port {port}") if tls else ()),
+        f"tls-replication {'no' if master.certificates is None else 'yes'}",
         f"tls-ca-cert-file {certificates.authority}",
         f"tls-cert-file {certificates.server}",
         f"tls-key-file {certificates.server_key}",

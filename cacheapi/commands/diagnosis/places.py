@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import datetime as dt
 import queue
 import socket
@@ -115,6 +116,11 @@ class _Look:
                 "Correct the host, or make the name known (DNS, /etc/hosts).",
             )
         self._found = answer
+        count = max(collections.Counter(each[0] for each in answer).values(), default=0)
+        if self._endpoint.several and count > 1:
+            self.warning = Fault(
+                f"The name {host!r} has {count} addresses.", self._endpoint.several
+            )
         return ", ".join(dict.fromkeys(str(each[4][0]) for each in answer))
 
     def _connect(self) -> str:
@@ -167,13 +173,14 @@ class _Look:
         except ssl.SSLCertVerificationError as error:
             raise _Stopped(
                 f"Its certificate is not accepted: {error.verify_message}.",
-                "Trust its authority (REDIS_TLS_CA), use the name in the certificate, or renew it.",
+                "Trust its authority (REDIS_TLS_CA, MEMCACHED_TLS_CA), use the name in the "
+                "certificate, or renew it.",
             ) from error
         except (OSError, ValueError) as error:
             raise _Stopped(
                 f"TLS failed: {getattr(error, 'reason', None) or error}.",
-                "Does the server speak TLS on this port? Are the files of REDIS_TLS_* readable and "
-                "right?",
+                "Does the server speak TLS on this port? Are the files of its settings of TLS "
+                "readable and right?",
             ) from error
         self._socket = wrapped
         return self._certificate(wrapped)

@@ -113,6 +113,14 @@ class _Look:
         for server in servers:
             self._judge_clock(server, told.get(server.server), before, after)
         outcome = self._outcome(endpoints, servers)
+        if self._backend.in_front:
+            self._find(
+                Level.ADVICE,
+                None,
+                self._backend.in_front,
+                "Keys are read and written; for statistics, lists, flushes and lifetimes ask the "
+                "servers behind it, or give the service their addresses.",
+            )
         return ServiceReport(
             self._names,
             self._service.type,

@@ -14,6 +14,9 @@ from typing import Final
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from backends.endpoints import trial_key
+from backends.errors import BackendError
+from backends.probe import NotDone
 from backends.statistics import Figures
 from cacheapi.caching.service import CacheService
 from cacheapi.observing.metrics import families
@@ -38,10 +41,12 @@ class Servers(Collector):
         self._sampler = sampler
 
     def collect(self) -> Iterable[Metric]:
-        found = self._ask()
+        asked = self._ask()
+        found = {name: each.figures for name, each in asked.items() if each.figures is not None}
         up = _metric(families.UP, "gauge")
-        for name, figures in found.items():
-            up.add_sample(families.UP.name, {"service": name}, float(figures != Figures()))
+        for name, each in asked.items():
+            if each.is_up is not None:
+                up.add_sample(families.UP.name, {"service": name}, float(each.is_up))
         yield up
         for kind, table, suffix in (
             ("gauge", families.GAUGES, ""),
@@ -55,20 +60,17 @@ class Servers(Collector):
                         metric.add_sample(family.name + suffix, {"service": name}, value)
                 yield metric
 
-    def _ask(self) -> dict[str, Figures]:
-        """Return the figures of each service that has any; none of one that is late."""
+    def _ask(self) -> dict[str, _Asking]:
+        """Ask each service; one that is late has none of its figures."""
         services = self._services()
         asking = {
             name: _Asking(self._sampler, services[name])
             for name in sorted(services)[:MOST_SERVICES]
         }
         deadline = time.monotonic() + WAIT_SECONDS
-        found = {}
-        for name, thread in asking.items():
+        for thread in asking.values():
             thread.join(max(0.0, deadline - time.monotonic()))
-            if thread.figures is not None:
-                found[name] = thread.figures
-        return found
+        return asking
 
 
 class _Asking(threading.Thread):
@@ -80,12 +82,28 @@ class _Asking(threading.Thread):
     def __init__(self, sampler: Sampler, service: CacheService) -> None:
         super().__init__(name="figures", daemon=True)
         self.figures: Figures | None = Figures()
+        self._passes: bool | None = None
         self._sampler = sampler
         self._service = service
         self.start()
 
+    @property
+    def is_up(self) -> bool | None:
+        """Whether the servers answer; ``None``: nobody can tell."""
+        return self._passes if self.figures is None else self.figures != Figures()
+
     def run(self) -> None:
-        self.figures = self._sampler.latest(self._service)
+        figures = self._sampler.latest(self._service)
+        backend = self._service.backend
+        if backend.in_front:
+            # It tells no figures, but lets keys through, or not.
+            try:
+                backend.probe(trial_key()).connect()
+                self._passes = True
+            except (BackendError, NotDone):
+                self._passes = False
+            figures = None
+        self.figures = figures
 
 
 def _metric(family: Family, kind: str) -> Metric:

@@ -89,7 +89,8 @@ def pool_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     made = memcached_pool.Members
     monkeypatch.setattr(
-        "backends.memcached.backend.Members", lambda *arguments: made(*arguments, clock=clock)
+        "backends.memcached.target.Members",
+        lambda *arguments, **more: made(*arguments, clock=clock, **more),
     )
     return clock
 
@@ -508,7 +509,8 @@ def test_a_pool_with_a_prefix_is_not_flushed(
         "a b:1",
         "::1",
         "[::1:1:1",
-        "/run/memcached.sock",
+        "run/memcached.sock",
+        "/run/memcached.sock:1",
         "a:1,a:1",
         "a:1:1,a:1:2",
         "user@a:1",

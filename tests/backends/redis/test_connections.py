@@ -86,8 +86,26 @@ def test_a_cluster_that_speaks_tls(redis_tls: Redis) -> None:
         refused(node, "^Connection|^TLS", REDIS_CLUSTER="true", REDIS_TLS="false")
 
 
-def test_sentinels_that_speak_tls(redis_tls: Redis) -> None:
-    with tls_sentinel(redis_tls) as sentinel:
+@pytest.mark.redis_alone
+@pytest.mark.parametrize("of_sentinel", [False, True])
+def test_sentinels_whose_tls_is_not_the_masters(
+    redis_tls: Redis, redis_one: Redis, certificates: Certificates, of_sentinel: bool
+) -> None:
+    master = redis_one if of_sentinel else redis_tls
+    with tls_sentinel(master, certificates, tls=of_sentinel) as sentinel:
+        settings = certificates.settings() | {
+            "REDIS_SENTINEL_HOST": f"127.0.0.1:{sentinel.port}",
+            "REDIS_TLS": str(not of_sentinel).lower(),
+        }
+        works(master, **settings, REDIS_SENTINEL_TLS=str(of_sentinel).lower())
+        backend = connect_redis(master, **settings)
+        with pytest.raises(BackendError, match="the sentinel at "):
+            backend.get("k")
+        backend.close()
+
+
+def test_sentinels_that_speak_tls(redis_tls: Redis, certificates: Certificates) -> None:
+    with tls_sentinel(redis_tls, certificates) as sentinel:
         settings = {"REDIS_SENTINEL_HOST": f"127.0.0.1:{sentinel.port}"}
         works(redis_tls, **settings)
         refused(redis_tls, "^Connection|^TLS", REDIS_TLS="false", **settings)

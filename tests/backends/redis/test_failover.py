@@ -151,17 +151,46 @@ def test_a_sentinel_and_its_master_can_have_a_password_each() -> None:
         backend.set("k", b"1", None)
         assert backend.get("k") == b"1"
         backend.close()
-        for wrong, error in (
-            ({**settings}, AuthenticationFailed),
-            ({**settings, "REDIS_SENTINEL_PASSWORD": "wr0ng-one"}, AuthenticationFailed),
-            ({**right, "REDIS_PASSWORD": "wr0ng-one"}, AuthenticationFailed),
-            ({**right, "REDIS_SENTINEL_MASTER": "nobody"}, Unavailable),
+        who = f"the sentinel at 127.0.0.1:{sentinel.port}"
+        for wrong, error, named in (
+            ({**settings}, AuthenticationFailed, [who, "REDIS_SENTINEL_PASSWORD"]),
+            ({**settings, "REDIS_SENTINEL_PASSWORD": "wr0ng-one"}, AuthenticationFailed, [who]),
+            ({**right, "REDIS_PASSWORD": "wr0ng-one"}, AuthenticationFailed, ["the master"]),
+            ({**right, "REDIS_SENTINEL_MASTER": "nobody"}, Unavailable, ["'nobody'", "_MASTER"]),
         ):
             backend = connect_redis(master, **wrong)
             with pytest.raises(error) as caught:
                 backend.get("k")
             assert "wr0ng" not in str(caught.value)
+            for part in named:
+                assert part in str(caught.value)
+            assert (who in str(caught.value)) == (who in named)
             backend.close()
+
+
+def test_a_sentinel_can_have_a_user_of_its_own() -> None:
+    with locked_redis() as master, contextlib.ExitStack() as stack:
+        lines = [
+            "user default off",
+            "user watcher on >of-the-sentinel allchannels +sentinel|get-master-addr-by-name",
+            f"sentinel monitor {MASTER_NAME} 127.0.0.1 {master.port} 1",
+            f"sentinel auth-pass {MASTER_NAME} {PASSWORD}",
+        ]
+        sentinel = Sentinel(free_port(), lines)
+        stack.callback(sentinel.stop)
+        settings = {
+            "REDIS_SENTINEL_HOST": f"127.0.0.1:{sentinel.port}",
+            "REDIS_SENTINEL_PASSWORD": "of-the-sentinel",
+        }
+        backend = connect_redis(master, **settings, REDIS_SENTINEL_USERNAME="watcher")
+        backend.set("k", b"1", None)
+        assert backend.get("k") == b"1"
+        backend.close()
+        backend = connect_redis(master, **settings)
+        with pytest.raises(AuthenticationFailed, match="the sentinel at") as caught:
+            backend.get("k")
+        assert "REDIS_SENTINEL_USERNAME" in caught.value.cause
+        backend.close()
 
 
 @pytest.mark.redis_alone

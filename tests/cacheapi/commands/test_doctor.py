@@ -14,11 +14,13 @@ import pytest
 
 from tests.cacheapi.commands.conftest import Program
 from tests.support.certificates import Certificates, make_certificates
+from tests.support.nutcracker import nutcracker
 from tests.support.processes import (
     REPOSITORY,
     SASL_PASSWORD,
     SASL_USER,
     Memcached,
+    Server,
     free_port,
     memcached,
 )
@@ -129,6 +131,18 @@ def test_each_server_of_a_pool_is_looked_at(
     # Each had the key that was tried on it.
     for server in memcached_pool:
         assert int(server.statistics()["cmd_set"]) > 0
+
+
+@pytest.mark.parametrize("kind", ["memcached", "redis"])
+def test_a_proxy_in_front_is_named_and_no_failure(
+    doctor: Program, memcached_server: Memcached, redis_one: Redis, kind: str
+) -> None:
+    server: Server = memcached_server if kind == "memcached" else redis_one
+    with nutcracker([server], redis=kind == "redis") as proxy:
+        (seen,) = well(doctor, **WAITING, CACHE_DRIVER=kind, **proxy.settings)
+        assert seen["latency_ms"]["round_trips"] > 0
+        findings = doctor.json("doctor", code=0)["findings"]
+    assert any(finding["message"].startswith("A proxy is in front") for finding in findings)
 
 
 def test_a_valkey_is_named(doctor: Program, valkey_one: Redis) -> None:

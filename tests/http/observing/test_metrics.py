@@ -22,8 +22,17 @@ from cacheapi.observing.metrics.tally import Tally
 from tests.http.client import API_KEY, AppApi, application
 from tests.support.live import CACHE, Connection, Wire, call, head
 from tests.support.metrics import Metrics, metrics
-from tests.support.processes import Service, eventually, free_port, memcached, service
-from tests.support.redis import redis_server
+from tests.support.nutcracker import nutcracker
+from tests.support.processes import (
+    Memcached,
+    Server,
+    Service,
+    eventually,
+    free_port,
+    memcached,
+    service,
+)
+from tests.support.redis import Redis, redis_server
 
 NAMES = {
     "cacheapi_requests": "counter",
@@ -137,6 +146,27 @@ def test_refusals_are_counted_by_reason(tmp_path: Path) -> None:
     for reason in ("unauthorized", "forbidden", "rate_limit", "body_too_large"):
         assert found.sum(refused, reason=reason) == 1
     assert found.sum("cacheapi_request_bytes_total", service="cache") < 1000
+
+
+@pytest.mark.parametrize("kind", ["memcached", "redis"])
+def test_behind_a_proxy_that_tells_nothing_it_is_up(
+    tmp_path: Path, memcached_server: Memcached, redis_one: Redis, kind: str
+) -> None:
+    server: Server = memcached_server if kind == "memcached" else redis_one
+    with nutcracker([server], redis=kind == "redis") as proxy:
+        waiting = {f"{kind.upper()}_TIMEOUT_MS": "3000"}
+        with application(tmp_path, CACHE_DRIVER=kind, **proxy.settings, **waiting) as api:
+            for _ in range(2):
+                found = read(api)
+                assert found.sum("cacheapi_backend_up", service="cache") == 1
+                assert found.sum("cacheapi_backend_max_connections") == 0
+            for method, path in (("GET", "/api/v2/system/service/cache/stats"), ("DELETE", CACHE)):
+                answer = api.call(method, path)
+                assert answer.status == 400, answer.json
+                assert answer.json["error"]["message"].startswith("A proxy is in front of ")
+            assert api.call("POST", f"{CACHE}/k", body={"value": 1}).status == 201
+            proxy.kill()
+            assert read(api).sum("cacheapi_backend_up", service="cache") == 0
 
 
 def test_failures_of_the_server_are_counted_and_it_is_down(tmp_path: Path) -> None:
