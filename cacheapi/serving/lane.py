@@ -66,10 +66,12 @@ class Asker(msgspec.Struct):
 
     :ivar digest: of their API key.
     :ivar condition: of If-None-Match.
+    :ivar sees: whether errors may tell them where a cache is.
     """
 
     digest: bytes
     condition: Condition | None
+    sees: bool = False
 
 
 # Of a request: the connection, whether it stays, the service, whether errors tell where a cache
@@ -134,7 +136,8 @@ class Lane:
             condition = _condition(said.tags)
         except InvalidCondition:
             return None
-        asker = Asker(self._access.digest(said.shown), condition)
+        digest = self._access.digest(said.shown)
+        asker = Asker(digest, condition, self._access.sees(digest))
         return asker if self._take(sink, method, asked, asker, keep_alive, body) else None
 
     def take_again(
@@ -160,18 +163,20 @@ class Lane:
         body: bytes,
     ) -> bool:
         service = self._access.find(asked.service)
-        if service is None or self._load >= MOST_AT_ONCE:
+        if service is None:
             return False
         digest = asker.digest
         rate = self._access.rate(digest)
         if rate is not None and self._troubles and not self._counts_well():
             return False
         limit = None if rate is None else (name_of(digest), rate)
-        common = (sink, keep_alive, service, self._access.sees(digest), limit)
+        common = (sink, keep_alive, service, asker.sees, limit)
         if method == b"GET" and not asked.query:
             return self._take_read(common, asked, asker)
         # All else is done before the reads, and a connection's requests keep their order.
         if sink.reads or asker.condition is not None or len(body) > self._most_store:
+            return False
+        if self._load >= MOST_AT_ONCE:
             return False
         if method == b"POST" and asked.key is None:
             return self._take_store(common, asked, digest, body)
@@ -187,7 +192,7 @@ class Lane:
             if key is not None:
                 keys = [key]
                 service.check_key(key)
-            elif keys is not None and asker.condition is None:
+            elif keys is not None and asker.condition is None and self._load < MOST_AT_ONCE:
                 check_keys(service, keys, self._access.max_batch)
             else:
                 return False
@@ -201,7 +206,7 @@ class Lane:
             return False
         read = Read(*common, keys=keys, key=key, condition=asker.condition)
         read.sink.reads += 1
-        self._gather(read, len(keys) if key is None else 0)
+        self._gather(read, len(keys))
         return True
 
     def wants_body(self, method: bytes, target: bytes, headers: Fields) -> bool:
