@@ -96,9 +96,7 @@ def plain_pairs(
         check_keys(keys)
         values = [bytes(pair.value) for pair in pairs]
         for value in values:
-            # A string has no numbers.
-            if value[0] != _QUOTE and (len(value) > _LONG or b"e" in value or b"E" in value):
-                _WHOLE.decode(value)
+            _check_numbers(value)
         # The rest of a body has as many levels as the struct; many pairs are no depth.
         if _may_be_deep(body):
             for value in values:
@@ -114,6 +112,12 @@ def plain_pairs(
     except _REFUSALS:
         return None
     return read or None
+
+
+def _check_numbers(value: bytes) -> None:
+    # A string has none.
+    if value[0] != _QUOTE and (len(value) > _LONG or b"e" in value or b"E" in value):
+        _WHOLE.decode(value)
 
 
 def _ttl(given: int | msgspec.UnsetType | None, default: int | None) -> int | None:
@@ -132,8 +136,11 @@ def plain_value(body: bytes) -> tuple[str, int | None] | None:
     """Return the value and the lifetime of a body for one key; or ``None``, as above."""
     try:
         read = _VALUE.decode(body)
-        _WHOLE.decode(body)
-        text = bytes(read.value).decode()
+        # Wrong UTF-8 anywhere is an error to it.
+        body.decode()
+        value = bytes(read.value)
+        _check_numbers(value)
+        text = value.decode()
         ttl = None if read.ttl is msgspec.UNSET else check_ttl(read.ttl)
         if _may_be_deep(body):
             check_depth(text, 1)

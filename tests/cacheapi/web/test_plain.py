@@ -19,7 +19,7 @@ from cacheapi.caching.service import Pair
 from cacheapi.caching.values import Values
 from cacheapi.web import batch
 from cacheapi.web.errors import ApiError
-from cacheapi.web.plain import plain_pairs
+from cacheapi.web.plain import plain_pairs, plain_value
 from tests.backends.conformance.test_conformance import Least
 
 
@@ -210,3 +210,35 @@ def test_the_answer_to_a_batch_is_json_whatever_its_keys_are(keys: list[str], do
     text = batch.outcomes_text(keys, [done or index % 2 == 0 for index in range(len(keys))])
     told = [(one["key"], one["success"]) for one in json.loads(text)["resource"]]
     assert told == [(key, done or index % 2 == 0) for index, key in enumerate(keys)]
+
+
+@st.composite
+def bodies_of_one_key(draw: st.DrawFn) -> bytes:
+    """A body for one key, now and then with a few bytes changed."""
+    document = draw(st.fixed_dictionaries({"value": VALUES}, optional={"ttl": TTLS}))
+    body = bytearray(json.dumps(document, ensure_ascii=draw(st.booleans())).encode())
+    for _ in range(draw(st.integers(0, 2))):
+        place = draw(st.integers(1, len(body)))
+        body[place:place] = draw(st.sampled_from([b"e9", b"E999", b"]", b'"', b"\xff", b"\\ud800"]))
+    return bytes(body)
+
+
+@settings(max_examples=400, deadline=None)
+@given(bodies_of_one_key())
+@example(b'{"value":1e999}')
+@example(b'{"value":[1E999]}')
+@example(b'{"value":"1e999"}')
+@example(b'{"value":NaN}')
+@example(b'{"value":"\xff"}')
+@example(b'{"value":"\\ud800"}')
+@example(b'{"value":' + b"1" * 5000 + b"}")
+@example(b'{"value":' + b"[" * 520 + b"]" * 520 + b"}")
+def test_a_plain_value_is_what_the_rules_make_of_it(body: bytes) -> None:
+    plain = plain_value(body)
+    if plain is not None:
+        assert by_the_rules(b'{"key":"k",' + body[1:]) == [Pair("k", *plain)]
+
+
+def test_usual_values_are_plain() -> None:
+    assert plain_value(b'{"value": {"a": [1.5e3]}, "ttl": 60}') == ('{"a": [1.5e3]}', 60)
+    assert plain_value(b'{"value": "x"}') == ('"x"', None)
