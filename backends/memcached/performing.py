@@ -2,8 +2,9 @@
 
 They go in rounds. In a round are sent all changes at once, then all reads, then what is taken,
 then all counts: a count is one command of the server, but what it is to count on is looked at
-before, among the reads. An operation that its key's earlier ones would not let come in that
-order begins the next round.
+before, among the reads. Where a key is read and changed behind that, reads that nothing goes
+before are sent first. An operation that its key's earlier ones would not let come in that order
+begins the next round.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 # How many keys are read by one command.
 KEYS_A_COMMAND: Final = 500
 
-_CHANGES, _READS, _TAKES, _COUNTS = range(4)
+_EARLY, _CHANGES, _READS, _TAKES, _COUNTS = range(5)
 _STEPS: Final[Mapping[type, int]] = {
     Get: _READS,
     Exists: _READS,
@@ -78,8 +79,15 @@ class Performing:
         return any(isinstance(one, Unavailable) and not one.apart for one in self._outcomes)
 
     def _run_round(
-        self, changes: list[int], reads: list[int], takes: list[int], counts: list[int]
+        self,
+        early: list[int],
+        changes: list[int],
+        reads: list[int],
+        takes: list[int],
+        counts: list[int],
     ) -> None:
+        if early:
+            self._read(early, ())
         if changes:
             self._change(changes)
         if reads or counts:
@@ -213,18 +221,32 @@ def _rounds(keys: Sequence[bytes], operations: Sequence[Operation]) -> list[list
     """Return the operations of each step of each round."""
     rounds = [_new_round()]
     last: dict[bytes, int] = {}
+    reads = _EARLY if _changes_what_was_read(keys, operations) else _READS
     for index, (key, operation) in enumerate(zip(keys, operations, strict=True)):
         step = _STEPS.get(type(operation), _CHANGES)
-        before = last.get(key, _CHANGES)
+        before = last.get(key, _EARLY)
         # What is counted on is read before something is taken.
-        late = before > step or (before == _TAKES and step >= _TAKES)
-        if late:
+        if before > step or (before == _TAKES and step >= _TAKES):
             rounds.append(_new_round())
             last.clear()
+            before = _EARLY
+        if step == _READS and before == _EARLY:
+            step = reads
         last[key] = step
         rounds[-1][step].append(index)
     return rounds
 
 
+def _changes_what_was_read(keys: Sequence[bytes], operations: Sequence[Operation]) -> bool:
+    read: set[bytes] = set()
+    for key, operation in zip(keys, operations, strict=True):
+        step = _STEPS.get(type(operation), _CHANGES)
+        if step == _READS:
+            read.add(key)
+        elif step == _CHANGES and key in read:
+            return True
+    return False
+
+
 def _new_round() -> list[list[int]]:
-    return [[], [], [], []]
+    return [[], [], [], [], []]

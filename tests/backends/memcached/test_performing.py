@@ -85,6 +85,19 @@ def test_a_key_that_changes_again_begins_a_round(
     ) == [True, 2, b"2", 3, b"3", MISSING, 7, b"7"]
 
 
+def test_keys_that_are_read_and_then_changed_are_one_round(
+    memcached_backend: MemcachedBackend, trips: list[bytes]
+) -> None:
+    asked: list[Operation] = []
+    for number in range(20):
+        memcached_backend.set(f"k{number}", b"%d" % number, None)
+        asked += [Get(f"k{number}"), Touch(f"k{number}", 60), Get(f"k{number}")]
+    trips.clear()
+    expected = [[b"%d" % number, True, b"%d" % number] for number in range(20)]
+    assert memcached_backend.perform(asked) == [one for some in expected for one in some]
+    assert [command.split()[0] for command in trips] == [b"get", b"touch", b"get"]
+
+
 def test_what_is_no_number_is_left_alone(memcached_backend: MemcachedBackend) -> None:
     most = 2**64 - 1
     stored: dict[str, bytes] = {
