@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 from backends.base import MISSING, count_from, flags_of, with_flags
 from backends.capabilities import Capability
 from backends.errors import BackendError, Failed, NotAnInteger, Unavailable, Unsupported
-from backends.memcached.errors import CommandFailed
 from backends.memcached.expiry import expiry
 from backends.memcached.pool import Members
 from backends.memcached.stores import ADD, COUNT, DELETE, REPLACE, SET, TOUCH, Change, Kind
@@ -129,14 +128,13 @@ class Performing:
             found: dict[bytes, Any] = {**self._members.take_many(keys)}
         except Unsupported as error:
             found = dict.fromkeys(self._keys, error)
-        except CommandFailed:
-            # The server is older than 1.5.3, or a proxy stands before it.
-            take = self._backend.get_and_delete
-            found = {
-                self._keys[index]: _caught(take, self._operations[index].key) for index in indexes
-            }
+        take = self._backend.get_and_delete
         for index in indexes:
-            self._outcomes[index] = found.get(self._keys[index], MISSING)
+            value = found.get(self._keys[index], MISSING)
+            if value is None:
+                # The server is older than 1.5.3, or a proxy stands before it.
+                value = _caught(take, self._operations[index].key)
+            self._outcomes[index] = value
 
     def _count(self, indexes: Sequence[int], found: dict[bytes, Any]) -> None:
         sent: list[int] = []

@@ -199,21 +199,37 @@ class Members:
                 break
         return None
 
-    def take_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes | Failed]:
+    def take_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes | Failed | None]:
         """Return what the servers had, and have no more; or why it is not known.
 
-        :raises CommandFailed: a server does not know the command, and nothing was done.
+        What was not sent to a server goes to the next ones, as with :meth:`run`.
+
+        :return: ``None`` where a server does not know the command, and did nothing.
         """
-        found: dict[bytes, bytes | Failed] = {}
-        for member, names in self._by_member(keys, None).items():
+        found: dict[bytes, bytes | Failed | None] = {}
+        failed: Failed | None = None
+        while keys:
+            untaken: list[bytes] = []
             try:
-                found.update(member.run(_taking(names), repeatable=False))
-            except CommandFailed as error:
-                if error.code == CLIENT_ERROR:
-                    raise
-                failed = failure(error, member.place, sent=error.sent)
-                failed.__cause__ = error
-                found.update(dict.fromkeys(names, failed))
+                groups = self._by_member(keys, failed)
+            except Failed as error:
+                found.update(dict.fromkeys(keys, error))
+                break
+            for member, names in groups.items():
+                try:
+                    found.update(member.run(_taking(names), repeatable=False))
+                except CommandFailed as error:
+                    if error.answered:
+                        known = error.code != CLIENT_ERROR
+                        refused = failure(error, member.place, sent=False) if known else None
+                        found.update(dict.fromkeys(names, refused))
+                        continue
+                    try:
+                        failed = self._lost(member, error, sent=error.sent)
+                        untaken += names
+                    except Failed as lost:
+                        found.update(dict.fromkeys(names, lost))
+            keys = untaken
         return found
 
     def run_on_each(self, command: Callable[[Any], object]) -> list[Failed]:

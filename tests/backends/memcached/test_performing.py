@@ -264,3 +264,21 @@ def test_another_server_of_a_pool_takes_over(memcached_pool: list[Memcached]) ->
         taken = backend.perform([GetAndDelete(key) for key in keys])
         assert taken == [b"2"] * len(keys)
         backend.close()
+        # It is found to be dead by what is taken first, too.
+        backend = MemcachedBackend(servers=parse_servers(addresses))
+        backend.learn_capabilities()
+        assert backend.perform([GetAndDelete(key) for key in keys]) == [MISSING] * len(keys)
+        backend.close()
+
+
+def test_what_is_taken_without_a_reply_is_unknown(line: Line) -> None:
+    line.backend.learn_capabilities()
+    line.backend.set("k", b"1", None)
+    with line.spoiled("cut", size=3):
+        (outcome,) = line.backend.perform([GetAndDelete("k")])
+    assert isinstance(outcome, Unavailable)
+    assert UNKNOWN in str(outcome)
+    assert line.backend.get("k") is MISSING
+    with line.spoiled("garbage"):
+        (outcome,) = line.backend.perform([GetAndDelete("other")])
+    assert isinstance(outcome, Unavailable)
