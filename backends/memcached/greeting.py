@@ -13,6 +13,7 @@ from typing import Final
 
 from backends.memcached.errors import (
     CLOSED_AT_ONCE,
+    OTHER_IS_DOWN,
     OTHER_SERVER,
     READ_FAILURE,
     CommandFailed,
@@ -56,7 +57,10 @@ def greet(connection: socket.socket, timeout: float) -> None:
             raise
         raise CommandFailed(CLOSED_AT_ONCE) from error
     if not (data.startswith(_ANSWER) and data.endswith(b"\r\n") and data.count(b"\n") == 1):
-        raise _judge(data)
+        judged = _judge(data)
+        # A proxy asks one of its servers; that this one is down says nothing of the others.
+        if judged.code != OTHER_IS_DOWN:
+            raise judged
 
 
 def _judge(data: bytes) -> CommandFailed:

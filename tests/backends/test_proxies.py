@@ -103,15 +103,18 @@ def test_a_server_that_goes_down_is_no_proxy() -> None:
             backend.close()
 
 
+@pytest.mark.parametrize("dead", [0, 1])
 @pytest.mark.parametrize("kind", ["memcached", "redis"])
-def test_a_dead_server_behind_it_fails_its_own_keys_alone(kind: str) -> None:
+def test_a_dead_server_behind_it_fails_its_own_keys_alone(kind: str, dead: int) -> None:
     start = memcached if kind == "memcached" else redis_server
     with contextlib.ExitStack() as stack:
-        one, two = (stack.enter_context(start()) for _ in range(2))
-        proxy = stack.enter_context(nutcracker([one, two], redis=kind == "redis"))
+        servers = [stack.enter_context(start()) for _ in range(2)]
+        proxy = stack.enter_context(nutcracker(servers, redis=kind == "redis"))
         backend = reach(proxy, kind)
         assert set(backend.set_many([Item(key, b"1", 60) for key in KEYS])) == {True}
-        two.kill()
+        servers[dead].kill()
+        # Connections that are new as well: each of two servers may be asked for its version.
+        backend.close()
         found = backend.get_each(KEYS)
         lost = [key for key in KEYS if isinstance(found.get(key), BackendError)]
         kept = [key for key in KEYS if found.get(key) == b"1"]
