@@ -188,7 +188,7 @@ def _get(asking: Asking, make: Callable[..., Act], method: str = "GET") -> Act:
         [operation],
         finishing.exists if asks else finishing.read,
         value=None if default is None else Value(encode(default)),
-        reads=True,
+        reads=type(operation) is Get,
         load=VALUE_LOAD,
     )
 
