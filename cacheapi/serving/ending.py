@@ -156,7 +156,8 @@ class Ending(HttpToolsProtocol):
                 self._refuse(408, f"The request's head took longer than {HEAD_SECONDS:.0f} s.")
             elif self._phase is Phase.BODY:
                 self._refuse(408, f"Nothing came of the body for {STALL_SECONDS:.0f} s.")
-            else:
+            elif not self._taken:
+                # Else it waits for us: where many ask for large values, some for many turns.
                 self.transport.close()
         elif self._phase is Phase.BODY:
             if self.flow.read_paused:

@@ -7,11 +7,13 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cacheapi import create_app, load
 from cacheapi.serving import ending, site
+from cacheapi.serving.answering import Answering
 from tests.http.client import close_app
 from tests.http.live.test_http import memory, well
 from tests.support.inside import Inside, inside
@@ -147,4 +149,32 @@ def test_a_slow_but_steady_reader_gets_it_all(
         assert time.monotonic() - started > 3
         # A trickle is none.
         assert slowly(made.port, f"{CACHE}/k{tail}", 0.1, 64, 4) < LARGE
+    close_app(app)
+
+
+@pytest.mark.parametrize("query", ["", "?check_exist=true"], ids=["read", "act"])
+def test_a_connection_that_waits_for_us_is_not_idle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    """Where many ask for large values, some wait for many turns of the loop."""
+    monkeypatch.setattr(site, "SWEEP_SECONDS", 0.1)
+    answer, until = Answering.answer, time.monotonic() + 2.5
+
+    def later(self: Answering, taken: list[Any], since: float) -> list[Any]:
+        if time.monotonic() > until:
+            return answer(self, taken, since)
+        time.sleep(0.01)
+        return taken
+
+    key = Service.api_key
+    app = create_app(load({"CACHEAPI_API_KEY": key, "CACHEAPI_DATA_DIR": str(tmp_path)}, None))
+    with inside(app, tmp_path, keep_alive=1) as made:
+        assert call(made.port, "POST", f"{CACHE}/k?ttl=60", {"value": 1}).status == 201
+        monkeypatch.setattr(Answering, "answer", later)
+        with Wire(made.port) as wire:
+            wire.send(head(f"GET {CACHE}/k{query}"))
+            assert wire.answer().status == 200
+            assert time.monotonic() > until
+            # Now it is.
+            assert wire.is_closed()
     close_app(app)
