@@ -16,11 +16,12 @@ from cacheapi.caching.codec import InvalidJson, Text, Value, encode, parse_docum
 from cacheapi.caching.conditions import Condition, PreconditionFailed
 from cacheapi.caching.service import CacheService, KeyExists
 from cacheapi.caching.ttl import InvalidTtl, as_ttl, parse_ttl
-from cacheapi.console import charts, frame, remotes, states, values
+from cacheapi.console import charts, first_steps, frame, remotes, states, values
 from cacheapi.observing import samples
 from cacheapi.observing.samples import Sampler
 from cacheapi.registry import administration
 from cacheapi.registry.definition import Definition
+from cacheapi.registry.rights import Rule
 from cacheapi.web import blueprints
 from cacheapi.web.blueprints import find_service, permit, registry
 from cacheapi.web.errors import ApiError, absent
@@ -127,6 +128,7 @@ def _page(definition: Definition, status: int = 200, **more: Any) -> Response:
     can = {flag.name for flag in cache.backend.capabilities} if cache is not None else set()
     card = states.card(definition)
     shown = {"key": "", "faults": {}, **_last_hour(definition.name), **more}
+    rules = [Rule(definition.name, frozenset(first_steps.USING))]
     return frame.page(
         "service",
         status,
@@ -135,6 +137,7 @@ def _page(definition: Definition, status: int = 200, **more: Any) -> Response:
         cache=cache,
         can=can,
         warnings=registry().snapshot.overlaps.of(definition.name),
+        lines=first_steps.lines(registry().snapshot, rules),
         **shown,
     )
 

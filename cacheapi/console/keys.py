@@ -8,8 +8,8 @@ from typing import Any, Final
 from flask import Blueprint, flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 
-from cacheapi.console import frame, key_form
-from cacheapi.console.key_form import Form
+from cacheapi.console import first_steps, frame, key_form
+from cacheapi.console.key_form import Form, Rule
 from cacheapi.registry import key_administration, listing
 from cacheapi.registry.rights import VERBS
 from cacheapi.web.blueprints import caller, registry
@@ -42,8 +42,11 @@ def keys() -> Response:
 
 
 def new_key() -> Response:
-    """Show the form of a new key."""
-    return _form(Form())
+    """Show the form of a new key, for an application of a service if one is named."""
+    service = registry().snapshot.name_of(request.args.get("service", ""))
+    if service not in registry().snapshot.definitions:
+        return _form(Form())
+    return _form(Form(name=service, rules=[Rule(service, first_steps.USING)]))
 
 
 def make_key() -> Response:
@@ -55,7 +58,8 @@ def make_key() -> Response:
     if fields is None:
         return _form(form, status=400)
     (made,) = key_administration.create(registry(), caller(), [fields])
-    return frame.page("new_key", made=made)
+    rules = first_steps.ALL if fields.get("administrator") else fields.get("rules", ())
+    return frame.page("new_key", made=made, lines=first_steps.lines(registry().snapshot, rules))
 
 
 def api_key(number: int) -> Response:

@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response
 
 from backends.errors import BackendError
 from cacheapi.caching.tags import InvalidTags, tags_in
-from cacheapi.console import charts, frame, states
+from cacheapi.console import charts, first_steps, frame, states
 from cacheapi.console.states import State
 from cacheapi.observing import samples
 from cacheapi.observing.metrics.meter import METER, Meter
@@ -22,6 +22,7 @@ from cacheapi.observing.traffic import Traffic, traffic
 from cacheapi.observing.troubles import TROUBLES, Troubles
 from cacheapi.registry import administration
 from cacheapi.registry.definition import Definition
+from cacheapi.registry.rights import Rule
 from cacheapi.responses.engine import NoAnswer
 from cacheapi.responses.engines import MOUNT
 from cacheapi.responses.explaining import NotAsked, explain, fields_of, url_of
@@ -175,6 +176,7 @@ def _page(definition: Definition, remote: Remote, status: int = 200, **more: Any
         rows=charts.table(history, now),
         sample_seconds=sampler.seconds,
         can={"STATS"},
+        lines=first_steps.lines(registry().snapshot, [Rule(remote.name, frozenset({"GET"}))]),
         words={"decisions": DECISIONS, "reasons": REASONS, "rules": RULES, "errors": ERRORS},
         **{"url": "", "headers": "", "tags": "", **more},
     )

@@ -86,7 +86,7 @@ def make_service() -> Response:
     except Invalid as error:
         return _form(_made(described, fields, frame.faults_of(error)), None, 400)
     flash(f"The service {made.name} is saved and answers at /api/v2/{made.name}.")
-    return redirect(url_for("console.service", name=made.name), 303)
+    return redirect(url_for("console.service", name=made.name, new="yes"), 303)
 
 
 def edit_service(name: str) -> Response:

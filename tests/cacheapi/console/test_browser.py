@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -224,6 +225,28 @@ def test_a_service_in_front_of_an_api_by_keyboard(
             page.wait_for_timeout(200)
             page.reload()
         expect(page.locator(".shares")).to_contain_text("hit")
+        assert complaints == []
+
+
+def test_from_save_to_the_first_request_in_a_shell(browser: Browser, live: Service) -> None:
+    with window(browser, viewport=PHONE) as context:
+        page, complaints = open_page(context, live)
+        page.goto(f"{live.url}/console/new-service?type=cache_local")
+        page.locator("#f-name").fill("first")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_text("The next two steps")).to_be_visible()
+        page.get_by_role("link", name="Make an API key for it").click()
+        page.get_by_role("button", name="Make the key").click()
+        expect(page.get_by_text("Note the key now.")).to_be_visible()
+        lines = page.get_by_label("The first request").input_value()
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page.get_by_role("button", name="Copy the lines").click()
+        expect(page.locator("#first-lines-copied")).to_have_text("Copied.")
+        assert page.evaluate("navigator.clipboard.readText()") == lines
+        done = subprocess.run(["sh", "-ec", lines], capture_output=True, text=True, timeout=60)
+        assert '"success":true' in done.stdout
+        assert done.stdout.endswith('"world"'), done
+        check(page, "the key with its first request")
         assert complaints == []
 
 

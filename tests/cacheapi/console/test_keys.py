@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import html
+import json
 import logging
 import re
+import shlex
 
 import pytest
 
@@ -262,3 +264,32 @@ def test_of_many_services_the_name_of_one_is_typed(
     key = make(person, **RULE)
     assert person.call("GET", "/cache/user:1", key=key).status_code == 404
     assert 'value="cache"' in person.page("/key/1")
+
+
+def lines_of(person: Person, **form: object) -> str:
+    answer = person.post("/new-key", "/new-key", action="save", name="web shop", **form)
+    found = re.search(r'<textarea id="first-lines"[^>]*>([^<]*)<', answer.text)
+    return "" if found is None else html.unescape(found[1])
+
+
+def test_the_first_request_is_one_that_the_key_may(person: Person) -> None:
+    key, read = lines_of(person, **RULE).splitlines()
+    assert key.startswith("KEY='ca_")
+    assert read.startswith("curl http://localhost/api/v2/cache/user:hello -H ")
+    nasty = {**RULE, "rules-0-prefix": 'it\'s "$x" ', "rules-0-verbs": ["GET", "POST"]}
+    _, store, read = lines_of(person, **nasty).splitlines()
+    body = json.loads(shlex.split(store)[-1])
+    assert body["resource"][0]["key"] == 'it\'s "$x" hello'
+    assert shlex.split(read)[1].endswith("/cache/it%27s%20%22%24x%22%20hello")
+    assert len(lines_of(person, administrator="yes").splitlines()) == 3
+    assert lines_of(person, **{**RULE, "rules-0-verbs": "FLUSH", "rules-0-prefix": ""}) == ""
+    assert lines_of(person) == ""
+
+
+def test_the_first_request_to_an_api_reads(person: Person) -> None:
+    body = {"name": "shop", "type": "rws", "config": {"base_url": "http://127.0.0.1:9/v1"}}
+    assert person.call("POST", "/system/service", body).status_code == 201
+    rule = {**RULE, "rules-0-service": "shop", "rules-0-verbs": ["GET", "POST"]}
+    _, read = lines_of(person, **rule).splitlines()
+    assert shlex.split(read)[1] == "http://localhost/api/v2/shop/user:"
+    assert "curl http://localhost/api/v2/shop/ -H" in text_of(person.page("/service/shop"))

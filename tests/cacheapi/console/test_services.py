@@ -300,3 +300,25 @@ def test_words_of_people_are_words_and_no_markup(person: Person) -> None:
         page = person.page(path)
         assert "<script>alert" not in page
     assert NASTY in text_of(person.page("/"))
+
+
+def test_after_save_the_next_two_steps(person: Person) -> None:
+    page = make(person, "cache_local", name="sessions", is_active="on")
+    assert '<details class="panel steps" open>' in page
+    assert "The next two steps" in text_of(page)
+    assert "curl http://localhost/api/v2/sessions -H" in text_of(page)
+    (link,) = re.findall(r'href="/console(/new-key\?service=sessions)"', page)
+    form = person.page(link)
+    assert "<option selected>sessions</option>" in form
+    for verb in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        assert f'value="{verb}" checked' in form
+    assert 'value="FLUSH" checked' not in form
+    later = person.page("/service/sessions")
+    assert '<details class="panel steps">' in later
+    assert "How an application uses it" in text_of(later)
+
+
+def test_a_key_for_no_service_has_the_usual_form(person: Person) -> None:
+    assert '<option value="*" selected>' in person.page("/new-key?service=none")
+    # A service has one name here.
+    assert "<option selected>cache</option>" in person.page("/new-key?service=local")
