@@ -54,11 +54,13 @@ class Chart:
     """Lines over the last hour.
 
     :ivar top: what the upper edge stands for, per second.
+    :ivar points: of the line that has the most.
     """
 
     title: str
     top: float
     lines: list[Line]
+    points: int
 
 
 class Row(NamedTuple):
@@ -86,7 +88,8 @@ def charts(samples: Sequence[Sample], now: float) -> list[Chart]:
         if known:
             top = max(LOWEST_TOP, *(rate.per_second for rate in known))
             lines = [_line(name, found, top, now) for name, found in rates.items()]
-            made.append(Chart(title, top, lines))
+            points = max(sum(rate is not None for rate in found) for found in rates.values())
+            made.append(Chart(title, top, lines, points))
     return made
 
 

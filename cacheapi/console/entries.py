@@ -16,7 +16,16 @@ from cacheapi.caching.codec import InvalidJson, Text, Value, encode, parse_docum
 from cacheapi.caching.conditions import Condition, PreconditionFailed
 from cacheapi.caching.service import CacheService, KeyExists
 from cacheapi.caching.ttl import InvalidTtl, as_ttl, parse_ttl
-from cacheapi.console import charts, first_steps, frame, remotes, states, values
+from cacheapi.console import (
+    charts,
+    first_steps,
+    frame,
+    remotes,
+    service_form,
+    states,
+    values,
+    words,
+)
 from cacheapi.observing import samples
 from cacheapi.observing.samples import Sampler
 from cacheapi.registry import administration
@@ -38,6 +47,9 @@ def register(blueprint: Blueprint) -> None:
     blueprint.add_url_rule("/service/<name>/key", "save", save, methods=["POST"])
     blueprint.add_url_rule("/service/<name>/delete-key", "delete_key", delete, methods=["POST"])
     blueprint.add_url_rule("/service/<name>/flush", "flush", flush, methods=["POST"])
+    blueprint.add_url_rule(
+        "/service/<name>/delete-prefix", "delete_prefix", delete_prefix, methods=["POST"]
+    )
 
 
 def service(name: str) -> Response:
@@ -51,13 +63,16 @@ def service(name: str) -> Response:
     cache = find_service(name)
     key = request.args.get("key", "")
     more: dict[str, Any] = {}
+    asked = key or "prefix" in request.args
     try:
         if key:
             more = _looked_up(cache, key)
-        elif "prefix" in request.args:
-            more = _listed(cache, request.args["prefix"], request.args.get("cursor"))
+        elif asked or Capability.LIST_KEYS in cache.backend.capabilities:
+            more = _listed(cache, request.args.get("prefix", ""), request.args.get("cursor"))
     except BackendError as error:
         told = frame.faults_of(error)[""]
+        if not asked:
+            return _page(definition, list_fault=told)
         return _page(definition, 400, key=key, look_fault=told)
     return _page(definition, key=key, **more)
 
@@ -97,6 +112,31 @@ def delete(name: str) -> Response:
     return _back(name, key)
 
 
+def delete_prefix(name: str) -> Response:
+    """Delete every key that starts with a prefix which was typed."""
+    definition = administration.find(registry(), name)
+    prefix = request.args.get("prefix", "")
+    if not prefix:
+        raise ApiError(400, "The prefix is empty: to delete every key, flush the service.")
+    counts: list[int] = []
+    fault = f"Type {frame.visible(prefix)} to delete every key that starts so."
+    if request.form.get("confirm", "") in (prefix, frame.visible(prefix)):
+        try:
+            blueprints.delete_prefix(definition.name, prefix, counts.append)
+        except BackendError as error:
+            fault = f"{frame.faults_of(error)['']} Deleted until then: {sum(counts)}."
+        else:
+            flash(
+                f"{words.keys(sum(counts))} deleted: all that started with {frame.visible(prefix)}"
+            )
+            return redirect(url_for("console.service", name=name, prefix=prefix), 303)
+    try:
+        more = _listed(find_service(name), prefix, None)
+    except BackendError as error:
+        return _page(definition, 400, look_fault=frame.faults_of(error)[""])
+    return _page(definition, 400, prefix_fault=fault, **more)
+
+
 def flush(name: str) -> Response:
     """Delete all keys of a service whose name was typed."""
     definition = administration.find(registry(), name)
@@ -106,8 +146,8 @@ def flush(name: str) -> Response:
         blueprints.flush(name)
     except BackendError as error:
         return _page(definition, 400, flush_fault=frame.faults_of(error)[""])
-    flash(f"The service {name} is empty now.")
-    return redirect(url_for("console.service", name=name), 303)
+    flash(f"The service {name} is flushed: none of its keys is a hit any more.")
+    return redirect(url_for("console.service", name=name, flushed="yes"), 303)
 
 
 def _asked(name: str) -> tuple[Definition, CacheService, str]:
@@ -137,6 +177,7 @@ def _page(definition: Definition, status: int = 200, **more: Any) -> Response:
         cache=cache,
         can=can,
         warnings=registry().snapshot.overlaps.of(definition.name),
+        settings=[one for one in service_form.settings_of(definition) if one.is_usual and one.text],
         lines=first_steps.lines(registry().snapshot, rules),
         **shown,
     )
@@ -149,6 +190,7 @@ def _last_hour(name: str) -> dict[str, Any]:
     return {
         "charts": charts.charts(found, now),
         "rows": charts.table(found, now),
+        "taken": len(found),
         "sample_seconds": sampler.seconds,
     }
 
@@ -183,8 +225,11 @@ def _looked_up(cache: CacheService, key: str, sent: Any = None) -> dict[str, Any
 
 
 def _listed(cache: CacheService, prefix: str, cursor: str | None) -> dict[str, Any]:
-    found, following = cache.list_keys(prefix, PAGE, cursor)
-    return {"listed": found, "following": following, "prefix": prefix, "cursor": cursor}
+    keys, following = cache.list_keys(prefix, PAGE, cursor)
+    found = cache.describe_many(keys)
+    # What has ended since it was listed is there no more.
+    listed = [(key, found[key]) for key in keys if key in found]
+    return {"listed": listed, "following": following, "prefix": prefix, "cursor": cursor}
 
 
 def _left(cache: CacheService, key: str) -> float | Missing | None:

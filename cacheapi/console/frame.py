@@ -122,5 +122,6 @@ FILTERS: Final = {
     "moment": words.moment,
     "percent": words.percent,
     "rate": words.rate,
+    "hit_ratio": words.hit_ratio,
     "within": words.within,
 }

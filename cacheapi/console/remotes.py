@@ -174,6 +174,7 @@ def _page(definition: Definition, remote: Remote, status: int = 200, **more: Any
         troubles=troubles.latest(definition.name),
         charts=charts.charts(history, now),
         rows=charts.table(history, now),
+        taken=len(history),
         sample_seconds=sampler.seconds,
         can={"STATS"},
         lines=first_steps.lines(registry().snapshot, [Rule(remote.name, frozenset({"GET"}))]),

@@ -8,7 +8,9 @@ from typing import Any, Final
 
 from werkzeug.datastructures import MultiDict
 
-from cacheapi.registry.definition import FIELDS, LONGEST_TEXT
+from cacheapi.console import words
+from cacheapi.registry import administration
+from cacheapi.registry.definition import FIELDS, LONGEST_TEXT, Definition
 from cacheapi.registry.names import PATTERN
 from cacheapi.registry.service_types import service_types
 from cacheapi.registry.vault import MASK
@@ -20,6 +22,7 @@ USUAL: Final = frozenset(
     {"host", "port", "url", "path", "database", "username", "password", "prefix", "size"}
     | {"max_mb", "default_ttl"}
 )
+DEFAULT_TTL: Final = "default_ttl"
 FEW: Final = 6
 FURTHER: Final = "More settings"
 # Of a type with groups of its own, the first is seen at once and the others are folded away.
@@ -91,6 +94,45 @@ class Form:
     groups: list[Group]
     faults: list[str]
     is_active: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """A setting as it is read.
+
+    :ivar is_usual: whether it tells where values are kept, how many and how long.
+    """
+
+    label: str
+    text: str
+    is_usual: bool
+
+
+def settings_of(definition: Definition) -> list[Setting]:
+    """Return the settings of a service that is there, in the order of its form."""
+    config = administration.shown(definition)["config"]
+    schema = types().get(definition.type, {}).get("config_schema", [])
+    return [
+        Setting(
+            field["label"],
+            _text(field["name"], config[field["name"]]),
+            is_usual=field["name"] in USUAL,
+        )
+        for field in schema
+        if field["name"] in config
+    ]
+
+
+def _text(name: str, value: Any) -> str:
+    if value is None or value == "":
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name == DEFAULT_TTL:
+        minutes = f"{value} minute{'' if value == 1 else 's'}"
+        whole = words.duration(60 * value)
+        return "0: for ever" if not value else f"{minutes} ({whole})" if value >= 60 else minutes
+    return str(value)
 
 
 def types() -> dict[str, dict[str, Any]]:

@@ -93,7 +93,9 @@ def edit_service(name: str) -> Response:
     """Show the form of a service."""
     definition = administration.find(registry(), name)
     if definition.source is not Source.DATABASE:
-        return frame.page("read_only", definition=definition, shown=_described(definition))
+        return frame.page(
+            "read_only", definition=definition, settings=service_form.settings_of(definition)
+        )
     described = _type(definition.type)
     form = _made(described, administration.shown(definition), {})
     return _form(form, definition)
@@ -167,12 +169,3 @@ def _type(name: str) -> dict[str, Any]:
     if found is None:
         raise ApiError(404, f"There is no type of service '{name}'.")
     return found
-
-
-def _described(definition: Definition) -> dict[str, Any]:
-    shown = administration.shown(definition)
-    return {
-        field["label"]: shown["config"].get(field["name"])
-        for field in service_form.types().get(definition.type, {}).get("config_schema", [])
-        if field["name"] in shown["config"]
-    }

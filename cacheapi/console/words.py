@@ -7,6 +7,8 @@ from typing import Final
 
 from cacheapi.web.schemas.api_key import LATEST
 
+# A share of fewer is chance.
+FEWEST_READS: Final = 100
 NOT_KNOWN: Final = "\N{EN DASH}"
 _UNITS: Final = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
@@ -30,9 +32,25 @@ def count(number: int | None) -> str:
     return NOT_KNOWN if number is None else f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
+def keys(number: int) -> str:
+    """Return how many keys: ``1 key was``, ``5 keys were``."""
+    return f"{count(number)} {'key was' if number == 1 else 'keys were'}"
+
+
 def percent(ratio: float | None) -> str:
     """Return a share of one: ``97.3 %``."""
     return NOT_KNOWN if ratio is None else f"{100 * ratio:.1f}\N{NO-BREAK SPACE}%"
+
+
+def hit_ratio(hits: int | None, misses: int | None) -> str:
+    """Return the share of the reads that hit, and of how many; of few it says nothing."""
+    if hits is None or misses is None:
+        return NOT_KNOWN
+    reads = hits + misses
+    many = f"{count(reads)} read{'' if reads == 1 else 's'}"
+    if reads < FEWEST_READS:
+        return f"{NOT_KNOWN} ({many}; shown from {FEWEST_READS})"
+    return f"{percent(hits / reads)} of {many}"
 
 
 def rate(number: float | None) -> str:

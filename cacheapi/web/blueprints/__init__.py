@@ -5,7 +5,7 @@ Here is what they share: the registry of services, who calls, and what that call
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from flask import current_app, g, request
 
@@ -121,6 +121,19 @@ def purge(service: str, tags: Sequence[str]) -> None:
     find_service(service).purge(tags)
     number = registry().snapshot.definitions[service].number
     audit.note(caller(), "purged", "service", number, service)
+
+
+def delete_prefix(service: str, prefix: str, done: Callable[[int], None]) -> None:
+    """Delete every key with a prefix, if the caller may, and note in the audit log who did.
+
+    :param done: is told after each step how many it has deleted.
+    :raises ApiError: 403; or as :func:`find_service`.
+    :raises BackendError: what was deleted until then is gone.
+    """
+    permit_all("DELETE", service, prefix)
+    find_service(service).delete_prefix(prefix, done)
+    number = registry().snapshot.definitions[service].number
+    audit.note(caller(), "deleted a prefix of", "service", number, service)
 
 
 def permit_some(service: str, *verbs: str) -> None:

@@ -16,7 +16,6 @@ from cacheapi.caching.codec import encode
 from cacheapi.caching.listing import told
 from cacheapi.caching.service import MAX_PAGE, CacheService
 from cacheapi.observing.facts import facts
-from cacheapi.registry import audit
 from cacheapi.registry.rights import FLUSH
 from cacheapi.web.auth import PARAMETER
 from cacheapi.web.batch import (
@@ -28,14 +27,13 @@ from cacheapi.web.batch import (
     values_of,
 )
 from cacheapi.web.blueprints import (
-    caller,
+    delete_prefix,
     find_service,
     flush,
     permit,
     permit_all,
     permit_some,
     purge,
-    registry,
     verb,
 )
 from cacheapi.web.blueprints import documentation as doc
@@ -188,7 +186,7 @@ class Collection(MethodView):
             purge(service, tags)
             return json_response('{"success":true}')
         if "prefix" in query:
-            return _delete_prefix(service, cache, keys, query)
+            return _delete_prefix(service, keys, query)
         if keys is None:
             _refuse_announced_body()
             # A misspelt "keys" would flush all too.
@@ -262,9 +260,7 @@ def _list_keys(cache: CacheService, query: Query) -> Response:
     return json_response(encode({"resource": resource, "meta": {"next": following}}))
 
 
-def _delete_prefix(
-    service: str, cache: CacheService, keys: list[str] | None, query: Query
-) -> Response:
+def _delete_prefix(service: str, keys: list[str] | None, query: Query) -> Response:
     """Delete every key with a prefix, if the caller may delete each that there could be.
 
     :raises ApiError: 400; keys are named too, the prefix is empty, or the backend cannot list.
@@ -281,7 +277,6 @@ def _delete_prefix(
             "flushes the service.",
         )
     _refuse_announced_body()
-    permit_all("DELETE", service, prefix)
     deleted = 0
 
     def count(more: int) -> None:
@@ -289,7 +284,7 @@ def _delete_prefix(
         deleted += more
 
     try:
-        cache.delete_prefix(prefix, count)
+        delete_prefix(service, prefix, count)
     except Unsupported as error:
         raise ApiError(400, f"{error} Delete keys by name: ?keys=first,second.") from error
     except Failed as error:
@@ -297,6 +292,4 @@ def _delete_prefix(
         made.context = {"deleted": deleted}
         note(error)
         raise made from error
-    number = registry().snapshot.definitions[service].number
-    audit.note(caller(), "deleted a prefix of", "service", number, service)
     return json_response(encode({"success": True, "deleted": deleted}))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from backends.statistics import Figures
-from cacheapi.console import charts
+from cacheapi.console import charts, words
 from cacheapi.observing import samples as sampling
 from cacheapi.observing.sample_files import Sample
 from tests.cacheapi.console.conftest import Person, text_of
@@ -73,3 +75,36 @@ def test_a_page_draws_them(person: Person) -> None:
     assert "Hits 10" in text_of(page)
     assert "up to 10 per second" in page
     assert "<caption" in page
+
+
+def test_one_sample_and_one_point_say_so(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    sampler = person.app.extensions[sampling.EXTENSION]
+
+    def shown(*hits: int) -> str:
+        now = time.time()
+        found = [Sample(now + sample.time - NOW, sample.figures) for sample in counted(*hits)]
+        monkeypatch.setattr(sampler, "history", lambda name: found)
+        return text_of(person.page("/service/cache"))
+
+    assert "No samples yet." in shown()
+    assert "One sample so far." in shown(1)
+    assert "One point so far: a line needs two." in shown(1, 2)
+    page = shown(1, 2, 3)
+    assert "so far" not in page
+    assert "The same as a table" in page
+
+
+@pytest.mark.parametrize(
+    ("hits", "misses", "told"),
+    [
+        (None, 1, "\u2013"),
+        (0, 0, "\u2013 (0 reads; shown from 100)"),
+        (1, 0, "\u2013 (1 read; shown from 100)"),
+        (99, 0, "\u2013 (99 reads; shown from 100)"),
+        (50, 50, "50.0\u00a0% of 100 reads"),
+        (0, 100, "0.0\u00a0% of 100 reads"),
+        (1000, 0, "100.0\u00a0% of 1\u202f000 reads"),
+    ],
+)
+def test_a_hit_ratio_has_its_number_of_reads(hits: int | None, misses: int, told: str) -> None:
+    assert words.hit_ratio(hits, misses) == told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -243,7 +244,11 @@ def test_a_service_is_flushed_by_its_name(person: Person) -> None:
     assert "Type cache to delete all that it holds." in text_of(answer.text)
     assert stored(person, "k") == 1
     page = person.done(f"{CACHE}/flush", confirm="cache")
-    assert "is empty now" in text_of(page)
+    assert "is flushed" in text_of(page)
+    # Its number of keys is asked until it is none.
+    assert "data-flushed" in page
+    assert "data-flushed" not in person.page(CACHE)
+    assert 'data-keys="0"' in person.page(f"{CACHE}/state")
     assert person.call("GET", "/cache/k").status_code == 404
 
 
@@ -376,3 +381,107 @@ def test_members_of_the_same_name_and_long_numbers_are_shown_as_they_are() -> No
     assert [(node.name, node.text) for node in shown.tree.children] == [
         *(("a", "1e400"), ("a", "1.10"), ("b", '"x"')),
     ]
+
+
+def test_what_is_shown_is_deleted_once_its_prefix_is_typed(
+    person: Person, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "cacheapi.audit")
+    pairs = [{"key": f"user:{number:03}", "value": 1} for number in range(120)]
+    person.call("POST", "/cache", {"resource": pairs})
+    store(person, "user", 1)
+    query = {"prefix": "user:"}
+    assert "Delete what is shown" in person.page(CACHE, **query)
+    assert "Delete what is shown" not in person.page(CACHE)
+    assert "Delete what is shown" not in person.page(CACHE, prefix="none")
+    for typed in ("", "user", "user: ", "cache"):
+        answer = person.post(f"{CACHE}/delete-prefix", query=query, confirm=typed)
+        assert answer.status_code == 400
+        assert "Type user: to delete every key that starts so." in text_of(answer.text)
+    answer = person.post(f"{CACHE}/delete-prefix", confirm="")
+    assert answer.status_code == 400
+    assert stored(person, "user:000") == 1
+    page = text_of(person.done(f"{CACHE}/delete-prefix", query=query, confirm="user:"))
+    assert "120 keys were deleted: all that started with user:" in page
+    assert "No keys start with" in page
+    assert stored(person, "user") == 1
+    last = caplog.records[-1].getMessage()
+    assert last == 'key of the environment "environment 1" deleted a prefix of service "cache"'
+    page = text_of(person.done(f"{CACHE}/delete-prefix", query={"prefix": "use"}, confirm="use"))
+    assert "1 key was deleted" in page
+
+
+def test_a_prefix_that_cannot_be_typed_is_typed_as_it_is_shown(person: Person) -> None:
+    store(person, "a\nb", 1)
+    person.done(f"{CACHE}/delete-prefix", query={"prefix": "a\n"}, confirm="a\u240a")
+    assert person.call("GET", "/cache/a%0Ab").status_code == 404
+
+
+def test_where_keys_cannot_be_listed_none_are_deleted_by_prefix(on_memcached: Person) -> None:
+    query = {"prefix": "k"}
+    answer = on_memcached.post(f"{CACHE}/delete-prefix", query=query, confirm="k")
+    assert answer.status_code == 400
+    assert "list its keys" in text_of(answer.text)
+
+
+# The page of a service
+
+
+def test_the_page_lists_keys_with_what_is_known_of_them(person: Person) -> None:
+    store(person, "lasting", "x" * 2000, ttl=0)
+    store(person, "passing", 1, ttl=1000)
+    page = text_of(person.page(CACHE))
+    assert "lasting for ever 2.0 KiB value" in page
+    assert re.search(r"passing 16 min \d+ s 1 B value", page)
+    row = re.search(r'data-left="(9\d\d|1000)\.', person.page(CACHE, prefix="pass"))
+    assert row is not None
+
+
+def test_a_page_of_keys_is_two_calls_however_many_they_are(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = [{"key": f"k{number}", "value": 1} for number in range(60)]
+    person.call("POST", "/cache", {"resource": pairs})
+    backend = person.app.extensions[EXTENSION].find("cache").backend
+    asked: list[int] = []
+    describe = backend.describe_many
+
+    def counted(keys: list[str]) -> object:
+        asked.append(len(keys))
+        return describe(keys)
+
+    monkeypatch.setattr(backend, "describe_many", counted)
+    person.page(CACHE)
+    # Reserved keys are no rows.
+    assert len(asked) == 1
+    assert 40 <= asked[0] <= 50
+
+
+def test_who_opens_the_page_sees_the_last_hour_first_who_looks_for_a_key_that(
+    person: Person,
+) -> None:
+    store(person, "k", 1)
+    page = person.page(CACHE)
+    assert page.index('id="charts-title"') < page.index('id="keys-title"')
+    for asked in ({"key": "k"}, {"key": "none"}, {"prefix": ""}, {"prefix": "k"}):
+        page = person.page(CACHE, **asked)
+        assert page.index('id="charts-title"') > page.index('id="keys-title"')
+    page = person.get(CACHE, key="k" * 2000).text
+    assert page.index('id="charts-title"') > page.index('id="keys-title"')
+
+
+def test_the_page_has_the_settings_with_their_units(on_memcached: Person) -> None:
+    page = text_of(on_memcached.page(CACHE))
+    assert "Host localhost" in page
+    assert "Default TTL 300 minutes (5 h)" in page
+    assert "Default TTL (minutes) 300 minutes (5 h)" in text_of(on_memcached.page(f"{CACHE}/edit"))
+
+
+def test_a_server_that_is_gone_leaves_the_page(tmp_path: Path) -> None:
+    settings = {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(free_port())}
+    person = Person(make_app(tmp_path, CACHE_DRIVER="redis", **settings))
+    person.sign_in()
+    page = text_of(person.page(CACHE))
+    assert "The keys cannot be listed:" in page
+    assert settings["REDIS_PORT"] in page
+    person.app.extensions[EXTENSION].close()
