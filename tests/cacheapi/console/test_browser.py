@@ -122,7 +122,7 @@ def test_from_signing_in_to_a_key_that_is_refused(
         key = page.get_by_label("API key").input_value()
         assert key.startswith("ca_")
         context.grant_permissions(["clipboard-read", "clipboard-write"])
-        page.get_by_role("button", name="Copy").click()
+        page.get_by_role("button", name="Copy", exact=True).click()
         expect(page.locator("#copied")).to_have_text("Copied.")
         assert page.evaluate("navigator.clipboard.readText()") == key
 
@@ -245,7 +245,7 @@ def test_from_save_to_the_first_request_in_a_shell(browser: Browser, live: Servi
         assert page.evaluate("navigator.clipboard.readText()") == lines
         done = subprocess.run(["sh", "-ec", lines], capture_output=True, text=True, timeout=60)
         assert '"success":true' in done.stdout
-        assert done.stdout.endswith('"world"'), done
+        assert done.stdout.endswith('{"key":"hello","value":"world"}'), done
         check(page, "the key with its first request")
         assert complaints == []
 
