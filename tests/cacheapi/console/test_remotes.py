@@ -120,7 +120,7 @@ def test_its_page_says_what_the_cache_did_and_how_the_api_does(
         assert shop.call("GET", "/shop/a").status_code == 200
     assert shop.call("GET", "/shop/broken?token=secret").status_code == 503
     page = text_of(shop.page("/service/shop"))
-    assert "Hit ratio – (5 reads; shown from 100)" in page
+    assert "Hit ratio \u2013 (5 reads; shown from 100)" in page
     assert "Requests to the API 2 " in page
     assert "hit from the cache, fresh 3 60.0" in page
     assert "miss fetched from the API 2 40.0" in page
@@ -130,7 +130,7 @@ def test_its_page_says_what_the_cache_did_and_how_the_api_does(
     assert "secret" not in page
     state = text_of(shop.page("/service/shop/state"))
     assert "Up" in state
-    assert "Hit ratio – (5 reads; shown from 100)" in state
+    assert "Hit ratio \u2013 (5 reads; shown from 100)" in state
 
 
 def test_a_url_is_looked_up_as_it_is_explained_in_the_shell(shop: Person, origin: Origin) -> None:
