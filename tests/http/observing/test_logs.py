@@ -38,7 +38,7 @@ def test_both_lanes_write_the_same_line_and_give_the_id_back(tmp_path: Path) -> 
         answers = [
             connection.call("POST", CACHE, body, {"X-Request-ID": "store"}),
             connection.call("GET", f"{CACHE}/k", headers={"X-Request-ID": "fast"}),
-            connection.call("GET", f"{CACHE}/k?check_exist=false", None, {"X-Request-ID": "flask"}),
+            connection.call("GET", f"{CACHE}/k?ttl=false", None, {"X-Request-ID": "flask"}),
             connection.call("GET", f"{CACHE}/k"),
             connection.call("GET", f"{CACHE}/k"),
             connection.call("GET", f"{CACHE}?keys=k", headers={"X-Request-ID": "no plain id"}),

@@ -252,7 +252,7 @@ def test_a_collector_gets_the_spans_of_a_live_service(tmp_path: Path) -> None:
             assert (plain.status, plain.body) == (traced.status, traced.body)
             eventually(lambda: len(collector.spans) >= 2, 30)
             # What is left is sent when a worker ends.
-            assert connection.call("DELETE", f"{CACHE}/secret-key").status == 404
+            assert connection.call("DELETE", f"{CACHE}/secret-key?x=1").status == 404
             live.stop()
             assert "Traceback" not in live.log.read_text()
     finally:
