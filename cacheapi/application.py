@@ -24,7 +24,7 @@ from cacheapi.observing.troubles import TROUBLES, Troubles
 from cacheapi.observing.wsgi import Observed
 from cacheapi.registry.live import Registry
 from cacheapi.registry.opening import open_registry
-from cacheapi.registry.rights import FLUSH, Caller, digest_of
+from cacheapi.registry.rights import FLUSH, VERBS, Caller, digest_of
 from cacheapi.settings import Settings, load
 from cacheapi.version import __version__
 from cacheapi.web import auth, cors, rates
@@ -201,7 +201,9 @@ def _most_body(app: Flask, registry: Registry, environ: WSGIEnvironment) -> int:
         # It may be written by another name; rights know one.
         found = registry.find(service[1])
         name = service[1] if found is None else found.name
-        if not caller.may_some((method, FLUSH), name):
+        # A POST without a key may ask for operations, each of which has a right of its own.
+        verbs = VERBS if method == "POST" and service.end() == len(asked.path) else (method, FLUSH)
+        if not caller.may_some(verbs, name):
             return 0
     return most
 

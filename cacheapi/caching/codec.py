@@ -23,6 +23,8 @@ import msgspec
 MAX_DEPTH: Final = 512
 # {"resource": [{"value": …}]}
 DOCUMENT_LEVELS: Final = 3
+# {"operations": [{"set": {"value": …}}]}
+OPERATION_LEVELS: Final = 4
 _WHITE_SPACE: Final = " \t\n\r"
 
 # A string that never ends is one token too: else each quote in it would be tried as a start.
@@ -91,12 +93,12 @@ def encode(value: Any) -> str:
     return text
 
 
-def error_text(status: int, message: str, context: Mapping[str, Any] | None = None) -> str:
+def error_text(status: int, message: str, context: Mapping[str, Any] | Text | None = None) -> str:
     """Return the one shape of an error, as JSON text.
 
-    :param context: details for programs; JSON values.
+    :param context: details for programs: JSON values, or their text.
     """
-    details = "null" if context is None else encode(context)
+    details = context if isinstance(context, Text) else encode(context)
     return (
         f'{{"error":{{"code":{status},"context":{details},"message":{string_text(message)},'
         f'"status_code":{status}}}}}'
@@ -159,11 +161,14 @@ def _is_lenient_json(text: str) -> bool:
 
 
 class _Budget:
-    """What is left of the work that a document may cost: each item may have four members."""
+    """What is left of the work that a document may cost: each item may have four members.
 
-    def __init__(self, most: int | None) -> None:
+    :param levels: as of :func:`parse_document`; what an item has in between costs too.
+    """
+
+    def __init__(self, most: int | None, levels: int) -> None:
         self._most = most or 0
-        self._left = math.inf if most is None else 5 * most + 20
+        self._left = math.inf if most is None else (levels + 2) * most + 20
 
     def spend(self) -> None:
         self._left -= 1
@@ -171,12 +176,13 @@ class _Budget:
             raise TooManyItems(self._most)
 
 
-def parse_document(body: bytes, most: int | None = None) -> Any:
+def parse_document(body: bytes, most: int | None = None, levels: int = DOCUMENT_LEVELS) -> Any:
     """Parse a request body; each member ``value`` stays a :class:`Text`.
 
     Of members with the same name the last counts.
 
     :param most: how many items there may be, about; the caller counts.
+    :param levels: how deep members ``value`` are looked for.
     :raises TooManyItems: there are far more.
     :raises InvalidJson: not UTF-8, not JSON, a number that is not finite, a lone
         surrogate, or nested deeper than :data:`MAX_DEPTH`.
@@ -188,7 +194,7 @@ def parse_document(body: bytes, most: int | None = None) -> Any:
     check_depth(text)
     try:
         start = _skip(text, 0)
-        document, end = _parse(text, start, DOCUMENT_LEVELS, _Budget(most))
+        document, end = _parse(text, start, levels, _Budget(most, levels))
         end = _skip(text, end)
         if end != len(text):
             raise json.JSONDecodeError("Extra data", text, end)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import unicodedata
+from collections.abc import Mapping
 from importlib.resources import as_file, files
 from typing import Any, Final
 
@@ -87,7 +88,7 @@ def failed(error: Exception) -> AnyResponse:
 def faults_of(error: Exception) -> dict[str, str]:
     """Return what is wrong with a form, by the fields of the API; the rest under ``""``."""
     told = answer(error)
-    details = (told.context or {}).get("errors")
+    details = told.context.get("errors") if isinstance(told.context, Mapping) else None
     if not details:
         return {"": told.message}
     faults: dict[str, str] = {}

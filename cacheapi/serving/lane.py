@@ -46,6 +46,7 @@ from cacheapi.serving.recognition import (
 from cacheapi.web.access import Access
 from cacheapi.web.batch import check_keys, read_pairs
 from cacheapi.web.errors import ApiError
+from cacheapi.web.operations import asks_operations
 from cacheapi.web.rates import name_of
 
 # A larger store would hold up the others of its turn.
@@ -239,6 +240,9 @@ class Lane:
         service = common[2]
         # Before the body is parsed: who may nothing shall cost nothing.
         if asked.keys is not None or not self._access.may(digest, "POST", service.name, ()):
+            return False
+        if asks_operations(body):
+            # Only to be parsed again there.
             return False
         try:
             pairs = read_pairs(service, body, MISSING, self._access.max_batch)

@@ -94,7 +94,7 @@ def read_many(
         sizes = [len(value.json) for value in part.values() if isinstance(value, Value)]
         size += sum(sizes)
         if size > MAX_ANSWER and len(found) > 1:
-            raise _too_large()
+            raise too_large()
         if turn is not None and not turn.take(size):
             found, part, unread, size = {}, {}, keys, 0
             turn.wait()
@@ -121,7 +121,8 @@ def values_of(keys: Sequence[str], found: Mapping[str, Value | BackendError]) ->
     return values
 
 
-def _too_large() -> ApiError:
+def too_large() -> ApiError:
+    """Return the answer to a request for values that are too much for one answer."""
     return ApiError(
         400,
         f"The values of these keys have more than {MAX_ANSWER // (1024 * 1024)} MiB together; ask "
@@ -145,7 +146,7 @@ def entries_text(
     :raises ApiError: 400; they are too much for one answer.
     """
     if len(keys) > 1 and sum(len(found[key].json) for key in keys if key in found) > MAX_ANSWER:
-        raise _too_large()
+        raise too_large()
     if lefts is None:
         texts = [entry_text(key, found[key]) for key in keys if key in found]
     else:

@@ -12,7 +12,7 @@ from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException
 
 from backends import errors as backend
-from cacheapi.caching.codec import InvalidJson, error_text
+from cacheapi.caching.codec import InvalidJson, Text, error_text
 from cacheapi.caching.conditions import InvalidCondition, PreconditionFailed
 from cacheapi.caching.service import KeyExists
 from cacheapi.caching.tags import InvalidTags
@@ -36,7 +36,8 @@ FRAGMENT = "The address has a '#' in it; in a key, write it as %23."
 class ApiError(Exception):
     """An answer other than success.
 
-    :param context: the error's ``context``, for programs.
+    :param context: the error's ``context``, for programs. A text tells the caller of this request
+        no more than it may know.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class ApiError(Exception):
         status: int,
         message: str,
         *,
-        context: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | Text | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
@@ -137,7 +138,7 @@ def without_places(error: ApiError) -> ApiError:
     if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return error
     context = error.context
-    if context is not None and "resource" in context:
+    if isinstance(context, Mapping) and "resource" in context:
         items = [
             item | {"message": hidden(item["message"])} if "message" in item else item
             for item in context["resource"]

@@ -167,6 +167,11 @@ def memcached_api(request: pytest.FixtureRequest) -> Api:
     return _empty(request, request.param)
 
 
+@pytest.fixture(params=REDIS)
+def redis_api(request: pytest.FixtureRequest) -> Api:
+    return _empty(request, request.param)
+
+
 @pytest.fixture(params=FILE + MEMCACHED)
 def short_key_api(request: pytest.FixtureRequest) -> Api:
     """The service on the drivers whose longest key fits into a request line."""

@@ -37,7 +37,7 @@ from cacheapi.web.blueprints import (
     verb,
 )
 from cacheapi.web.blueprints import documentation as doc
-from cacheapi.web.errors import ApiError, answer_to, note
+from cacheapi.web.errors import ApiError, answer_to, hidden, note
 from cacheapi.web.http import (
     TUNNELLED,
     json_response,
@@ -47,6 +47,8 @@ from cacheapi.web.http import (
     refuse_conditions,
 )
 from cacheapi.web.large import Turn
+from cacheapi.web.operations import Asked, asks_operations, read_operations
+from cacheapi.web.performing import perform, performed_text
 from cacheapi.web.query import TAG, Query
 from cacheapi.web.schemas.cache import (
     DeletedSchema,
@@ -56,6 +58,7 @@ from cacheapi.web.schemas.cache import (
     StoreSchema,
     SuccessSchema,
 )
+from cacheapi.web.schemas.operations import OperationSchema, PerformedSchema
 
 blueprint = Blueprint("Several keys", __name__, url_prefix="/api/v2")
 
@@ -115,6 +118,22 @@ class Collection(MethodView):
         requestBody=doc.body(
             StoreSchema,
             PairSchema,
+            {
+                "type": "object",
+                "required": ["operations"],
+                "additionalProperties": False,
+                "properties": {
+                    "operations": {
+                        "type": "array",
+                        "minItems": 1,
+                        "items": {
+                            "allOf": [OperationSchema],
+                            "minProperties": 1,
+                            "maxProperties": 1,
+                        },
+                    }
+                },
+            },
             examples={
                 "store a value": {
                     "resource": [{"key": "user:123:name", "value": "John Doe", "ttl": 3600}]
@@ -133,21 +152,44 @@ class Collection(MethodView):
                     ]
                 },
                 "a bare pair": {"key": "user:123:name", "value": "John Doe"},
+                "different operations": {
+                    "operations": [
+                        {"get": "user:123:name"},
+                        {"set": {"key": "user:123:seen", "value": "today", "ttl": 3600}},
+                        {"increment": {"key": "visits", "by": 1, "initial": 1, "ttl": 60}},
+                        {"delete": "user:123:draft"},
+                    ]
+                },
             },
         ),
+    )
+    @blueprint.alt_response(
+        200, schema=PerformedSchema, description="What became of each operation.", success=True
     )
     @blueprint.response(201, OutcomesSchema, description="All are stored.")
     @doc.errors(blueprint, 413, 415)
     def post(self, service: str) -> Response:
-        """Store one or more values, overwriting.
+        """Store one or more values, overwriting; or do several different operations.
 
-        A bad item stores nothing of the batch. Of two equal keys the last wins.
+        A bad item stores nothing of the batch. Of two equal keys the last wins. `operations` are
+        done in order as far as one key can tell, each for itself, and each needs its own right:
+        `get` and `exists` that to GET, `set` and `add` to POST, `replace` to PUT, `touch` and
+        `increment` to PATCH, `delete` to DELETE, `pull` to GET and DELETE. If one is bad or not
+        allowed, none is done. Where the backend fails, the 500 has the outcomes in
+        `context.resource`.
         """
-        permit_some(service, verb())
+        permit_some(service, verb(), "GET", "PUT", "PATCH", "DELETE")
         refuse_conditions(request)
+        body = read_json(request)
+        different = asks_operations(body)
+        if not different:
+            permit_some(service, verb())
         cache = find_service(service)
         ttl = Query(request.query_string).ttl()
-        pairs = read_pairs(cache, read_json(request), ttl, max_batch())
+        asked = read_operations(cache, body, ttl, max_batch()) if different else None
+        if asked is not None:
+            return _perform(service, cache, asked)
+        pairs = read_pairs(cache, body, ttl, max_batch())
         permit(verb(), service, [pair.key for pair in pairs])
         facts().batch = len(pairs)
         outcomes = cache.set_many(pairs)
@@ -239,6 +281,18 @@ def _refuse_parameters(names: Iterable[str]) -> None:
             f"There is no parameter {name!r}. keys=a,b or key=a deletes those keys, tag=a what has "
             "that tag; a DELETE with no parameter at all flushes the service.",
         )
+
+
+def _perform(service: str, cache: CacheService, asked: list[Asked]) -> Response:
+    for each in asked:
+        for needed in each.verbs:
+            permit(needed, service, [each.operation.key])
+    facts().batch = len(asked)
+    operations = [each.operation for each in asked]
+    with Turn() as turn:
+        outcomes = perform(cache, operations, turn)
+        shown = str if caller().administrator else hidden
+        return json_response(performed_text(operations, outcomes, shown))
 
 
 def _list_keys(cache: CacheService, query: Query) -> Response:
