@@ -27,6 +27,7 @@ from cacheapi.web.batch import (
     values_of,
 )
 from cacheapi.web.blueprints import (
+    caller,
     delete_prefix,
     find_service,
     flush,
