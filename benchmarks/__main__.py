@@ -15,10 +15,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.saving import save
 from benchmarks.servers import Server, running
 from benchmarks.work import KEYS, LARGE_KEYS, SIZES, WORK, Result, Work, measure
 from tests.support.live import call
-from tests.support.processes import REPOSITORY, Service
+from tests.support.processes import Service
 
 # A second, for what takes each key once.
 TAKEN = 20_000
@@ -177,10 +178,7 @@ def save(results: dict[tuple[str, str], list[Result]], memory: dict[str, float])
             for (work, server), found in results.items()
         ],
     }
-    path = REPOSITORY / "benchmarks" / "results" / time.strftime("%Y-%m-%d-%H%M%S.json")
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(document, indent=1))
-    print(f"All figures: {path.relative_to(REPOSITORY)}")
+    save(document)
 
 
 if __name__ == "__main__":

@@ -17,14 +17,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.saving import save
 from benchmarks.servers import WORKERS, cpu_seconds, process, redis
 from tests.support.processes import (
-    REPOSITORY,
     Service,
     free_port,
     service,
@@ -340,10 +339,7 @@ def save(found: dict[tuple[str, int, str], list[Result]]) -> None:
         }
         for (size, connections, name), results in found.items()
     ]
-    path = REPOSITORY / "benchmarks" / "results" / time.strftime("%Y-%m-%d-%H%M%S-responses.json")
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(document, indent=1))
-    print(f"All figures: {path.relative_to(REPOSITORY)}")
+    save(document, "responses")
 
 
 if __name__ == "__main__":
