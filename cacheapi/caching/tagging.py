@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from backends.base import MISSING, Backend, Described, Found, Item, Missing, count_from
 from backends.capabilities import Capability
@@ -38,6 +38,9 @@ from cacheapi.caching.tags import (
     tagged,
     unsealed,
 )
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 # Values that are read at once only to see whether they are there, and their bytes.
 KEYS_AT_ONCE: Final = 64
@@ -97,26 +100,15 @@ class Tagging(Backend):
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         found = self._inner.get_many(keys)
-        marked = [key for key, value in found.items() if value[:1] == FIRST]
-        return self._opened(found, marked) if marked else found
+        marked = _marked(found)
+        return _without_envelopes(found, marked, self._opened(marked)) if marked else found
 
     def get_each(
         self, keys: Iterable[str], most: int | None = None
     ) -> Mapping[str, bytes | BackendError]:
         found = self._inner.get_each(keys, most)
-        try:
-            marked = [key for key, value in found.items() if value[:1] == FIRST]  # type: ignore[index]
-        except TypeError:
-            values = {key: value for key, value in found.items() if isinstance(value, bytes)}
-            marked = [key for key, value in values.items() if value[:1] == FIRST]
-        if not marked:
-            return found
-        rest = {key: value for key, value in found.items() if key not in marked}
-        try:
-            return {**rest, **self._opened({key: found[key] for key in marked}, marked)}  # type: ignore[misc]
-        except BackendError as error:
-            # Whether they count is not known; the others are what they are.
-            return {**rest, **dict.fromkeys(marked, error)}
+        marked = _marked(found)
+        return _without_envelopes(found, marked, self._each_opened(marked)) if marked else found
 
     def get_with_token(self, key: str) -> Found | Missing:
         found = self._inner.get_with_token(key)
@@ -142,8 +134,8 @@ class Tagging(Backend):
         described = self._inner.describe_many(keys)
         if not self._generations.are_in_use():
             return described
-        for marked in self._marked(keys):
-            opened = self._opened(marked, list(marked))
+        for marked in self._each_marked(keys):
+            opened = self._opened(marked)
             for key in marked.keys() & described.keys():
                 if key not in opened:
                     del described[key]
@@ -217,18 +209,11 @@ class Tagging(Backend):
         if any(type(one) in _ASK for one in operations) and self._generations.are_in_use():
             return perform_each(self, operations)
         outcomes = self._inner.perform(operations)
-        marked: dict[str, bytes] = {
-            str(number): outcome
-            for number, outcome in enumerate(outcomes)
-            if isinstance(outcome, bytes) and outcome[:1] == FIRST
-        }
+        marked = _marked(dict(enumerate(outcomes)))
         if marked:
-            try:
-                opened: Mapping[str, Any] = self._opened(marked, list(marked))
-            except BackendError as error:
-                opened = dict.fromkeys(marked, error)
+            opened = self._each_opened(marked)
             for number in marked:
-                outcomes[int(number)] = opened.get(number, MISSING)
+                outcomes[number] = opened.get(number, MISSING)
         return outcomes
 
     # Generations
@@ -236,23 +221,26 @@ class Tagging(Backend):
     def _one(self, key: str, stored: bytes | Missing) -> bytes | Missing:
         if stored is MISSING or stored[:1] != FIRST:
             return stored
-        return self._opened({key: stored}, [key]).get(key, MISSING)
+        return self._opened({key: stored}).get(key, MISSING)
 
-    def _opened(self, found: Mapping[str, bytes], marked: Sequence[str]) -> dict[str, bytes]:
+    def _opened(self, marked: Mapping[K, bytes]) -> dict[K, bytes]:
         """Return values without their envelopes, and without those that were purged."""
-        values = dict(found)
-        values.update((key, unsealed(found[key])) for key in marked)
-        names = {
-            name for key in marked if isinstance(one := values[key], Tagged) for name in one.names
+        values = {key: unsealed(value) for key, value in marked.items()}
+        under = [value for value in values.values() if isinstance(value, Tagged)]
+        now = self._generations.of({name for value in under for name in value.names})
+        return {
+            key: value
+            for key, value in values.items()
+            if not isinstance(value, Tagged)
+            or all(now.get(name) == generation for name, generation in value.tags)
         }
-        now = self._generations.of(names)
-        for key in marked:
-            value = values[key]
-            if isinstance(value, Tagged) and any(
-                now.get(name) != generation for name, generation in value.tags
-            ):
-                del values[key]
-        return values
+
+    def _each_opened(self, marked: Mapping[K, bytes]) -> Mapping[K, bytes | BackendError]:
+        """Return what :meth:`_opened` does, or of each why it is not known whether it counts."""
+        try:
+            return self._opened(marked)
+        except BackendError as error:
+            return dict.fromkeys(marked, error)
 
     # What was purged and is still in the backend
 
@@ -263,22 +251,18 @@ class Tagging(Backend):
     def _purged(self, keys: Iterable[str]) -> AbstractSet[str]:
         """Return those of some keys under which is what was purged."""
         gone: set[str] = set()
-        for marked in self._marked(keys):
-            gone |= marked.keys() - self._opened(marked, list(marked)).keys()
+        for marked in self._each_marked(keys):
+            gone |= marked.keys() - self._opened(marked).keys()
         return gone
 
-    def _marked(self, keys: Iterable[str]) -> Iterator[dict[str, bytes]]:
+    def _each_marked(self, keys: Iterable[str]) -> Iterator[dict[str, bytes]]:
         """Yield what is stored in envelopes under some keys; of many large values a part."""
         left = list(keys)
         while left:
             some, left = left[:KEYS_AT_ONCE], left[KEYS_AT_ONCE:]
             found = self._inner.get_each(some, MOST_BYTES)
             left = [key for key in some if isinstance(found.get(key), NotRead)] + left
-            marked = {
-                key: value
-                for key, value in found.items()
-                if isinstance(value, bytes) and value[:1] == FIRST
-            }
+            marked = _marked(found)
             if marked:
                 yield marked
 
@@ -309,3 +293,23 @@ class Tagging(Backend):
             if self._inner.compare_and_set(key, made, found.token, left):
                 return number
         raise Unavailable("The key kept changing meanwhile; nothing was counted.")
+
+
+def _marked(found: Mapping[K, Any]) -> dict[K, bytes]:
+    """Return those values that are in envelopes."""
+    return {
+        key: value
+        for key, value in found.items()
+        if isinstance(value, bytes) and value[:1] == FIRST
+    }
+
+
+def _without_envelopes(
+    found: Mapping[str, V], marked: Mapping[str, bytes], opened: Mapping[str, V]
+) -> dict[str, V]:
+    """Return what was found, but what was in envelopes as it is opened, or not at all."""
+    return {
+        key: opened.get(key, value)
+        for key, value in found.items()
+        if key in opened or key not in marked
+    }
