@@ -18,7 +18,7 @@ from cacheapi.caching.codec import Text, Value, encode, entry_text, string_text
 from cacheapi.caching.service import CacheService
 from cacheapi.observing.facts import facts
 from cacheapi.web.batch import MAX_ANSWER, MOST_SMALL, MOST_UNKNOWN, SMALL, read_many, too_large
-from cacheapi.web.errors import ApiError, answer_to, note
+from cacheapi.web.errors import ApiError, absent, answer_to, note
 from cacheapi.web.large import Turn
 
 # What one brings weighs in a step: of another kind nothing, but the server may read it.
@@ -153,7 +153,7 @@ def _text(made: Operation, outcome: Any, shown: Callable[[str], str]) -> str:
     elif type(made) is Add:
         return _refused(key, 400, f"Key '{key}' exists already.", exists=True)
     else:
-        return _refused(key, 404, f"Key '{key}' does not exist.", exists=False)
+        return _refused(key, 404, absent(key).message, exists=False)
     return f'{{"key":{string_text(key)},"success":true{told}}}'
 
 
