@@ -24,7 +24,7 @@ from cacheapi.observing.troubles import TROUBLES, Troubles
 from cacheapi.observing.wsgi import Observed
 from cacheapi.registry.live import Registry
 from cacheapi.registry.opening import open_registry
-from cacheapi.registry.rights import FLUSH, VERBS, Caller, digest_of
+from cacheapi.registry.rights import FLUSH, VERBS, digest_of
 from cacheapi.settings import Settings, load
 from cacheapi.version import __version__
 from cacheapi.web import auth, cors, rates
@@ -140,10 +140,8 @@ def create_app(config: Settings | None = None) -> Flask:
     app.extensions[ACCESS] = Access(
         registry.find,
         digest_of,
-        registry.may,
-        registry.rate,
+        registry.who,
         registry.counts,
-        lambda digest: _is_administrator(registry.snapshot.whose(digest)),
         registry.watch,
         app.config["MAX_CONTENT_LENGTH"],
         app.config[MAX_BATCH],
@@ -179,10 +177,6 @@ def _allowed() -> Iterable[str]:
     adapter = current_app.create_url_adapter(request)
     assert adapter is not None
     return adapter.allowed_methods(request.environ["PATH_INFO"].encode("latin-1").decode())
-
-
-def _is_administrator(caller: Caller | None) -> bool:
-    return caller is not None and caller.administrator
 
 
 def _most_body(app: Flask, registry: Registry, environ: WSGIEnvironment) -> int:

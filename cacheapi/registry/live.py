@@ -14,7 +14,7 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -32,7 +32,7 @@ from cacheapi.registry.declared import BadFile
 from cacheapi.registry.definition import Definition, Source
 from cacheapi.registry.errors import Conflict
 from cacheapi.registry.retired import Retired
-from cacheapi.registry.rights import Caller, Rate
+from cacheapi.registry.rights import Caller
 from cacheapi.registry.snapshot import Snapshot
 from cacheapi.registry.sources import Sources
 from cacheapi.registry.stored import Stored
@@ -132,25 +132,9 @@ class Registry:
         """Return the service of a name, its own or another, if it can be used."""
         return self.snapshot.find(name)
 
-    def may(self, digest: bytes, verb: str, service: str, keys: Sequence[str]) -> bool:
-        """Return whether who shows the API key of a digest may use a verb on keys.
-
-        :param keys: with none, it is whether there is a key that it may use the verb on.
-        """
-        caller = self.snapshot.whose(digest)
-        if caller is None:
-            return False
-        if caller.administrator:
-            return True
-        service = self.snapshot.name_of(service)
-        if not keys:
-            return caller.may_some((verb,), service)
-        return all(caller.may(verb, service, key) for key in keys)
-
-    def rate(self, digest: bytes) -> Rate | None:
-        """Return the limit on the requests of who shows the API key of a digest, if any."""
-        caller = self.snapshot.whose(digest)
-        return None if caller is None else caller.rate
+    def who(self, digest: bytes) -> Caller | None:
+        """Return who shows the API key of a digest, if anybody."""
+        return self.snapshot.whose(digest)
 
     # From start to end
 

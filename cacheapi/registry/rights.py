@@ -86,6 +86,10 @@ class Caller:
                 return verb in rule.verbs
         return False
 
+    def may_each(self, verb: str, service: str, keys: Iterable[str]) -> bool:
+        """Return whether it may use a verb on each of some keys."""
+        return self.administrator or all(self.may(verb, service, key) for key in keys)
+
     def may_all(self, verb: str, service: str, prefix: str = "") -> bool:
         """Return whether it may use a verb on every key there could be with a prefix.
 

@@ -7,8 +7,9 @@ the views give. What a view would refuse, and what it does with conditions, is l
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from backends.base import MISSING
 from backends.capabilities import Capability
@@ -16,8 +17,9 @@ from backends.errors import InvalidKey, Refused
 from backends.operations import Delete, Get, GetAndDelete, Operation
 from cacheapi.caching.codec import InvalidJson, Value, encode
 from cacheapi.caching.service import CacheService
+from cacheapi.registry.rights import Caller
 from cacheapi.serving import finishing
-from cacheapi.serving.answers import VALUE_LOAD, Act
+from cacheapi.serving.answers import VALUE_LOAD, Act, Finish
 from cacheapi.serving.recognition import Target
 from cacheapi.web.batch import check_keys
 from cacheapi.web.errors import ApiError
@@ -35,25 +37,17 @@ class Unsure(Exception):
     """The request is Flask's."""
 
 
-class Asking:
-    """What a request says, and who may what.
+class Asking(NamedTuple):
+    """What a request says, and whose it is.
 
-    :param may: returns whether its caller may use a verb on keys of the service.
+    :ivar most: how many keys a list has at most.
     """
 
-    def __init__(
-        self,
-        service: CacheService,
-        asked: Target,
-        body: bytes,
-        most: int,
-        may: Callable[[str, Sequence[str]], bool],
-    ) -> None:
-        self.service = service
-        self.asked = asked
-        self.body = body
-        self.most = most
-        self._may = may
+    service: CacheService
+    asked: Target
+    body: bytes
+    most: int
+    caller: Caller
 
     @property
     def key(self) -> str:
@@ -66,12 +60,12 @@ class Asking:
 
     def needs(self, verb: str, keys: Sequence[str]) -> None:
         """Leave to Flask who may not."""
-        if not self._may(verb, keys):
+        if not self.caller.may_each(verb, self.service.name, keys):
             raise Unsure
 
-    def shown(self, value: Value | None, key: str) -> Value | None:
+    def shown(self, value: Value, key: str) -> Value | None:
         """Return a value for who may read it: its tag would tell a guess from a wrong one."""
-        return value if value is not None and self._may("GET", [key]) else None
+        return value if self.caller.may("GET", self.service.name, key) else None
 
 
 def plan(method: str, asking: Asking, make: Callable[..., Act]) -> Act | None:
@@ -86,39 +80,29 @@ def plan(method: str, asking: Asking, make: Callable[..., Act]) -> Act | None:
 
 
 def _put(asking: Asking, make: Callable[..., Act]) -> Act:
-    key = asking.key
-    asking.needs("PUT", [key])
-    value, ttl = _value(asking)
-    operation = asking.service.make.replace(key, value, ttl)
-    return make(
-        "PUT",
-        [key],
-        [operation],
-        finishing.replace,
-        value=asking.shown(asking.service.values.shown(value), key),
-    )
+    return _store(asking, make, "PUT", asking.service.make.replace, finishing.replace)
 
 
 def _post(asking: Asking, make: Callable[..., Act]) -> Act:
+    return _store(asking, make, "POST", asking.service.make.add, finishing.add)
+
+
+def _store(
+    asking: Asking,
+    make: Callable[..., Act],
+    verb: str,
+    operation: Callable[[str, str, int | None], Operation],
+    finish: Finish,
+) -> Act:
     key = asking.key
-    asking.needs("POST", [key])
-    value, ttl = _value(asking)
-    operation = asking.service.make.add(key, value, ttl)
-    return make(
-        "POST",
-        [key],
-        [operation],
-        finishing.add,
-        value=asking.shown(asking.service.values.shown(value), key),
-    )
-
-
-def _value(asking: Asking) -> tuple[str, int | None]:
-    """Return the value and the lifetime of a body."""
+    asking.needs(verb, [key])
     read = plain_value(asking.body)
     if read is None:
         raise Unsure
-    return read
+    value, ttl = read
+    stored = operation(key, value, ttl)
+    shown = asking.shown(asking.service.values.shown(value), key)
+    return make(verb, [key], [stored], finish, value=shown)
 
 
 def _patch(asking: Asking, make: Callable[..., Act]) -> Act:
@@ -193,14 +177,10 @@ def _get(asking: Asking, make: Callable[..., Act], method: str = "GET") -> Act:
     )
 
 
-def _head(asking: Asking, make: Callable[..., Act]) -> Act:
-    return _get(asking, make, "HEAD")
-
-
 _PLANS: Final[dict[str, Callable[[Asking, Callable[..., Act]], Act]]] = {
     "DELETE": _delete,
     "GET": _get,
-    "HEAD": _head,
+    "HEAD": functools.partial(_get, method="HEAD"),
     "PATCH": _patch,
     "POST": _post,
     "PUT": _put,

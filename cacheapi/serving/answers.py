@@ -112,7 +112,7 @@ class Act(Request, kw_only=True):
     keys: list[str]
     size: int
     operations: list[Operation]
-    finish: Callable[[Act, list[Any]], Answered]
+    finish: Finish
     value: Value | None = None
     lists: bool = False
     reads: bool = False
@@ -129,6 +129,8 @@ class Act(Request, kw_only=True):
 Taken = Read | Store | Act
 
 Answered = tuple[int, int]
+# What answers an act, once the outcomes of its operations are known.
+Finish = Callable[["Act", list[Any]], Answered]
 # The values of a service's keys that are there, or what all who asked for them get.
 Found = dict[str, Value | BackendError] | ApiError
 

@@ -221,10 +221,11 @@ class Hits:
             except (ApiError, NoAnswer):
                 return False
             self._shelf.add(engine, target, kept)
+        caller = self._access.who(reader.digest)
         # Who has a limit is counted before anything is answered, and that is the application's.
-        if self._access.rate(reader.digest) is not None:
+        if caller is None or caller.rate is not None:
             return False
-        if not self._access.may(reader.digest, "GET", remote.name, (kept.key,)):
+        if not caller.may("GET", remote.name, kept.key):
             return False
         if self.stores.troubled and not self.stores.is_well(engine, kept.keys):
             return False

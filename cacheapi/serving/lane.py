@@ -17,7 +17,7 @@ import functools
 import re
 import time
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -28,7 +28,7 @@ from cacheapi.caching.codec import InvalidJson
 from cacheapi.caching.conditions import Condition, InvalidCondition, parse_tags
 from cacheapi.caching.service import CacheService
 from cacheapi.observing.metrics.tally import Tally
-from cacheapi.registry.rights import Rate
+from cacheapi.registry.rights import Caller, Rate
 from cacheapi.serving.acts import Asking, plan
 from cacheapi.serving.answering import Answering
 from cacheapi.serving.answers import Act, Read, Sink, Store
@@ -67,12 +67,10 @@ class Asker(msgspec.Struct):
 
     :ivar digest: of their API key.
     :ivar condition: of If-None-Match.
-    :ivar sees: whether errors may tell them where a cache is.
     """
 
     digest: bytes
     condition: Condition | None
-    sees: bool = False
 
 
 # Of a request: the connection, whether it stays, the service, whether errors tell where a cache
@@ -137,8 +135,7 @@ class Lane:
             condition = _condition(said.tags)
         except InvalidCondition:
             return None
-        digest = self._access.digest(said.shown)
-        asker = Asker(digest, condition, self._access.sees(digest))
+        asker = Asker(self._access.digest(said.shown), condition)
         return asker if self._take(sink, method, asked, asker, keep_alive, body) else None
 
     def take_again(
@@ -164,48 +161,50 @@ class Lane:
         body: bytes,
     ) -> bool:
         service = self._access.find(asked.service)
-        if service is None:
+        caller = self._access.who(asker.digest)
+        if service is None or caller is None:
             return False
-        digest = asker.digest
-        rate = self._access.rate(digest)
+        rate = caller.rate
         if rate is not None and self._troubles and not self._counts_well():
             return False
-        limit = None if rate is None else (name_of(digest), rate)
-        common = (sink, keep_alive, service, asker.sees, limit)
+        limit = None if rate is None else (name_of(caller.digest), rate)
+        common = (sink, keep_alive, service, caller.administrator, limit)
         if method == b"GET" and not asked.query:
-            return self._take_read(common, asked, asker)
+            return self._take_read(common, asked, caller, asker.condition)
         # All else is done before the reads, and a connection's requests keep their order.
         if sink.reads or asker.condition is not None or len(body) > self._most_store:
             return False
         if self._load >= MOST_AT_ONCE:
             return False
         if method == b"POST" and asked.key is None:
-            return self._take_store(common, asked, digest, body)
-        return self._take_act(common, method.decode(), asked, digest, body)
+            return self._take_store(common, asked, caller, body)
+        return self._take_act(common, method.decode(), asked, caller, body)
 
     def _counts_well(self) -> bool:
         return self._troubles.way(self._access.counts.name, stores=True) is Way.LANE
 
-    def _take_read(self, common: Common, asked: Target, asker: Asker) -> bool:
+    def _take_read(
+        self, common: Common, asked: Target, caller: Caller, condition: Condition | None
+    ) -> bool:
         service = common[2]
         key, keys = asked.key, asked.keys
         try:
             if key is not None:
                 keys = [key]
                 service.check_key(key)
-            elif keys is not None and asker.condition is None and self._load < MOST_AT_ONCE:
+            elif keys is not None and condition is None and self._load < MOST_AT_ONCE:
                 check_keys(service, keys, self._access.max_batch)
             else:
                 return False
         except (ApiError, InvalidJson, InvalidKey):
             return False
-        if not self._access.may(asker.digest, "GET", service.name, keys):
+        if not caller.may_each("GET", service.name, keys):
             return False
         if self._troubles and self._troubles.way(service.name, stores=False) is Way.FLASK:
             return False
         if self._answering.large and any(self._answering.is_large(service, key) for key in keys):
             return False
-        read = Read(*common, keys=keys, key=key, condition=asker.condition)
+        read = Read(*common, keys=keys, key=key, condition=condition)
         read.sink.reads += 1
         self._gather(read, len(keys))
         return True
@@ -233,13 +232,17 @@ class Lane:
         # Nothing is waited for of who may not.
         if not said.shown or (asked.key is None and verb != "POST"):
             return False
-        keys = () if asked.key is None else (asked.key,)
-        return self._access.may(self._access.digest(said.shown), verb, service, keys)
+        caller = self._access.who(self._access.digest(said.shown))
+        if caller is None:
+            return False
+        if asked.key is None:
+            return caller.may_some((verb,), service)
+        return caller.may(verb, service, asked.key)
 
-    def _take_store(self, common: Common, asked: Target, digest: bytes, body: bytes) -> bool:
+    def _take_store(self, common: Common, asked: Target, caller: Caller, body: bytes) -> bool:
         service = common[2]
         # Before the body is parsed: who may nothing shall cost nothing.
-        if asked.keys is not None or not self._access.may(digest, "POST", service.name, ()):
+        if asked.keys is not None or not caller.may_some(("POST",), service.name):
             return False
         if asks_operations(body):
             # Only to be parsed again there.
@@ -248,8 +251,7 @@ class Lane:
             pairs = read_pairs(service, body, MISSING, self._access.max_batch)
         except (ApiError, InvalidJson):
             return False
-        keys = [pair.key for pair in pairs]
-        if not self._access.may(digest, "POST", service.name, keys):
+        if not caller.may_each("POST", service.name, [pair.key for pair in pairs]):
             return False
         if self._troubles.way(service.name, stores=True) is not Way.LANE:
             return False
@@ -258,16 +260,12 @@ class Lane:
         return True
 
     def _take_act(
-        self, common: Common, method: str, asked: Target, digest: bytes, body: bytes
+        self, common: Common, method: str, asked: Target, caller: Caller, body: bytes
     ) -> bool:
         service = common[2]
         if not service.performs_at_once or (asked.query and method not in READING):
             return False
-
-        def may(verb: str, keys: Sequence[str]) -> bool:
-            return self._access.may(digest, verb, service.name, keys)
-
-        asking = Asking(service, asked, body, self._access.max_batch, may)
+        asking = Asking(service, asked, body, self._access.max_batch, caller)
         act = plan(method, asking, functools.partial(_act, common, len(body)))
         if act is None or self._troubles.way(service.name, stores=not act.reads) is not Way.LANE:
             return False

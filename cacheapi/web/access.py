@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cacheapi.caching.service import CacheService
-from cacheapi.registry.rights import Rate
+from cacheapi.registry.rights import Caller
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -20,13 +20,10 @@ class Access(NamedTuple):
 
     :ivar find: returns the service of a name.
     :ivar digest: returns what stands for an API key.
-    :ivar may: returns whether who shows the key of a digest may use a method on keys of a
-        service; with no keys, whether there is a key that they may use it on.
-    :ivar rate: returns the limit on the requests of who shows the key of a digest, if there is one;
-        each is counted, with :attr:`counts`, before it is served.
-    :ivar counts: where they are counted.
-    :ivar sees: returns whether who shows the key of a digest may learn where a cache is.
-    :ivar watch: makes ``find`` and ``may`` follow changes, in a process that serves.
+    :ivar who: returns who shows the key of a digest, if anybody; one who has a limit is counted
+        before a request is served.
+    :ivar counts: where requests of those are counted.
+    :ivar watch: makes ``find`` and ``who`` follow changes, in a process that serves.
     :ivar max_body: the largest request body, in bytes.
     :ivar most_body: returns how much of the body of a request, by its WSGI environment, is read
         of who sends it: nothing of a stranger's.
@@ -38,10 +35,8 @@ class Access(NamedTuple):
 
     find: Callable[[str], CacheService | None]
     digest: Callable[[str], bytes]
-    may: Callable[[bytes, str, str, Sequence[str]], bool]
-    rate: Callable[[bytes], Rate | None]
+    who: Callable[[bytes], Caller | None]
     counts: CacheService
-    sees: Callable[[bytes], bool]
     watch: Callable[[], None]
     max_body: int
     max_batch: int

@@ -33,7 +33,8 @@ def ready() -> Response:
     readiness: Readiness = current_app.extensions[READINESS]
     verdicts = readiness.check()
     access: Access = current_app.extensions[ACCESS]
-    sees = access.sees(access.digest(shown_key(request)))
+    caller = access.who(access.digest(shown_key(request)))
+    sees = caller is not None and caller.administrator
     services = [_shown(verdict, sees) for verdict in verdicts]
     failed = [verdict.sentence for verdict in verdicts if verdict.why is not None]
     if failed:
