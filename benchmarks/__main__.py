@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.saving import save
+from benchmarks import saving
 from benchmarks.servers import Server, running
 from benchmarks.work import KEYS, LARGE_KEYS, SIZES, WORK, Result, Work, measure
 from tests.support.live import call
@@ -178,7 +178,7 @@ def save(results: dict[tuple[str, str], list[Result]], memory: dict[str, float])
             for (work, server), found in results.items()
         ],
     }
-    save(document)
+    saving.save(document)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.saving import save
+from benchmarks import saving
 from benchmarks.servers import WORKERS, cpu_seconds, process, redis
 from tests.support.processes import (
     Service,
@@ -339,7 +339,7 @@ def save(found: dict[tuple[str, int, str], list[Result]]) -> None:
         }
         for (size, connections, name), results in found.items()
     ]
-    save(document, "responses")
+    saving.save(document, "responses")
 
 
 if __name__ == "__main__":
