@@ -180,11 +180,11 @@ class Collection(MethodView):
         `context.resource`.
         """
         permit_some(service, verb(), "GET", "PUT", "PATCH", "DELETE")
-        refuse_conditions(request)
         body = read_json(request)
         different = asks_operations(body)
         if not different:
             permit_some(service, verb())
+        refuse_conditions(request)
         cache = find_service(service)
         ttl = Query(request.query_string).ttl()
         asked = read_operations(cache, body, ttl, max_batch()) if different else None
