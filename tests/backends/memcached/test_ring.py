@@ -10,10 +10,10 @@ import random
 import pytest
 
 from backends.memcached import sasl as memcached_client
-from backends.memcached.backend import _ring
 from backends.memcached.options import Server, parse_servers
 from backends.memcached.ring import Ring
 from backends.memcached.sasl import pylibmc
+from backends.memcached.target import Target
 
 KEYS = [b"key:%d" % number for number in range(30_000)]
 SOME = KEYS[:3000]
@@ -25,7 +25,8 @@ def servers_of(weights: list[int], choose: random.Random) -> list[Server]:
 
 
 def ring_of(servers: list[Server], compatible: bool = False) -> Ring:
-    ring = _ring(servers, 11211, compatible)
+    target = Target(tuple(servers), 11211, compatible, None, "sasl", None, "off", 1.0)
+    ring = target._ring(servers)
     assert ring is not None
     return ring
 
