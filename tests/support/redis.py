@@ -21,7 +21,7 @@ PASSWORD = "s3cr-3t-of-the-test"
 USER = "cacheapi"
 # All that the backend ever sends; the documentation gives the same list.
 COMMANDS = (
-    *("get", "set", "getdel", "unlink", "exists", "pttl", "strlen", "scan", "evalsha", "eval"),
+    *("get", "set", "getdel", "unlink", "exists", "pttl", "scan", "evalsha", "eval"),
     # What the scripts use.
     *("del", "incrby", "pexpire", "persist"),
 )
@@ -29,9 +29,11 @@ COMMANDS = (
 TO_TELL_STATISTICS = ("info", "dbsize")
 # Without it, what another program stored is "list, hash or set".
 TO_NAME_TYPES = ("type",)
+# Without it, a list of keys with details has no sizes.
+TO_TELL_SIZES = ("strlen",)
 LEAST_RIGHTS = (
     *("resetchannels", "~cacheapi:*"),
-    *(f"+{command}" for command in (*COMMANDS, *TO_TELL_STATISTICS, *TO_NAME_TYPES)),
+    *(f"+{command}" for command in COMMANDS + TO_TELL_STATISTICS + TO_NAME_TYPES + TO_TELL_SIZES),
 )
 
 
