@@ -34,7 +34,7 @@ from backends.operations import (
 )
 
 if TYPE_CHECKING:
-    from backends.memcached.backend import MemcachedBackend
+    from backends.memcached.keys import KeyCommands
 
 # How many keys are read by one command.
 KEYS_A_COMMAND: Final = 500
@@ -52,7 +52,7 @@ class Performing:
     """Operations of one call, and their outcomes."""
 
     def __init__(
-        self, backend: MemcachedBackend, members: Members, operations: Sequence[Operation]
+        self, backend: KeyCommands, members: Members, operations: Sequence[Operation]
     ) -> None:
         self._backend = backend
         self._members = members

@@ -1,4 +1,4 @@
-"""What the Redis backend asks for, over its route: commands, scripts, listing, flushing.
+"""What the Redis backend asks of keys, over its route: commands and scripts, many at a time.
 
 Replies come back checked, failures as the errors of :mod:`backends.errors`. This is the one
 module of redis-py's rooms that the backend itself imports, when it is made.
@@ -7,46 +7,30 @@ module of redis-py's rooms that the backend itself imports, when it is made.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import redis
 
 from backends.base import Item
-from backends.endpoints import Endpoint
 from backends.errors import (
     BackendError,
-    BehindProxy,
-    Failed,
-    NotNow,
     NotPermitted,
     NotRead,
     WrongType,
 )
 from backends.operations import Operation, not_tried
-from backends.parallel import at_once
 from backends.redis.cluster import ClusterRoute
-from backends.redis.endpoints import endpoints
-from backends.redis.errors import Broken, failure, kind_of, not_told_of_cluster
-from backends.redis.listing import keys_of, page
+from backends.redis.errors import Broken, failure, kind_of
 from backends.redis.options import Target
 from backends.redis.performing import Step, perform, script_step
 from backends.redis.reads import Reads
-from backends.redis.routes import Route, SentinelRoute, Shard, SingleRoute
+from backends.redis.routes import Route, SentinelRoute, SingleRoute
 from backends.redis.script import Script
-from backends.redis.statistics import read, sections
 from backends.redis.wire import Command, Reply, pack, pack_reads, pack_stores
-from backends.statistics import ServerStatistics
 
 # Bounds the memory that the replies of one batch take, here and on the server.
 COMMANDS_AT_ONCE: Final = 1000
-# How often all masters are emptied while slots move from one to another.
-PASSES: Final = 10
-# In between, for the nodes to tell each other.
-PAUSE_SECONDS: Final = 0.3
-
 _PING: Final = pack("PING")
 # What replies are that need no second look.
 _NO_FAILURES: Final = frozenset({bytes, int, type(None)})
@@ -61,15 +45,15 @@ class Client:
         self._target = target
         self._place = target.place
         self._database = target.database
-        self._route: Route
+        self.route: Route
         if target.cluster:
-            self._route = ClusterRoute(target)
+            self.route = ClusterRoute(target)
         elif target.sentinels:
-            self._route = SentinelRoute(target)
+            self.route = SentinelRoute(target)
         else:
-            self._route = SingleRoute(target)
+            self.route = SingleRoute(target)
         self.get_each = Reads(
-            self._route, self._get_apart, lambda error: self._failure(error, reading=True)
+            self.route, self._get_apart, lambda error: self._failure(error, reading=True)
         ).read
 
     def _get_apart(self, keys: Sequence[bytes], most: float) -> list[Any]:
@@ -82,8 +66,7 @@ class Client:
         """Return what ``PTTL`` says of each key."""
         commands = [(key, pack("PTTL", key)) for key in keys]
         return [
-            int(_checked(reply))
-            for reply in self._run_many(commands, repeatable=True, reading=True)
+            int(checked(reply)) for reply in self._run_many(commands, repeatable=True, reading=True)
         ]
 
     def describe(self, keys: Sequence[bytes]) -> list[tuple[int, int | None, str | None]]:
@@ -97,7 +80,7 @@ class Client:
         for left, size, kind in zip(replies[::3], replies[1::3], replies[2::3], strict=True):
             found.append(
                 (
-                    int(_checked(left)),
+                    int(checked(left)),
                     size if isinstance(size, int) else None,
                     kind.decode() if isinstance(kind, bytes) else None,
                 )
@@ -126,7 +109,7 @@ class Client:
         """
         command = (key, pack(name, key, *arguments))
         replies = self._run_many([command], repeatable=repeatable, reading=False)
-        return _checked(self._named([key], replies)[0])
+        return checked(self._named([key], replies)[0])
 
     def _named(self, keys: Sequence[bytes], replies: list[Any]) -> list[Any]:
         """Name the type in refusals for it; Redis does not."""
@@ -201,7 +184,7 @@ class Client:
         for start in range(0, len(commands), COMMANDS_AT_ONCE):
             part = slice(start, start + COMMANDS_AT_ONCE)
             may = repeatable if isinstance(repeatable, bool) else repeatable[part]
-            some = self._route.run(commands[part], repeatable=may, most=most)
+            some = self.route.run(commands[part], repeatable=may, most=most)
             if _NO_FAILURES.issuperset(map(type, some)):
                 replies += some
                 continue
@@ -241,148 +224,29 @@ class Client:
             return
         again = [(commands[start + index][0], whole(start + index)) for index in lacking]
         may = repeatable if isinstance(repeatable, bool) else [repeatable[i] for i in lacking]
-        found = self._route.run(again, repeatable=may)
+        found = self.route.run(again, repeatable=may)
         for index, reply in zip(lacking, found, strict=True):
             replies[index] = reply
 
     def run_script(self, script: Script, key: bytes, *arguments: Argument) -> Reply:
         """Run a script on a key; the server has it from the first time on."""
         (reply,) = self.send([script_step(script, key, *arguments)])
-        return _checked(reply)
-
-    def list_keys(
-        self, prefix: bytes, limit: int, cursor: str | None
-    ) -> tuple[list[bytes], str | None]:
-        """Return a page of keys; see :mod:`backends.redis.listing`."""
-        with self._failures(reading=True):
-            if cursor is None:
-                self._refuse_a_part()
-            return page(self._route.shards(), prefix, limit, cursor)
-
-    def delete_all(self, prefix: bytes) -> None:
-        """Delete every key that begins with ``prefix``, some at a time, wherever it moves."""
-
-        def empty(shard: Shard) -> bool:
-            found = False
-            for keys in keys_of(shard, prefix):
-                found = found or bool(keys)
-                for outcome in self.delete_many(keys, repeatable=True):
-                    _checked(outcome)
-            return found
-
-        self._empty_all(empty)
-
-    def flush_database(self) -> None:
-        """Delete every key of the database, whoever's it is."""
-
-        def empty(shard: Shard) -> bool:
-            found = self._target.cluster and bool(shard.ask("DBSIZE"))
-            shard.ask("FLUSHDB", "ASYNC")
-            return found
-
-        self._empty_all(empty)
-
-    def _empty_all(self, empty: Callable[[Shard], bool]) -> None:
-        """Empty all masters, until nothing can have gone from one to another meanwhile.
-
-        :param empty: empties one; returns whether there was something.
-        """
-        with self._failures():
-            self._refuse_a_part()
-            for _ in range(PASSES):
-                found = [empty(shard) for shard in self._route.shards()]
-                if self._route.is_settled(in_halves=not any(found)):
-                    return
-                time.sleep(PAUSE_SECONDS)
-        raise NotNow(f"{self._place} keeps moving its keys; some of them may be left.")
-
-    def look(self) -> None:
-        """See that every server answers, and is what the settings say; nothing is counted.
-
-        :raises BackendError: of one that does not; of a cluster it names the node.
-        """
-        with self._failures(reading=True):
-            self._refuse_a_part()
-            shards = self._route.shards()
-        found = at_once(_ping, shards)
-        for number, (shard, error) in enumerate(zip(shards, found, strict=True), 1):
-            if error is None:
-                continue
-            made = failure(error, self._place, reading=True, cluster=self._target.cluster)
-            if len(shards) > 1 and isinstance(made, Failed):
-                made.cause = (
-                    f"Of the {len(shards)} masters of the cluster, number {number} (from slot "
-                    f"{shard.slot} on) does not answer; the keys of the others are served."
-                )
-            raise made from error
+        return checked(reply)
 
     def ping(self, key: bytes) -> None:
         """Have the server of a key answer."""
         (reply,) = self._run_many([(key, _PING)], repeatable=True, reading=True)
         # A user without that right has been answered too, unless it was not let in.
         if not (isinstance(reply, NotPermitted) and reply.apart):
-            _checked(reply)
-
-    def _refuse_a_part(self) -> None:
-        """Raise, where the server is a node of a cluster and the service does not know it."""
-        if self._target.cluster:
-            return
-        (shard,) = self._route.shards()
-        try:
-            said = shard.ask("INFO", "cluster")
-        except redis.ResponseError:
-            # Without that right, who asks for a key is told by what the server answers.
-            return
-        except BehindProxy:
-            # What is behind it is its own.
-            return
-        if isinstance(said, bytes) and b"cluster_enabled:1" in said:
-            raise not_told_of_cluster(self._place)
-
-    def statistics(self, section: str | None) -> list[ServerStatistics]:
-        """Return what each master says of itself."""
-        return read(self._route, self._place, self._database, section)
-
-    def sections(self, known: Sequence[str]) -> tuple[str, ...]:
-        """Return the sections of statistics that the first master has.
-
-        :param known: those that need no question.
-        """
-        with self._failures(reading=True):
-            return sections(self._route.shards()[0], known)
-
-    def endpoints(self, stored: Callable[[str], bytes]) -> list[Endpoint]:
-        """Return where the servers are; see :mod:`backends.redis.endpoints`."""
-        return endpoints(self._target, self._route, stored)
+            checked(reply)
 
     def close(self) -> None:
         """Close all connections that are not in use."""
-        self._route.close()
-
-    @contextmanager
-    def _failures(self, *, reading: bool = False) -> Iterator[None]:
-        """Turn what :meth:`Shard.ask` raises into our errors."""
-        try:
-            yield
-        except (Broken, redis.RedisError) as error:
-            self._route.learn()
-            raise failure(
-                error, self._place, reading=reading, cluster=self._target.cluster
-            ) from error
+        self.route.close()
 
 
-def _ping(shard: Shard) -> Exception | None:
-    try:
-        shard.ask("PING")
-    except redis.exceptions.NoPermissionError:
-        # It answers.
-        return None
-    except (Broken, redis.RedisError) as error:
-        return error
-    return None
-
-
-def _checked(reply: Reply | BackendError) -> Reply:
+def checked(reply: Reply | BackendError) -> Reply:
+    """Return a reply; raise what is an error."""
     if isinstance(reply, BackendError):
         raise reply
     return reply

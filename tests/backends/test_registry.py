@@ -87,7 +87,8 @@ def test_making_a_backend_opens_no_connection() -> None:
 
 
 def test_a_driver_without_its_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "backends.memcached.sasl", raising=False)
+    for name in ("sasl", "libmemcached"):
+        monkeypatch.delitem(sys.modules, f"backends.memcached.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "pylibmc", None)
     with pytest.raises(DriverMissing, match=r"pip install 'cacheapi\[memcached\]'"):
         MemcachedBackend(servers=SERVERS.parse("127.0.0.1"), username="user", password="word")

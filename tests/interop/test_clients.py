@@ -96,7 +96,7 @@ def test_what_php_redis_serialized_is_read(form: str, redis_one: Redis) -> None:
 def test_what_pylibmc_stored_is_read(
     form: str, memcached_server: Memcached, memcached_backend: MemcachedBackend
 ) -> None:
-    from backends.memcached.sasl import pylibmc
+    from backends.memcached.libmemcached import pylibmc
 
     client = pylibmc.Client([f"127.0.0.1:{memcached_server.port}"])
     plain = {"text": "größe", "digits": "42", "whole": 42, "long": 2**70, "yes": True, "no": False}

@@ -24,9 +24,9 @@ from backends.errors import (
 from backends.memcached import member as memcached_member
 from backends.memcached import pool as memcached_pool
 from backends.memcached.backend import MemcachedBackend
+from backends.memcached.libmemcached import pylibmc
 from backends.memcached.member import OUT_SECONDS
 from backends.memcached.options import parse_servers
-from backends.memcached.sasl import pylibmc
 from cacheapi.settings import SettingsError, load
 from tests.conftest import Clock
 from tests.support.processes import (

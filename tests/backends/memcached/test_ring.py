@@ -10,9 +10,9 @@ import random
 import pytest
 
 from backends.memcached import sasl as memcached_client
+from backends.memcached.libmemcached import pylibmc
 from backends.memcached.options import Server, parse_servers
 from backends.memcached.ring import Ring
-from backends.memcached.sasl import pylibmc
 from backends.memcached.target import Target
 
 KEYS = [b"key:%d" % number for number in range(30_000)]

@@ -177,7 +177,7 @@ def test_a_value_that_no_redis_takes_is_its_own_failure(
 ) -> None:
     redis_one.empty()
     monkeypatch.setattr("backends.redis.limits.LONGEST", 5)
-    monkeypatch.setattr("backends.redis.backend.LONGEST", 5)
+    monkeypatch.setattr("backends.redis.keys.LONGEST", 5)
     backend = connect_redis(redis_one)
     items = [Item("a", b"1", None), Item("b", b"123456", None), Item("c", b"3", 0)]
     writes: list[Operation] = [Add("d", b"123456", None), Replace("a", b"123456", None), Get("a")]
