@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, cast
 
 from backends.base import MISSING, Backend, Found, Item, Missing, count_from
@@ -17,7 +17,6 @@ from backends.capabilities import Capability
 from backends.errors import (
     BackendError,
     BehindProxy,
-    Failed,
     NotAnInteger,
     Unavailable,
     Unsupported,
@@ -75,38 +74,22 @@ class KeyCommands(Backend):
         return self.get_many([key]).get(key, MISSING)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
-        return cast("dict[str, bytes]", self._read(list(keys), None))
+        return cast("dict[str, bytes]", self._read(keys, self._members.read_many, None))
 
     def get_each(
         self, keys: Iterable[str], most: int | None = None
     ) -> dict[str, bytes | BackendError]:
-        """Return values and errors; a proxy refuses all that it was asked for together.
+        return self._read(keys, self._members.read_each, most)
 
-        It does so where one of its servers is down, so then each key is asked for alone.
-        """
-        names = list(dict.fromkeys(keys))
-        try:
-            return self._read(names, most)
-        except Failed as error:
-            if not error.apart or len(names) < 2:
-                raise
-        found: dict[str, bytes | BackendError] = {}
-        for name in names:
-            try:
-                found |= self._read([name], most)
-            except Failed as error:
-                if not error.apart:
-                    raise
-                found[name] = error
-        return found
-
-    def _read(self, keys: Iterable[str], most: int | None) -> dict[str, bytes | BackendError]:
+    def _read(
+        self, keys: Iterable[str], read: Callable[..., Mapping[bytes, Any]], most: int | None
+    ) -> dict[str, bytes | BackendError]:
         names = {self._stored(key): key for key in keys}
         stored = list(names)
         found: dict[str, bytes | BackendError] = {}
         left = math.inf if most is None else most
         for start in range(0, len(stored), KEYS_A_COMMAND):
-            values = self._members.read_many(stored[start : start + KEYS_A_COMMAND], left)
+            values = read(stored[start : start + KEYS_A_COMMAND], left)
             found.update((names[key], value) for key, value in values.items())
             if len(stored) > KEYS_A_COMMAND and most is not None:
                 left -= size_of(values)

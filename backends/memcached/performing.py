@@ -108,7 +108,7 @@ class Performing:
         for start in range(0, len(keys), KEYS_A_COMMAND):
             some = keys[start : start + KEYS_A_COMMAND]
             try:
-                found.update(self._members.read_many(some))
+                found.update(self._members.read_each(some))
             except Failed as error:
                 found.update(dict.fromkeys(keys[start:], error))
                 break
@@ -125,7 +125,11 @@ class Performing:
             self._backend.learn_once()
             self._backend.require(Capability.GET_AND_DELETE)
             keys = [self._keys[index] for index in indexes]
-            found: dict[bytes, Any] = {**self._members.take_many(keys)}
+            # A proxy that was met knows no "gat": it would end the connection without a word.
+            behind = bool(self._backend.in_front)
+            found: dict[bytes, Any] = (
+                dict.fromkeys(keys) if behind else {**self._members.take_many(keys)}
+            )
         except Unsupported as error:
             found = dict.fromkeys(self._keys, error)
         take = self._backend.get_and_delete

@@ -1,20 +1,17 @@
-"""The servers of a memcached backend, and which of them is asked for a key.
+"""What is asked of the servers of a memcached backend: one key, or many, each at its own server.
 
-Every server has connections of its own, so it is known which one failed. Its keys then
-belong to the next servers on the ring, until it is back.
+What a server gave no answer to goes to the next ones on the ring, where that can do no harm.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from backends.base import MISSING, Found, Missing, with_flags
-from backends.errors import Failed, NotRead
+from backends.errors import BackendError, Failed, NotRead
 from backends.memcached.errors import (
-    AUTHENTICATION,
     BEHIND_PROXY,
     CLIENT_ERROR,
     NOT_FOUND,
@@ -22,16 +19,20 @@ from backends.memcached.errors import (
     CommandFailed,
     failure,
 )
-from backends.memcached.member import Connect, Member
+from backends.memcached.member import Member
 from backends.memcached.outcomes import Outcomes
+from backends.memcached.placing import Placed
 from backends.memcached.reader import Read, size_of
-from backends.memcached.ring import Ring
 from backends.memcached.stores import Batch, Change
 
 if TYPE_CHECKING:
     from backends.memcached.client import Client
 
 T = TypeVar("T")
+
+
+# What was read, by key: a value, or an error that is of that key alone.
+ReadApart = dict[bytes, bytes | BackendError]
 
 
 class Token(NamedTuple):
@@ -41,38 +42,8 @@ class Token(NamedTuple):
     cas: int
 
 
-class Members:
-    """One server, or a pool.
-
-    :param addresses: ``host:port`` each.
-    :param ring: for a pool, where its keys are.
-    :param connect: makes a client of an address.
-    :param timeout: bound on connecting and on each reply, in seconds.
-    :param known: the pool before it, whose connections it takes over.
-    """
-
-    def __init__(
-        self,
-        addresses: Sequence[str],
-        ring: Ring | None,
-        connect: Connect,
-        timeout: float,
-        clock: Callable[[], float] = time.monotonic,
-        known: Members | None = None,
-    ) -> None:
-        self.addresses = list(addresses)
-        there = {} if known is None else known.by_address()
-        self._members = [
-            there.pop(address) if address in there else Member(address, connect, timeout, clock)
-            for address in addresses
-        ]
-        for gone in there.values():
-            gone.close()
-        self._ring = ring
-
-    def by_address(self) -> dict[str, Member]:
-        """Return its servers."""
-        return dict(zip(self.addresses, self._members, strict=True))
+class Members(Placed):
+    """One server, or a pool."""
 
     def run(
         self,
@@ -126,6 +97,32 @@ class Members:
                     failed = self._lost(member, error, sent=False)
                     unread += names
             keys = unread
+        return found
+
+    def read_each(self, keys: Sequence[bytes], most: float = math.inf) -> ReadApart:
+        """Return what :meth:`read_many` does, with an error in place of what failed alone.
+
+        A proxy refuses all that it was asked for together where one of its servers is down, so
+        then each key is asked for by itself.
+
+        :raises Failed: it concerns more than single keys.
+        """
+        found: ReadApart = {}
+        try:
+            found.update(self.read_many(keys, most))
+            return found
+        except Failed as error:
+            if not error.apart:
+                raise
+            if len(keys) == 1:
+                return {keys[0]: error}
+        for key in keys:
+            if most < 0:
+                found[key] = NotRead("The value was not read.")
+                continue
+            read = self.read_each([key], most)
+            most -= size_of(read)
+            found.update(read)
         return found
 
     def read(self, key: bytes) -> Found | Missing:
@@ -231,92 +228,6 @@ class Members:
                         found.update(dict.fromkeys(names, lost))
             keys = untaken
         return found
-
-    def run_on_each(self, command: Callable[[Any], object]) -> list[Failed]:
-        """Run a command, which may be run twice, on every server, also on those left out.
-
-        :return: why it may not have been done on some.
-        """
-        failures = []
-        for member in self._members:
-            try:
-                member.run(command, repeatable=True)
-            except CommandFailed as error:
-                failures.append(failure(error, member.place, sent=False))
-                failures[-1].__cause__ = error
-                left_in = error.answered or error.code in AUTHENTICATION
-                if self._ring is not None and not left_in:
-                    member.leave_out()
-        return failures
-
-    def home(self, key: bytes) -> int:
-        """Return which of the servers has a key while all are well."""
-        return 0 if self._ring is None else self._ring.home(key)
-
-    def close(self) -> None:
-        """Close the connections that are idle."""
-        for member in self._members:
-            member.close()
-
-    def _member(self, key: bytes, failed: Failed | None) -> Member:
-        """Return the server to ask; with all of them left out, the key's own is tried once.
-
-        :param failed: what was raised by the one that was asked before.
-        """
-        if self._ring is None:
-            own = self._members[0]
-        else:
-            own = self._members[self._ring.home(key)]
-            if own.serves():
-                return own
-            for server in self._ring.servers(key):
-                if self._members[server].serves():
-                    return self._members[server]
-        if failed is not None:
-            raise failed
-        return own
-
-    def _by_member(
-        self, keys: Sequence[bytes], failed: Failed | None
-    ) -> dict[Member, Sequence[bytes]]:
-        if self._ring is None:
-            return {self._members[0]: keys}
-        groups: dict[Member, list[bytes]] = {}
-        for key in keys:
-            groups.setdefault(self._member(key, failed), []).append(key)
-        return dict(groups)
-
-    def _changes_by_member(
-        self, changes: Sequence[Change], indexes: Sequence[int], failed: Failed | None
-    ) -> dict[Member, Sequence[int]]:
-        if self._ring is None:
-            return {self._members[0]: indexes}
-        # Equal keys go together: a server that one of them is to try takes them all.
-        members: dict[bytes, Member] = {}
-        groups: dict[Member, list[int]] = {}
-        for index in indexes:
-            key = changes[index][0]
-            if key not in members:
-                members[key] = self._member(key, failed)
-            groups.setdefault(members[key], []).append(index)
-        return dict(groups)
-
-    def _lost(self, member: Member, error: CommandFailed, *, sent: bool) -> Failed:
-        """Leave a server out that gave no answer; return what to raise if no other takes over.
-
-        :param sent: a change may have been made.
-        :raises Failed: at once, where another server must not or cannot.
-        """
-        failed = failure(error, member.place, sent=sent)
-        failed.__cause__ = error
-        if self._ring is None or error.code in AUTHENTICATION:
-            raise failed
-        # A connection that broke may have been the connection's fault: the next probe tells.
-        if error.harmless or error.code == TIMEOUT:
-            member.leave_out()
-        if not error.harmless:
-            raise failed
-        return failed
 
 
 def _changing(batch: Batch) -> Callable[[Any], None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from backends.base import with_flags
@@ -81,9 +81,9 @@ def take_many(link: Link, keys: Sequence[bytes]) -> dict[bytes, bytes]:
     return link.exchange(b"gat %d %b\r\n" % (EXPIRED, b" ".join(keys)), take, changes=True)
 
 
-def size_of(read: Read) -> int:
-    """Return how many bytes the values have together."""
-    return sum(len(value) for value in read.values() if not isinstance(value, NotRead))
+def size_of(read: Mapping[bytes, object]) -> int:
+    """Return how many bytes the values have together, of which some may not have been read."""
+    return sum(len(value) for value in read.values() if isinstance(value, bytes))
 
 
 def read(link: Link, key: bytes) -> Stored | None:

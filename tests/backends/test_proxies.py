@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,17 @@ from backends.base import MISSING, Backend, Item
 from backends.capabilities import Capability
 from backends.errors import BackendError, BehindProxy, Failed
 from backends.memcached.backend import MemcachedBackend
+from backends.operations import (
+    Add,
+    Delete,
+    Exists,
+    Get,
+    GetAndDelete,
+    Increment,
+    Operation,
+    Replace,
+    Touch,
+)
 from cacheapi.registry.trial import run_on
 from tests.conftest import connect, connect_redis
 from tests.support.nutcracker import Nutcracker, nutcracker
@@ -136,4 +148,54 @@ def test_a_dead_server_behind_it_fails_its_own_keys_alone(kind: str, dead: int) 
         for key, outcome in zip(KEYS, outcomes, strict=True):
             assert (outcome is True) == (key in kept), (key, outcome)
         assert backend.increment(kept[0], 1) == 3
+        backend.close()
+
+
+def operations_of(key: str) -> list[tuple[Operation, Any]]:
+    """Return one of each kind, with its outcome where 1 is stored."""
+    absent = f"{key}-absent"
+    return [
+        (Get(key), b"1"),
+        (Exists(key), True),
+        (Touch(key, 60), True),
+        (Increment(key, 2), 3),
+        (Replace(key, b"7", 60), True),
+        (Item(key, b"8", 60), True),
+        (Add(key, b"9", 60), False),
+        (Delete(key), True),
+        (Get(absent), MISSING),
+        (GetAndDelete(absent), MISSING),
+        (Delete(absent), False),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["memcached", "redis"])
+def test_operations_fail_for_the_keys_of_a_dead_server_alone(kind: str) -> None:
+    start = memcached if kind == "memcached" else redis_server
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(start()) for _ in range(2)]
+        proxy = stack.enter_context(nutcracker(servers, redis=kind == "redis"))
+        backend = reach(proxy, kind)
+        operations, expected = zip(
+            *[one for key in KEYS for one in operations_of(key)], strict=True
+        )
+        pairs = [Item(key, b"1", 60) for key in KEYS]
+        assert set(backend.set_many(pairs)) == {True}
+        assert tuple(backend.perform(operations)) == expected
+        assert set(backend.set_many(pairs)) == {True}
+        servers[1].kill()
+        backend.close()
+        # Which server a key is on is known from a read of it by itself.
+        names = {operation.key for operation in operations}
+        lost = {name for name in names if isinstance(backend.get_each([name]).get(name), Failed)}
+        assert lost
+        assert lost < names
+        outcomes = backend.perform(operations)
+        for operation, outcome, got in zip(operations, expected, outcomes, strict=True):
+            if operation.key in lost:
+                assert isinstance(got, Failed), (operation, got)
+                assert got.apart, (operation, got)
+                assert "Connection refused" in str(got)
+            else:
+                assert got == outcome, operation
         backend.close()

@@ -9,7 +9,7 @@ import random
 
 import pytest
 
-from backends.memcached import sasl as memcached_client
+from backends.memcached import libmemcached as memcached_client
 from backends.memcached.libmemcached import pylibmc
 from backends.memcached.options import Server, parse_servers
 from backends.memcached.ring import Ring

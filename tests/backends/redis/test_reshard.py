@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from backends.base import Item
-from backends.redis import client
+from backends.redis import servers
 from backends.redis.backend import RedisBackend
 from backends.redis.routes import Shard
 from tests.conftest import connect_redis
@@ -114,7 +114,7 @@ def test_what_moved_to_a_new_master_is_flushed(
 def test_a_flush_goes_on_to_where_keys_went_meanwhile(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = client.keys_of
+    whole = servers.keys_of
     looked: list[Shard] = []
     moved: list[int] = []
 
@@ -127,7 +127,7 @@ def test_a_flush_goes_on_to_where_keys_went_meanwhile(
         looked.append(shard)
         yield from whole(shard, prefix)
 
-    monkeypatch.setattr(client, "keys_of", keys_of)
+    monkeypatch.setattr(servers, "keys_of", keys_of)
     with filled(cluster) as backend:
         backend.flush()
         assert moved
