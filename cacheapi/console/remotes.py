@@ -26,7 +26,7 @@ from cacheapi.registry.rights import Rule
 from cacheapi.responses.engine import NoAnswer
 from cacheapi.responses.engines import MOUNT
 from cacheapi.responses.explaining import NotAsked, explain, fields_of, url_of
-from cacheapi.responses.options import Remote
+from cacheapi.responses.remote import Remote
 from cacheapi.responses.store import Store
 from cacheapi.web.blueprints import caller, registry
 from cacheapi.web.errors import ApiError

@@ -14,7 +14,8 @@ from cacheapi.registry.definition import FIELDS, LONGEST_TEXT, Definition
 from cacheapi.registry.names import PATTERN
 from cacheapi.registry.service_types import service_types
 from cacheapi.registry.vault import MASK
-from cacheapi.responses.options import REMOTE, WHEN_DOWN, WHEN_UNKNOWN
+from cacheapi.responses.options import WHEN_DOWN, WHEN_UNKNOWN
+from cacheapi.responses.remote import REMOTE
 
 CONFIG: Final = "config."
 # What most people set; of a type with many fields the others are folded away.

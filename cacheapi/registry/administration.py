@@ -17,7 +17,7 @@ from cacheapi.registry.errors import Fault, Invalid, NotFound, ReadOnly
 from cacheapi.registry.live import Registry
 from cacheapi.registry.rights import Caller, Rule
 from cacheapi.registry.vault import Sealed
-from cacheapi.responses.options import RemoteType
+from cacheapi.responses.remote import RemoteType
 
 # Digits of an id.
 LONGEST_ID: Final = 18

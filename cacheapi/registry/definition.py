@@ -13,7 +13,7 @@ from cacheapi.caching.service import CacheService
 from cacheapi.registry import forms
 from cacheapi.registry.errors import Fault, Invalid
 from cacheapi.registry.names import name_fault
-from cacheapi.responses.options import REMOTE, Remote, RemoteType
+from cacheapi.responses.remote import REMOTE, Remote, RemoteType
 
 LONGEST_TEXT: Final = 1000
 

@@ -21,7 +21,9 @@ from cacheapi.registry.errors import Fault, Invalid
 from cacheapi.registry.vault import MASK
 from cacheapi.responses.addresses import BadAddress
 from cacheapi.responses.config import Config as RemoteConfig
-from cacheapi.responses.options import BASE_URL, REMOTE, RemoteType, config_of
+from cacheapi.responses.config import config_of
+from cacheapi.responses.options import BASE_URL
+from cacheapi.responses.remote import REMOTE, RemoteType
 from cacheapi.settings import DEFAULT_TTL, JSON_FLAGS, RAW_BYTES, VALUES
 
 Config = Mapping[str, Any]

@@ -10,8 +10,8 @@ from backends.errors import Failed, Timeout, Unavailable
 from cacheapi.registry.definition import Definition
 from cacheapi.registry.errors import Fault, Invalid
 from cacheapi.registry.live import Registry
-from cacheapi.responses.options import Remote
 from cacheapi.responses.origin import Origin, OriginFailed
+from cacheapi.responses.remote import Remote
 
 
 def works(registry: Registry, definition: Definition) -> list[Callable[[], None]]:

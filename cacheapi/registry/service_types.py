@@ -10,7 +10,7 @@ from backends.capabilities import Capability, Limits
 from backends.registry import backend_classes
 from cacheapi.caching.service import CacheService
 from cacheapi.registry.forms import config_schema
-from cacheapi.responses.options import REMOTE
+from cacheapi.responses.remote import REMOTE
 
 
 def service_types() -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from cacheapi.registry.errors import Invalid
 from cacheapi.registry.overlaps import Overlaps
 from cacheapi.registry.rights import Caller, digest_of
 from cacheapi.registry.uses import Uses
-from cacheapi.responses.options import Remote
+from cacheapi.responses.remote import Remote
 
 log = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from cacheapi.registry import forms, remote_trial
 from cacheapi.registry.definition import Definition
 from cacheapi.registry.errors import Invalid
 from cacheapi.registry.live import Registry
-from cacheapi.responses.options import RemoteType
+from cacheapi.responses.remote import RemoteType
 
 # The first that fits; what a backend raises says what happened, this why that may be.
 CAUSES: Final[tuple[tuple[type[Exception], str], ...]] = (

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
-from cacheapi.responses.addresses import Base
+from cacheapi.responses.addresses import BadAddress, Base
 from cacheapi.responses.messages import Fields
 from cacheapi.responses.policy import DEFAULT, Policy
 
@@ -52,3 +54,36 @@ class Config:
     def parting(self) -> tuple[str, ...]:
         """The fields that part the answers of a URL whatever its ``Vary`` says."""
         return (*self.key_headers, *(("cookie",) if self.cookies else ()))
+
+
+def config_of(values: Mapping[str, Any]) -> Config:
+    """Return the settings of a service.
+
+    :param values: those of :data:`~cacheapi.responses.options.OPTIONS`, parsed, by their names.
+    :raises BadAddress: there is no base URL.
+    """
+    if not values["base_url"]:
+        raise BadAddress("It must be given.")
+    return Config(
+        base=values["base_url"],
+        is_on=values["cache_enabled"],
+        policy=Policy(
+            ttl=values["cache_ttl"],
+            stale_while_revalidate=values["stale_while_revalidate"],
+            stale_if_error=values["stale_if_error"],
+            cookies=values["shared_cookies"],
+        ),
+        headers=(*values["headers"], *values["secret_headers"]),
+        key_headers=tuple(values["key_headers"]),
+        sort_query=values["sort_query"],
+        ignore_params=tuple(values["ignore_params"]),
+        cookies=values["cookies"],
+        authorization=values["forward_authorization"],
+        methods=frozenset(values["methods"]),
+        connect_seconds=values["connect_timeout_ms"] / 1000,
+        read_seconds=values["read_timeout_ms"] / 1000,
+        max_body=values["max_body_kb"] * 1024,
+        local_seconds=values["local_ms"] / 1000,
+        pass_when_down=values["when_cache_down"] == "pass",
+        ignores_codings=values["when_coding_unknown"] == "ignore",
+    )

@@ -11,7 +11,7 @@ from backends.base import Backend
 from cacheapi.responses.calls import THREADS
 from cacheapi.responses.engine import Engine, NoAnswer
 from cacheapi.responses.listening import Listener
-from cacheapi.responses.options import Remote
+from cacheapi.responses.remote import Remote
 from cacheapi.responses.store import Store
 
 MOUNT: Final = "/api/v2/"

@@ -1,18 +1,13 @@
-"""The type of service ``rws``: its settings as a form has them, and the service they make."""
+"""The settings of a service in front of an HTTP API, as a file or a form has them."""
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-from backends.capabilities import Traits
 from backends.options import BOOLEAN, TEXT, Kind, Option, integer
-from cacheapi.responses.addresses import BadAddress, Base, parse_base
-from cacheapi.responses.config import Config
+from cacheapi.responses.addresses import Base, parse_base
 from cacheapi.responses.messages import Fields
-from cacheapi.responses.policy import Policy
 
 SYSTEM_CACHE: Final = "cache"
 # What becomes of requests while the cache is down.
@@ -262,75 +257,3 @@ OPTIONS: Final = (
         title="Unknown transfer coding",
     ),
 )
-
-
-class RemoteType:
-    """The type of service ``rws``, as a form knows it."""
-
-    service_type: Final = "rws"
-    driver: Final = "rws"
-    label: Final = "an HTTP API"
-    options: Final = OPTIONS
-    traits: Final = Traits(
-        title="HTTP API",
-        description="The answers of an HTTP API, from the cache where they are fresh.",
-        needs="The URL of the API, and a service that stores its answers.",
-        shared_by="All workers and machines that share the service that stores.",
-        eviction="That of the service that stores.",
-        persistence="That of the service that stores.",
-        replication="That of the service that stores.",
-        data_types="Answers of any content type.",
-        max_value="The setting `max_body_kb`; larger answers are passed on.",
-    )
-
-
-REMOTE: Final = RemoteType()
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Remote:
-    """A service in front of an HTTP API; another object after each change of it.
-
-    :ivar cache: the name of the service that stores.
-    """
-
-    name: str
-    label: str
-    description: str
-    cache: str
-    config: Config
-
-    type = RemoteType.service_type
-
-
-def config_of(values: Mapping[str, Any]) -> Config:
-    """Return the settings of a service.
-
-    :param values: those of :data:`OPTIONS`, parsed, by their names.
-    :raises BadAddress: there is no base URL.
-    """
-    if not values["base_url"]:
-        raise BadAddress("It must be given.")
-    return Config(
-        base=values["base_url"],
-        is_on=values["cache_enabled"],
-        policy=Policy(
-            ttl=values["cache_ttl"],
-            stale_while_revalidate=values["stale_while_revalidate"],
-            stale_if_error=values["stale_if_error"],
-            cookies=values["shared_cookies"],
-        ),
-        headers=(*values["headers"], *values["secret_headers"]),
-        key_headers=tuple(values["key_headers"]),
-        sort_query=values["sort_query"],
-        ignore_params=tuple(values["ignore_params"]),
-        cookies=values["cookies"],
-        authorization=values["forward_authorization"],
-        methods=frozenset(values["methods"]),
-        connect_seconds=values["connect_timeout_ms"] / 1000,
-        read_seconds=values["read_timeout_ms"] / 1000,
-        max_body=values["max_body_kb"] * 1024,
-        local_seconds=values["local_ms"] / 1000,
-        pass_when_down=values["when_cache_down"] == "pass",
-        ignores_codings=values["when_coding_unknown"] == "ignore",
-    )

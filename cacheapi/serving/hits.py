@@ -17,7 +17,7 @@ import msgspec
 
 from cacheapi.observing.metrics.tally import Tally
 from cacheapi.responses.engine import KEY_PARAMETER, Engine, NoAnswer
-from cacheapi.responses.options import Remote
+from cacheapi.responses.remote import Remote
 from cacheapi.serving.answers import Sink
 from cacheapi.serving.kept import Kept, Shelf, Wish
 from cacheapi.serving.recognition import Fields, read_fields

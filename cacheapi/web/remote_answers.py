@@ -23,8 +23,8 @@ from cacheapi.registry.rights import Caller
 from cacheapi.responses.engine import NoAnswer, Outgoing
 from cacheapi.responses.engines import Engines
 from cacheapi.responses.messages import Fields
-from cacheapi.responses.options import Remote
 from cacheapi.responses.origin import OriginFailed
+from cacheapi.responses.remote import Remote
 from cacheapi.responses.timing import Timing, timing
 from cacheapi.web.errors import ApiError
 from cacheapi.web.http import TUNNELLED, read_body

@@ -22,8 +22,8 @@ from cacheapi.responses.addresses import BadAddress
 from cacheapi.responses.engine import Engine, Incoming, NoAnswer, Outgoing
 from cacheapi.responses.engines import MOUNT
 from cacheapi.responses.messages import Fields, first, without
-from cacheapi.responses.options import Remote
 from cacheapi.responses.origin import Inform
+from cacheapi.responses.remote import Remote
 from cacheapi.web import auth, rates
 from cacheapi.web.errors import CACHE_CONTROL, ApiError
 from cacheapi.web.query import TAG

@@ -7,7 +7,7 @@ from flask_smorest import Blueprint
 
 from cacheapi.caching.codec import encode
 from cacheapi.caching.service import CacheService
-from cacheapi.responses.options import Remote
+from cacheapi.responses.remote import Remote
 from cacheapi.web.blueprints import caller, registry
 from cacheapi.web.blueprints import documentation as doc
 from cacheapi.web.http import json_response

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from backends.base import Backend
+from cacheapi.responses.config import config_of
 from cacheapi.responses.engine import Incoming
 from cacheapi.responses.entries import part_key
 from cacheapi.responses.messages import Response
-from cacheapi.responses.options import OPTIONS, config_of
+from cacheapi.responses.options import OPTIONS
 from cacheapi.responses.policy import Policy
 from tests.cacheapi.responses.running import MOUNT, get, run, running
 from tests.conftest import Clock
