@@ -10,7 +10,8 @@ from backends.errors import Failed, Timeout, Unavailable
 from cacheapi.registry.definition import Definition
 from cacheapi.registry.errors import Fault, Invalid
 from cacheapi.registry.live import Registry
-from cacheapi.responses.origin import Origin, OriginFailed
+from cacheapi.responses.connection import OriginFailed
+from cacheapi.responses.origin import Origin
 from cacheapi.responses.remote import Remote
 
 

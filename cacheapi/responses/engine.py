@@ -19,6 +19,7 @@ from cacheapi.responses.addresses import BadAddress, kept_query
 from cacheapi.responses.cache_status import forward_status, hit_status
 from cacheapi.responses.calls import THREADS, CacheDown, Calls
 from cacheapi.responses.config import Config
+from cacheapi.responses.connection import Inform, OriginFailed
 from cacheapi.responses.deciding import (
     ERROR_STATUSES,
     Complete,
@@ -40,7 +41,7 @@ from cacheapi.responses.herd import Arrived, Fetch, Herd
 from cacheapi.responses.invalidation import invalidates
 from cacheapi.responses.listening import ALL, TAG, URL, Listener
 from cacheapi.responses.messages import Fields, Request, Response, Stored, without
-from cacheapi.responses.origin import Inform, Origin, OriginFailed
+from cacheapi.responses.origin import Origin
 from cacheapi.responses.sandboxing import SANDBOX, is_inert
 from cacheapi.responses.screening import screened
 from cacheapi.responses.serving import Reply, pass_on, serve

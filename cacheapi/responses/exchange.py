@@ -14,6 +14,7 @@ from typing import Final
 
 from cacheapi.responses.calls import CacheDown, Calls
 from cacheapi.responses.config import Config
+from cacheapi.responses.connection import Answer, Inform
 from cacheapi.responses.deciding import (
     ERROR_STATUSES,
     Complete,
@@ -27,7 +28,7 @@ from cacheapi.responses.entries import Variant
 from cacheapi.responses.forwarding import forward
 from cacheapi.responses.freshness import current_age, seconds_to_keep
 from cacheapi.responses.messages import Fields, Request, Response, Stored, every
-from cacheapi.responses.origin import Answer, Inform, Origin
+from cacheapi.responses.origin import Origin
 from cacheapi.responses.policy import Policy
 from cacheapi.responses.store import Looked, Ticket
 from cacheapi.responses.storing import keep, may_store

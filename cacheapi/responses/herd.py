@@ -15,10 +15,10 @@ from typing import Final, NamedTuple
 
 from cacheapi.responses import leases
 from cacheapi.responses.calls import CacheDown, Calls
+from cacheapi.responses.connection import OriginFailed
 from cacheapi.responses.deciding import Hit, decide
 from cacheapi.responses.exchange import Asked, Fetched, variant_of
 from cacheapi.responses.messages import Stored
-from cacheapi.responses.origin import OriginFailed
 from cacheapi.responses.store import Looked
 from cacheapi.responses.watching import Watch
 

@@ -20,10 +20,10 @@ from cacheapi.observing.metrics.meter import Meter
 from cacheapi.observing.origins import OriginListener
 from cacheapi.observing.troubles import Troubles
 from cacheapi.registry.rights import Caller
+from cacheapi.responses.connection import OriginFailed
 from cacheapi.responses.engine import NoAnswer, Outgoing
 from cacheapi.responses.engines import Engines
 from cacheapi.responses.messages import Fields
-from cacheapi.responses.origin import OriginFailed
 from cacheapi.responses.remote import Remote
 from cacheapi.responses.timing import Timing, timing
 from cacheapi.web.errors import ApiError

@@ -19,10 +19,10 @@ from cacheapi.registry import audit
 from cacheapi.registry.live import Registry
 from cacheapi.registry.rights import FLUSH, VERBS, Caller, digest_of
 from cacheapi.responses.addresses import BadAddress
+from cacheapi.responses.connection import Inform
 from cacheapi.responses.engine import Engine, Incoming, NoAnswer, Outgoing
 from cacheapi.responses.engines import MOUNT
 from cacheapi.responses.messages import Fields, first, without
-from cacheapi.responses.origin import Inform
 from cacheapi.responses.remote import Remote
 from cacheapi.web import auth, rates
 from cacheapi.web.errors import CACHE_CONTROL, ApiError

@@ -6,7 +6,7 @@ import pytest
 
 from backends.base import Backend
 from cacheapi.responses.codings import Heads, without_unknown
-from cacheapi.responses.origin import OriginFailed
+from cacheapi.responses.connection import OriginFailed
 from tests.cacheapi.responses.running import get, run, running
 from tests.cacheapi.responses.test_origin import ask, raw
 from tests.support.origin import Origin

@@ -9,8 +9,9 @@ import socket
 import pytest
 
 from cacheapi.responses.addresses import parse_base
+from cacheapi.responses.connection import OriginFailed
 from cacheapi.responses.messages import Response
-from cacheapi.responses.origin import MAX_IDLE, Origin, OriginFailed
+from cacheapi.responses.origin import MAX_IDLE, Origin
 from tests.support import origin as scripted
 from tests.support.origin import reply
 from tests.support.processes import free_port
