@@ -34,18 +34,19 @@ from cacheapi.responses.deciding import (
     refresh_decision,
 )
 from cacheapi.responses.entries import Variant
-from cacheapi.responses.exchange import Asked, Exchange, Fetched, variant_of
+from cacheapi.responses.exchange import Asked, Exchange, Fetched
 from cacheapi.responses.forwarding import CONDITIONS
 from cacheapi.responses.freshness import current_age
 from cacheapi.responses.herd import Arrived, Fetch, Herd
 from cacheapi.responses.invalidation import invalidates
 from cacheapi.responses.listening import ALL, TAG, URL, Listener
+from cacheapi.responses.looking import Looked, variant_of
 from cacheapi.responses.messages import Fields, Request, Response, Stored, without
 from cacheapi.responses.origin import Origin
 from cacheapi.responses.sandboxing import SANDBOX, is_inert
 from cacheapi.responses.screening import screened
 from cacheapi.responses.serving import Reply, pass_on, serve
-from cacheapi.responses.store import Looked, Store
+from cacheapi.responses.store import Store
 from cacheapi.responses.vary import selecting_values
 
 # The parameter by which a client may show its API key; never the origin's.

@@ -112,8 +112,10 @@ def read_record(raw: bytes, target: str) -> Record | None:
     return record if record.form == FORM and record.target == target else None
 
 
-def read_generation(raw: bytes) -> Generation | None:
-    """Return a generation; ``None`` if it is none."""
+def read_generation(raw: bytes | None) -> Generation | None:
+    """Return a generation; ``None`` if it is none, or nothing is there."""
+    if raw is None:
+        return None
     try:
         return _generations.decode(raw)
     except msgspec.DecodeError:

@@ -24,13 +24,13 @@ from cacheapi.responses.deciding import (
     Revalidate,
     on_error,
 )
-from cacheapi.responses.entries import Variant
 from cacheapi.responses.forwarding import forward
 from cacheapi.responses.freshness import current_age, seconds_to_keep
+from cacheapi.responses.looking import Looked, variant_of
 from cacheapi.responses.messages import Fields, Request, Response, Stored, every
 from cacheapi.responses.origin import Origin
 from cacheapi.responses.policy import Policy
-from cacheapi.responses.store import Looked, Ticket
+from cacheapi.responses.store import Ticket
 from cacheapi.responses.storing import keep, may_store
 from cacheapi.responses.updating import combine, update, update_by_head
 
@@ -377,11 +377,6 @@ class _Resumed:
 
     def close(self) -> None:
         self._answer.close()
-
-
-def variant_of(looked: Looked, stored: Stored) -> Variant | None:
-    """Return the variant that has a stored answer."""
-    return next((one for one in looked.variants if one.stored is stored), None)
 
 
 def tags_of(fields: Fields) -> list[str]:

@@ -17,9 +17,9 @@ from cacheapi.responses import leases
 from cacheapi.responses.calls import CacheDown, Calls
 from cacheapi.responses.connection import OriginFailed
 from cacheapi.responses.deciding import Hit, decide
-from cacheapi.responses.exchange import Asked, Fetched, variant_of
+from cacheapi.responses.exchange import Asked, Fetched
+from cacheapi.responses.looking import Looked, variant_of
 from cacheapi.responses.messages import Stored
-from cacheapi.responses.store import Looked
 from cacheapi.responses.watching import Watch
 
 END_SECONDS: Final = 2.0

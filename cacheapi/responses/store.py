@@ -1,9 +1,8 @@
 """Stored responses in a backend, and the purges that hold for all of them.
 
-A purge writes one *generation*, however many entries it is about: an entry counts only under
-the generations that it was stored under. So it is in force at once, in every worker and on
-every machine that shares the backend. Where a cache has evicted a generation, what was stored
-under it is gone: it is never there again. A fetch takes the generations before it begins, so
+A purge writes one *generation*, however many entries it is about, see
+:mod:`~cacheapi.responses.generations`. So it is in force at once, in every worker and on
+every machine that shares the backend. A fetch takes the generations before it begins, so
 what was under way during a purge is not stored.
 
 All methods block as the backend does, and raise its
@@ -13,42 +12,29 @@ All methods block as the backend does, and raise its
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 
-from backends.base import MISSING, Backend, Found, Item
+from backends.base import MISSING, Backend, Found
 from backends.capabilities import Capability
 from backends.errors import BackendError
 from cacheapi.responses import entries
-from cacheapi.responses.entries import Generation, Place, Record, Variant
-from cacheapi.responses.freshness import expire, seconds_to_keep
+from cacheapi.responses.bodies import Bodies
+from cacheapi.responses.entries import Generation, Record, Variant
+from cacheapi.responses.freshness import seconds_to_keep
+from cacheapi.responses.generations import ATTEMPTS, Generations
+from cacheapi.responses.looking import Looked, Looking, tags_in
 from cacheapi.responses.messages import Stored
 from cacheapi.responses.vary import MOST_VARIANTS, add_variant
 
-# A larger body stands apart: then whoever has it already reads but the record.
-INLINE_BYTES: Final = 8 * 1024
-# memcached takes 1 MiB with its own bytes, as it comes.
-PART_BYTES: Final = 500_000
 RECORD_BYTES: Final = 900_000
 # A purge is remembered for longer than any fetch takes.
 REMEMBERED_SECONDS: Final = 3600.0
-ATTEMPTS: Final = 16
 MOST_TAGS: Final = 128
 
 Change = Callable[[Record], Record | None]
-
-
-class Looked(NamedTuple):
-    """What is stored of a URL.
-
-    :ivar variants: those that count; one that was purged softly is stale.
-    """
-
-    record: Record | None
-    service: Generation | None
-    variants: tuple[Variant, ...]
 
 
 class Ticket(NamedTuple):
@@ -66,6 +52,8 @@ class Store:
     :param name: the service's.
     :param backend: of the service that stores.
     :param clock: Unix time; for tests.
+    :ivar looking: what its bytes say.
+    :ivar bodies: those that it has.
     """
 
     def __init__(
@@ -78,69 +66,34 @@ class Store:
         self._tags_key = entries.tags_key(name)
         most = backend.limits.max_value_bytes
         self._record_bytes = RECORD_BYTES if most is None else min(RECORD_BYTES, most)
-        self._part_bytes = PART_BYTES if most is None else min(PART_BYTES, most)
+        self.looking = Looking(name)
+        self.bodies = Bodies(backend, self._record_bytes // 4)
+        self._generations = Generations(backend, clock)
         self._can_compare = Capability.COMPARE_AND_SET in backend.capabilities
 
     # Reading
 
     def look(self, target: str) -> Looked:
         """Return what is stored of a URL: one round trip, or two if something has tags."""
-        keys = self.keys_of(target)
+        looking = self.looking
+        keys = looking.keys_of(target)
         found = self.backend.get_many(keys)
-        record = self.record(target, found)
+        record = looking.record(target, found)
         tags = tags_in(record)
         if tags and keys[1] in found:
-            found = {**found, **self.backend.get_many(self.keys_of(target, tags)[2:])}
-        return self.looked(record, found)
-
-    def keys_of(self, target: str, tags: Iterable[str] = ()) -> list[str]:
-        """Return the keys of what says what counts of a URL: record, service, and each tag."""
-        keys = [entries.record_key(self._name, target), self._service_key]
-        return keys + [entries.tag_key(self._name, tag) for tag in tags]
-
-    def record(self, target: str, found: Mapping[str, bytes]) -> Record | None:
-        """Return the record of a URL.
-
-        :param found: what is there of :meth:`keys_of`.
-        """
-        raw = found.get(entries.record_key(self._name, target))
-        return None if raw is None else entries.read_record(raw, target)
-
-    def looked(self, record: Record | None, found: Mapping[str, bytes]) -> Looked:
-        """Return what counts of a record.
-
-        :param found: what is there of :meth:`keys_of`, with those of its tags.
-        """
-        service = _generation(found.get(self._service_key))
-        if record is None or service is None or not record.variants:
-            return Looked(record, service, ())
-        generations = {
-            tag: _generation(found.get(entries.tag_key(self._name, tag))) for tag in tags_in(record)
-        }
-        counting = []
-        for variant in record.variants:
-            groups = (service, record.generation, *(generations[tag] for tag in variant.tags))
-            kept = _under(variant, groups)
-            if kept is not None:
-                counting.append(kept)
-        return Looked(record, service, tuple(counting))
+            found = {**found, **self.backend.get_many(looking.keys_of(target, tags)[2:])}
+        return looking.looked(record, found)
 
     def body(self, variant: Variant) -> bytes | None:
         """Return the body of a variant; ``None`` if not all of it is there."""
-        place = variant.place
-        if place.inline is not None:
-            return place.inline
-        keys = [entries.part_key(place.name, number) for number in range(place.parts)]
-        found = self.backend.get_many(keys)
-        body = b"".join(found.get(key, b"") for key in keys)
-        return body if len(body) == variant.stored.length else None
+        return self.bodies.read(variant)
 
     # Fetching
 
     def begin(self, target: str, looked: Looked) -> Ticket:
         """Return what the answer to a fetch that begins now is stored by."""
-        service = looked.service or self._ensured(self._service_key)
-        tags = self._ensured(self._tags_key)
+        service = looked.service or self._generations.ensured(self._service_key)
+        tags = self._generations.ensured(self._tags_key)
         record = looked.record
         if record is None:
             record = Record(entries.FORM, target, entries.new_generation())
@@ -168,19 +121,19 @@ class Store:
             return False
         groups = [ticket.service, ticket.url]
         if tags:
-            groups += [self._ensured(entries.tag_key(self._name, tag)) for tag in tags]
+            groups += [self._generations.ensured(entries.tag_key(self._name, tag)) for tag in tags]
             # Read after the tags' own, and written before: see purge_tags.
-            if self._ensured(self._tags_key).hard != ticket.tags:
+            if self._generations.ensured(self._tags_key).hard != ticket.tags:
                 return False
-        place = self._put(body, seconds)
+        place = self.bodies.put(body, seconds)
         variant = Variant(stored, place, tags, tuple((one.hard, one.soft) for one in groups))
         try:
             is_stored = self._add(ticket, variant, seconds)
         except BackendError:
-            self._drop([variant])
+            self.bodies.drop([variant])
             raise
         if not is_stored:
-            self._drop([variant])
+            self.bodies.drop([variant])
         return is_stored
 
     def renew(self, ticket: Ticket, old: Variant, stored: Stored, seconds: float) -> bool:
@@ -189,11 +142,8 @@ class Store:
         :param old: as it was read.
         """
         place = old.place
-        for number in range(place.parts):
-            if Capability.TOUCH not in self.backend.capabilities:
-                break
-            if not self.backend.touch(entries.part_key(place.name, number), seconds):
-                return False
+        if not self.bodies.renew(place, seconds):
+            return False
         groups = (ticket.service, ticket.url)
         variant = Variant(
             stored,
@@ -201,10 +151,12 @@ class Store:
             old.tags,
             (*((one.hard, one.soft) for one in groups), *old.generations[2:]),
         )
-        if old.tags and self._ensured(self._tags_key).hard != ticket.tags:
+        if old.tags and self._generations.ensured(self._tags_key).hard != ticket.tags:
             return False
         if old.tags:
-            fresh = [self._ensured(entries.tag_key(self._name, tag)) for tag in old.tags]
+            fresh = [
+                self._generations.ensured(entries.tag_key(self._name, tag)) for tag in old.tags
+            ]
             known = [hard for hard, _ in old.generations[2:]]
             if [one.hard for one in fresh] != known:
                 return False
@@ -227,7 +179,7 @@ class Store:
             return msgspec.structs.replace(record, variants=kept)
 
         if self._change(ticket.target, leave_out, REMEMBERED_SECONDS):
-            self._drop([old])
+            self.bodies.drop([old])
 
     def leave_alone(self, ticket: Ticket, seconds: float) -> None:
         """Note that fetches of a URL are not worth waiting for, for so long."""
@@ -262,40 +214,11 @@ class Store:
         # Before the tags' own: a fetch that began before sees this one, or theirs.
         self.backend.set(self._tags_key, entries.encode(entries.new_generation()), None)
         for tag in tags:
-            self._renew(entries.tag_key(self._name, tag), soft=soft)
+            self._generations.renew(entries.tag_key(self._name, tag), soft=soft)
 
     def purge_all(self, *, soft: bool = False) -> None:
         """Make gone, or stale, everything of the service."""
-        self._renew(self._service_key, soft=soft)
-
-    # Generations
-
-    def _ensured(self, key: str) -> Generation:
-        """Return a generation, made if there is none."""
-        for _ in range(ATTEMPTS):
-            raw = self.backend.get(key)
-            found = None if raw is MISSING else _generation(raw)
-            if found is not None:
-                return found
-            made = entries.new_generation()
-            if raw is not MISSING:
-                self.backend.set(key, entries.encode(made), None)
-                return made
-            if self.backend.add(key, entries.encode(made), None):
-                return made
-        return entries.new_generation()
-
-    def _renew(self, key: str, *, soft: bool) -> None:
-        now = self._clock()
-        for _ in range(ATTEMPTS if soft and self._can_compare else 0):
-            found = self.backend.get_with_token(key)
-            old = None if found is MISSING else _generation(found.value)
-            if found is MISSING or old is None:
-                break
-            value = entries.encode(old.renewed(soft=True, now=now))
-            if self.backend.compare_and_set(key, value, found.token, None):
-                return
-        self.backend.set(key, entries.encode(entries.new_generation()), None)
+        self._generations.renew(self._service_key, soft=soft)
 
     # Records
 
@@ -319,7 +242,7 @@ class Store:
 
         is_stored = self._change(ticket.target, add, max(seconds, REMEMBERED_SECONDS))
         if is_stored:
-            self._drop(dropped)
+            self.bodies.drop(dropped)
         return is_stored
 
     def _change(self, target: str, change: Change, seconds: float) -> bool:
@@ -348,57 +271,3 @@ class Store:
             if self.backend.compare_and_set(key, value, found.token, ttl):
                 return True
         return False
-
-    # Bodies
-
-    def _put(self, body: bytes, seconds: float) -> Place:
-        if len(body) <= min(INLINE_BYTES, self._record_bytes // 4):
-            return Place(inline=body)
-        name = entries.new_token().hex() + entries.new_token().hex()
-        size = self._part_bytes
-        pieces = [body[start : start + size] for start in range(0, len(body), size)]
-        # It may be read until a moment after its head was.
-        items = [
-            Item(entries.part_key(name, number), piece, seconds + 60.0)
-            for number, piece in enumerate(pieces)
-        ]
-        outcomes = self.backend.set_many(items)
-        for outcome in outcomes:
-            if outcome is not True:
-                self._drop_parts(name, len(pieces))
-                raise outcome
-        return Place(name=name, parts=len(pieces))
-
-    def _drop(self, variants: Iterable[Variant]) -> None:
-        for variant in variants:
-            if variant.place.parts:
-                self._drop_parts(variant.place.name, variant.place.parts)
-
-    def _drop_parts(self, name: str, parts: int) -> None:
-        self.backend.delete_many([entries.part_key(name, number) for number in range(parts)])
-
-
-def tags_in(record: Record | None) -> tuple[str, ...]:
-    """Return the tags of all variants of a record, each once."""
-    if record is None:
-        return ()
-    return tuple(dict.fromkeys(tag for variant in record.variants for tag in variant.tags))
-
-
-def _generation(raw: bytes | None) -> Generation | None:
-    return None if raw is None else entries.read_generation(raw)
-
-
-def _under(variant: Variant, groups: Sequence[Generation | None]) -> Variant | None:
-    """Return a variant as its generations leave it: as it is, stale, or ``None``."""
-    since = None
-    if len(groups) != len(variant.generations):
-        return None
-    for group, (hard, soft) in zip(groups, variant.generations, strict=True):
-        if group is None or group.hard != hard:
-            return None
-        if group.soft != soft:
-            since = group.since if since is None else min(since, group.since)
-    if since is None:
-        return variant
-    return msgspec.structs.replace(variant, stored=expire(variant.stored, since))

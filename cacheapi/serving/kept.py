@@ -16,8 +16,8 @@ from cacheapi.responses.cache_status import hit_status
 from cacheapi.responses.engine import Engine, Outgoing
 from cacheapi.responses.exchange import Asked
 from cacheapi.responses.freshness import current_age
+from cacheapi.responses.looking import Looked, tags_in
 from cacheapi.responses.messages import Fields, Request, Stored, first
-from cacheapi.responses.store import Looked, tags_in
 
 MOST_BYTES: Final = 16 * 1024 * 1024
 # Of a URL that nothing is stored of; and that of a whole answer beside its bytes.
@@ -80,7 +80,7 @@ class Kept:
 
     def __init__(self, engine: Engine, url: str, target: str, key: str) -> None:
         self.key = key
-        self.keys = engine.store.keys_of(url)
+        self.keys = engine.store.looking.keys_of(url)
         self.size = OWN_BYTES
         self.is_held = False
         self.lacking: str | None = None
@@ -128,9 +128,9 @@ class Kept:
         if values == self._found:
             self._note(now)
             return []
-        store = self._engine.store
-        record = store.record(self._url, found)
-        keys = store.keys_of(self._url, tags_in(record))
+        looking = self._engine.store.looking
+        record = looking.record(self._url, found)
+        keys = looking.keys_of(self._url, tags_in(record))
         missing = [key for key in keys if key not in self.keys]
         if keys != self.keys:
             self.keys = keys
@@ -138,7 +138,7 @@ class Kept:
         if missing:
             return missing
         self._found = [found.get(key) for key in keys]
-        self._looked = looked = store.looked(record, found)
+        self._looked = looked = looking.looked(record, found)
         self._ready.clear()
         self._is_one = all(not one.stored.vary for one in looked.variants)
         names = {one.place.name for one in looked.variants}

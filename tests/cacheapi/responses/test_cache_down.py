@@ -93,7 +93,7 @@ def test_a_value_that_the_cache_refuses_is_passed_on(
     async def work() -> None:
         async with running(cache, origin.url) as engine:
             # As if its items were smaller than they are at most.
-            engine.store._part_bytes = 1_500_000
+            engine.store.bodies.part_bytes = 1_500_000
             got = await get(engine, "/d/3")
             assert (got.status, len(got.body)) == (200, 2_000_000)
             assert got.cache == "fwd=uri-miss; detail=cache-down"

@@ -10,8 +10,9 @@ import pytest
 from backends.base import MISSING, Backend
 from backends.file.backend import FileBackend
 from cacheapi.responses import entries
+from cacheapi.responses.bodies import INLINE_BYTES, PART_BYTES
 from cacheapi.responses.messages import Stored
-from cacheapi.responses.store import INLINE_BYTES, MOST_TAGS, PART_BYTES, Store
+from cacheapi.responses.store import MOST_TAGS, Store
 from tests.conftest import Clock
 
 URL = "http://shop.example/items"
