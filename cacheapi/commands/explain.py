@@ -10,7 +10,7 @@ import click
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.output import emit, emit_text, printable, table
 from cacheapi.commands.session import as_json, registry
-from cacheapi.responses.engine import NoAnswer
+from cacheapi.responses.asking import NoAnswer
 from cacheapi.responses.engines import MOUNT
 from cacheapi.responses.explaining import NotAsked, fields_of, url_of
 from cacheapi.responses.explaining import explain as explanation

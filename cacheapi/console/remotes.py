@@ -23,7 +23,7 @@ from cacheapi.observing.troubles import TROUBLES, Troubles
 from cacheapi.registry import administration
 from cacheapi.registry.definition import Definition
 from cacheapi.registry.rights import Rule
-from cacheapi.responses.engine import NoAnswer
+from cacheapi.responses.asking import NoAnswer
 from cacheapi.responses.engines import MOUNT
 from cacheapi.responses.explaining import NotAsked, explain, fields_of, url_of
 from cacheapi.responses.remote import Remote

@@ -1,7 +1,8 @@
-"""The rules of a shared HTTP cache, as pure functions: RFC 9110, 9111, 5861, 9211 and 9213.
+"""Answers of an HTTP API: the rules of a shared cache, and the engine that follows them.
 
-Nothing here reads a clock, a socket or a store: what a rule needs is an argument. An engine
-that has those calls them in this order:
+The rules (RFC 9110, 9111, 5861, 9211 and 9213) are pure functions: they read no clock, no
+socket and no store; what one needs is an argument. ``engine.Engine``, which has those, calls
+them in this order:
 
 1. ``deciding.decide(request, variants, now)``, with every stored variant of the URL, says one
    of a closed set:

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from backends.base import Backend
+from cacheapi.responses.asking import NoAnswer
 from cacheapi.responses.calls import THREADS
-from cacheapi.responses.engine import Engine, NoAnswer
+from cacheapi.responses.engine import Engine
 from cacheapi.responses.listening import Listener
 from cacheapi.responses.remote import Remote
 from cacheapi.responses.store import Store

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from cacheapi.responses.asking import target_of
 from cacheapi.responses.config import Config
 from cacheapi.responses.deciding import Hit, decide
-from cacheapi.responses.engine import target_of
 from cacheapi.responses.freshness import current_age
 from cacheapi.responses.messages import Fields, Request
 from cacheapi.responses.store import Store

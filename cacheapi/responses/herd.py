@@ -14,10 +14,11 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
 from cacheapi.responses import leases
+from cacheapi.responses.asking import Asked
 from cacheapi.responses.calls import CacheDown, Calls
 from cacheapi.responses.connection import OriginFailed
 from cacheapi.responses.deciding import Hit, decide
-from cacheapi.responses.exchange import Asked, Fetched
+from cacheapi.responses.fetched import Fetched
 from cacheapi.responses.looking import Looked, variant_of
 from cacheapi.responses.messages import Stored
 from cacheapi.responses.watching import Watch

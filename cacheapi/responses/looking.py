@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from cacheapi.responses import entries
+from cacheapi.responses.deciding import Decision, decide
 from cacheapi.responses.entries import Generation, Record, Variant, read_generation
 from cacheapi.responses.generations import under
-from cacheapi.responses.messages import Stored
+from cacheapi.responses.messages import Request, Stored
 
 
 class Looked(NamedTuple):
@@ -20,6 +21,10 @@ class Looked(NamedTuple):
     record: Record | None
     service: Generation | None
     variants: tuple[Variant, ...]
+
+    def decide(self, request: Request, now: float) -> Decision:
+        """Return what is to be done about a request."""
+        return decide(request, (one.stored for one in self.variants), now)
 
 
 class Looking:

@@ -16,7 +16,8 @@ from typing import Final, Protocol
 import msgspec
 
 from cacheapi.observing.metrics.tally import Tally
-from cacheapi.responses.engine import KEY_PARAMETER, Engine, NoAnswer
+from cacheapi.responses.asking import KEY_PARAMETER, NoAnswer, asked_of, target_of
+from cacheapi.responses.engine import Engine
 from cacheapi.responses.remote import Remote
 from cacheapi.serving.answers import Sink
 from cacheapi.serving.kept import Kept, Shelf, Wish
@@ -189,7 +190,7 @@ class Hits:
         )
         sought = Sought(remote, method, b"", b"", fields)
         try:
-            request = engine.asked(self._door.incoming(sought, b"", None)).request
+            request = asked_of(engine.config, self._door.incoming(sought, b"", None)).request
         except NoAnswer:
             return None
         names = {name for name, _ in request.fields}
@@ -217,7 +218,7 @@ class Hits:
                 return False
             try:
                 key = Sought(remote, reader.method, path, query, ()).key
-                kept = Kept(engine, *engine.target(path, query), key)
+                kept = Kept(engine, *target_of(engine.config, path, query), key)
             except (ApiError, NoAnswer):
                 return False
             self._shelf.add(engine, target, kept)

@@ -12,9 +12,10 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from cacheapi.responses import entries
+from cacheapi.responses.answers import Outgoing
+from cacheapi.responses.asking import Asked
 from cacheapi.responses.cache_status import hit_status
-from cacheapi.responses.engine import Engine, Outgoing
-from cacheapi.responses.exchange import Asked
+from cacheapi.responses.engine import Engine
 from cacheapi.responses.freshness import current_age
 from cacheapi.responses.looking import Looked, tags_in
 from cacheapi.responses.messages import Fields, Request, Stored, first

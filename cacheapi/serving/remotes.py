@@ -19,8 +19,10 @@ from cacheapi.observing.origins import OriginListener
 from cacheapi.observing.request_log import Answered, RequestLog
 from cacheapi.observing.troubles import Troubles
 from cacheapi.registry.rights import Caller
+from cacheapi.responses.answers import Outgoing
+from cacheapi.responses.asking import NoAnswer
 from cacheapi.responses.connection import Inform, OriginFailed
-from cacheapi.responses.engine import Engine, NoAnswer, Outgoing
+from cacheapi.responses.engine import Engine
 from cacheapi.responses.engines import Engines
 from cacheapi.responses.messages import Fields, Response, first
 from cacheapi.responses.timing import Timing, timing

@@ -20,8 +20,9 @@ from cacheapi.observing.metrics.meter import Meter
 from cacheapi.observing.origins import OriginListener
 from cacheapi.observing.troubles import Troubles
 from cacheapi.registry.rights import Caller
+from cacheapi.responses.answers import Outgoing
+from cacheapi.responses.asking import NoAnswer
 from cacheapi.responses.connection import OriginFailed
-from cacheapi.responses.engine import NoAnswer, Outgoing
 from cacheapi.responses.engines import Engines
 from cacheapi.responses.messages import Fields
 from cacheapi.responses.remote import Remote

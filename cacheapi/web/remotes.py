@@ -19,8 +19,10 @@ from cacheapi.registry import audit
 from cacheapi.registry.live import Registry
 from cacheapi.registry.rights import FLUSH, VERBS, Caller, digest_of
 from cacheapi.responses.addresses import BadAddress
+from cacheapi.responses.answers import Outgoing
+from cacheapi.responses.asking import Incoming, NoAnswer
 from cacheapi.responses.connection import Inform
-from cacheapi.responses.engine import Engine, Incoming, NoAnswer, Outgoing
+from cacheapi.responses.engine import Engine
 from cacheapi.responses.engines import MOUNT
 from cacheapi.responses.messages import Fields, first, without
 from cacheapi.responses.remote import Remote

@@ -11,8 +11,10 @@ from typing import Any
 
 from backends.base import Backend
 from cacheapi.responses.addresses import parse_base
+from cacheapi.responses.answers import Outgoing
+from cacheapi.responses.asking import Incoming, NoAnswer
 from cacheapi.responses.config import Config
-from cacheapi.responses.engine import Engine, Incoming, NoAnswer, Outgoing
+from cacheapi.responses.engine import Engine
 from cacheapi.responses.messages import Fields, every
 from cacheapi.responses.store import Store
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from cacheapi.responses import calls
-from cacheapi.responses.engine import Engine, NoAnswer
+from cacheapi.responses.asking import NoAnswer
+from cacheapi.responses.engine import Engine
 from tests.cacheapi.responses.running import get, run, running
 from tests.conftest import connect
 from tests.support.origin import Origin, reply

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from backends.base import Backend
+from cacheapi.responses.asking import Incoming
 from cacheapi.responses.config import config_of
-from cacheapi.responses.engine import Incoming
 from cacheapi.responses.entries import part_key
 from cacheapi.responses.messages import Response
 from cacheapi.responses.options import OPTIONS

@@ -232,7 +232,7 @@ def test_no_flight_and_no_lease_is_left(cache: Backend, origin: Origin) -> None:
         async with workers(cache, origin, count=1) as engines:
             await get(engines[0], "/h/9")
             key = entries.lease_key("shop", origin.url + "/h/9")
-            assert not engines[0]._herd.is_flying(key)
+            assert not engines[0]._fetching._herd.is_flying(key)
             assert not cache.get(key)
 
     run(work())
