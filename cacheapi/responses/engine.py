@@ -40,6 +40,7 @@ from cacheapi.responses.looking import Looked, variant_of
 from cacheapi.responses.origin import Origin
 from cacheapi.responses.purging import Purging
 from cacheapi.responses.store import Store
+from cacheapi.responses.updating import as_asked
 
 
 class Engine(Purging):
@@ -260,7 +261,8 @@ class Engine(Purging):
                 stored=fetched.reason is None,
                 detail=fetched.reason,
             )
-            return self._answers.stored(asked, stored, age, status, fetched.body, "validated")
+            own = as_asked(stored, fetched.head)
+            return self._answers.stored(asked, own, age, status, fetched.body, "validated")
         is_stored = stored is not None and fetched.reason is None
         ttl = None
         if stored is not None and is_stored:
@@ -270,7 +272,8 @@ class Engine(Purging):
         if stored is not None and asks_more and stored.status == 200:
             # The origin was asked without the client's conditions.
             age = current_age(stored, now)
-            return self._answers.stored(asked, stored, age, status, fetched.body, "miss")
+            own = as_asked(stored, fetched.head)
+            return self._answers.stored(asked, own, age, status, fetched.body, "miss")
         return self._answers.handed(asked, fetched, status, "miss")
 
     async def _failed(

@@ -9,7 +9,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from cacheapi.responses.freshness import assess
+from cacheapi.responses.directives import listed
+from cacheapi.responses.forwarding import end_to_end
+from cacheapi.responses.freshness import assess, controls
 from cacheapi.responses.messages import (
     Fields,
     Part,
@@ -29,6 +31,8 @@ from cacheapi.responses.vary import selecting_values, vary_names
 _FIXED: Final = frozenset(
     {"content-encoding", "content-length", "content-range", "set-cookie", "date"}
 )
+# These are written for each answer.
+_FRAMING: Final = frozenset({"age", "content-encoding", "content-length", "content-range"})
 
 
 class Update(NamedTuple):
@@ -175,6 +179,21 @@ def _refreshed(
     asked = Request("GET", request.target, request.fields)
     reason = wanted or may_store(asked, dated, policy, response_time)
     return Update(made, reason, wanted is not None)
+
+
+def as_asked(stored: Stored, response: Response) -> Stored:
+    """Return what the client gets whose request led to an answer: with what is its alone.
+
+    That is never stored: cookies (RFC 9111, section 7.3), and fields that ``no-cache`` or
+    ``private`` lists (sections 5.2.2.4 and 5.2.2.7).
+
+    :param stored: what the answer has made or freshened.
+    """
+    directives = controls(response).directives
+    names = {"set-cookie"} | listed(directives, "no-cache") | listed(directives, "private")
+    names -= _FRAMING
+    own = tuple(field for field in end_to_end(response.fields) if field[0] in names)
+    return msgspec.structs.replace(stored, fields=_merged(stored.fields, own)) if own else stored
 
 
 def _merged(old: Fields, new: Fields) -> Fields:

@@ -247,6 +247,54 @@ def test_validation_both_ways(cache: Backend, origin: Origin) -> None:
     assert tags == [None, '"1"', '"1"']
 
 
+def test_9111_7_3_what_a_304_has_for_one_client_reaches_that_client_alone(
+    cache: Backend, origin: Origin
+) -> None:
+    old = {"Cache-Control": "max-age=10", "ETag": '"1"'}
+    own = {"X-Name": "bob", "X-New": "1", "Cache-Control": 'max-age=10, private="x-name"'}
+    cookies = [("Set-Cookie", "session=1"), ("Set-Cookie", "theme=dark")]
+    origin.on(
+        "/e/304",
+        reply(200, old, "body"),
+        reply(304, [*{**old, **own}.items(), *cookies], length=False),
+    )
+    clock = behind()
+
+    async def work() -> None:
+        async with running(cache, origin.url, clock=clock) as engine:
+            await get(engine, "/e/304")
+            clock.advance(11)
+            both = await asyncio.gather(get(engine, "/e/304"), get(engine, "/e/304"))
+            # Either may have come first.
+            asked, other = sorted(both, key=lambda got: got.result != "validated")
+            assert asked.cache == "fwd=stale; fwd-status=304; stored"
+            assert (asked.body, other.body) == (b"body", b"body")
+            assert asked.all("set-cookie") == ["session=1", "theme=dark"]
+            assert (asked.fields["x-name"], asked.fields["x-new"]) == ("bob", "1")
+            for got in (other, await get(engine, "/e/304")):
+                assert (got.fields["x-new"], got.result) in [("1", "collapsed"), ("1", "hit")]
+                assert got.fields.keys().isdisjoint({"set-cookie", "x-name"})
+
+    run(work())
+    assert origin.count("/e/304") == 2
+
+
+def test_what_is_one_clients_reaches_it_with_a_condition_too(
+    cache: Backend, origin: Origin
+) -> None:
+    headers = {"Cache-Control": 'max-age=60, private="x-name"', "ETag": '"1"', "X-Name": "bob"}
+    origin.on("/e/own", reply(200, headers, "body"))
+
+    async def work() -> None:
+        async with running(cache, origin.url) as engine:
+            got = await get(engine, "/e/own", if_none_match='"1"')
+            assert (got.status, got.cache) == (304, "fwd=uri-miss; stored")
+            assert got.fields["x-name"] == "bob"
+            assert "x-name" not in (await get(engine, "/e/own", if_none_match='"1"')).fields
+
+    run(work())
+
+
 def test_the_clients_own_condition_is_answered_on_a_miss(cache: Backend, origin: Origin) -> None:
     origin.on("/e/9", reply(200, {**FRESH, "ETag": '"1"'}, "body"))
 
