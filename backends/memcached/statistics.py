@@ -25,7 +25,7 @@ from backends.memcached.errors import (
     refusal,
 )
 from backends.memcached.link import why_no_login
-from backends.memcached.opening import Login, Opening
+from backends.memcached.opening import Login, Opening, failed
 from backends.memcached.proxies import judge
 from backends.memcached.slabs import Raw, signs
 from backends.parallel import at_once
@@ -78,14 +78,14 @@ def _read_one(
     try:
         with closing(_Connection(address, timeout, opening)) as connection:
             sections = connection.ask(login, ("", *SECTIONS))
-    except CommandFailed as failed:
-        error = failed
+    except CommandFailed as caught:
+        error = caught
         if login is None:
-            error = judge(failed, b"stats\r\n", opening, address, timeout)
+            error = judge(caught, b"stats\r\n", opening, address, timeout)
             if error.code == BEHIND_PROXY:
-                raise BehindProxy(f"memcached at {address}", "stats") from failed
-        if login is not None and failed.code in (TIMEOUT, READ_FAILURE):
-            error = why_no_login(address, timeout) or failed
+                raise BehindProxy(f"memcached at {address}", "stats") from caught
+        if login is not None and caught.code in (TIMEOUT, READ_FAILURE):
+            error = why_no_login(address, timeout) or caught
         reason = failure(error, f"memcached at {address}", sent=False)
         return ServerStatistics(address, None, {}, str(reason), cause=reason.cause)
     general = sections[""]
@@ -122,10 +122,8 @@ class _Connection:
             if login is None:
                 return self._ask_by_text(sections)
             return self._ask_logged_in(login, sections)
-        except TimeoutError as error:
-            raise CommandFailed(TIMEOUT) from error
         except (OSError, ValueError) as error:
-            raise CommandFailed(READ_FAILURE) from error
+            raise failed(error, READ_FAILURE) from error
 
     def _ask_by_text(self, sections: Sequence[str]) -> dict[str, Raw]:
         self._socket.settimeout(self._timeout)
