@@ -1,8 +1,9 @@
 """Lifetimes as memcached takes and tells them: protocol.txt, "Expiration times".
 
 The server's clock ticks once a second, so what ends at its next tick may have been stored
-just before that. All are stored with a second more: gone never before their time, and at
-most one second after it.
+just before that. And now and then it skips a second: each tick is a little more than a second
+after the one before, and tells whole seconds. So all are stored with two seconds more: gone
+never before their time, and at most two seconds after it.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ LONGEST_RELATIVE: Final = 60 * 60 * 24 * 30
 EXPIRED: Final = LONGEST_RELATIVE + 1
 # The server keeps times in 32 bits with a sign; past that it would take one for the past.
 LATEST: Final = 2**31 - 1
-# Between two ticks of the server's clock, in seconds.
-TICK: Final = 1
+# The most that the server's clock can advance at one tick, in seconds.
+TICK: Final = 2
 
 
 def expiry(ttl: float | None) -> int:

@@ -15,9 +15,9 @@ from tests.conftest import connect
 from tests.support.processes import SASL_PASSWORD, SASL_USER, eventually
 from tests.support.timing import starved
 
-# So many tries, spread evenly over two ticks of the server's clock.
-TRIES = 40
-SECONDS = 2.0
+# So many tries of each way to store, spread evenly over a tick of the server's clock.
+TRIES = 12
+SECONDS = 1.0
 
 
 def _compare_and_set(backend: MemcachedBackend, key: str) -> None:
@@ -65,31 +65,29 @@ def lives(backend: MemcachedBackend, write: Callable[..., object], key: str) -> 
     return time.monotonic() - stored_at, there
 
 
-@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
-def test_a_second_is_never_shorter_than_a_second(
-    backend: MemcachedBackend, write: Callable[[MemcachedBackend, str], object]
-) -> None:
-    def attempt(number: int) -> tuple[float, bool]:
+def test_a_second_is_never_shorter_than_a_second(backend: MemcachedBackend) -> None:
+    def attempt(kind: str, number: int) -> tuple[str, float, bool]:
         time.sleep(number * SECONDS / TRIES)
-        return lives(backend, write, f"second:{number}")
+        return kind, *lives(backend, WRITES[kind], f"second:{kind}:{number}")
 
-    with ThreadPoolExecutor(TRIES) as pool:
-        tries = list(pool.map(attempt, range(TRIES)))
+    with ThreadPoolExecutor(TRIES * len(WRITES)) as pool:
+        made = [pool.submit(attempt, kind, number) for kind in WRITES for number in range(TRIES)]
+        tries = [each.result() for each in made]
     # On a busy machine some were looked at too late to tell.
-    in_time = [there for seconds, there in tries if seconds < 1]
-    assert len(in_time) > TRIES / 4
-    assert all(in_time)
+    in_time = [(kind, there) for kind, seconds, there in tries if seconds < 1]
+    assert len(in_time) > TRIES * len(WRITES) / 10
+    assert [kind for kind, there in in_time if not there] == []
 
 
-def test_it_stays_at_most_one_second_longer(backend: MemcachedBackend) -> None:
+def test_it_stays_at_most_two_seconds_longer(backend: MemcachedBackend) -> None:
     backend.set("longer", b"0", 1)
-    eventually(lambda: backend.get("longer") is MISSING, within=2.2)
+    eventually(lambda: backend.get("longer") is MISSING, within=3.2)
 
 
 def test_a_lock_that_is_made_for_a_second_is_made_once_in_it(backend: MemcachedBackend) -> None:
     backend.delete("lock")
     made: list[tuple[float, float, float]] = []
-    end = time.monotonic() + 4
+    end = time.monotonic() + 5
     while time.monotonic() < end:
         asked_at = time.monotonic()
         if backend.add("lock", b"", 1):
