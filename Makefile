@@ -12,7 +12,7 @@ LOCKED := $(PIP) install --no-deps --require-hashes
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run install dist test lint bench soak fuzz interop conformance format lock system-packages clean
+.PHONY: help run install dist test lint newest bench soak fuzz interop conformance format lock system-packages clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,7 +29,7 @@ dist: $(VENV)/.build ## Build a wheel and an sdist into dist/, to be installed b
 	@rm -rf build *.egg-info
 	@ls dist/*
 
-test: system-packages lint ## Check everything: style, types, import rules, tests
+test: system-packages lint newest ## Check everything: style, types, import rules, tests
 	$(BIN)/pytest -n auto --cov --cov-report= --cov-fail-under=0 $(PYTEST) || { [ $$? = 1 ] && \
 		echo 'What failed is asked once more, alone. What passes now is unsteady: mend it.' && \
 		$(BIN)/pytest --last-failed --last-failed-no-failures=none -x --cov --cov-append --cov-report= --cov-fail-under=0; }
@@ -41,6 +41,9 @@ lint: $(VENV)/.test ## Check style, spelling, types and import rules
 	$(BIN)/codespell
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+newest: $(VENV)/.test system-packages ## Check types and quick tests on the newest other Python that is here
+	@tests/newest-python $(BIN)/python
 
 bench: $(VENV)/.test ## Measure it beside Webdis and nginx (QUICK=1: in a minute; GROWTH=1: how cost grows; RESPONSES=1: in front of an API)
 	@PYTHON="$(PYTHON)" tests/system-packages
@@ -78,7 +81,7 @@ lock: ## Renew the lock files in requirements/ (needs uv, a package of PyPI)
 	requirements/lock
 
 clean: ## Remove the environment and what the tests left
-	rm -rf $(VENV) dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .newest dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 system-packages:
 	@PYTHON="$(PYTHON)" tests/system-packages

@@ -30,10 +30,14 @@ NAME: Final = "cacheapi_console"
 LIFETIME: Final = timedelta(hours=8)
 
 
+def _sha256(string: bytes = b"") -> Any:
+    return hashlib.sha256(string)
+
+
 class ConsoleSessions(SecureCookieSessionInterface):
     """Sessions under :data:`PATH`. Elsewhere there are none: a cookie is nothing to the API."""
 
-    digest_method = staticmethod(hashlib.sha256)
+    digest_method = staticmethod(_sha256)
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -85,7 +86,9 @@ BROKEN = {
     ),
     "an option that the constructor does not take": Plugin(
         "the constructor does not take what LruBackend.options says: "
-        "missing a required argument: 'size'",
+        # The word is inspect's from Python 3.12 on.
+        f"missing a required {'keyword-only ' if sys.version_info >= (3, 12) else ''}"
+        "argument: 'size'",
         {'name="size"': 'name="length"'},
     ),
     "wrong capabilities": Plugin(
