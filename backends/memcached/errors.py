@@ -86,6 +86,7 @@ class CommandFailed(Exception):
     """A command of memcached did not succeed.
 
     :param text: what the server said, if it is worth telling.
+    :param detail: what libmemcached says of it, with hosts and files: for the log alone.
     :ivar code: libmemcached's, or one of our own.
     :ivar answered: the server said so itself, and is well.
     :ivar sent: if it did not, the command may have been done.
@@ -93,9 +94,15 @@ class CommandFailed(Exception):
     """
 
     def __init__(
-        self, code: int, *, reading: bool = False, sent: bool = False, text: str = ""
+        self,
+        code: int,
+        *,
+        reading: bool = False,
+        sent: bool = False,
+        text: str = "",
+        detail: str = "",
     ) -> None:
-        super().__init__(f"libmemcached error {code}")
+        super().__init__(detail or f"libmemcached error {code}")
         self.code = code
         self.text = text
         # libmemcached gives these for a reply to a read that was not whole, too.

@@ -38,6 +38,7 @@ def _function(name: str, result: Any, *arguments: Any) -> Any:
 
 _server_count = _function("memcached_server_count", ctypes.c_uint32, _pointer)
 _last_error = _function("memcached_last_error", _code, _pointer)
+_last_error_message = _function("memcached_last_error_message", ctypes.c_char_p, _pointer)
 _mget = _function(
     "memcached_mget",
     _code,
@@ -88,6 +89,11 @@ def handle_of(client: pylibmc.Client) -> int:
     if handle is None or _server_count(handle) != 1:
         raise RuntimeError(f"pylibmc {pylibmc.__version__} is laid out in an unknown way")
     return handle
+
+
+def last_error_message(handle: int) -> str:
+    """Return what libmemcached says of its last error, with hosts and its own files."""
+    return (_last_error_message(handle) or b"").decode(errors="replace")
 
 
 def last_error(handle: int) -> int:

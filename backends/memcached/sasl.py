@@ -33,7 +33,14 @@ from backends.memcached.errors import (
     OUT_OF_MEMORY_STORING,
     CommandFailed,
 )
-from backends.memcached.libmemcached import Error, RawClient, clear_stack, handle_of, last_error
+from backends.memcached.libmemcached import (
+    Error,
+    RawClient,
+    clear_stack,
+    handle_of,
+    last_error,
+    last_error_message,
+)
 from backends.memcached.link import IDLE_SECONDS, why_no_login
 from backends.memcached.opening import open_socket
 from backends.memcached.reader import Read, Stored
@@ -100,7 +107,7 @@ class SaslClient:
         try:
             client.incr(PROBE_KEY, 0)
         except Error as error:
-            failed = CommandFailed(self._code_of(error))
+            failed = self._failed(error)
             if opening and failed.code not in _SURE:
                 failed = why_no_login(self._server, self._timeout) or failed
             if not failed.answered:
@@ -252,7 +259,7 @@ class SaslClient:
         try:
             result = getattr(client, name)(*arguments)
         except Error as error:
-            failed = CommandFailed(self._code_of(error), sent=True)
+            failed = self._failed(error, sent=True)
             if failed.answered:
                 self._proven_at = time.monotonic()
             raise failed from error
@@ -264,8 +271,7 @@ class SaslClient:
         if self._client is not None:
             self._client.disconnect_all()
 
-    def _code_of(self, error: Error) -> int:
-        if match := re.match(r"error (\d+) ", str(error)):
-            return int(match[1])
-        code = getattr(error, "retcode", None) or last_error(self._handle)
-        return int(code)
+    def _failed(self, error: Error, *, sent: bool = False) -> CommandFailed:
+        match = re.match(r"error (\d+) ", str(error))
+        code = match[1] if match else getattr(error, "retcode", 0) or last_error(self._handle)
+        return CommandFailed(int(code), sent=sent, detail=last_error_message(self._handle))
