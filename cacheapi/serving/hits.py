@@ -16,11 +16,14 @@ from typing import Final, Protocol
 import msgspec
 
 from cacheapi.observing.metrics.tally import Tally
+from cacheapi.registry.rights import Caller
 from cacheapi.responses.asking import KEY_PARAMETER, NoAnswer, asked_of, target_of
 from cacheapi.responses.engine import Engine
+from cacheapi.responses.kept import Kept, Wish
+from cacheapi.responses.ready import Ready
 from cacheapi.responses.remote import Remote
+from cacheapi.responses.shelf import Shelf
 from cacheapi.serving.answers import Sink
-from cacheapi.serving.kept import Kept, Shelf, Wish
 from cacheapi.serving.recognition import Fields, read_fields
 from cacheapi.serving.remotes import ROUTE, Remotes
 from cacheapi.serving.stores import TRIP_BYTES, Stores
@@ -56,11 +59,21 @@ _READING: Final = {b"GET": "GET", b"HEAD": "HEAD"}
 _PARAMETER: Final = KEY_PARAMETER.encode()
 
 
+# How many answers there were, and the bytes of their bodies, by service, method and status.
+Numbers = dict[tuple[str, str, int], list[int]]
+
+
 class Late(Sink, Protocol):
     """A connection, as what is here sees it."""
 
     def pass_on(self) -> None:
         """Hand the request that was taken last to the application."""
+
+    def give(self, ready: Ready, now: float, body: bytes | None, keep_alive: bool) -> bool:
+        """Send an answer if it is fresh at a time; return whether it is.
+
+        :param body: ``None`` where none is sent.
+        """
 
 
 class Reader(msgspec.Struct):
@@ -118,6 +131,8 @@ class Hits:
         self._hides_id = hides_id
         self._taken: list[Look] = []
         self._since = 0.0
+        # Who shows which key, as was found in this turn.
+        self._callers: dict[bytes, Caller | None] = {}
         self.stores = Stores(loop, remotes.shelf)
 
     def take(
@@ -149,26 +164,31 @@ class Hits:
         reader = Reader(digest, headers, wish.method, wish, match[1], remote, engine, moment)
         return reader if self._take(sink, target, match, reader, keep_alive) else None
 
-    def take_again(self, sink: Late, target: bytes, match: re.Match[bytes], reader: Reader) -> bool:
-        """Take a read with the header fields of one that was taken; return whether it is.
-
-        :param match: of its target, in :data:`TARGET`'s groups.
-        """
-        moment = self._door.moment
+    def take_again(self, sink: Late, target: bytes, reader: Reader) -> bool:
+        """Take a read with the header fields of one that was taken; return whether it is."""
+        moment, engine = self._door.moment, reader.engine
+        if moment is reader.moment:
+            # Of which engine a target is that is held has been found out.
+            kept = self._shelf.find(engine, target)
+            if kept is not None:
+                return not engine.is_cut_off and self._take_kept(sink, kept, reader, True)
+        match = TARGET.fullmatch(target)
+        if match is None:
+            return False
         if moment is not reader.moment or match[1] != reader.name:
             remote = self._door.remote(match[1])
-            engine = None if remote is None else self._engine(remote)
-            if remote is None or engine is None:
+            found = None if remote is None else self._engine(remote)
+            if remote is None or found is None:
                 return False
-            if engine is not reader.engine:
-                if engine.config.authorization:
+            if found is not engine:
+                if found.config.authorization:
                     return False
-                wish = self._wish(remote, engine, reader.method, reader.headers)
+                wish = self._wish(remote, found, reader.method, reader.headers)
                 if wish is None:
                     return False
-                reader.engine, reader.wish = engine, wish
+                reader.engine, reader.wish = found, wish
             reader.remote, reader.name, reader.moment = remote, match[1], moment
-        elif reader.engine.is_cut_off:
+        elif engine.is_cut_off:
             return False
         return self._take(sink, target, match, reader, keep_alive=True)
 
@@ -222,12 +242,22 @@ class Hits:
             except (ApiError, NoAnswer):
                 return False
             self._shelf.add(engine, target, kept)
-        caller = self._access.who(reader.digest)
+        return self._take_kept(sink, kept, reader, keep_alive)
+
+    def _take_kept(self, sink: Late, kept: Kept, reader: Reader, keep_alive: bool) -> bool:
+        digest = reader.digest
+        if digest in self._callers:
+            caller = self._callers[digest]
+        else:
+            caller = self._callers[digest] = self._access.who(digest)
         # Who has a limit is counted before anything is answered, and that is the application's.
         if caller is None or caller.rate is not None:
             return False
-        if not caller.may("GET", remote.name, kept.key):
-            return False
+        if caller is not kept.allowed:
+            if not caller.may("GET", reader.remote.name, kept.key):
+                return False
+            kept.allowed = caller
+        engine = reader.engine
         if self.stores.troubled and not self.stores.is_well(engine, kept.keys):
             return False
         if not self._taken:
@@ -244,12 +274,17 @@ class Hits:
     def answer(self) -> None:
         """Answer what was taken until now, or pass it on."""
         taken, self._taken = self._taken, []
+        self._callers = {}
         size = 0
-        numbers: dict[str, int] = {}
+        numbers: Numbers = {}
         while taken:
             part, taken = _part(taken)
             now = time.monotonic()
-            asked = [(one.engine, one.kept) for one in part if not one.kept.is_current(now)]
+            asked = [
+                (one.engine, one.kept)
+                for one in part
+                if not one.kept.local_seconds or not one.kept.is_current(now)
+            ]
             unknown = self.stores.look(asked) if asked else set()
             for look in part:
                 if look.kept in unknown:
@@ -262,10 +297,11 @@ class Hits:
                 break
         if self._tally is not None and numbers:
             seconds = time.monotonic() - self._since
-            for name, number in numbers.items():
+            for (name, method, status), (number, sent) in numbers.items():
+                self._tally.fresh(name, method, status, number, sent)
                 self._tally.took(name, seconds, number)
 
-    def _answer_all(self, looks: list[Look], numbers: dict[str, int]) -> int:
+    def _answer_all(self, looks: list[Look], numbers: Numbers) -> int:
         """Answer, or pass on; return the bytes of what was answered."""
         size = 0
         lacking: list[Look] = []
@@ -286,19 +322,19 @@ class Hits:
             size += answered or 0
         return size
 
-    def _answer(self, look: Look, numbers: dict[str, int]) -> int | None:
+    def _answer(self, look: Look, numbers: Numbers) -> int | None:
         """Answer if there is a fresh answer; return the bytes of its body."""
-        found = look.kept.answer(look.wish, look.engine.now(), hides_id=self._hides_id)
-        if found is None:
+        kept, wish, engine = look.kept, look.wish, look.engine
+        ready = kept.answer(wish, hides_id=self._hides_id)
+        if ready is None:
             return None
-        ready, fields = found
-        body = None if look.wish.method == "HEAD" else ready.body
-        look.sink.answer(ready.status, fields, body, look.keep_alive, is_dated=ready.is_dated)
-        size = len(body or b"")
-        name = look.engine.name
-        numbers[name] = numbers.get(name, 0) + 1
-        if self._tally is not None:
-            self._tally.fresh(name, look.wish.method, ready.status, size)
+        body = None if wish.method == "HEAD" else ready.body
+        if not look.sink.give(ready, engine.now(), body, look.keep_alive):
+            return None
+        size = 0 if body is None else len(body)
+        counted = numbers.setdefault((engine.name, wish.method, ready.status), [0, 0])
+        counted[0] += 1
+        counted[1] += size
         return size
 
 

@@ -25,8 +25,9 @@ from cacheapi.responses.connection import Inform, OriginFailed
 from cacheapi.responses.engine import Engine
 from cacheapi.responses.engines import Engines
 from cacheapi.responses.messages import Fields, Response, first
+from cacheapi.responses.ready import finished
+from cacheapi.responses.shelf import Shelf
 from cacheapi.responses.timing import Timing, timing
-from cacheapi.serving.kept import Shelf, finished
 from cacheapi.web.access import Access
 from cacheapi.web.errors import ApiError, internal
 from cacheapi.web.rates import Standing

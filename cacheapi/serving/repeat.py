@@ -19,7 +19,6 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from cacheapi.serving import hits
 from cacheapi.serving.acts import WITH_BODY, WITHOUT_BODY
 from cacheapi.serving.head import MAX_TARGET
 from cacheapi.serving.hits import Reader
@@ -32,7 +31,7 @@ MAX_TAIL: Final = 4096
 _LINES: Final = {
     method: re.compile(method + b" " + TARGET.pattern) for method in WITH_BODY | WITHOUT_BODY
 }
-_HIT: Final = re.compile(b"GET " + hits.TARGET.pattern)
+_GET: Final = b"GET "
 _VERSION: Final = b" HTTP/1.1\r\n"
 _END: Final = b"\r\n\r\n"
 # Six digits are more than a body of the lane has.
@@ -58,10 +57,20 @@ class Repeat(NamedTuple):
     headers: Fields
     asker: Asker | Reader
 
+    def find_target(self, data: bytes, start: int) -> bytes | None:
+        """Return the target of a read that hits took, if it comes again at ``start``.
+
+        It has no body. What the target is, is asked then: it is what stands before the space.
+        """
+        begin = start + len(_GET)
+        end = data.find(b" ", begin, begin + MAX_TARGET + 1)
+        if end < 0 or not data.startswith(_GET, start) or not data.startswith(self.tail, end):
+            return None
+        return data[begin:end]
+
     def find(self, data: bytes, start: int) -> Again | None:
         """Return what the request is about and where it ends, if it comes again at ``start``."""
-        line = _LINES[self.method] if isinstance(self.asker, Asker) else _HIT
-        match = line.match(data, start)
+        match = _LINES[self.method].match(data, start)
         if match is None:
             return None
         end = match.end()

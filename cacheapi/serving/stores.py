@@ -14,8 +14,9 @@ from backends.base import Backend
 from backends.errors import BackendError, Failed
 from cacheapi.responses.calls import CacheDown
 from cacheapi.responses.engine import Engine
+from cacheapi.responses.kept import Kept
+from cacheapi.responses.shelf import Shelf
 from cacheapi.serving.health import SLOW_SECONDS, Health, Way
-from cacheapi.serving.kept import Kept, Shelf
 from cacheapi.web.errors import note
 
 # What is read in one trip, in bytes, about.

@@ -6,6 +6,7 @@ import math
 from collections import deque
 from typing import Any, Final, NamedTuple, cast
 
+from cacheapi.responses.ready import Ready
 from cacheapi.serving.access_log import Begun
 from cacheapi.serving.acts import WITH_BODY, WITHOUT_BODY
 from cacheapi.serving.ending import Ending, Phase
@@ -14,7 +15,7 @@ from cacheapi.serving.hits import Reader
 from cacheapi.serving.lane import LISTENER, Asker
 from cacheapi.serving.recognition import Fields
 from cacheapi.serving.remotes import CYCLE
-from cacheapi.serving.repeat import Again, Repeat, remember
+from cacheapi.serving.repeat import Repeat, remember
 from cacheapi.serving.site import Site
 from cacheapi.serving.unsent import LARGE_ANSWER
 
@@ -52,6 +53,19 @@ class Head(NamedTuple):
         return False
 
 
+class Again(NamedTuple):
+    """A read that hits have taken again: it is as the one before, but for its target."""
+
+    repeat: Repeat
+    target: bytes
+
+    @property
+    def head(self) -> Head:
+        """Its head."""
+        repeat = self.repeat
+        return Head(repeat.method, "1.1", self.target, repeat.headers, True)
+
+
 class Taking(Ending):
     """A connection of a client, as far as it hands over what was read of it.
 
@@ -70,7 +84,7 @@ class Taking(Ending):
         self._asker: Asker | Reader | None = None
         self._repeat: Repeat | None = None
         # The head of a request that hits have taken, until it is answered or passed on.
-        self._late: Head | None = None
+        self._late: Head | Again | None = None
         # Answers that wait for the others of this turn, to be sent with them.
         self._held: list[bytes] = []
         self._held_size = 0
@@ -119,11 +133,13 @@ class Taking(Ending):
         self._hold(head, reader)
         return True
 
-    def _hold(self, head: Head, reader: Reader) -> None:
-        self._late = head
-        line = None
-        if self._site.access_log is not None:
-            line = self._site.hits.line(reader, head.target)
+    def _hold(self, late: Head | Again, reader: Reader) -> None:
+        self._late = late
+        if self._site.access_log is None:
+            self._taken += 1
+            return
+        head = late.head if isinstance(late, Again) else late
+        line = self._site.hits.line(reader, head.target)
         self._take(head.method, head.target, head.headers, line)
 
     def _settle(self) -> None:
@@ -132,7 +148,8 @@ class Taking(Ending):
 
     def pass_on(self) -> None:
         """Hand the request that hits took to the application; see :class:`~.hits.Late`."""
-        late, self._late = self._late, None
+        held, self._late = self._late, None
+        late = held.head if isinstance(held, Again) else held
         self._taken -= 1
         if self._site.access_log is not None:
             self._logged.pop()
@@ -167,30 +184,37 @@ class Taking(Ending):
             or self._is_busy()
         ):
             return data
-        start, size = 0, len(data)
-        while start < size and self._taken < TAKEN_AT_ONCE:
-            found = repeat.find(data, start)
-            if found is None or not self._take_known(repeat, found):
-                break
-            start = found[2]
+        asker = repeat.asker
+        if isinstance(asker, Reader):
+            start = self._take_hit_again(repeat, asker, data)
+        else:
+            start = self._take_lanes(repeat, asker, data)
         if start:
             self._await_request()
         return data[start:]
 
-    def _take_known(self, repeat: Repeat, found: Again) -> bool:
-        """Take a request that comes again; return whether it is taken."""
-        match, body, _ = found
-        asker, method = repeat.asker, repeat.method
-        target = match[0][len(method) + 1 :]
-        if isinstance(asker, Asker):
+    def _take_lanes(self, repeat: Repeat, asker: Asker, data: bytes) -> int:
+        """Give requests that come again to the lane; return where the last that it took ends."""
+        start, size = 0, len(data)
+        while start < size and self._taken < TAKEN_AT_ONCE:
+            found = repeat.find(data, start)
+            if found is None:
+                break
+            match, body, end = found
+            method = repeat.method
             if not self._site.lane.take_again(self, method, match, asker, body):
-                return False
-            self._take(method, target, repeat.headers)
-            return True
-        if self._taken or not self._site.hits.take_again(self, target, match, asker):
-            return False
-        self._hold(Head(method, "1.1", target, repeat.headers, True), asker)
-        return True
+                break
+            self._take(method, match[0][len(method) + 1 :], repeat.headers)
+            start = end
+        return start
+
+    def _take_hit_again(self, repeat: Repeat, reader: Reader, data: bytes) -> int:
+        """Give a read that comes again to hits; return where it ends, 0 if they do not take it."""
+        target = None if self._taken else repeat.find_target(data, 0)
+        if target is None or not self._site.hits.take_again(self, target, reader):
+            return 0
+        self._hold(Again(repeat, target), reader)
+        return len(repeat.method) + 1 + len(target) + len(repeat.tail)
 
     def _take(
         self,
@@ -245,6 +269,43 @@ class Taking(Ending):
             self.transport.write(held[0])
         elif held:
             self.transport.writelines(held)
+
+    def give(self, ready: Ready, now: float, body: bytes | None, keep_alive: bool) -> bool:
+        """Send a fresh answer, of a read that hits took; see :class:`~.hits.Late`.
+
+        Such a read is the only one of its connection, so its answer goes at once.
+        """
+        site = self._site
+        if not keep_alive or self._leaving or site.access_log is not None:
+            fields = ready.fields(now)
+            if fields is None:
+                return False
+            self.answer(ready.status, fields, body, keep_alive, is_dated=ready.is_dated)
+            return True
+        if ready.is_dated:
+            line = site.bare_line(ready.status)
+        else:
+            line = site.status_line(ready.status, self.server_state.default_headers)
+        head = ready.head(line, now)
+        if head is None:
+            return False
+        self._taken -= 1
+        self._late = None
+        if self.transport.is_closing():
+            return True
+        self.server_state.total_requests += 1
+        if body is None:
+            self.transport.write(head)
+        elif len(body) <= LARGE_BODY:
+            self.transport.write(head + body)
+        else:
+            if len(body) > LARGE_ANSWER:
+                site.waiting.add(self.transport)
+            self.transport.writelines((head, body))
+        if self._body_held:
+            self._release_bodies()
+        self._go_on()
+        return True
 
     def answer(
         self,

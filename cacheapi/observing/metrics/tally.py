@@ -83,10 +83,10 @@ class Tally:
         self._reads[key] = self._reads.get(key, 0) + 1
         self._sent[service] = self._sent.get(service, 0) + sent
 
-    def fresh(self, service: str, method: str, status: int, sent: int) -> None:
-        """Count a fresh answer of an HTTP API that the lane gave; as short as :meth:`read_one`."""
+    def fresh(self, service: str, method: str, status: int, number: int, sent: int) -> None:
+        """Count so many fresh answers of an HTTP API that the lane gave in one turn."""
         key = (service, method, status)
-        self._fresh[key] = self._fresh.get(key, 0) + 1
+        self._fresh[key] = self._fresh.get(key, 0) + number
         self._sent[service] = self._sent.get(service, 0) + sent
 
     def took(self, service: str, seconds: float, number: int = 1) -> None:

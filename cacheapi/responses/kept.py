@@ -12,46 +12,18 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from cacheapi.responses import entries
-from cacheapi.responses.answers import Outgoing
 from cacheapi.responses.asking import Asked
-from cacheapi.responses.cache_status import hit_status
 from cacheapi.responses.engine import Engine
-from cacheapi.responses.freshness import current_age
 from cacheapi.responses.looking import Looked, tags_in
-from cacheapi.responses.messages import Fields, Request, Stored, first
+from cacheapi.responses.messages import Fields, Request
+from cacheapi.responses.ready import Ready, written
 
-MOST_BYTES: Final = 16 * 1024 * 1024
 # Of a URL that nothing is stored of; and that of a whole answer beside its bytes.
-OWN_BYTES: Final = 2048
+OWN_BYTES: Final = 3072
 # What the store is expected to give for a URL that was never looked up.
 UNKNOWN_BYTES: Final = 256 * 1024
 # Answers that are written out for one URL: one for each different wish of clients.
 MOST_WISHES: Final = 16
-_LINE: Final = "{}: {}\r\n"
-
-
-class Ready(NamedTuple):
-    """An answer but for its age and the freshness left.
-
-    :ivar before: its field lines before those two.
-    :ivar after: its field lines behind them.
-    :ivar is_dated: whether it has a ``Date`` of its own.
-    """
-
-    stored: Stored
-    status: int
-    before: str
-    after: str
-    body: bytes | None
-    is_dated: bool
-
-    def fields(self, now: float) -> str | None:
-        """Return its field lines at a time; ``None`` if it is fresh no more."""
-        age = current_age(self.stored, now)
-        left = self.stored.lifetime - age
-        if left <= 0:
-            return None
-        return f"{self.before}age: {int(age)}\r\ncache-status: {hit_status(left)}\r\n{self.after}"
 
 
 class Wish(NamedTuple):
@@ -76,6 +48,8 @@ class Kept:
     :ivar keys: of what the store has of it.
     :ivar size: in bytes, about.
     :ivar is_held: whether the shelf still counts it.
+    :ivar allowed: who may read it, as was found last.
+    :ivar local_seconds: how long it may be served without a look at the store.
     :ivar lacking: the key of a body that the last answer would have needed, and how long it is.
     """
 
@@ -84,6 +58,8 @@ class Kept:
         self.keys = engine.store.looking.keys_of(url)
         self.size = OWN_BYTES
         self.is_held = False
+        self.allowed: object = None
+        self.local_seconds = engine.config.local_seconds
         self.lacking: str | None = None
         self.lacking_bytes = 0
         self._engine = engine
@@ -111,11 +87,10 @@ class Kept:
 
         :param now: seconds of a clock that does not go back.
         """
-        most = self._engine.config.local_seconds
         return (
-            most > 0
+            self.local_seconds > 0
             and self._purges == self._engine.purges
-            and now - self._asked < most
+            and now - self._asked < self.local_seconds
             and self._looked.variants != ()
         )
 
@@ -166,28 +141,26 @@ class Kept:
         self._asked = now
         self._purges = self._engine.purges
 
-    def answer(self, wish: Wish, now: float, *, hides_id: bool) -> tuple[Ready, str] | None:
-        """Return the answer to a wish, and its field lines; ``None`` if none is fresh here.
+    def answer(self, wish: Wish, *, hides_id: bool) -> Ready | None:
+        """Return the answer to a wish, which was fresh once; ``None`` if none is here.
 
-        :param now: Unix time.
         :param hides_id: whether the answer gets an id of our own in place of the origin's.
         """
         self.lacking = None
         if not self._looked.variants:
             return None
+        if wish.is_timed:
+            return self._made(wish, hides_id=hides_id)
         name = (wish.method, b"" if self._is_one and not wish.says else wish.name)
-        ready = None if wish.is_timed else self._ready.get(name)
+        ready = self._ready.get(name)
         if ready is None:
             ready = self._made(wish, hides_id=hides_id)
-            if ready is None:
-                return None
             # What is not all of a body would be a copy of it.
-            if not wish.is_timed and ready.status != HTTPStatus.PARTIAL_CONTENT:
+            if ready is not None and ready.status != HTTPStatus.PARTIAL_CONTENT:
                 if len(self._ready) >= MOST_WISHES:
                     self._ready.clear()
                 self._ready[name] = ready
-        fields = ready.fields(now)
-        return None if fields is None else (ready, fields)
+        return ready
 
     def _made(self, wish: Wish, *, hides_id: bool) -> Ready | None:
         engine = self._engine
@@ -204,88 +177,3 @@ class Kept:
             self.lacking_bytes = hit.stored.length
             return None
         return written(hit.stored, engine.serve(asked, hit, body), hides_id=hides_id)
-
-
-def written(stored: Stored, out: Outgoing, *, hides_id: bool) -> Ready | None:
-    """Write out an answer; ``None`` if only the application can."""
-    fields = finished(out, hides_id=hides_id)
-    names = [name for name, _ in fields]
-    at = names.index("age")
-    if names[at + 1] != "cache-status" or out.status not in _STATUSES:
-        return None
-    lines = [_LINE.format(name, value) for name, value in fields]
-    has_body = out.status not in NO_BODY
-    return Ready(
-        stored,
-        out.status,
-        "".join(lines[:at]),
-        "".join(lines[at + 2 :]),
-        out.body if has_body else None,
-        "date" in names,
-    )
-
-
-# A browser may not take an answer for more than it says it is.
-NOSNIFF: Final = ("x-content-type-options", "nosniff")
-NO_BODY: Final = frozenset({204, 304})
-_STATUSES: Final = frozenset(HTTPStatus)
-
-
-def finished(out: Outgoing, *, hides_id: bool) -> Fields:
-    """Return the fields of an answer as all clients get them.
-
-    :param hides_id: whether it gets an id of our own in place of the origin's.
-    """
-    dropped = {"content-length"} if out.status in NO_BODY else set()
-    if hides_id:
-        dropped.add("x-request-id")
-    fields = out.fields
-    if dropped:
-        fields = tuple(field for field in fields if field[0] not in dropped)
-    return fields if first(fields, NOSNIFF[0]) is not None else (*fields, NOSNIFF)
-
-
-class Shelf:
-    """All that is held: the URL that was not asked for the longest goes first.
-
-    :param most: bytes.
-    """
-
-    def __init__(self, most: int = MOST_BYTES) -> None:
-        self._most = most
-        self._kept: dict[tuple[Engine, bytes], Kept] = {}
-        self.size = 0
-
-    def find(self, engine: Engine, target: bytes) -> Kept | None:
-        """Return what is held of a target, as it was sent."""
-        name = (engine, target)
-        kept = self._kept.pop(name, None)
-        if kept is not None:
-            self._kept[name] = kept
-        return kept
-
-    def add(self, engine: Engine, target: bytes, kept: Kept) -> None:
-        """Hold a URL."""
-        self._kept[engine, target] = kept
-        kept.is_held = True
-        self._grow(kept.size)
-
-    def resized(self, kept: Kept, before: int) -> None:
-        """Note that something has another size than before."""
-        if kept.is_held and kept.size != before:
-            self._grow(kept.size - before)
-
-    def _grow(self, size: int) -> None:
-        self.size += size
-        while self.size > self._most and self._kept:
-            self._drop(next(iter(self._kept)))
-
-    def _drop(self, name: tuple[Engine, bytes]) -> None:
-        kept = self._kept.pop(name)
-        kept.is_held = False
-        self.size -= kept.size
-
-    def forget(self, engine: Engine) -> None:
-        """Drop what is held for a service that has changed."""
-        for name in [name for name in self._kept if name[0] is engine]:
-            self._drop(name)
