@@ -17,14 +17,14 @@ import msgspec
 
 from cacheapi.observing.metrics.tally import Tally
 from cacheapi.registry.rights import Caller
-from cacheapi.responses.asking import KEY_PARAMETER, NoAnswer, asked_of, target_of
+from cacheapi.responses.asking import KEY_PARAMETER, NoAnswer, target_of
 from cacheapi.responses.engine import Engine
 from cacheapi.responses.kept import Kept, Wish
 from cacheapi.responses.ready import Ready
-from cacheapi.responses.remote import Remote
 from cacheapi.responses.shelf import Shelf
 from cacheapi.serving.answers import Sink
-from cacheapi.serving.recognition import Fields, read_fields
+from cacheapi.serving.readers import Reader, Readers
+from cacheapi.serving.recognition import Fields
 from cacheapi.serving.remotes import ROUTE, Remotes
 from cacheapi.serving.stores import TRIP_BYTES, Stores
 from cacheapi.web.access import Access
@@ -38,24 +38,6 @@ TURN_BYTES: Final = 16 * 1024 * 1024
 # So many are one trip, whatever they are: none is larger than a record.
 FEW: Final = 8
 
-# HTTP, or the application, has something to say about these.
-_UNSURE: Final = frozenset(
-    {
-        b"content-encoding",
-        b"expect",
-        b"transfer-encoding",
-        b"x-http-method",
-        b"x-server-timing",
-    }
-)
-_CONDITIONS: Final = frozenset(
-    {
-        *("if-match", "if-none-match", "if-modified-since", "if-unmodified-since"),
-        *("if-range", "range"),
-    }
-)
-_TIMED: Final = frozenset({"cache-control", "pragma"})
-_READING: Final = {b"GET": "GET", b"HEAD": "HEAD"}
 _PARAMETER: Final = KEY_PARAMETER.encode()
 
 
@@ -74,25 +56,6 @@ class Late(Sink, Protocol):
 
         :param body: ``None`` where none is sent.
         """
-
-
-class Reader(msgspec.Struct):
-    """What the header fields of a read say.
-
-    :ivar digest: of their API key.
-    :ivar wish: what decides about the answer, at one service.
-    :ivar name: that service's, as it stands in a path.
-    :ivar engine: its, and what it was that service's engine by.
-    """
-
-    digest: bytes
-    headers: Fields
-    method: str
-    wish: Wish
-    name: bytes
-    remote: Remote
-    engine: Engine
-    moment: object
 
 
 class Look(msgspec.Struct):
@@ -122,10 +85,9 @@ class Hits:
         hides_id: bool,
     ) -> None:
         self._door = door
-        self._engines = remotes.engines
+        self._readers = Readers(door, remotes.engines, access)
         self._shelf: Shelf = remotes.shelf
         self._access = access
-        self._unsure = _UNSURE | access.left
         self._loop = loop
         self._tally = tally
         self._hides_id = hides_id
@@ -145,23 +107,9 @@ class Hits:
         :return: what they say, for :meth:`take_again`; ``None``: it is not taken.
         """
         match = TARGET.fullmatch(target)
-        remote = None if match is None else self._door.remote(match[1])
-        if match is None or remote is None or method not in _READING:
+        reader = None if match is None else self._readers.read(method, match[1], headers)
+        if match is None or reader is None:
             return None
-        said = read_fields(headers, self._unsure)
-        if said is None or said.length or not said.shown:
-            return None
-        engine = self._engine(remote)
-        if engine is None:
-            return None
-        if engine.config.authorization and any(name == b"authorization" for name, _ in headers):
-            return None
-        wish = self._wish(remote, engine, _READING[method], headers)
-        if wish is None:
-            return None
-        digest = self._access.digest(said.shown)
-        moment = self._door.moment
-        reader = Reader(digest, headers, wish.method, wish, match[1], remote, engine, moment)
         return reader if self._take(sink, target, match, reader, keep_alive) else None
 
     def take_again(self, sink: Late, target: bytes, reader: Reader) -> bool:
@@ -176,51 +124,11 @@ class Hits:
         if match is None:
             return False
         if moment is not reader.moment or match[1] != reader.name:
-            remote = self._door.remote(match[1])
-            found = None if remote is None else self._engine(remote)
-            if remote is None or found is None:
+            if not self._readers.renew(reader, match[1]):
                 return False
-            if found is not engine:
-                if found.config.authorization:
-                    return False
-                wish = self._wish(remote, found, reader.method, reader.headers)
-                if wish is None:
-                    return False
-                reader.engine, reader.wish = found, wish
-            reader.remote, reader.name, reader.moment = remote, match[1], moment
         elif engine.is_cut_off:
             return False
         return self._take(sink, target, match, reader, keep_alive=True)
-
-    def _engine(self, remote: Remote) -> Engine | None:
-        """Return the engine of a service whose store can be used now."""
-        try:
-            engine = self._engines.engine(remote)
-        except NoAnswer:
-            return None
-        if not engine.config.is_on or engine.is_cut_off:
-            return None
-        return engine
-
-    def _wish(self, remote: Remote, engine: Engine, method: str, headers: Fields) -> Wish | None:
-        fields = tuple(
-            (name.decode("latin-1"), value.decode("latin-1"))
-            for name, value in headers
-            if b"_" not in name
-        )
-        sought = Sought(remote, method, b"", b"", fields)
-        try:
-            request = asked_of(engine.config, self._door.incoming(sought, b"", None)).request
-        except NoAnswer:
-            return None
-        names = {name for name, _ in request.fields}
-        return Wish(
-            method,
-            request.fields,
-            msgspec.msgpack.encode(request.fields),
-            not names.isdisjoint(_CONDITIONS),
-            not names.isdisjoint(_TIMED),
-        )
 
     def _take(
         self,

@@ -21,8 +21,8 @@ from typing import Final, NamedTuple
 
 from cacheapi.serving.acts import WITH_BODY, WITHOUT_BODY
 from cacheapi.serving.head import MAX_TARGET
-from cacheapi.serving.hits import Reader
 from cacheapi.serving.lane import Asker
+from cacheapi.serving.readers import Reader
 from cacheapi.serving.recognition import PLAIN, TARGET, Fields
 
 # A connection that waits should not hold much.

@@ -3,70 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections import deque
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
-from cacheapi.responses.ready import Ready
-from cacheapi.serving.access_log import Begun
 from cacheapi.serving.acts import WITH_BODY, WITHOUT_BODY
-from cacheapi.serving.ending import Ending, Phase
+from cacheapi.serving.ending import Phase
 from cacheapi.serving.head import check_fields
-from cacheapi.serving.hits import Reader
 from cacheapi.serving.lane import LISTENER, Asker
+from cacheapi.serving.readers import Reader
 from cacheapi.serving.recognition import Fields
 from cacheapi.serving.remotes import CYCLE
 from cacheapi.serving.repeat import Repeat, remember
+from cacheapi.serving.sending import Again, Head, Sending
 from cacheapi.serving.site import Site
-from cacheapi.serving.unsent import LARGE_ANSWER
 
 # More of one connection in one turn would be answers without a bound for who does not read.
 TAKEN_AT_ONCE: Final = 32
 
-# What is answered to one connection in a turn is sent together, up to so many bytes.
-MOST_HELD: Final = 64 * 1024
-
-# To copy a body of this size costs more than to send it as a piece of its own.
-LARGE_BODY: Final = 16 * 1024
-
 _READING: Final = frozenset({b"GET", b"HEAD"})
 
 
-class Head(NamedTuple):
-    """The head of a request that hits have taken, which says what its parser said."""
-
-    method: bytes
-    version: str
-    target: bytes
-    headers: Fields
-    keep_alive: bool
-
-    def get_method(self) -> bytes:
-        return self.method
-
-    def get_http_version(self) -> str:
-        return self.version
-
-    def should_keep_alive(self) -> bool:
-        return self.keep_alive
-
-    def should_upgrade(self) -> bool:
-        return False
-
-
-class Again(NamedTuple):
-    """A read that hits have taken again: it is as the one before, but for its target."""
-
-    repeat: Repeat
-    target: bytes
-
-    @property
-    def head(self) -> Head:
-        """Its head."""
-        repeat = self.repeat
-        return Head(repeat.method, "1.1", self.target, repeat.headers, True)
-
-
-class Taking(Ending):
+class Taking(Sending):
     """A connection of a client, as far as it hands over what was read of it.
 
     The parameters are those of :class:`~cacheapi.serving.ending.Ending`.
@@ -74,20 +30,12 @@ class Taking(Ending):
 
     def __init__(self, site: Site, **uvicorn: Any) -> None:
         super().__init__(site, **uvicorn)
-        self._logged: deque[Begun] = deque()
         # Whether the request that is being read is the lane's.
         self._ours = False
-        # How many plain reads of the lane's wait; before them there may be changes.
-        self.reads = 0
         # What was told of the request that was taken last in this piece; and that one, known by
         # its bytes, for the next piece.
         self._asker: Asker | Reader | None = None
         self._repeat: Repeat | None = None
-        # The head of a request that hits have taken, until it is answered or passed on.
-        self._late: Head | Again | None = None
-        # Answers that wait for the others of this turn, to be sent with them.
-        self._held: list[bytes] = []
-        self._held_size = 0
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._site.lane.forget(self)
@@ -256,101 +204,3 @@ class Taking(Ending):
         if not keep_alive or self._leaving:
             self.cycle.keep_alive = False
         self._await_body()
-
-    @property
-    def is_full(self) -> bool:
-        """Whether what was answered has not left yet; see :class:`Sink`."""
-        return self.flow.write_paused and not self.transport.is_closing()
-
-    def flush(self) -> None:
-        """Send what waits for further answers; see :class:`Sink`."""
-        held, self._held, self._held_size = self._held, [], 0
-        if len(held) == 1:
-            self.transport.write(held[0])
-        elif held:
-            self.transport.writelines(held)
-
-    def give(self, ready: Ready, now: float, body: bytes | None, keep_alive: bool) -> bool:
-        """Send a fresh answer, of a read that hits took; see :class:`~.hits.Late`.
-
-        Such a read is the only one of its connection, so its answer goes at once.
-        """
-        site = self._site
-        if not keep_alive or self._leaving or site.access_log is not None:
-            fields = ready.fields(now)
-            if fields is None:
-                return False
-            self.answer(ready.status, fields, body, keep_alive, is_dated=ready.is_dated)
-            return True
-        if ready.is_dated:
-            line = site.bare_line(ready.status)
-        else:
-            line = site.status_line(ready.status, self.server_state.default_headers)
-        head = ready.head(line, now)
-        if head is None:
-            return False
-        self._taken -= 1
-        self._late = None
-        if self.transport.is_closing():
-            return True
-        self.server_state.total_requests += 1
-        if body is None:
-            self.transport.write(head)
-        elif len(body) <= LARGE_BODY:
-            self.transport.write(head + body)
-        else:
-            if len(body) > LARGE_ANSWER:
-                site.waiting.add(self.transport)
-            self.transport.writelines((head, body))
-        if self._body_held:
-            self._release_bodies()
-        self._go_on()
-        return True
-
-    def answer(
-        self,
-        status: int,
-        fields: str,
-        body: bytes | None,
-        keep_alive: bool,
-        *,
-        is_dated: bool = False,
-    ) -> None:
-        """Send an answer of the lane; see :class:`~cacheapi.serving.answers.Sink`."""
-        self._taken -= 1
-        self._late = None
-        self.reads = min(self.reads, self._taken)
-        # One that leaves says so with its last answer.
-        keep_alive = keep_alive and not (self._leaving and not self._taken)
-        if self.transport.is_closing():
-            return
-        self.server_state.total_requests += 1
-        access_log = self._site.access_log
-        if access_log is not None:
-            begun = self._logged.popleft()
-            fields += f"x-request-id: {begun.request_id}\r\n"
-        if is_dated:
-            head = self._site.bare_line(status) + fields
-        else:
-            head = self._site.status_line(status, self.server_state.default_headers) + fields
-        if not keep_alive:
-            head += "connection: close\r\n"
-        data = (head + "\r\n").encode("latin-1")
-        if body is not None and len(body) > LARGE_ANSWER:
-            self._site.waiting.add(self.transport)
-        if body is not None and len(body) > LARGE_BODY:
-            self._held += (data, body)
-            self._held_size += len(body)
-        else:
-            self._held.append(data + body if body else data)
-        self._held_size += len(data)
-        if not (self._taken and keep_alive) or self._held_size > MOST_HELD:
-            self.flush()
-        if not self._taken:
-            self._release_bodies()
-        if not keep_alive:
-            self.transport.close()
-        elif not self._taken:
-            self._go_on()
-        if access_log is not None:
-            access_log.note(begun, status, len(body or b""), self.client)

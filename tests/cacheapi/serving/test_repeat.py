@@ -213,3 +213,24 @@ def test_another_way_to_write_a_length_is_not_known(other: bytes) -> None:
 )
 def test_a_body_without_its_length_is_not_remembered(data: bytes) -> None:
     assert remember(b"PUT", data, b"/first", [], ASKER) is None
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=20),
+        st.text("/ab?=%#é", max_size=20).map(str.encode),
+        st.just(b"/" + b"a" * MAX_TARGET),
+    ),
+    st.sampled_from([b"GET ", b"HEAD ", b"get ", b"GET  "]),
+    st.sampled_from([TAIL, TAIL[:-2], TAIL + b"GET /b", b" HTTP/1.0\r\n\r\n"]),
+)
+def test_a_read_of_an_answer_is_known_by_what_is_around_its_target(
+    target: bytes, line: bytes, tail: bytes
+) -> None:
+    found = repeat().find_target(line + target + tail, 0)
+    if found is not None:
+        assert line + target + tail == b"GET " + found + TAIL + tail[len(TAIL) :]
+        assert b" " not in found
+        assert len(found) <= MAX_TARGET
+    elif line == b"GET " and tail.startswith(TAIL) and b" " not in target:
+        assert len(target) > MAX_TARGET
