@@ -12,7 +12,7 @@ import binascii
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
@@ -45,6 +45,8 @@ from backends.statistics import ServerStatistics
 
 T = TypeVar("T")
 
+# Values that are read at once only to see whether they are there, in bytes.
+MOST_BYTES: Final = 16 * 1024 * 1024
 # The directory of what is apart, and the bound on it in MiB: some 50,000 counts.
 APART: Final = "own"
 APART_MB: Final = 8
@@ -256,11 +258,14 @@ class FileBackend(Backend):
     def _look(self, operations: Sequence[Operation]) -> list[Any]:
         """Do operations that change nothing; return an outcome each."""
         stored = [self._stored(operation.key) for operation in operations]
-        keys = list(dict.fromkeys(stored))
+        whole = {
+            key for key, operation in zip(stored, operations, strict=True) if type(operation) is Get
+        }
+        found: dict[bytes, bytes] = {}
+        left = list(dict.fromkeys(stored))
         try:
-            found = self._database.read(
-                lambda sqlite: self._entries.get_some(sqlite, keys, math.inf)[0]
-            )
+            while left:
+                found, left = self._look_at_some(left, found, whole)
         except BackendError as error:
             return [error] * len(operations)
         outcomes: list[Any] = []
@@ -269,6 +274,19 @@ class FileBackend(Backend):
             outcomes.append(found.get(key, MISSING) if is_get else key in found)
         self._count_reads([one for one in outcomes if type(one) is not bool])
         return outcomes
+
+    def _look_at_some(
+        self, keys: Sequence[bytes], found: dict[bytes, bytes], whole: Set[bytes]
+    ) -> tuple[dict[bytes, bytes], list[bytes]]:
+        """Add what some keys have to what was found; return it, and the keys that are left.
+
+        :param whole: the keys whose values are kept; of the others it is whether they are there.
+        """
+        values, left = self._database.read(
+            lambda sqlite: self._entries.get_some(sqlite, keys, MOST_BYTES)
+        )
+        found.update((key, value if key in whole else b"") for key, value in values.items())
+        return found, [key for key in keys if key in left]
 
     def _do(self, operation: Operation) -> Any:
         """Do one operation that changes something; return its outcome."""

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from backends.base import MISSING, count_from, flags_of, with_flags
 from backends.capabilities import Capability
-from backends.errors import BackendError, Failed, NotAnInteger, Unavailable, Unsupported
+from backends.errors import (
+    BackendError,
+    Failed,
+    NotAnInteger,
+    NotRead,
+    Unavailable,
+    Unsupported,
+)
 from backends.memcached.expiry import expiry
 from backends.memcached.pool import Members
 from backends.memcached.stores import ADD, COUNT, DELETE, REPLACE, SET, TOUCH, Change, Kind
@@ -38,6 +45,10 @@ if TYPE_CHECKING:
 
 # How many keys are read by one command.
 KEYS_A_COMMAND: Final = 500
+# And of about how many bytes: of what is counted on, or only asked for, little is kept.
+MOST_BYTES: Final = 16 * 1024 * 1024
+# No number is longer.
+_LITTLE: Final = 64
 
 _EARLY, _CHANGES, _READS, _TAKES, _COUNTS = range(5)
 _STEPS: Final[Mapping[type, int]] = {
@@ -104,14 +115,21 @@ class Performing:
     def _read(self, reads: Sequence[int], counts: Sequence[int]) -> dict[bytes, Any]:
         """Read what is asked for, and what is to be counted on; return that, or an error."""
         keys = list(dict.fromkeys([self._keys[index] for index in (*reads, *counts)]))
+        whole = {self._keys[index] for index in reads if type(self._operations[index]) is Get}
         found: dict[bytes, Any] = {}
-        for start in range(0, len(keys), KEYS_A_COMMAND):
-            some = keys[start : start + KEYS_A_COMMAND]
+        while keys:
             try:
-                found.update(self._members.read_each(some))
+                part = self._members.read_each(keys[:KEYS_A_COMMAND], MOST_BYTES)
             except Failed as error:
-                found.update(dict.fromkeys(keys[start:], error))
+                found.update(dict.fromkeys(keys, error))
                 break
+            found.update(
+                (key, value if key in whole else _begun(value)) for key, value in part.items()
+            )
+            left = [key for key in keys[:KEYS_A_COMMAND] if type(found.get(key)) is NotRead]
+            for key in left:
+                del found[key]
+            keys = left + keys[KEYS_A_COMMAND:]
         for index in reads:
             value = found.get(self._keys[index], MISSING)
             if type(self._operations[index]) is Exists and not isinstance(value, BackendError):
@@ -210,6 +228,13 @@ def _storage(name: bytes, key: bytes, value: bytes, ttl: float | None) -> bytes:
     return b"%b %b %d %d %d\r\n%b\r\n" % (
         name, key, flags_of(value), expiry(ttl), len(value), value
     )  # fmt: skip
+
+
+def _begun(value: Any) -> Any:
+    """Return as much of a value as tells whether it is a number."""
+    if not isinstance(value, bytes) or len(value) <= _LITTLE:
+        return value
+    return with_flags(value[:_LITTLE], flags_of(value))
 
 
 def _caught(work: Callable[..., Any], *arguments: Any) -> Any:

@@ -10,8 +10,9 @@ from typing import Any, Final, NamedTuple
 
 from backends.base import MISSING, Backend, Described, Found, Missing, count_from
 from backends.endpoints import trial_key
-from backends.errors import BackendError, NotAnInteger, WrongType
+from backends.errors import BackendError, NotAnInteger, NotRead, WrongType
 from backends.operations import Get, Increment, Operation, count
+from backends.within import perform_within
 from cacheapi.caching.codec import Value
 from cacheapi.caching.conditions import Condition, PreconditionFailed
 from cacheapi.caching.making import Making
@@ -23,6 +24,8 @@ from cacheapi.caching.values import Values
 # How often a conditional write is tried against others' writes of the same key.
 ATTEMPTS: Final = 32
 MAX_PAGE: Final = 1000
+# Values that are read at once only to see whether one may count on them, in bytes.
+MOST_BYTES: Final = 16 * 1024 * 1024
 
 
 class KeyExists(Exception):
@@ -362,7 +365,7 @@ class CacheService:
 
     # Several at once
 
-    def perform(self, operations: Sequence[Operation]) -> list[Any]:
+    def perform(self, operations: Sequence[Operation], most: int | None = None) -> list[Any]:
         """Do operations, those of one key in order; return an outcome each, as the backend's.
 
         A value is a :class:`~cacheapi.caching.codec.Value`. Nothing is raised: an error is the
@@ -370,34 +373,58 @@ class CacheService:
         change was made.
 
         :param operations: those that :attr:`make` made, and reads and deletions as they are.
+        :param most: as of :func:`~backends.within.perform_within`; ``None``: there is no bound.
         """
         read = self._read
-        perform = self._perform_by_flags if self.values.has_booleans else self.entries.perform
+        perform = self._perform_by_flags if self.values.has_booleans else self._perform
         return [
             read(outcome) if isinstance(outcome, bytes) else outcome
-            for outcome in perform(operations)
+            for outcome in perform(operations, most)
         ]
 
-    def _perform_by_flags(self, operations: Sequence[Operation]) -> list[Any]:
+    def _perform(self, operations: Sequence[Operation], most: int | None) -> list[Any]:
+        if most is None:
+            return self.entries.perform(operations)
+        return perform_within(self.entries, operations, most)
+
+    def _perform_by_flags(self, operations: Sequence[Operation], most: int | None) -> list[Any]:
         """Do operations where digits may be no number: counts are looked at before."""
         outcomes: list[Any] = []
-        perform = self.entries.perform
+        # The keys of what was not read: nothing that goes behind is done.
+        stopped: dict[str, NotRead] = {}
         for counts, run in itertools.groupby(operations, lambda made: type(made) is Increment):
             some = list(run)
-            if not counts:
-                outcomes += perform(some)
-                continue
-            found = [self._countable(stored) for stored in perform([Get(one.key) for one in some])]
-            refused = (isinstance(one, BackendError) for one in found)
-            done = iter(perform([one for one, no in zip(some, refused, strict=True) if not no]))
-            outcomes += [one if isinstance(one, BackendError) else next(done) for one in found]
+            found = [stopped.get(one.key) for one in some]
+            if counts:
+                looked = self._countable([one.key for one in some])
+                found = [no or looked.get(one.key) for no, one in zip(found, some, strict=True)]
+            left = [one for one, no in zip(some, found, strict=True) if no is None]
+            done = iter(self._perform(left, most))
+            added = [next(done) if no is None else no for no in found]
+            for one, outcome in zip(some, added, strict=True):
+                if isinstance(outcome, NotRead):
+                    stopped[one.key] = outcome
+            if most is not None:
+                most -= sum(len(one) for one in added if isinstance(one, bytes))
+            outcomes += added
         return outcomes
 
-    def _countable(self, stored: Any) -> Any:
-        """Return what a read before a count found, or why nothing may be counted on it."""
-        if isinstance(stored, bytes) and self.values.is_boolean(stored):
-            return _boolean()
-        return stored
+    def _countable(self, keys: Sequence[str]) -> dict[str, Any]:
+        """Return for some keys why nothing may be counted on what they have."""
+        refused: dict[str, Any] = {}
+        left = list(dict.fromkeys(keys))
+        while left:
+            found = perform_within(self.entries, [Get(key) for key in left], MOST_BYTES)
+            unread = []
+            for key, stored in zip(left, found, strict=True):
+                if isinstance(stored, NotRead):
+                    unread.append(key)
+                elif isinstance(stored, BackendError):
+                    refused[key] = stored
+                elif isinstance(stored, bytes) and self.values.is_boolean(stored):
+                    refused[key] = _boolean()
+            left = unread
+        return refused
 
     # Rules
 

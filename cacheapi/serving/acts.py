@@ -19,7 +19,7 @@ from cacheapi.caching.codec import InvalidJson, Value, encode
 from cacheapi.caching.service import CacheService
 from cacheapi.registry.rights import Caller
 from cacheapi.serving import finishing
-from cacheapi.serving.answers import VALUE_LOAD, Act, Finish
+from cacheapi.serving.answers import Act, Finish
 from cacheapi.serving.recognition import Target
 from cacheapi.web.batch import check_keys
 from cacheapi.web.errors import ApiError
@@ -130,7 +130,7 @@ def _patch(asking: Asking, make: Callable[..., Act]) -> Act:
     _able(service, Capability.TOUCH)
     told = asking.shown(Value(""), key)
     operations = [Get(key), service.make.touch(key, ttl)]
-    return make("PATCH", [key], operations, finishing.touch, value=told, load=VALUE_LOAD)
+    return make("PATCH", [key], operations, finishing.touch, value=told, brings=True)
 
 
 def _delete(asking: Asking, make: Callable[..., Act]) -> Act:
@@ -144,7 +144,6 @@ def _delete(asking: Asking, make: Callable[..., Act]) -> Act:
             [Delete(key) for key in keys],
             finishing.deletions,
             lists=True,
-            load=len(keys),
         )
     key = asking.key
     asking.needs("DELETE", [key])
@@ -173,7 +172,8 @@ def _get(asking: Asking, make: Callable[..., Act], method: str = "GET") -> Act:
         finishing.exists if asks else finishing.read,
         value=None if default is None else Value(encode(default)),
         reads=type(operation) is Get,
-        load=VALUE_LOAD,
+        brings=True,
+        gives=method != "HEAD" and not asks,
     )
 
 

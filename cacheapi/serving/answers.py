@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -59,6 +60,7 @@ class Request(msgspec.Struct):
     :ivar limit: the name and the limit by which it is yet to be counted.
     :ivar told: header fields that tell where its caller stands.
     :ivar refusal: what it gets instead, for being one too many.
+    :ivar outcomes: what became of what it asked for, one a pair or operation, where it is no read.
     """
 
     sink: Sink
@@ -69,6 +71,7 @@ class Request(msgspec.Struct):
     told: str = ""
     refusal: ApiError | None = None
     method: str = "GET"
+    outcomes: list[Any] = []
 
 
 class Read(Request, kw_only=True):
@@ -82,6 +85,11 @@ class Read(Request, kw_only=True):
     key: str | None
     condition: Condition | None
 
+    @property
+    def load(self) -> int:
+        """What it takes of what a turn may."""
+        return len(self.keys)
+
 
 class Store(Request, kw_only=True):
     """A store of pairs; ``size``: of its body, in bytes."""
@@ -90,9 +98,10 @@ class Store(Request, kw_only=True):
     size: int
     method: str = "POST"
 
-
-# A value that is asked for by an act may be large, and what a turn may take is counted in keys.
-VALUE_LOAD: Final = 300
+    @property
+    def load(self) -> int:
+        """What it takes of what a turn may."""
+        return max(len(self.pairs), self.size // 1024)
 
 
 class Act(Request, kw_only=True):
@@ -106,7 +115,10 @@ class Act(Request, kw_only=True):
     :ivar value: what is stored by it, for who may read it.
     :ivar reads: whether its key is read.
     :ivar hit: whether that was there, once that is known.
-    :ivar load: what it takes of what a turn may.
+    :ivar brings: whether its key's value is brought here for it, which may be large: then it is
+        the last act of its connection in a turn, and may be left for another.
+    :ivar gives: whether that value is its answer.
+    :ivar since: when that first had to wait for others' answers to leave.
     """
 
     keys: list[str]
@@ -117,12 +129,14 @@ class Act(Request, kw_only=True):
     lists: bool = False
     reads: bool = False
     hit: bool | None = None
-    load: int = 1
+    brings: bool = False
+    gives: bool = False
+    since: float = math.inf
 
     @property
-    def loads_values(self) -> bool:
-        """Whether values are read for it."""
-        return self.load == VALUE_LOAD
+    def load(self) -> int:
+        """What it takes of what a turn may."""
+        return len(self.keys) + self.size // 1024
 
 
 # What the lane takes.
@@ -160,9 +174,9 @@ def answer_read(read: Read, found: Found) -> Answered:
     return answer_json(read, 200, entry_text(key, value), f'etag: "{etag}"\r\n')
 
 
-def answer_store(store: Store, outcomes: Any) -> Answered:
+def answer_store(store: Store) -> Answered:
     """Answer a store; as :func:`answer_read`."""
-    own = [next(outcomes) for _ in store.pairs]
+    own = store.outcomes
     if own and isinstance(own[0], ApiError):
         raise own[0]
     return answer_json(store, 201, outcomes_text([pair.key for pair in store.pairs], own))

@@ -21,6 +21,8 @@ FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 1.0
 # What a call of the lane may take; a round trip is under a millisecond.
 SLOW_SECONDS: Final = 0.1
+# And beside that for the values that it brings: a cache that sends so many bytes a second is well.
+BYTES_A_SECOND: Final = 32 * 1024 * 1024
 
 # Statuses that Flask gives only after the backend has answered.
 _ANSWERED: Final = frozenset({200, 201, 304, 404, 412})
@@ -99,15 +101,25 @@ class Troubles:
             del self._troubled[name, stores]
         return way
 
+    def is_slow(self, name: str) -> bool:
+        """Return whether requests for a service go to Flask since a call took long."""
+        some = (self._troubled.get((name, stores)) for stores in (False, True))
+        return any(health is not None and health.failure is None for health in some)
+
     def failure(self, name: str, *, stores: bool) -> Failed | None:
         """Return with what the last call failed, if that is all there is to answer now."""
         health = self._troubled.get((name, stores))
         return None if health is None else health.failure
 
-    def look(self, name: str, started: float, failure: Failed | None, *, stores: bool) -> None:
-        """Note a call that failed, or that took long since it was started."""
+    def look(
+        self, name: str, started: float, failure: Failed | None, *, stores: bool, size: int = 0
+    ) -> None:
+        """Note a call that failed, or that took long since it was started.
+
+        :param size: of the values that it brought, in bytes.
+        """
         ended = time.monotonic()
-        if failure is not None or ended - started > SLOW_SECONDS:
+        if failure is not None or ended - started - size / BYTES_A_SECOND > SLOW_SECONDS:
             health = self._troubled.setdefault((name, stores), Health())
             health.failed(ended, failure)
 

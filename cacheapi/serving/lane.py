@@ -31,7 +31,7 @@ from cacheapi.observing.metrics.tally import Tally
 from cacheapi.registry.rights import Caller, Rate
 from cacheapi.serving.acts import Asking, plan
 from cacheapi.serving.answering import Answering
-from cacheapi.serving.answers import Act, Read, Sink, Store
+from cacheapi.serving.answers import Act, Read, Sink, Store, Taken
 from cacheapi.serving.health import Troubles, Way
 from cacheapi.serving.recognition import (
     UNSURE,
@@ -43,6 +43,7 @@ from cacheapi.serving.recognition import (
     read_target,
     service_of,
 )
+from cacheapi.serving.unsent import Waiting
 from cacheapi.web.access import Access
 from cacheapi.web.batch import check_keys, read_pairs
 from cacheapi.web.errors import ApiError
@@ -58,8 +59,13 @@ MOST_AT_ONCE: Final = 5_000
 # Of one key: other verbs take no parameters here.
 READING: Final = frozenset({"GET", "HEAD"})
 
+# How long what is to bring a large answer waits, before it is looked whether it has room now.
+CROWDED_SECONDS: Final = 0.05
+
 # The name, in the state of an ASGI request, of what :meth:`Lane.listener` returned.
 LISTENER: Final = "cacheapi.listener"
+# And of what :meth:`Lane.weigh` returned.
+WEIGHT: Final = "cacheapi.weight"
 
 
 class Asker(msgspec.Struct):
@@ -95,6 +101,7 @@ class Lane:
     :param access: the application's.
     :param loop: the worker's.
     :param tally: where answers are counted, if anywhere.
+    :ivar waiting: the large answers of the worker that wait for their clients.
     """
 
     def __init__(self, access: Access, loop: AbstractEventLoop, tally: Tally | None) -> None:
@@ -102,14 +109,17 @@ class Lane:
         self._unsure = UNSURE | access.left
         self._most_store = min(MAX_STORE, access.max_body)
         self._loop = loop
-        self._taken: list[Read | Store | Act] = []
+        self._taken: list[Taken] = []
         # When the first of those came, and what they have of MOST_AT_ONCE.
         self._since = 0.0
         self._load = 0
         # What waits for a connection to take what it was answered before.
-        self._waiting: dict[Sink, list[Read]] = {}
+        self._waiting: dict[Sink, list[Taken]] = {}
+        # And what waits for other connections to take theirs.
+        self._crowded: dict[Sink, list[Taken]] = {}
+        self.waiting = Waiting()
         self._troubles = Troubles()
-        self._answering = Answering(self._troubles, tally, access.counts)
+        self._answering = Answering(self._troubles, tally, access.counts, self.waiting)
 
     def take(
         self,
@@ -164,6 +174,9 @@ class Lane:
         caller = self._access.who(asker.digest)
         if service is None or caller is None:
             return False
+        if self._crowded and sink in self._crowded:
+            # Flask's come behind the lane's.
+            return False
         rate = caller.rate
         if rate is not None and self._troubles and not self._counts_well():
             return False
@@ -202,11 +215,11 @@ class Lane:
             return False
         if self._troubles and self._troubles.way(service.name, stores=False) is Way.FLASK:
             return False
-        if self._answering.large and any(self._answering.is_large(service, key) for key in keys):
+        if self._answering.large and any(self._answering.large_size(service, key) for key in keys):
             return False
         read = Read(*common, keys=keys, key=key, condition=condition)
         read.sink.reads += 1
-        self._gather(read, len(keys))
+        self._gather(read)
         return True
 
     def wants_body(self, method: bytes, target: bytes, headers: Fields) -> bool:
@@ -256,7 +269,7 @@ class Lane:
         if self._troubles.way(service.name, stores=True) is not Way.LANE:
             return False
         store = Store(*common, pairs=pairs, size=len(body))
-        self._gather(store, max(len(pairs), len(body) // 1024))
+        self._gather(store)
         return True
 
     def _take_act(
@@ -269,14 +282,16 @@ class Lane:
         act = plan(method, asking, functools.partial(_act, common, len(body)))
         if act is None or self._troubles.way(service.name, stores=not act.reads) is not Way.LANE:
             return False
-        if (
-            act.loads_values
-            and self._answering.large
-            and any(self._answering.is_large(service, key) for key in act.keys)
-        ):
-            return False
-        self._gather(act, act.load + len(body) // 1024)
+        if act.brings:
+            if self._answering.large and self._is_better_on_a_thread(act):
+                return False
+            act.sink.reads += 1
+        self._gather(act)
         return True
+
+    def _is_better_on_a_thread(self, act: Act) -> bool:
+        size = self._answering.large_size(act.service, act.keys[0])
+        return bool(size) and not (act.gives and self._answering.is_crowded())
 
     def listener(self, target: bytes, *, stores: bool) -> Callable[[float, int], None] | None:
         """Return what wants to hear the seconds and the status of a request that Flask serves."""
@@ -284,29 +299,50 @@ class Lane:
         service = None if name is None else self._access.find(name)
         return None if service is None else self._troubles.listener(service.name, stores=stores)
 
-    def _gather(self, request: Read | Store | Act, load: int) -> None:
+    def weigh(self, target: bytes) -> int:
+        """Return the bytes of the value that a request is about, if they are known to be many."""
+        asked = read_target(target) if self._answering.large else None
+        service = None if asked is None else self._access.find(asked.service)
+        if asked is None or asked.key is None or service is None:
+            return 0
+        return self._answering.likely_size(service, asked.key)
+
+    def _gather(self, request: Taken) -> None:
         if not self._taken:
             self._loop.call_soon(self.answer)
             self._since = time.monotonic()
         self._taken.append(request)
-        self._load += load
+        self._load += request.load
 
     def answer(self) -> None:
         """Answer what was taken until now."""
         taken, self._taken = self._taken, []
         self._load = 0
-        for read in self._answering.answer(taken, self._since):
-            read.sink.flush()
-            if read.sink.is_full:
-                self._waiting.setdefault(read.sink, []).append(read)
+        left = self._answering.answer(taken, self._since)
+        for request in left:
+            request.sink.flush()
+            if request.sink in self._answering.crowded:
+                if not self._crowded:
+                    self._loop.call_later(CROWDED_SECONDS, self._try_again)
+                self._crowded.setdefault(request.sink, []).append(request)
+            elif request.sink.is_full:
+                self._waiting.setdefault(request.sink, []).append(request)
             else:
-                self._gather(read, len(read.keys))
+                self._gather(request)
+
+    def _try_again(self) -> None:
+        """Answer what waited for others' large answers to leave."""
+        crowded, self._crowded = self._crowded, {}
+        for requests in crowded.values():
+            for request in requests:
+                self._gather(request)
 
     def go_on(self, sink: Sink) -> None:
         """Answer what waited for earlier answers of a connection to leave."""
-        for read in self._waiting.pop(sink, ()):
-            self._gather(read, len(read.keys))
+        for request in self._waiting.pop(sink, ()):
+            self._gather(request)
 
     def forget(self, sink: Sink) -> None:
         """Forget what waited for a connection that is gone."""
         self._waiting.pop(sink, None)
+        self._crowded.pop(sink, None)

@@ -1,13 +1,15 @@
 """What is done first in a turn of the lane: requests are counted, then all that is no plain read.
 
 One call counts the requests of callers who have a limit: what is one too many is not done. Then
-one call a service does its stores and acts, in the order in which they came.
+one call a service does its stores and acts, in the order in which they came. Values that acts
+bring are bounded in bytes: an act whose value was not read was not done, nor were those behind it
+on the same key.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from backends.errors import BackendError, Failed
@@ -23,6 +25,8 @@ from cacheapi.web.rates import Standing, count_many, refusal
 Seen = Callable[[CacheService, Mapping[str, Value]], None]
 
 _DONE: Final = 201
+# The values that acts bring in one turn, in bytes, about; one value more at most.
+MOST_BROUGHT: Final = 4 * 1024 * 1024
 
 
 class Performing:
@@ -64,15 +68,29 @@ class Performing:
             if standing.is_over:
                 request.refusal = refusal(standing)
 
-    def perform(self, taken: Sequence[Taken]) -> dict[CacheService, Iterator[Any]]:
-        """Do all but the plain reads; return the outcomes, one a pair or operation."""
+    def perform(self, taken: Sequence[Taken]) -> None:
+        """Do all but the plain reads, and note the outcomes of each."""
         changes: dict[CacheService, list[Store | Act]] = {}
         for request in taken:
             if not isinstance(request, Read) and request.refusal is None:
                 changes.setdefault(request.service, []).append(request)
-        return {service: iter(self._change(service, some)) for service, some in changes.items()}
+        most = MOST_BROUGHT
+        for service, requests in changes.items():
+            outcomes = self._change(service, requests, most)
+            start = 0
+            for request in requests:
+                asked = request.operations if isinstance(request, Act) else request.pairs
+                request.outcomes = outcomes[start : start + len(asked)]
+                start += len(asked)
+            most -= sum(len(one.json) for one in outcomes if isinstance(one, Value))
 
-    def _change(self, service: CacheService, requests: Sequence[Store | Act]) -> list[Any]:
+    def _change(
+        self, service: CacheService, requests: Sequence[Store | Act], most: int
+    ) -> list[Any]:
+        """Do what is asked of one service; return the outcomes.
+
+        :param most: as of :func:`~backends.within.perform_within`.
+        """
         stores = [request for request in requests if isinstance(request, Store)]
         if len(stores) == len(requests):
             pairs = [pair for store in stores for pair in store.pairs]
@@ -86,7 +104,7 @@ class Performing:
         # What is only read says nothing of how stores go.
         writes = any(isinstance(request, Store) or not request.reads for request in requests)
         outcomes = self._ask(
-            service, lambda: service.perform(operations), len(operations), stores=writes
+            service, lambda: service.perform(operations, most), len(operations), stores=writes
         )
         values = {
             operation.key: outcome
@@ -111,7 +129,8 @@ class Performing:
             outcomes = [internal(error)] * number
         failures = (outcome for outcome in outcomes if isinstance(outcome, Failed))
         failure = next((one for one in failures if not one.apart), None)
-        self._troubles.look(service.name, started, failure, stores=stores)
+        size = sum(len(one.json) for one in outcomes if isinstance(one, Value))
+        self._troubles.look(service.name, started, failure, stores=stores, size=size)
         if failure is None and self._troubles:
             self._troubles.hear(service.name, stores, time.monotonic() - started, _DONE)
         return outcomes

@@ -13,7 +13,6 @@ from cacheapi.serving.access_log import AccessLog
 from cacheapi.serving.hits import Hits
 from cacheapi.serving.lane import Lane
 from cacheapi.serving.recognition import Fields
-from cacheapi.serving.unsent import Waiting
 from cacheapi.web.origins import ORIGIN, fields_for
 
 SWEEP_SECONDS: Final = 1.0
@@ -47,7 +46,7 @@ class Site:
         self.hits = hits
         self._origins = origins
         self.base = base.encode()
-        self.waiting = Waiting()
+        self.waiting = lane.waiting
         self.max_body = max_body
         # What is held of bodies, in bytes, and what may be.
         self.bodies = 0

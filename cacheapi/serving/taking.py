@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 from cacheapi.serving.acts import WITH_BODY, WITHOUT_BODY
 from cacheapi.serving.ending import Phase
 from cacheapi.serving.head import check_fields
-from cacheapi.serving.lane import LISTENER, Asker
+from cacheapi.serving.lane import LISTENER, WEIGHT, Asker
 from cacheapi.serving.readers import Reader
 from cacheapi.serving.recognition import Fields
 from cacheapi.serving.remotes import CYCLE
@@ -201,6 +201,7 @@ class Taking(Sending):
         super().on_headers_complete()
         self.cycle.scope["state"][CYCLE] = self.cycle
         self.cycle.scope["state"][LISTENER] = self._site.lane.listener(url, stores=stores)
+        self.cycle.scope["state"][WEIGHT] = self._site.lane.weigh(url)
         if not keep_alive or self._leaving:
             self.cycle.keep_alive = False
         self._await_body()

@@ -12,6 +12,11 @@ from typing import Final
 # An answer of more bytes is not given while more than so many wait for those who asked for them.
 LARGE_ANSWER: Final = 256 * 1024
 MOST_WAITING: Final = 48 * 1024 * 1024
+# What the lane can as well do later is done later from so many on.
+MOST_WAITING_FOR: Final = 8 * 1024 * 1024
+# But not for ever: one client may wait for its answers in an order that is not theirs.
+MOST_CROWDED_SECONDS: Final = 5.0
+CROWDED: Final = "Too many large answers wait for their clients; try again in a second."
 
 
 def count_unsent(transport: asyncio.Transport) -> int:
@@ -33,15 +38,15 @@ class Waiting:
     def __init__(self) -> None:
         self._transports: set[asyncio.Transport] = set()
 
-    def has_room(self) -> bool:
-        """Return whether another large answer may wait."""
+    def has_room(self, most: int = MOST_WAITING) -> bool:
+        """Return whether another large answer may wait: no more bytes than ``most`` do."""
         waits = 0
         for transport in list(self._transports):
             size = 0 if transport.is_closing() else transport.get_write_buffer_size()
             if not size:
                 self._transports.discard(transport)
             waits += size
-        return waits <= MOST_WAITING
+        return waits <= most
 
     def add(self, transport: asyncio.Transport) -> None:
         """Count what waits on a connection."""

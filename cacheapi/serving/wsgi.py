@@ -20,9 +20,11 @@ from a2wsgi.wsgi import build_environ
 
 from cacheapi.caching.codec import error_text
 from cacheapi.observing.facts import STARTED
-from cacheapi.serving.lane import LISTENER
+from cacheapi.serving.health import BYTES_A_SECOND
+from cacheapi.serving.heavy import Heavy
+from cacheapi.serving.lane import LISTENER, WEIGHT
 from cacheapi.serving.remotes import CYCLE, Remotes
-from cacheapi.serving.unsent import LARGE_ANSWER, Waiting
+from cacheapi.serving.unsent import CROWDED, LARGE_ANSWER, Waiting
 from cacheapi.web.access import Access
 from cacheapi.web.errors import RETRY_AFTER_SECONDS, internal
 
@@ -44,11 +46,11 @@ _ANNOUNCING: Final = (b"content-length", b"transfer-encoding")
 
 Fields = list[tuple[bytes, bytes]]
 
-CROWDED: Final = "Too many large answers wait for their clients; try again in a second."
 # What such an answer keeps of the one in whose place it is.
 _KEPT: Final = (b"access-control-", b"vary", b"x-request-id", b"ratelimit-")
 _TUNNEL: Final = b"x-http-method"
 _PULLS: Final = frozenset({"clear", "pull"})
+_ABOUT: Final = frozenset({"check_exist"})
 
 
 def _environ(scope: dict[str, Any], body: bytes, base: str) -> Any:
@@ -69,14 +71,20 @@ def _json(content: bytes) -> Fields:
     ]
 
 
+def _verb(scope: dict[str, Any]) -> bytes:
+    method = next((value for name, value in scope["headers"] if name == _TUNNEL), b"")
+    return method.upper() or scope["method"].encode()
+
+
+def _asks(scope: dict[str, Any], names: frozenset[str]) -> bool:
+    """Return whether a request has one of some parameters."""
+    query = scope["query_string"].decode("latin-1")
+    return not names.isdisjoint(name for name, _ in parse_qsl(query, keep_blank_values=True))
+
+
 def _may_be_asked_again(scope: dict[str, Any]) -> bool:
     """Return whether a request has changed nothing: a value that is pulled is gone."""
-    method = next((value for name, value in scope["headers"] if name == _TUNNEL), b"")
-    names = {
-        name
-        for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    }
-    return (method.upper() or scope["method"].encode()) == b"GET" and names.isdisjoint(_PULLS)
+    return _verb(scope) == b"GET" and not _asks(scope, _PULLS)
 
 
 class Application:
@@ -106,6 +114,7 @@ class Application:
         self._base = access.base
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="wsgi")
         self._waiting = Waiting() if waiting is None else waiting
+        self._heavy = Heavy(self._waiting)
         self._operating = ThreadPoolExecutor(OPERATING_THREADS, thread_name_prefix="operating")
 
     async def end(self) -> None:
@@ -151,6 +160,11 @@ class Application:
             return
         began = time.monotonic()
         operating = scope["raw_path"].startswith(_OPERATING)
+        weight = scope["state"].get(WEIGHT, 0)
+        if weight:
+            gives = _verb(scope) == b"GET" and not _asks(scope, _ABOUT)
+            await self._heavy.enter(weight, gives=gives, takes=gives and _asks(scope, _PULLS))
+        entered = time.monotonic()
         try:
             status, fields, content = await asyncio.get_running_loop().run_in_executor(
                 self._operating if operating else self._threads, self._run, scope, body, began
@@ -159,6 +173,9 @@ class Application:
             refusal = internal(error)
             status, content = refusal.status, error_text(refusal.status, refusal.message).encode()
             fields = _json(content)
+        finally:
+            if weight:
+                self._heavy.leave(weight)
         if len(content) > LARGE_ANSWER:
             cycle = scope["state"].get(CYCLE)
             if not self._waiting.has_room() and _may_be_asked_again(scope):
@@ -170,7 +187,7 @@ class Application:
                 self._waiting.add(cycle.transport)
         listener = scope["state"].get(LISTENER)
         if listener is not None:
-            listener(time.monotonic() - began, status)
+            listener(time.monotonic() - entered - weight / BYTES_A_SECOND, status)
         if not complete:
             fields = [field for field in fields if field[0] != b"connection"]
             fields.append((b"connection", b"close"))

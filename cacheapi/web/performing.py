@@ -2,8 +2,8 @@
 
 How large a value is is known only once it is here. So a key that is read and no more is read
 first, by steps that are bounded in bytes, and where that is too much for an answer nothing is
-done yet. What else brings values goes in small steps, and once they are too much, what is left is
-not tried.
+done yet. Of what else brings values as much is done as has room in an answer; the rest is not
+tried, and says so.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from backends.base import MISSING
-from backends.errors import BackendError, Failed, Refused, Unavailable
+from backends.errors import BackendError, Failed, NotRead, Refused, Unavailable
 from backends.operations import Add, Delete, Exists, Get, GetAndDelete, Operation, not_tried
 from cacheapi.caching.codec import Text, Value, encode, entry_text, string_text
 from cacheapi.caching.service import CacheService
 from cacheapi.observing.facts import facts
-from cacheapi.web.batch import MAX_ANSWER, MOST_SMALL, MOST_UNKNOWN, SMALL, read_many, too_large
+from cacheapi.web.batch import MAX_ANSWER, read_many, too_large
 from cacheapi.web.errors import ApiError, absent, answer_to, note
-from cacheapi.web.large import Turn
+from cacheapi.web.large import LARGE, Turn
 
-# What one brings weighs in a step: of another kind nothing, but the server may read it.
-_WEIGHTS: Final[dict[type, int]] = {Get: MOST_UNKNOWN, GetAndDelete: MOST_UNKNOWN, Exists: 1}
+# What counts as a read.
+_READS: Final = frozenset({Get, GetAndDelete, Exists})
 # An absent key is an answer to these, and no reason not to do them.
 _SAY_WHETHER: Final = frozenset({Get, GetAndDelete, Exists, Delete})
 _MEBIBYTES: Final = MAX_ANSWER // (1024 * 1024)
@@ -44,23 +44,23 @@ def perform(cache: CacheService, operations: Sequence[Operation], turn: Turn) ->
     if size > MAX_ANSWER and len(operations) > 1:
         raise too_large()
     left = [index for index, outcome in enumerate(outcomes) if outcome is None]
-    most = MOST_UNKNOWN
     gone = _is_gone(outcomes)
-    while left:
-        if gone or size > MAX_ANSWER:
-            for index in left:
-                outcomes[index] = not_tried() if gone else _not_tried()
-            break
-        step, left = _cut(operations, left, most)
-        done = cache.perform([operations[index] for index in step])
-        for index, outcome in zip(step, done, strict=True):
+    while left and not gone:
+        most = MAX_ANSWER - size if turn.is_ours else min(LARGE, MAX_ANSWER - size)
+        done = cache.perform([operations[index] for index in left], most)
+        unread: list[int] = []
+        for index, outcome in zip(left, done, strict=True):
+            if isinstance(outcome, NotRead):
+                unread.append(index)
+                outcome = _not_tried()
             outcomes[index] = outcome
-        sizes = [_size(outcome) for outcome in done]
-        size += sum(sizes)
+        size += sum(map(_size, done))
         gone = _is_gone(done)
-        most = min(2 * most, MOST_SMALL) if max(sizes) < SMALL else MOST_UNKNOWN
-        if not turn.take(size):
+        left = [] if turn.is_ours else unread
+        if not turn.take(max(size, LARGE + 1) if left else size):
             turn.wait()
+    for index in left:
+        outcomes[index] = not_tried()
     return outcomes
 
 
@@ -82,18 +82,6 @@ def _read_first(
         return
     for index in indexes:
         yield index, found.get(operations[index].key, MISSING)
-
-
-def _cut(
-    operations: Sequence[Operation], indexes: list[int], most: int
-) -> tuple[list[int], list[int]]:
-    """Return the first, as many as one step may have, and the others."""
-    weight = 0
-    for number, index in enumerate(indexes):
-        weight += _WEIGHTS.get(type(operations[index]), 0)
-        if weight > most:
-            return indexes[:number], indexes[number:]
-    return indexes, []
 
 
 def _size(outcome: Any) -> int:
@@ -123,7 +111,7 @@ def performed_text(
     reads = [
         outcome is not MISSING and outcome is not False
         for made, outcome in zip(operations, outcomes, strict=True)
-        if type(made) in _WEIGHTS and not isinstance(outcome, BackendError)
+        if type(made) in _READS and not isinstance(outcome, BackendError)
     ]
     facts().read(sum(reads), len(reads))
     text = f'{{"resource":[{",".join(texts)}]}}'

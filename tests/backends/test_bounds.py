@@ -5,10 +5,24 @@ from __future__ import annotations
 import pytest
 
 from backends.base import Backend, Item
-from backends.errors import NotRead
+from backends.capabilities import Capability
+from backends.errors import NotAnInteger, NotRead
+from backends.file import backend as file_backend
+from backends.memcached import performing as memcached_performing
 from backends.memcached.backend import MemcachedBackend
+from backends.operations import (
+    Add,
+    Delete,
+    Exists,
+    Get,
+    GetAndDelete,
+    Increment,
+    Operation,
+    Replace,
+)
 from backends.redis.backend import RedisBackend
 from backends.redis.reads import READS_APART
+from backends.within import perform_within
 from tests.conftest import connect, connect_redis
 from tests.support.processes import Memcached
 from tests.support.redis import Redis
@@ -86,3 +100,79 @@ def test_redis_asks_again_for_what_may_be_of_another_type(
     assert (mget, get) == (1, 1 + (READS_APART - 1) * (len(KEYS) + 1))
     assert on_redis.get_each(KEYS) == dict.fromkeys(KEYS, b"x")
     assert redis_one.calls("mget") == before[0] + 2
+
+
+def test_operations_bring_no_more_than_was_asked_for(backend: Backend) -> None:
+    stored = {key: key.encode() + b"x" * LARGE for key in KEYS}
+    backend.set_many([Item(key, value, None) for key, value in stored.items()])
+    takes = Capability.GET_AND_DELETE in backend.capabilities
+    pulled = KEYS[6:] if takes else []
+    left: list[Operation] = [Get(key) for key in KEYS[:6]]
+    left += [GetAndDelete(key) for key in pulled]
+    found: dict[str, bytes] = {}
+    for _ in range(len(left)):
+        outcomes = perform_within(backend, left, 2 * LARGE)
+        brought = {
+            operation.key: outcome
+            for operation, outcome in zip(left, outcomes, strict=True)
+            if isinstance(outcome, bytes)
+        }
+        assert 1 <= len(brought) <= 3
+        found |= brought
+        left = [
+            operation
+            for operation, outcome in zip(left, outcomes, strict=True)
+            if isinstance(outcome, NotRead)
+        ]
+        # What was not brought is there.
+        assert backend.get_many([one.key for one in left]).keys() == {one.key for one in left}
+        if not left:
+            break
+    assert found == {key: stored[key] for key in [*KEYS[:6], *pulled]}
+    assert backend.get_many(KEYS).keys() == set(KEYS) - set(pulled)
+
+
+def test_nothing_is_done_to_a_key_behind_what_was_not_brought(backend: Backend) -> None:
+    backend.set_many([Item(key, b"x" * LARGE, None) for key in KEYS[:3]])
+    asked: list[Operation] = []
+    for key in KEYS[:3]:
+        asked += [Get(key), Item(key, b"changed", None), Get(key), Delete(key)]
+    asked += [Add("other", b"stored", None), Get("other"), Get("absent"), Exists(KEYS[0])]
+    outcomes = perform_within(backend, asked, 10)
+    done = [outcomes[start : start + 4] for start in (0, 4, 8)]
+    whole = [one for one in done if not isinstance(one[0], NotRead)]
+    assert len(whole) <= 1
+    assert [one[:2] for one in whole] == [[b"x" * LARGE, True]] * len(whole)
+    for key, four in zip(KEYS, done, strict=False):
+        if isinstance(four[0], NotRead):
+            assert [type(one) for one in four] == [NotRead] * 4
+            assert backend.get(key) == b"x" * LARGE
+    # What brings nothing is done.
+    assert outcomes[12] is True
+    assert backend.get("other") == b"stored"
+
+
+def test_operations_within_a_bound_do_what_they_do_without(backend: Backend) -> None:
+    asked: list[Operation] = [
+        *(Item("a", b"7", None), Get("a"), Add("a", b"no", None), Get("a"), Delete("a"), Get("a")),
+        *(Get("b"), Add("b", b"one", None), Get("b"), Replace("b", b"two", None), Get("b")),
+        *(Exists("b"), Get("b"), Item("b", b"", 0), Get("b"), Get("c"), Exists("c")),
+    ]
+    expected = backend.perform(asked)
+    backend.delete_many(["a", "b", "c"])
+    assert perform_within(backend, asked, 1000) == expected
+    assert perform_within(backend, [Item("a", b"1", None), Get("b")], -1)[0] is True
+    assert isinstance(perform_within(backend, [Get("a")], -1)[0], NotRead)
+
+
+def test_to_ask_whether_many_are_there_holds_few_of_their_values(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (memcached_performing, file_backend):
+        monkeypatch.setattr(module, "MOST_BYTES", LARGE)
+    backend.set_many([Item(key, b"x" * LARGE, None) for key in KEYS])
+    asked: list[Operation] = [Exists(key) for key in (*KEYS, "absent")]
+    assert backend.perform(asked) == [True] * len(KEYS) + [False]
+    if Capability.INCREMENT in backend.capabilities:
+        counts = backend.perform([Increment(key, 1) for key in KEYS])
+        assert {type(one) for one in counts} == {NotAnInteger}

@@ -73,13 +73,17 @@ class Wire:
         """Say that nothing more will be sent."""
         self._socket.shutdown(socket.SHUT_WR)
 
-    def answer(self) -> Answer:
-        line = self._replies.readline()
-        version, status, _ = line.split(maxsplit=2)
+    def status(self) -> int:
+        """Take the first line of an answer."""
+        version, status, _ = self._replies.readline().split(maxsplit=2)
         assert version == b"HTTP/1.1"
+        return int(status)
+
+    def answer(self) -> Answer:
+        status = self.status()
         headers = http.client.parse_headers(self._replies)
         body = self._replies.read(int(headers.get("Content-Length", 0)))
-        return Answer(int(status), headers, body)
+        return Answer(status, headers, body)
 
     def is_closed(self) -> bool:
         """Wait until the server closes the connection; return whether it sent nothing before."""

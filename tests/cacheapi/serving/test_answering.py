@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import cast
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
-from backends.base import Backend
+import pytest
+
+from backends.base import MISSING, Backend, Missing
 from backends.errors import BackendError, NotRead
+from backends.operations import Get, GetAndDelete, Operation, Touch
 from cacheapi.caching.service import CacheService
+from cacheapi.serving import answering as answering_module
+from cacheapi.serving import finishing
 from cacheapi.serving.answering import CALL_BYTES, MOST_KEYS, PATIENCE, TURN_BYTES, Answering
-from cacheapi.serving.answers import Read
-from cacheapi.serving.health import Troubles
+from cacheapi.serving.answers import Act, Read, Taken
+from cacheapi.serving.health import SLOW_SECONDS, Troubles
+from cacheapi.serving.performing import MOST_BROUGHT
+from cacheapi.serving.unsent import Waiting
 
 LARGE = 4 * 1024 * 1024
 SMALL = b'"small"'
@@ -24,6 +32,19 @@ class Cache:
     def __init__(self, sizes: dict[str, int]) -> None:
         self.sizes = sizes
         self.most_at_once = 0
+        self.performed: list[Operation] = []
+
+    def perform(self, operations: Sequence[Operation]) -> list[Any]:
+        """Give what is asked for, and note what is done."""
+        self.performed += operations
+        found = self.get_each([one.key for one in operations])
+        return [
+            found[one.key] if isinstance(one, Get | GetAndDelete) else True for one in operations
+        ]
+
+    def get(self, key: str) -> bytes | Missing:
+        """Say that nothing has tags here."""
+        return MISSING
 
     def get_each(
         self, keys: Iterable[str], most: int | None = None
@@ -48,6 +69,7 @@ class Sink:
         self.sent = 0
         self.reads = 0
         self.bodies: list[bytes] = []
+        self.statuses: list[int] = []
 
     @property
     def is_full(self) -> bool:
@@ -57,7 +79,7 @@ class Sink:
         pass
 
     def answer(self, status: int, fields: str, body: bytes | None, keep_alive: bool) -> None:
-        assert status == 200
+        self.statuses.append(status)
         self.bodies.append((body or b"")[:30])
         self.sent += len(body or b"")
 
@@ -65,7 +87,7 @@ class Sink:
 def made(sizes: dict[str, int]) -> tuple[Answering, CacheService, Cache]:
     cache = Cache(sizes)
     service = CacheService("cache", cast("Backend", cache), default_ttl=0)
-    answering = Answering(Troubles(), None, service)
+    answering = Answering(Troubles(), None, service, Waiting())
     # Small values have been read for a while: so many are asked for at once as ever.
     for _ in range(10 * PATIENCE):
         assert answering.answer([read(Sink(), service, "small")], 0.0) == []
@@ -75,6 +97,25 @@ def made(sizes: dict[str, int]) -> tuple[Answering, CacheService, Cache]:
 def read(sink: Sink, service: CacheService, *keys: str) -> Read:
     key = keys[0] if len(keys) == 1 else None
     return Read(sink, True, service, False, None, keys=list(keys), key=key, condition=None)
+
+
+def act(sink: Sink, service: CacheService, *operations: Operation, gives: bool = False) -> Act:
+    takes = isinstance(operations[0], GetAndDelete)
+    return Act(
+        sink,
+        True,
+        service,
+        False,
+        None,
+        method="PATCH" if len(operations) > 1 else "GET",
+        keys=[operations[0].key],
+        size=0,
+        operations=list(operations),
+        finish=finishing.touch if len(operations) > 1 else finishing.read,
+        reads=not takes and len(operations) == 1,
+        brings=True,
+        gives=gives,
+    )
 
 
 def test_who_takes_nothing_gets_one_answer_at_a_time() -> None:
@@ -122,3 +163,95 @@ def test_a_list_of_large_values_is_read_whole() -> None:
     assert left == []
     assert one.sent > 4 * LARGE
     assert other.sent > 3 * LARGE
+
+
+@pytest.mark.parametrize("kind", ["pull", "read", "new lifetime"])
+def test_acts_bring_few_large_values_a_turn_and_all_are_answered_once(kind: str) -> None:
+    sizes = {f"large{number}": LARGE for number in range(12)}
+    answering, service, cache = made(sizes)
+    sinks = [Sink() for _ in sizes]
+    taken: list[Taken] = []
+    for sink, key in zip(sinks, sizes, strict=True):
+        ways: dict[str, list[Operation]] = {
+            "pull": [GetAndDelete(key)],
+            "read": [Get(key)],
+            "new lifetime": [Get(key), Touch(key, 60)],
+        }
+        # What its connection asked for behind it waits for it.
+        taken += [act(sink, service, *ways[kind], gives=True), read(sink, service, "small")]
+    left, turns, cache.most_at_once = taken, 0, 0
+    while left:
+        left = answering.answer(left, 0.0)
+        turns += 1
+        assert turns < 2 * len(sizes)
+    assert cache.most_at_once <= MOST_BROUGHT + LARGE + 100
+    assert [sink.statuses for sink in sinks] == [[200, 200]] * len(sinks)
+    assert all(sink.bodies[1].startswith(b'{"key":"small"') for sink in sinks)
+    done = [one.key for one in cache.performed if not isinstance(one, Get)]
+    assert sorted(done) == sorted(sizes if kind != "read" else [])
+
+
+class Crowd(Waiting):
+    """Answers that wait, as the test says."""
+
+    is_crowded = True
+
+    def has_room(self, most: int = 0) -> bool:
+        return not self.is_crowded
+
+
+def crowded(sizes: dict[str, int]) -> tuple[Answering, CacheService, Cache, Crowd]:
+    cache, crowd = Cache(sizes), Crowd()
+    service = CacheService("cache", cast("Backend", cache), default_ttl=0)
+    return Answering(Troubles(), None, service, crowd), service, cache, crowd
+
+
+def test_a_large_pull_waits_for_room_and_nothing_is_lost() -> None:
+    answering, service, cache, crowd = crowded({"large": LARGE})
+    large, small, plain = Sink(), Sink(), Sink()
+    taken: list[Taken] = [
+        act(large, service, GetAndDelete("large"), gives=True),
+        read(large, service, "small"),
+        act(small, service, GetAndDelete("small"), gives=True),
+        read(plain, service, "large"),
+    ]
+    left = answering.answer(taken, 0.0)
+    # Both requests of its connection; small values wait for nobody, a plain read is refused.
+    assert left == taken[:2]
+    assert answering.crowded == {large}
+    assert (large.statuses, small.statuses, plain.statuses) == ([], [200], [503])
+    assert [one.key for one in cache.performed] == ["small"]
+    assert answering.answer(left, 0.0) == left
+    crowd.is_crowded = False
+    assert answering.answer(left, 0.0) == []
+    assert large.statuses == [200, 200]
+
+
+def test_a_pull_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering, service, _, _ = crowded({"large": LARGE})
+    sink = Sink()
+    taken: list[Taken] = [act(sink, service, GetAndDelete("large"), gives=True)]
+    assert answering.answer(taken, 0.0) == taken
+    monkeypatch.setattr(answering_module, "MOST_CROWDED_SECONDS", -1.0)
+    assert answering.answer(taken, 0.0) == []
+    assert sink.statuses == [200]
+
+
+def test_a_call_that_brings_much_may_take_longer() -> None:
+    troubles = Troubles()
+    started = time.monotonic() - 2 * SLOW_SECONDS
+    troubles.look("cache", started, None, stores=False, size=2**40)
+    assert not troubles
+    troubles.look("cache", started, None, stores=False)
+    assert troubles
+    assert troubles.is_slow("cache")
+    assert not troubles.is_slow("other")
+
+
+def test_what_is_not_known_weighs_as_much_as_others_where_the_lane_leaves_it() -> None:
+    answering, service, _ = made({"large": LARGE})
+    answering.answer([read(Sink(), service, "large")], 0.0)
+    assert answering.likely_size(service, "large") == LARGE + 2
+    assert answering.likely_size(service, "other") == 0
+    answering._troubles.look("cache", time.monotonic() - 1, None, stores=True)
+    assert answering.likely_size(service, "other") == LARGE + 2

@@ -302,7 +302,7 @@ def test_what_was_taken_is_not_lost_where_a_later_one_fails(
     monkeypatch.setattr(
         service,
         "perform",
-        lambda self, made: [*real(self, made[:1]), Unavailable("it is gone")],
+        lambda self, made, most: [*real(self, made[:1], most), Unavailable("it is gone")],
     )
     answer = perform(file_app, {"pull": "a"}, {"delete": "b"})
     assert answer.status == 500

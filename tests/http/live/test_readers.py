@@ -6,6 +6,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tests.http.client import close_app
 from tests.http.live.test_http import memory, well
 from tests.support.inside import Inside, inside
 from tests.support.live import CACHE, Wire, call, head
-from tests.support.processes import Service, eventually, service
+from tests.support.processes import Memcached, Service, eventually, memcached, service
 
 MIB = 1024 * 1024
 LARGE = 7 * MIB
@@ -35,6 +36,82 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
             assert call(made.port, "POST", CACHE, pair).status == 201
         assert call(made.port, "POST", CACHE, {"key": "small", "value": 1}).status == 201
         yield made
+
+
+ACTS = {
+    "head": ("HEAD", "", b""),
+    "pulled": ("GET", "?pull=true", b""),
+    "changed": ("PATCH", "", b'{"ttl":600}'),
+}
+AT_ONCE = 40
+
+
+@pytest.fixture(scope="module")
+def on_memcached(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Service, Memcached]]:
+    """The service on a memcached that takes large values."""
+    with memcached("-I", "8m", "-m", "600") as server:
+        settings = {
+            "WEB_CONCURRENCY": "1",
+            "CACHE_DRIVER": "memcached",
+            "MEMCACHED_HOST": server.host,
+            "MEMCACHED_PORT": str(server.port),
+            "MEMCACHED_TIMEOUT_MS": "10000",
+        }
+        with service(tmp_path_factory.mktemp("acts"), **settings) as made:
+            yield made, server
+
+
+def peak(pid: int) -> int:
+    """Return the most memory that a process has had since it was told to forget that."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (kib,) = (line.split()[1] for line in lines if line.startswith("VmHWM"))
+    return int(kib) * 1024
+
+
+@pytest.mark.parametrize("name", ACTS)
+def test_acts_about_large_values_do_not_bring_all_at_once(
+    on_memcached: tuple[Service, Memcached], name: str
+) -> None:
+    live, server = on_memcached
+    method, query, body = ACTS[name]
+    value = b'"%b"' % (b"x" * LARGE)
+    with server.connect() as stored:
+        for number in range(AT_ONCE):
+            stored.sendall(b"set %b%d 0 0 %d\r\n" % (name.encode(), number, len(value)) + value)
+            stored.sendall(b"\r\n")
+            assert stored.recv(100) == b"STORED\r\n"
+    (worker,) = eventually(live.workers)
+    before = memory(worker)
+    Path(f"/proc/{worker}/clear_refs").write_text("5")
+    with contextlib.ExitStack() as stack:
+        wires = [stack.enter_context(Wire(live.port)) for _ in range(AT_ONCE)]
+        for number, wire in enumerate(wires):
+            length = [f"Content-Length: {len(body)}"] if body else []
+            wire.send(head(f"{method} {CACHE}/{name}{number}{query}", *length) + body)
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            sizes = list(threads.map(lambda wire: received(wire, has_body=method != "HEAD"), wires))
+    large = name == "pulled"
+    assert all(size > LARGE if large else size < 1000 for size in sizes)
+    # All of them have 280 MiB; what one takes while it is worked on is some 25.
+    assert peak(worker) - before < 100 * MIB
+    # One of each is there, or gone.
+    there = call(live.port, "HEAD", f"{CACHE}/{name}{AT_ONCE - 1}").status
+    assert there == (404 if name == "pulled" else 200)
+    with server.connect() as stored:
+        stored.sendall(b"flush_all\r\n")
+        assert stored.recv(100) == b"OK\r\n"
+
+
+def received(wire: Wire, *, has_body: bool) -> int:
+    """Take one good answer; return the size of its body."""
+    if has_body:
+        answer = wire.answer()
+        assert answer.status == 200
+        return len(answer.body)
+    assert wire.status() == 200
+    return 0
 
 
 @pytest.mark.parametrize("tail", ["", "?"], ids=["lane", "Flask"])

@@ -1,0 +1,181 @@
+"""Operations within a bound in bytes of the values that they bring.
+
+How large a value is shows once it is here, and what is taken out of a cache cannot be left on its
+way. So what several operations would bring is looked at first, by one
+:meth:`~backends.base.Backend.get_each` with that bound. What is only read is known then; the rest
+is done by one :meth:`~backends.base.Backend.perform`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from backends.errors import BackendError, Failed, NotRead, Unavailable
+from backends.operations import (
+    MISSING,
+    Add,
+    Delete,
+    Get,
+    GetAndDelete,
+    Increment,
+    Item,
+    Operation,
+    Replace,
+    Touch,
+    not_tried,
+)
+
+if TYPE_CHECKING:
+    from backends.base import Backend
+
+# Operations whose outcome is a value.
+BRING: Final = frozenset({Get, GetAndDelete})
+# Those behind which a value is not what it was before.
+_CHANGE: Final = frozenset({Item, Add, Replace, Delete, Increment, GetAndDelete})
+# A number that is counted on has no more bytes.
+_NUMBER: Final = 32
+
+
+class _Sizes:
+    """The most bytes that values have, as operations on them go by.
+
+    :param found: what a look has found under the keys that were asked for.
+    """
+
+    def __init__(self, found: Mapping[str, Any]) -> None:
+        self._found = found
+        # What the operations stored, and the keys under which nothing is but that.
+        self._own: dict[str, int] = {}
+        self._fixed: set[str] = set()
+
+    def is_fixed(self, key: str) -> bool:
+        """Return whether the size is known without a look."""
+        return key in self._fixed
+
+    def of(self, key: str) -> int:
+        """Return the most that is under a key now."""
+        found = self._found.get(key) if key not in self._fixed else None
+        return max(self._own.get(key, 0), len(found) if isinstance(found, bytes) else 0)
+
+    def go_by(self, operation: Operation) -> None:
+        """Note what an operation may leave under its key."""
+        key, own = operation.key, self._own
+        if isinstance(operation, Item):
+            own[key] = len(operation.value)
+            self._fixed.add(key)
+        elif isinstance(operation, Delete | GetAndDelete):
+            own[key] = 0
+            self._fixed.add(key)
+        elif isinstance(operation, Add | Replace):
+            own[key] = max(own.get(key, 0), len(operation.value))
+        elif isinstance(operation, Increment):
+            own[key] = max(own.get(key, 0), _NUMBER)
+
+
+def perform_within(backend: Backend, operations: Sequence[Operation], most: int) -> list[Any]:
+    """Do operations as :meth:`~backends.base.Backend.perform` does, but bring no more than so much.
+
+    :param most: once the values have more bytes than this together, no further one is brought:
+        the outcome is :class:`~backends.errors.NotRead`, nothing was done, and nothing either of
+        what goes behind it on the same key. One is always brought, unless it is
+        negative. Others may store something
+        larger between the look and the operation.
+    """
+    brings = sum(type(operation) in BRING for operation in operations)
+    if not brings or (brings == 1 and most >= 0):
+        return backend.perform(operations)
+    keys = _to_look_at(operations) if most >= 0 else []
+    try:
+        found = _look(backend, keys, most) if keys else {}
+    except Unavailable as error:
+        looked = set(keys)
+        return [error if made.key in looked else not_tried() for made in operations]
+    outcomes, left = _known(operations, found, most)
+    done = backend.perform([operations[index] for index in left]) if left else ()
+    for index, outcome in zip(left, done, strict=True):
+        outcomes[index] = outcome
+    return outcomes
+
+
+def _to_look_at(operations: Sequence[Operation]) -> list[str]:
+    """Return the keys whose values are brought as they are found."""
+    sizes = _Sizes({})
+    keys: dict[str, None] = {}
+    for operation in operations:
+        if type(operation) in BRING and not sizes.is_fixed(operation.key):
+            keys[operation.key] = None
+        sizes.go_by(operation)
+    return list(keys)
+
+
+def _look(backend: Backend, keys: Sequence[str], most: int) -> Mapping[str, bytes | BackendError]:
+    """Return the values of keys, or why one is not known.
+
+    :raises Unavailable: the backend is gone.
+    """
+    try:
+        return backend.get_each(keys, most)
+    except Unavailable:
+        raise
+    except Failed as error:
+        return dict.fromkeys(keys, error)
+    except BackendError:
+        # It cannot tell whose fault it is.
+        pass
+    found: dict[str, bytes | BackendError] = {}
+    size = 0
+    for key in keys:
+        if size > most:
+            found[key] = _not_read()
+            continue
+        try:
+            value = backend.get(key)
+        except Unavailable:
+            raise
+        except BackendError as error:
+            found[key] = error
+        else:
+            if value is not MISSING:
+                found[key] = value
+                size += len(value)
+    return found
+
+
+def _known(
+    operations: Sequence[Operation], found: Mapping[str, bytes | BackendError], most: int
+) -> tuple[list[Any], list[int]]:
+    """Return the outcomes that are known by a look, and which operations are yet to be done."""
+    outcomes: list[Any] = [None] * len(operations)
+    left: list[int] = []
+    sizes = _Sizes(found)
+    changed: set[str] = set()
+    stopped: set[str] = set()
+    given = 0
+    for index, operation in enumerate(operations):
+        key, kind = operation.key, type(operation)
+        if kind in BRING and key not in stopped:
+            is_unread = isinstance(found.get(key), NotRead) and not sizes.is_fixed(key)
+            if is_unread or given > most:
+                stopped.add(key)
+            else:
+                given += sizes.of(key)
+        if key in stopped:
+            outcomes[index] = _not_read()
+            continue
+        sizes.go_by(operation)
+        if kind is Get and key not in changed:
+            outcomes[index] = found.get(key, MISSING)
+            continue
+        left.append(index)
+        if kind in _CHANGE or (isinstance(operation, Touch) and _ends(operation.ttl)):
+            changed.add(key)
+    return outcomes, left
+
+
+def _ends(ttl: float | None) -> bool:
+    return ttl is not None and ttl <= 0
+
+
+def _not_read() -> NotRead:
+    return NotRead("The value was not read: those before it were as much as was asked for.")
