@@ -70,6 +70,13 @@ class Engines:
         self._engines[remote.name] = (remote, backend, made)
         return made
 
+    def known(self, remote: Remote) -> Engine | None:
+        """Return the engine of a service if there is one for it as it is now; from any thread."""
+        known = self._engines.get(remote.name)
+        if known is None or known[0] is not remote:
+            return None
+        return known[2] if known[1] is self._find_backend(remote.cache) else None
+
     def _retire(self, engine: Engine) -> None:
         def close() -> None:
             del self._retired[engine]

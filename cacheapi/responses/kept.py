@@ -12,7 +12,9 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from cacheapi.responses import entries
+from cacheapi.responses.answers import Outgoing
 from cacheapi.responses.asking import Asked
+from cacheapi.responses.deciding import Hit
 from cacheapi.responses.engine import Engine
 from cacheapi.responses.looking import Looked, tags_in
 from cacheapi.responses.messages import Fields, Request
@@ -94,15 +96,18 @@ class Kept:
             and self._looked.variants != ()
         )
 
-    def take(self, found: Mapping[str, bytes], now: float) -> list[str]:
+    def take(self, found: Mapping[str, bytes], now: float, purges: int | None = None) -> list[str]:
         """Take what the store has.
 
         :param found: of :attr:`keys`, and more.
+        :param now: when it was asked, by a clock that does not go back.
+        :param purges: how many the engine had made by then; within its event loop, where nothing
+            comes between, as many as it has.
         :return: the keys that it is to be asked for beside them.
         """
         values = [found.get(key) for key in self.keys]
         if values == self._found:
-            self._note(now)
+            self._note(now, purges)
             return []
         looking = self._engine.store.looking
         record = looking.record(self._url, found)
@@ -120,7 +125,7 @@ class Kept:
         names = {one.place.name for one in looked.variants}
         self._bodies = {name: body for name, body in self._bodies.items() if name in names}
         self._measure()
-        self._note(now)
+        self._note(now, purges)
         return []
 
     def take_body(self, found: Mapping[str, bytes]) -> None:
@@ -137,9 +142,9 @@ class Kept:
         self._sent = sum(len(value) for value in self._found or () if value is not None)
         self.size = OWN_BYTES + 2 * self._sent + sum(map(len, self._bodies.values()))
 
-    def _note(self, now: float) -> None:
+    def _note(self, now: float, purges: int | None) -> None:
         self._asked = now
-        self._purges = self._engine.purges
+        self._purges = self._engine.purges if purges is None else purges
 
     def answer(self, wish: Wish, *, hides_id: bool) -> Ready | None:
         """Return the answer to a wish, which was fresh once; ``None`` if none is here.
@@ -162,10 +167,21 @@ class Kept:
                 self._ready[name] = ready
         return ready
 
+    def outgoing(self, asked: Asked) -> Outgoing | None:
+        """Return the answer to a request; ``None`` if none is fresh here."""
+        found = self._fresh(asked)
+        return None if found is None else self._engine.serve(asked, *found)
+
     def _made(self, wish: Wish, *, hides_id: bool) -> Ready | None:
-        engine = self._engine
         asked = Asked(Request(wish.method, self._url, wish.fields), self._target)
-        found = engine.fresh(asked, self._looked)
+        found = self._fresh(asked)
+        if found is None:
+            return None
+        return written(found[0].stored, self._engine.serve(asked, *found), hides_id=hides_id)
+
+    def _fresh(self, asked: Asked) -> tuple[Hit, bytes] | None:
+        self.lacking = None
+        found = self._engine.fresh(asked, self._looked)
         if found is None:
             return None
         hit, variant = found
@@ -176,4 +192,4 @@ class Kept:
             self.lacking = entries.part_key(place.name, 0) if place.parts == 1 else None
             self.lacking_bytes = hit.stored.length
             return None
-        return written(hit.stored, engine.serve(asked, hit, body), hides_id=hides_id)
+        return hit, body

@@ -21,7 +21,7 @@ from cacheapi.observing.origins import OriginListener
 from cacheapi.observing.troubles import Troubles
 from cacheapi.registry.rights import Caller
 from cacheapi.responses.answers import Outgoing
-from cacheapi.responses.asking import NoAnswer
+from cacheapi.responses.asking import Incoming, NoAnswer, asked_of
 from cacheapi.responses.connection import OriginFailed
 from cacheapi.responses.engines import Engines
 from cacheapi.responses.messages import Fields
@@ -29,6 +29,7 @@ from cacheapi.responses.remote import Remote
 from cacheapi.responses.timing import Timing, timing
 from cacheapi.web.errors import ApiError
 from cacheapi.web.http import TUNNELLED, read_body
+from cacheapi.web.local_copies import LocalCopies
 from cacheapi.web.remotes import Door, Purge, Sought, over_limit, refused
 
 T = TypeVar("T")
@@ -55,7 +56,12 @@ class RemoteAnswers:
         self._pid: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._engines = Engines(door.find_backend, self.listener, mount=door.mount)
+        self._copies = LocalCopies()
+        self._engines = self._made()
+
+    def _made(self) -> Engines:
+        door = self._door
+        return Engines(door.find_backend, self.listener, self._copies.forget, door.mount)
 
     def listener(self, name: str) -> OriginListener:
         """Return who is told of a service."""
@@ -99,7 +105,9 @@ class RemoteAnswers:
 
                 out = self._run(do_purge())
             else:
-                out = self._run(self._asked(sought, body, parts))
+                incoming = self._door.incoming(sought, body, None)
+                copy = self._copy(sought.remote, incoming)
+                out = copy or self._run(self._asked(sought.remote, incoming, parts))
         except (ApiError, NoAnswer) as error:
             out = refused(error)
         if parts is not None:
@@ -124,10 +132,16 @@ class RemoteAnswers:
 
         self._run(work())
 
-    async def _asked(self, sought: Sought, body: bytes, parts: Timing | None) -> Outgoing:
+    def _copy(self, remote: Remote, incoming: Incoming) -> Outgoing | None:
+        """Return the answer of a copy that this process holds, if there is one."""
+        engine = self._engines.known(remote) if remote.config.local_seconds else None
+        if engine is None:
+            return None
+        return self._copies.answer(engine, asked_of(engine.config, incoming))
+
+    async def _asked(self, remote: Remote, incoming: Incoming, parts: Timing | None) -> Outgoing:
         timing.set(parts)
-        engine = self._engines.engine(sought.remote)
-        return await engine.answer(self._door.incoming(sought, body, None))
+        return await self._engines.engine(remote).answer(incoming)
 
     def _response(self, out: Outgoing) -> Response:
         chunks = [out.body] if out.rest is None else self._stream(out)
@@ -159,9 +173,7 @@ class RemoteAnswers:
             if self._loop is None or self._pid != os.getpid():
                 self._pid = os.getpid()
                 self._loop = asyncio.new_event_loop()
-                self._engines = Engines(
-                    self._door.find_backend, self.listener, mount=self._door.mount
-                )
+                self._engines = self._made()
                 self._thread = threading.Thread(
                     target=self._loop.run_forever, name="responses", daemon=True
                 )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cacheapi import create_app, load
+from cacheapi.web.remotes import DOOR
 from tests.http.client import Answer, close_app
 from tests.support.origin import Origin, reply
 
@@ -109,3 +110,33 @@ def test_a_service_is_tried_and_described(ask: Any, origin: Origin) -> None:
     assert (down.status, list(down.json)) == (502, ["error"])
     bad = {"name": "bad", "type": "rws", "config": {"base_url": "ftp://x/", "cookies": "a b"}}
     assert ask("POST", f"{SYSTEM}/service", {"resource": [bad]}).status == 400
+
+
+def test_local_ms_spares_a_server_of_threads_the_look_too(tmp_path: Path, origin: Origin) -> None:
+    origin.on("/local", reply(200, FRESH, "a"), reply(200, FRESH, "b"))
+    services = tmp_path / "services.toml"
+    services.write_text(
+        '[[service]]\nname = "shop"\ntype = "rws"\n'
+        f'[service.config]\nbase_url = "{origin.url}"\nlocal_ms = 60000\n'
+    )
+    given = {
+        "CACHEAPI_API_KEY": KEY,
+        "CACHEAPI_DATA_DIR": str(tmp_path / "data"),
+        "CACHEAPI_SERVICES_FILE": str(services),
+    }
+    app = create_app(load(given, None))
+    try:
+        ask = Flasks(app)
+        assert [ask("GET", "/api/v2/shop/local").body for _ in range(2)] == [b"a", b"a"]
+        backend = app.extensions[DOOR].find_backend("cache")
+        # Nobody looks at the cache any more.
+        backend.get_many = backend.get_each = None
+        got = ask("GET", "/api/v2/shop/local")
+        assert (got.body, got.headers["Cache-Status"][:13]) == (b"a", "cacheapi; hit")
+        assert "Age" in got.headers
+        assert ask("GET", "/api/v2/shop/local", key="").status == 401
+        del backend.get_many, backend.get_each
+        assert ask("DELETE", "/api/v2/shop/local?purge=true").status == 200
+        assert ask("GET", "/api/v2/shop/local").body == b"b"
+    finally:
+        close_app(app)
