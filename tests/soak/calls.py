@@ -19,6 +19,9 @@ from tests.soak.operations import (
 )
 from tests.support.live import CACHE
 
+# A default that no value is.
+ABSENT = "there-is-none"
+
 Wishes = list[tuple[str, Operation]]
 
 
@@ -77,6 +80,10 @@ def answers_of(call: Call, reply: Reply) -> Sequence[Answer | None]:
         return [EXISTS]
     if status != (201 if wish.verb == "add" else 200) or document["key"] != key:
         raise ValueError("not a status of this request")
+    if wish.verb == "look":
+        return [PRESENT if document["exists"] is True else MISSING]
+    if wish.verb == "get" and document["value"] == ABSENT:
+        return [MISSING]
     if wish.verb in ("get", "pull", "count"):
         return [Answer("value", document["value"])]
     return [DONE] if document["success"] is True else [None]

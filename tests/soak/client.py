@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tests.http.client import Answer as Reply
-from tests.soak.calls import Call, Wishes, answers_of, path_of, path_of_many
+from tests.soak.calls import ABSENT, Call, Wishes, answers_of, path_of, path_of_many
 from tests.soak.ledger import Ledger
 from tests.soak.model import Model
 from tests.soak.operations import MISSING, PRESENT, Answer, Operation
@@ -93,10 +93,17 @@ class Client(threading.Thread):
 
     def _read(self) -> None:
         key = self._random.choice(ALL_KEYS)
-        if self._random.random() < 0.2:
-            self._send(Call([(key, LOOK)], "HEAD", path_of(key)))
-        else:
-            self._send(Call([(key, GET)], "GET", path_of(key)))
+        path = path_of(key)
+        (way,) = self._random.choices(("read", "head", "exists", "default"), (70, 15, 10, 5))
+        match way:
+            case "read":
+                self._send(Call([(key, GET)], "GET", path))
+            case "head":
+                self._send(Call([(key, LOOK)], "HEAD", path))
+            case "exists":
+                self._send(Call([(key, LOOK)], "GET", f"{path}?check_exist=true"))
+            case "default":
+                self._send(Call([(key, GET)], "GET", f"{path}?default={ABSENT}"))
 
     def _read_many(self) -> None:
         keys = self._random.sample(ALL_KEYS, self._random.randint(2, 10))
