@@ -26,7 +26,7 @@ CLIENTS = 8
 COUNTS = 10_000
 # Of its counts, each client follows one in so many with a write and two reads.
 EVERY = 25
-KILLS = 4
+KILLS = 2
 COUNTER = f"{CACHE}/counter"
 
 
@@ -40,6 +40,7 @@ class Load:
         self.counts_sent = 0
         self.counts = 0
         self.stored: dict[str, int] = {}
+        self.deleted: list[str] = []
         self.failures: list[str] = []
 
     def acknowledged(self) -> int:
@@ -68,22 +69,35 @@ class Load:
                         # The fast lane's part.
                         read = send("GET", f"{CACHE}/{key}")
                         self._note(read.status == 200, read.body, key, turn)
+                    if turn % 10 == 0:
+                        self._delete(send, f"client-{number}-{turn - 1}")
                 except (OSError, http.client.HTTPException) as error:
                     self._note(False, repr(error).encode())
                     self._stopped.wait(0.01)
 
     @staticmethod
     def _store(send: Callable[..., Answer], key: str, value: int) -> tuple[Answer, bool]:
-        """Store in one of three ways; return the answer, and whether it says that it is done."""
-        way = value % 3
+        """Store in one of four ways; return the answer, and whether it says that it is done."""
+        way = value % 4
         if way == 0:
             answer = send("POST", CACHE, {"key": key, "value": value})
             return answer, answer.status == 201
-        answer = send("POST", f"{CACHE}/{key}", {"value": value if way == 1 else "another"})
+        answer = send("POST", f"{CACHE}/{key}", {"value": "another" if way == 2 else value})
         if way == 1 or answer.status != 201:
             return answer, answer.status == 201
-        answer = send("PUT", f"{CACHE}/{key}", {"value": value})
+        if way == 2:
+            answer = send("PUT", f"{CACHE}/{key}", {"value": value})
+        else:
+            answer = send("PATCH", f"{CACHE}/{key}", {"ttl": 600})
         return answer, answer.status == 200
+
+    def _delete(self, send: Callable[..., Answer], key: str) -> None:
+        """Delete what was stored; until it is known that it was, nothing is."""
+        if (
+            self.stored.pop(key, None) is not None
+            and send("DELETE", f"{CACHE}/{key}").status == 200
+        ):
+            self.deleted.append(key)
 
     def _note(self, success: bool, body: bytes, key: str = "", value: int = 0) -> None:
         with self._lock:
@@ -112,6 +126,7 @@ class Load:
 
     def assert_nothing_was_lost(self, port: int) -> None:
         assert self.stored
+        assert self.deleted
         keys = list(self.stored)
         with Connection(port) as connection:
             for start in range(0, len(keys), 200):
@@ -121,6 +136,8 @@ class Load:
                 assert answer.json["meta"]["missing"] == []
                 found = {entry["key"]: entry["value"] for entry in answer.json["resource"]}
                 assert found == {key: self.stored[key] for key in part}
+            there = f"{CACHE}?keys={','.join(self.deleted[:200])}"
+            assert connection.call("GET", there).json["resource"] == []
             count = connection.call("GET", COUNTER).json["value"]
         assert self.counts <= count <= self.counts_sent
 
