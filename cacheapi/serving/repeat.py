@@ -16,6 +16,7 @@ the lane as if it had been parsed, and who shows the API key may do is looked up
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Final, NamedTuple
 
@@ -28,9 +29,7 @@ from cacheapi.serving.recognition import PLAIN, TARGET, Fields
 # A connection that waits should not hold much.
 MAX_TAIL: Final = 4096
 
-_LINES: Final = {
-    method: re.compile(method + b" " + TARGET.pattern) for method in WITH_BODY | WITHOUT_BODY
-}
+_METHODS: Final = WITH_BODY | WITHOUT_BODY
 _GET: Final = b"GET "
 _VERSION: Final = b" HTTP/1.1\r\n"
 _END: Final = b"\r\n\r\n"
@@ -47,6 +46,8 @@ class Repeat(NamedTuple):
 
     :ivar tail: the bytes behind the target; of a request with a body, up to its length.
     :ivar rest: of a request with a body, those behind the length.
+    :ivar base: the path that the service is mounted under, which stands before the target.
+    :ivar line: what its method and a target are like.
     :ivar headers: the header fields that are in them.
     :ivar asker: what they say to the lane, or to hits.
     """
@@ -56,6 +57,16 @@ class Repeat(NamedTuple):
     rest: bytes
     headers: Fields
     asker: Asker | Reader
+    base: bytes
+    line: re.Pattern[bytes]
+
+    def size(self, target: bytes) -> int:
+        """Return how many bytes it has with a target, where it has no body."""
+        return len(self.method) + 1 + len(self.base) + len(target) + len(self.tail)
+
+    def target_of(self, found: re.Match[bytes]) -> bytes:
+        """Return the target that was found, below the path that the service is mounted under."""
+        return found[0][len(self.method) + 1 + len(self.base) :]
 
     def find_target(self, data: bytes, start: int) -> bytes | None:
         """Return the target of a read that hits took, if it comes again at ``start``.
@@ -66,11 +77,15 @@ class Repeat(NamedTuple):
         end = data.find(b" ", begin, begin + MAX_TARGET + 1)
         if end < 0 or not data.startswith(_GET, start) or not data.startswith(self.tail, end):
             return None
+        if self.base:
+            if not data.startswith(self.base + b"/", begin):
+                return None
+            begin += len(self.base)
         return data[begin:end]
 
     def find(self, data: bytes, start: int) -> Again | None:
         """Return what the request is about and where it ends, if it comes again at ``start``."""
-        match = _LINES[self.method].match(data, start)
+        match = self.line.match(data, start)
         if match is None:
             return None
         end = match.end()
@@ -90,22 +105,39 @@ class Repeat(NamedTuple):
         return (match, data[begin:end], end) if end <= len(data) else None
 
 
+@functools.lru_cache
+def _line(method: bytes, base: bytes) -> re.Pattern[bytes]:
+    return re.compile(method + b" " + re.escape(base) + TARGET.pattern)
+
+
 def remember(
-    method: bytes, data: bytes, target: bytes, headers: Fields, asker: Asker | Reader
+    method: bytes,
+    data: bytes,
+    target: bytes,
+    headers: Fields,
+    asker: Asker | Reader,
+    base: bytes = b"",
 ) -> Repeat | None:
     """Return what is to be known again of a request, if it is that simple.
 
     :param data: the bytes of it; that it is all of one request, and nothing else, httptools
         has found.
+    :param target: below the path that the service is mounted under.
+    :param base: that path. A request without it is parsed each time: which of those are below
+        it shows the whole target.
     """
-    start = b"%b %b" % (method, target)
+    start = b"%b %b%b" % (method, base, target)
     tail = data[len(start) :]
     head = tail.find(_END) + len(_END)
     if not data.startswith(start) or not tail.startswith(_VERSION) or head > MAX_TAIL:
         return None
+    if method not in _METHODS:
+        return None
+    line = _line(method, base)
     if head == len(tail):
-        return Repeat(method, tail, b"", headers, asker)
+        return Repeat(method, tail, b"", headers, asker, base, line)
     length = _LENGTH_FIELD.search(tail, 0, head)
     if length is None or head + int(length[1]) != len(tail):
         return None
-    return Repeat(method, tail[: length.start(1)], tail[length.end(1) : head], headers, asker)
+    before, behind = tail[: length.start(1)], tail[length.end(1) : head]
+    return Repeat(method, before, behind, headers, asker, base, line)

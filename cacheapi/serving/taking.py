@@ -117,7 +117,9 @@ class Taking(Sending):
         """Remember the one request that data is, if it was taken."""
         if self._asker is not None and not self._last:
             method = self.parser.get_method()
-            self._repeat = remember(method, data, self.url, self.headers, self._asker)
+            self._repeat = remember(
+                method, data, self.url, self.headers, self._asker, self._site.base
+            )
 
     def _take_again(self, repeat: Repeat, data: bytes) -> bytes:
         """Take the requests that data begins with and that are known by their bytes.
@@ -149,10 +151,9 @@ class Taking(Sending):
             if found is None:
                 break
             match, body, end = found
-            method = repeat.method
-            if not self._site.lane.take_again(self, method, match, asker, body):
+            if not self._site.lane.take_again(self, repeat.method, match, asker, body):
                 break
-            self._take(method, match[0][len(method) + 1 :], repeat.headers)
+            self._take(repeat.method, repeat.target_of(match), repeat.headers)
             start = end
         return start
 
@@ -162,7 +163,7 @@ class Taking(Sending):
         if target is None or not self._site.hits.take_again(self, target, reader):
             return 0
         self._hold(Again(repeat, target), reader)
-        return len(repeat.method) + 1 + len(target) + len(repeat.tail)
+        return repeat.size(target)
 
     def _take(
         self,

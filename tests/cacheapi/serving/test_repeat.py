@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from cacheapi.serving.head import MAX_TARGET
 from cacheapi.serving.lane import Asker
+from cacheapi.serving.recognition import asked_by, read_target
 from cacheapi.serving.repeat import MAX_TAIL, Repeat, remember
+from cacheapi.web.mounting import below
 
 ASKER = Asker(b"digest", None)
 ROOT = b"/api/v2/cache"
@@ -234,3 +236,27 @@ def test_a_read_of_an_answer_is_known_by_what_is_around_its_target(
         assert len(found) <= MAX_TARGET
     elif line == b"GET " and tail.startswith(TAIL) and b" " not in target:
         assert len(target) > MAX_TARGET
+
+
+@pytest.mark.parametrize("base", [b"/c", b"/api/v2/cache", b"/a.b"])
+def test_below_a_path_what_is_known_has_that_path(base: bytes) -> None:
+    first = base + ROOT + b"/first"
+    made = remember(b"GET", b"GET " + first + TAIL, below(first, base), [], ASKER, base)
+    assert made is not None
+    others = [base + ROOT + b"/again?x=1", ROOT + b"/again", base + base + ROOT + b"/again"]
+    others += [base, base + b"?x", base + b"x" + ROOT + b"/again", base.replace(b".", b"x") + ROOT]
+    for target in others:
+        data = b"GET " + target + TAIL
+        found, hit = made.find(data, 0), made.find_target(data, 0)
+        if found is not None:
+            assert made.target_of(found[0]) == below(target, base)
+            assert found[2] == len(data)
+            assert asked_by(found[0]) == read_target(below(target, base))
+        if hit is not None:
+            assert hit == below(target, base)
+            assert made.size(hit) == len(data)
+    assert made.find(b"GET " + others[0] + TAIL, 0) is not None
+    assert made.find(b"GET " + ROOT + b"/again" + TAIL, 0) is None
+    # Without the path it is parsed each time.
+    sent = b"/api/v2/other/first"
+    assert remember(b"GET", b"GET " + sent + TAIL, sent, [], ASKER, base) is None

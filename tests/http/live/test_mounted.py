@@ -13,7 +13,7 @@ from cacheapi import SettingsError, load
 from cacheapi.web.mounting import base_path
 from tests.http.client import Answer
 from tests.support import origin as scripted
-from tests.support.live import call
+from tests.support.live import Wire, call, head
 from tests.support.origin import reply
 from tests.support.processes import Service, service
 
@@ -48,6 +48,52 @@ def ask(live: Service, method: str, path: str, body: str = "", **headers: str) -
         return Answer(response.status, response.headers, response.read())
     finally:
         connection.close()
+
+
+def test_what_comes_again_is_answered_as_what_comes_first(live: Service) -> None:
+    """With the path and without, on one connection, in one piece and in several."""
+    root = "/c/api/v2/cache"
+    put = [
+        head(f"POST {root}/again{one}", f"Content-Length: {len(body)}") + body
+        for one, body in (("1", b'{"value":1}'), ("2", b'{"value":"two"}'))
+    ]
+    reads = [
+        head(f"GET {path}")
+        for path in (
+            f"{root}/again1",
+            f"{root}/again2",
+            f"{root}/absent",
+            "/api/v2/cache/again1",
+            "/c/c/api/v2/cache/again1",
+            f"{root}/again2?default=x",
+            "/cc/api/v2/cache/again1",
+            f"{root}/again1",
+        )
+    ]
+    deletes = [head(f"DELETE {root}/again{one}") for one in (1, 2, 3)]
+    sent = [*put, *reads, *deletes]
+    seen = []
+    for pieces in (sent, [b"".join(sent)]):
+        with Wire(live.port) as wire:
+            answers = []
+            for piece in pieces:
+                wire.send(piece)
+                count = len(sent) if len(pieces) == 1 else 1
+                answers += [wire.answer() for _ in range(count)]
+        seen.append([(one.status, one.body) for one in answers])
+    apart = []
+    for one in sent:
+        with Wire(live.port) as wire:
+            wire.send(one)
+            answer = wire.answer()
+            apart.append((answer.status, answer.body))
+    assert seen == [apart, apart]
+    assert [status for status, _ in apart] == [201] * 2 + [200] * 2 + [404, 200, 404, 200, 404] + [
+        200,
+        200,
+        200,
+        404,
+    ]
 
 
 def test_the_api_is_below_it_and_answers_probes_without_it(live: Service) -> None:
