@@ -34,12 +34,12 @@ from cacheapi.responses.fetched import Fetched
 from cacheapi.responses.fetching import Fetching
 from cacheapi.responses.forwarding import CONDITIONS
 from cacheapi.responses.freshness import current_age
-from cacheapi.responses.herd import Arrived
+from cacheapi.responses.herd import Alone, Arrived
 from cacheapi.responses.listening import Listener
 from cacheapi.responses.looking import Looked, variant_of
 from cacheapi.responses.origin import Origin
 from cacheapi.responses.purging import Purging
-from cacheapi.responses.store import Store
+from cacheapi.responses.store import Store, Ticket
 from cacheapi.responses.updating import as_asked
 
 
@@ -186,9 +186,11 @@ class Engine(Purging):
             self._fetching.refresh(asked, hit)
         return self.serve(asked, hit, body)
 
-    async def _alone(self, asked: Asked, decision: Decision, looked: Looked) -> Outgoing:
+    async def _alone(
+        self, asked: Asked, decision: Decision, looked: Looked, ticket: Ticket | None = None
+    ) -> Outgoing:
         try:
-            fetched = await self._fetching.alone(asked, decision, looked)
+            fetched = await self._fetching.alone(asked, decision, looked, ticket)
         except OriginFailed as error:
             return await self._failed(asked, decision, looked, error)
         return await self._came(asked, decision, looked, fetched)
@@ -198,8 +200,9 @@ class Engine(Purging):
             came = await self._fetching.together(asked, decision, looked)
         except OriginFailed as error:
             return await self._failed(asked, decision, looked, error)
-        if came is None:
-            return await self._alone(asked, decision, looked)
+        if came is None or isinstance(came, Alone):
+            ticket = None if came is None else came.ticket
+            return await self._alone(asked, decision, looked, ticket)
         if isinstance(came, Fetched):
             return await self._came(asked, decision, looked, came)
         return await self._arrived(asked, decision, looked, came)

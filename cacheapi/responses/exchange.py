@@ -59,7 +59,7 @@ class Exchange:
         decision: Decision,
         looked: Looked,
         ticket: Ticket,
-        alone: Callable[[], None] = lambda: None,
+        alone: Callable[[Ticket], None] = lambda _: None,
     ) -> Fetched:
         """Send what a decision asks for, and store what comes if it may be.
 
@@ -111,7 +111,7 @@ class Exchange:
             except CacheDown:
                 reason = "cache-down"
             else:
-                return await self._keeping.stored(asked, answer, ticket, lambda: None)
+                return await self._keeping.stored(asked, answer, ticket, lambda _: None)
         return await taken(Fetched(answer.head, reason=reason), answer, self._config.max_body)
 
     async def _send(self, asked: Asked, add: Fields | None) -> Answer:

@@ -20,9 +20,10 @@ from cacheapi.responses.deciding import (
 from cacheapi.responses.exchange import Exchange
 from cacheapi.responses.fetched import Fetched
 from cacheapi.responses.forwarding import CONDITIONS
-from cacheapi.responses.herd import Arrived, Fetch, Herd
+from cacheapi.responses.herd import Alone, Arrived, Fetch, Herd
 from cacheapi.responses.looking import Looked
 from cacheapi.responses.messages import Request, Response, without
+from cacheapi.responses.store import Ticket
 from cacheapi.responses.vary import selecting_values
 
 # A fetch by a client's own wish is its own.
@@ -68,24 +69,27 @@ class Fetching:
             return False
         if any(name in _OWN_WAY for name, _ in request.fields):
             return False
-        record = looked.record
-        return record is None or record.alone_until <= self._clock()
+        return not looked.is_alone(self._clock())
 
-    async def alone(self, asked: Asked, decision: Decision, looked: Looked) -> Fetched:
+    async def alone(
+        self, asked: Asked, decision: Decision, looked: Looked, ticket: Ticket | None = None
+    ) -> Fetched:
         """Fetch for one client.
 
+        :param ticket: of a fetch before; by default one for this.
         :raises OriginFailed: there is no whole answer.
         """
-        ticket = await self._calls.run(self._calls.store.begin, asked.request.target, looked)
+        if ticket is None:
+            ticket = await self._calls.run(self._calls.store.begin, asked.request.target, looked)
         return await self._exchange.fetch(asked, decision, looked, ticket)
 
     async def together(
         self, asked: Asked, decision: Decision, looked: Looked
-    ) -> Fetched | Arrived | None:
+    ) -> Fetched | Arrived | Alone | None:
         """Fetch for all who ask for the same, or wait for who does.
 
         :return: what was fetched for this client, or what another's fetch has brought;
-            ``None``: it brought nothing.
+            otherwise it brought nothing.
         :raises OriginFailed: there is no whole answer.
         """
         key = self._flight_key(asked, looked)
@@ -99,11 +103,14 @@ class Fetching:
         return entries.lease_key(self._name, asked.request.target, selecting)
 
     def _fetch(self, asked: Asked, decision: Decision) -> Fetch:
-        async def fetch(looked: Looked, alone: Callable[[], None]) -> Fetched:
+        async def fetch(looked: Looked, alone: Callable[[Ticket], None]) -> Fetched:
             again = looked.decide(asked.request, self._clock())
             if not isinstance(again, (Miss, Revalidate)):
                 again = Miss(getattr(decision, "fwd", "stale"))
             ticket = await self._calls.run(self._calls.store.begin, asked.request.target, looked)
+            if looked.is_alone(self._clock()):
+                # As another worker has found out meanwhile.
+                alone(ticket)
             return await self._exchange.fetch(asked, again, looked, ticket, alone)
 
         return fetch
@@ -121,7 +128,7 @@ class Fetching:
         if self._herd.is_flying(key):
             return
 
-        async def fetch(looked: Looked, alone: Callable[[], None]) -> Fetched:
+        async def fetch(looked: Looked, alone: Callable[[Ticket], None]) -> Fetched:
             again = looked.decide(own.request, self._clock())
             if not isinstance(again, Hit):
                 decision = again if isinstance(again, (Miss, Revalidate)) else Miss("stale")

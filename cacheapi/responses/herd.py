@@ -21,6 +21,7 @@ from cacheapi.responses.deciding import Hit, decide
 from cacheapi.responses.fetched import Fetched
 from cacheapi.responses.looking import Looked, variant_of
 from cacheapi.responses.messages import Stored
+from cacheapi.responses.store import Ticket
 from cacheapi.responses.watching import Watch
 
 END_SECONDS: Final = 2.0
@@ -38,9 +39,19 @@ class Arrived(NamedTuple):
     bodies: dict[int, bytes]
 
 
-# What waiting ends with: an answer; or nothing, and each fetches for itself.
-Outcome = Arrived | None
-Fetch = Callable[[Looked, Callable[[], None]], Awaitable[Fetched]]
+class Alone(NamedTuple):
+    """That each fetches for itself, since the answer is one client's only.
+
+    :ivar ticket: of the fetch that found it out, which is good for theirs: what was purged since
+        it began is not stored by it.
+    """
+
+    ticket: Ticket
+
+
+# What waiting ends with: an answer; or none, and each fetches for itself.
+Outcome = Arrived | Alone | None
+Fetch = Callable[[Looked, Callable[[Ticket], None]], Awaitable[Fetched]]
 
 
 class Flight:
@@ -160,7 +171,7 @@ class Herd:
             if lease is None and not waits:
                 return None
             if lease is None:
-                lease = await self._wait_elsewhere(key, asked, flight)
+                lease = await self._wait_elsewhere(key, asked)
         async with leases.held(lease) as let_go:
             looked = Looked(None, None, ())
             with contextlib.suppress(CacheDown):
@@ -171,8 +182,8 @@ class Herd:
                     flight.settle(arrived)
                     return arrived
 
-            def alone() -> None:
-                flight.settle(None)
+            def alone(ticket: Ticket) -> None:
+                flight.settle(Alone(ticket))
                 # Others need not wait for the rest of a body that is not theirs.
                 let_go()
 
@@ -194,15 +205,14 @@ class Herd:
         body = await self._calls.run(self._calls.store.body, variant)
         return None if body is None else Arrived(looked, stored, {id(decision.stored): body})
 
-    async def _wait_elsewhere(self, key: str, asked: Asked, flight: Flight) -> leases.Lease | None:
+    async def _wait_elsewhere(self, key: str, asked: Asked) -> leases.Lease | None:
         """Return the lease once it is given up; nothing, where waiting is of no use any more."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._wait_seconds
         while loop.time() < deadline:
             await self._watch.until_gone(key, deadline - loop.time())
             looked = await self._calls.run(self._calls.store.look, asked.request.target)
-            if looked.record is not None and looked.record.alone_until > self._clock():
-                flight.settle(None)
+            if looked.is_alone(self._clock()):
                 return None
             stored = (one.stored for one in looked.variants)
             decision = decide(asked.request, stored, self._clock())

@@ -6,6 +6,7 @@ error and never half an answer.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Final
@@ -24,6 +25,9 @@ from cacheapi.responses.storing import keep, may_store
 _TAGS: Final = {"surrogate-key": r"\s+", "cache-tag": r"\s*,\s*", "xkey": r"[\s,]+"}
 # How long fetches of a URL whose answer nobody else could use go each their own way.
 ALONE_SECONDS: Final = 60.0
+# For so long it need not be noted again; and of so many it is known that it was.
+NOTED_SECONDS: Final = 1.0
+MOST_NOTED: Final = 1000
 
 
 class Keeping:
@@ -37,6 +41,8 @@ class Keeping:
         self._calls = calls
         self._clock = clock
         self._policy = config.policy
+        # When it was noted of a URL, by the tickets of fetches.
+        self._noted: dict[Ticket, float] = {}
 
     def judged(self, head: Response) -> Response:
         """Return an answer's head with what parts the answers of a URL by configuration."""
@@ -46,7 +52,7 @@ class Keeping:
         return Response(head.status, (*head.fields, ("vary", ", ".join(parting))))
 
     async def stored(
-        self, asked: Asked, answer: Answer, ticket: Ticket, alone: Callable[[], None]
+        self, asked: Asked, answer: Answer, ticket: Ticket, alone: Callable[[Ticket], None]
     ) -> Fetched:
         judged = self.judged(answer.head)
         fetched = Fetched(answer.head)
@@ -57,13 +63,13 @@ class Keeping:
             if asked.request.method == "GET":
                 # Before others are woken, who would wait once more else.
                 await self.leave_alone(ticket)
-                alone()
+                alone(ticket)
             return await taken(fetched, answer, self._config.max_body)
         fetched = await taken(fetched, answer, self._config.max_body)
         if fetched.rest is not None:
             fetched.reason = "too-large"
             await self.leave_alone(ticket)
-            alone()
+            alone(ticket)
             return fetched
         stored = keep(
             asked.request,
@@ -93,6 +99,13 @@ class Keeping:
             fetched.reason = "cache-down"
 
     async def leave_alone(self, ticket: Ticket) -> None:
+        """Have fetches of a URL go each their own way from now on; noted once for all at once."""
+        now = self._clock()
+        if self._noted.get(ticket, -math.inf) > now - NOTED_SECONDS:
+            return
+        if len(self._noted) >= MOST_NOTED:
+            self._noted.clear()
+        self._noted[ticket] = now
         try:
             await self._calls.run(self._calls.store.leave_alone, ticket, ALONE_SECONDS)
         except CacheDown:

@@ -22,6 +22,10 @@ class Looked(NamedTuple):
     service: Generation | None
     variants: tuple[Variant, ...]
 
+    def is_alone(self, now: float) -> bool:
+        """Return whether fetches are not worth waiting for: the answer was one client's only."""
+        return self.record is not None and self.record.alone_until > now
+
     def decide(self, request: Request, now: float) -> Decision:
         """Return what is to be done about a request."""
         return decide(request, (one.stored for one in self.variants), now)

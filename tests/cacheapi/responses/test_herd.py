@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,8 @@ from backends.base import Backend
 from cacheapi.responses import entries, leases
 from cacheapi.responses.engine import Engine
 from cacheapi.responses.leases import LEASE_SECONDS
+from cacheapi.responses.looking import Looked
+from cacheapi.responses.store import Ticket
 from tests.cacheapi.responses.running import Got, get, run, running
 from tests.conftest import Clock
 from tests.support.origin import Origin, reply
@@ -100,6 +103,39 @@ def test_an_answer_for_one_is_waited_for_once_and_remembered(
 
     run(work())
     assert origin.count("/h/3") == 2 * CLIENTS
+
+
+def test_that_an_answer_is_for_one_is_noted_once_a_worker(
+    cache: Backend, origin: Origin, clock: Clock
+) -> None:
+    origin.on("/h/10", reply(200, {"Cache-Control": "private"}, "a"))
+    noted: list[Ticket] = []
+    begun: list[Looked] = []
+
+    async def work() -> None:
+        async with workers(cache, origin, clock=clock) as engines:
+            for engine in engines:
+                leave, begin = engine.store.leave_alone, engine.store.begin
+
+                def counted(ticket: Ticket, seconds: float, leave: Any = leave) -> None:
+                    noted.append(ticket)
+                    leave(ticket, seconds)
+
+                def began(target: str, looked: Looked, begin: Any = begin) -> Ticket:
+                    begun.append(looked)
+                    return begin(target, looked)
+
+                engine.store.leave_alone = counted  # type: ignore[method-assign]
+                engine.store.begin = began  # type: ignore[method-assign]
+            found, _ = await all_at_once(engines, "/h/10")
+            assert {got.status for got in found} == {200}
+            # Who waited for a fetch needs no generations of its own.
+            waited = sum(looked.record is None for looked in begun)
+            assert (len(noted), len(set(noted))) <= (4, 4)
+            assert waited <= 4
+
+    run(work())
+    assert origin.count("/h/10") == CLIENTS
 
 
 def test_variants_are_fetched_once_each(cache: Backend, origin: Origin) -> None:
