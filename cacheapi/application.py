@@ -19,6 +19,7 @@ from cacheapi.observing.metrics.servers import Servers
 from cacheapi.observing.readiness import READINESS, Readiness
 from cacheapi.observing.request_log import REQUEST_LOG, RequestLog
 from cacheapi.observing.samples import Sampler
+from cacheapi.observing.tail.watch import TAIL, Tail
 from cacheapi.observing.traffic import traffic
 from cacheapi.observing.troubles import TROUBLES, Troubles
 from cacheapi.observing.wsgi import Observed
@@ -37,6 +38,7 @@ from cacheapi.web.blueprints import (
     collection,
     entry,
     health,
+    looking,
     pages,
     service,
     system,
@@ -153,7 +155,7 @@ def create_app(config: Settings | None = None) -> Flask:
     )
     api = describe(app, __version__, base)
     api.register_converter(KeyConverter, lambda converter: {"type": "string", "minLength": 1})
-    for module in (catalogue, collection, entry, system, service, api_key):
+    for module in (catalogue, collection, entry, system, service, api_key, looking):
         api.register_blueprint(module.blueprint)
     app.register_blueprint(pages.blueprint)
     app.extensions[READINESS] = Readiness(
@@ -243,6 +245,9 @@ def _observe(app: Flask, settings: Settings, registry: Registry, sampler: Sample
     app.extensions[REMOTE_ANSWERS] = answers
     app.extensions[REQUEST_LOG] = requests
     app.extensions[METER] = meter
+    tail = Tail(registry.data_dir / "tail", hashes_keys=settings["CACHEAPI_LOG_KEYS"] == "hash")
+    registry.accompany(tail)
+    app.extensions[TAIL] = tail
     traces = tracing.start(os.environ, __version__)
     if traces is not None:
         registry.accompany(traces)
@@ -250,5 +255,5 @@ def _observe(app: Flask, settings: Settings, registry: Registry, sampler: Sample
         access: Access = app.extensions[ACCESS]
         app.extensions[ACCESS] = access._replace(left=access.left | {tracing.PARENT})
     app.wsgi_app = Observed(  # type: ignore[method-assign]
-        MethodTunnel(app.wsgi_app), meter, requests, traces
+        MethodTunnel(app.wsgi_app), meter, requests, tail, traces
     )

@@ -28,6 +28,8 @@ PLACES: Final = {
     "keys": "keys:keys",
     "flush": "keys:flush",
     "stats": "stats:stats",
+    "tail": "tail:tail",
+    "audit": "tail:audit",
     "export": "exporting:export",
     "import": "importing:import_",
     "services": "services:services",

@@ -219,6 +219,16 @@ def defined(opened: Registry, reference: str) -> Definition:
         ) from None
 
 
+def served_dir() -> Path:
+    """Return the data directory of the settings.
+
+    :raises Failure: nothing was ever stored there.
+    """
+    settings = _settings()
+    _check_place(settings, makes=False)
+    return Path(settings["CACHEAPI_DATA_DIR"])
+
+
 def data_dir() -> Path:
     """Return the data directory of the settings, which may not be there."""
     return Path(load()["CACHEAPI_DATA_DIR"])

@@ -12,6 +12,7 @@ from cacheapi.observing.metrics.families import METHODS, OTHER_METHOD, REASONS
 from cacheapi.observing.metrics.meter import Meter
 from cacheapi.observing.metrics.tally import Tally
 from cacheapi.observing.request_log import Answered, RequestLog
+from cacheapi.observing.tail.watch import OWN, Tail
 from cacheapi.observing.watching import Stopwatch
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Observed:
 
     :ivar tracing: what makes a span for each request, if anything.
     :param meter: what counts, if anything.
+    :param tail: what who watches is told by.
     :param log: where lines go. While it is on, each answer has the request's id.
     """
 
@@ -41,12 +43,14 @@ class Observed:
         app: WSGIApplication,
         meter: Meter | None,
         log: RequestLog,
+        tail: Tail,
         tracing: Tracing | None = None,
     ) -> None:
         self.tracing = tracing
         self._app = app
         self._meter = meter
         self._log = log
+        self._tail = tail
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         started: float = environ.get(STARTED) or time.monotonic()
@@ -95,10 +99,15 @@ class Observed:
         method = environ["REQUEST_METHOD"]
         if method not in METHODS:
             method = OTHER_METHOD
+        seconds = time.monotonic() - started
+        if self._tail.takes(seconds) and not environ["PATH_INFO"].startswith(OWN):
+            self._tail.note(
+                method, facts.route, facts.service, facts.key, status, seconds, size, LANE
+            )
         if self._meter is not None:
             with self._meter.flask() as tally:
                 tally.answered(facts.service, method, status, size)
-                tally.took(facts.service, time.monotonic() - started)
+                tally.took(facts.service, seconds)
                 _count(tally, environ, method, facts, status)
         if self._log.takes(status, is_for_cache=bool(facts.service)):
             self._log.note(

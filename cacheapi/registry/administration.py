@@ -69,7 +69,8 @@ def create(
         for definition, number in zip(made, numbers, strict=True)
     ]
     for definition in done:
-        audit.note(caller, "created", "service", definition.number, definition.name)
+        number, name = definition.number, definition.name
+        audit.note(registry.data_dir, caller, "created", "service", number, name)
     return done
 
 
@@ -114,7 +115,7 @@ def update(
         transaction.put(tables.services, number, row)
         if new.name != old.name:
             _rename(transaction, old.name, new.name)
-    audit.note(caller, "changed", "service", number, new.name)
+    audit.note(registry.data_dir, caller, "changed", "service", number, new.name)
     return find(registry, str(number))
 
 
@@ -130,7 +131,7 @@ def delete(registry: Registry, caller: Caller, reference: str) -> Definition:
         old = _stored(registry, transaction, number, reference)
         transaction.remove(tables.services, number)
         _close(transaction, old.name)
-    audit.note(caller, "deleted", "service", number, old.name)
+    audit.note(registry.data_dir, caller, "deleted", "service", number, old.name)
     return old
 
 

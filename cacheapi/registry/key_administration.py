@@ -72,7 +72,7 @@ def create(registry: Registry, caller: Caller, items: Sequence[Mapping[str, Any]
             }
             made.append(NewKey(transaction.add(tables.api_keys, row), item["name"], text))
     for new in made:
-        audit.note(caller, "created", "API key", new.number, new.name)
+        audit.note(registry.data_dir, caller, "created", "API key", new.number, new.name)
     return made
 
 
@@ -106,7 +106,7 @@ def update(registry: Registry, caller: Caller, number: int, fields: Mapping[str,
             row |= records.rate_row(row.pop("rate_limit"))
         if row:
             transaction.put(tables.api_keys, number, row)
-    audit.note(caller, "changed", "API key", number, fields.get("name", name))
+    audit.note(registry.data_dir, caller, "changed", "API key", number, fields.get("name", name))
     return find(registry, number)
 
 
@@ -119,7 +119,7 @@ def revoke(registry: Registry, caller: Caller, number: int) -> None:
     with change(registry) as transaction:
         name = _stored(transaction, number)["name"]
         transaction.remove(tables.api_keys, number)
-    audit.note(caller, "revoked", "API key", number, name)
+    audit.note(registry.data_dir, caller, "revoked", "API key", number, name)
 
 
 def api_key_of(registry: Registry, row: Row) -> ApiKey:

@@ -10,8 +10,8 @@ from cacheapi.serving.recognition import Fields, read_target
 
 REQUEST_ID: Final = b"x-request-id"
 LANE: Final = "fast"
-_ONE_KEY: Final = "/api/v2/{service}/{key}"
-_SERVICE: Final = "/api/v2/{service}"
+ONE_KEY: Final = "/api/v2/{service}/{key}"
+SERVICE: Final = "/api/v2/{service}"
 
 Client = tuple[str, int] | None
 
@@ -62,7 +62,7 @@ class AccessLog:
             asked = read_target(begun.target)
             # The lane takes only what it understands.
             assert asked is not None
-            line = (_SERVICE if asked.key is None else _ONE_KEY, asked.service, asked.key)
+            line = (SERVICE if asked.key is None else ONE_KEY, asked.service, asked.key)
         else:
             line = begun.line
         self._log.note(

@@ -18,6 +18,7 @@ from backends.errors import BackendError, Failed, NotRead
 from cacheapi.caching.codec import Value
 from cacheapi.caching.service import CacheService
 from cacheapi.observing.metrics.tally import Tally
+from cacheapi.observing.tail.watch import Tail
 from cacheapi.serving.answers import (
     Act,
     Answered,
@@ -33,6 +34,7 @@ from cacheapi.serving.answers import (
 from cacheapi.serving.counting import count
 from cacheapi.serving.health import Troubles
 from cacheapi.serving.performing import Performing
+from cacheapi.serving.tailing import tell
 from cacheapi.serving.unsent import (
     CROWDED,
     LARGE_ANSWER,
@@ -88,15 +90,22 @@ class Answering:
     :param tally: where answers are counted, if anywhere.
     :param counts: where requests of callers who have a limit are.
     :param waiting: the answers that wait for their clients.
+    :param tail: what who watches is told by, if anything.
     :ivar crowded: the connections of what was left in the last turn since there was no room
         for another large answer.
     """
 
     def __init__(
-        self, troubles: Troubles, tally: Tally | None, counts: CacheService, waiting: Waiting
+        self,
+        troubles: Troubles,
+        tally: Tally | None,
+        counts: CacheService,
+        waiting: Waiting,
+        tail: Tail | None = None,
     ) -> None:
         self._waiting = waiting
         self.crowded: set[Sink] = set()
+        self._tail = tail
         self._troubles = troubles
         self._tally = tally
         self._performing = Performing(troubles, counts, self._note_large)
@@ -251,9 +260,11 @@ class Answering:
             except ApiError as error:
                 answered.append(answer_error(request, error))
             given += answered[-1][1]
+        seconds = time.monotonic() - since
         if self._tally is not None:
-            seconds = time.monotonic() - since
             count(self._tally, self._troubles, done, answered, found, seconds)
+        if self._tail is not None and self._tail.takes(seconds):
+            tell(self._tail, done, answered, seconds)
         return max(size, given)
 
     def _refuse_crowd(self, read: Read, found: Found) -> None:

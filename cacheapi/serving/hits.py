@@ -16,6 +16,7 @@ from typing import Final, Protocol
 import msgspec
 
 from cacheapi.observing.metrics.tally import Tally
+from cacheapi.observing.tail.watch import Tail
 from cacheapi.registry.rights import Caller
 from cacheapi.responses.asking import KEY_PARAMETER, NoAnswer, target_of
 from cacheapi.responses.engine import Engine
@@ -25,7 +26,7 @@ from cacheapi.responses.shelf import Shelf
 from cacheapi.serving.answers import Sink
 from cacheapi.serving.readers import Reader, Readers
 from cacheapi.serving.recognition import Fields
-from cacheapi.serving.remotes import ROUTE, Remotes
+from cacheapi.serving.remotes import LANE, ROUTE, Remotes
 from cacheapi.serving.stores import TRIP_BYTES, Stores
 from cacheapi.web.access import Access
 from cacheapi.web.errors import ApiError
@@ -71,6 +72,7 @@ class Look(msgspec.Struct):
 class Hits:
     """Answers them; for one event loop.
 
+    :param tail: what who watches is told by.
     :param hides_id: whether answers get ids of our own.
     """
 
@@ -81,6 +83,7 @@ class Hits:
         access: Access,
         loop: asyncio.AbstractEventLoop,
         tally: Tally | None,
+        tail: Tail,
         *,
         hides_id: bool,
     ) -> None:
@@ -90,6 +93,7 @@ class Hits:
         self._access = access
         self._loop = loop
         self._tally = tally
+        self._tail = tail
         self._hides_id = hides_id
         self._taken: list[Look] = []
         self._since = 0.0
@@ -203,11 +207,14 @@ class Hits:
                 self._loop.call_soon(self.answer)
                 self._taken = taken
                 break
+        seconds = time.monotonic() - self._since
         if self._tally is not None and numbers:
-            seconds = time.monotonic() - self._since
             for (name, method, status), (number, sent) in numbers.items():
                 self._tally.fresh(name, method, status, number, sent)
                 self._tally.took(name, seconds, number)
+        if seconds >= self._tail.floor and not self._tail.wanted:
+            for (name, method, status), (number, sent) in numbers.items():
+                self._tail.note(method, ROUTE, name, None, status, seconds, sent // number, LANE)
 
     def _answer_all(self, looks: list[Look], numbers: Numbers) -> int:
         """Answer, or pass on; return the bytes of what was answered."""
@@ -243,7 +250,13 @@ class Hits:
         counted = numbers.setdefault((engine.name, wish.method, ready.status), [0, 0])
         counted[0] += 1
         counted[1] += size
+        if self._tail.wanted:
+            self._note(look, ready.status, size, time.monotonic() - self._since)
         return size
+
+    def _note(self, look: Look, status: int, size: int, seconds: float) -> None:
+        name, method = look.engine.name, look.wish.method
+        self._tail.note(method, ROUTE, name, look.kept.key, status, seconds, size, LANE)
 
 
 def _part(taken: list[Look]) -> tuple[list[Look], list[Look]]:

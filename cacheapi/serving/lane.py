@@ -28,6 +28,7 @@ from cacheapi.caching.codec import InvalidJson
 from cacheapi.caching.conditions import Condition, InvalidCondition, parse_tags
 from cacheapi.caching.service import CacheService
 from cacheapi.observing.metrics.tally import Tally
+from cacheapi.observing.tail.watch import Tail
 from cacheapi.registry.rights import Caller, Rate
 from cacheapi.serving.acts import Asking, plan
 from cacheapi.serving.answering import Answering
@@ -101,10 +102,17 @@ class Lane:
     :param access: the application's.
     :param loop: the worker's.
     :param tally: where answers are counted, if anywhere.
+    :param tail: what who watches is told by, if anything.
     :ivar waiting: the large answers of the worker that wait for their clients.
     """
 
-    def __init__(self, access: Access, loop: AbstractEventLoop, tally: Tally | None) -> None:
+    def __init__(
+        self,
+        access: Access,
+        loop: AbstractEventLoop,
+        tally: Tally | None,
+        tail: Tail | None = None,
+    ) -> None:
         self._access = access
         self._unsure = UNSURE | access.left
         self._most_store = min(MAX_STORE, access.max_body)
@@ -119,7 +127,7 @@ class Lane:
         self._crowded: dict[Sink, list[Taken]] = {}
         self.waiting = Waiting()
         self._troubles = Troubles()
-        self._answering = Answering(self._troubles, tally, access.counts, self.waiting)
+        self._answering = Answering(self._troubles, tally, access.counts, self.waiting, tail)
 
     def take(
         self,

@@ -17,6 +17,7 @@ from cacheapi.observing.metrics.families import METHODS, OTHER_METHOD, REASONS
 from cacheapi.observing.metrics.tally import Tally
 from cacheapi.observing.origins import OriginListener
 from cacheapi.observing.request_log import Answered, RequestLog
+from cacheapi.observing.tail.watch import Tail
 from cacheapi.observing.troubles import Troubles
 from cacheapi.registry.rights import Caller
 from cacheapi.responses.answers import Outgoing
@@ -61,6 +62,7 @@ class Remotes:
     :param tally: where requests are counted, if anywhere.
     :param access: the application's; a request with a field that is left to Flask is.
     :param troubles: where failures of the APIs are kept.
+    :param tail: what who watches is told by.
     :ivar engines: those of the services.
     :ivar shelf: what is held of their answers.
     """
@@ -72,6 +74,7 @@ class Remotes:
         tally: Tally | None,
         access: Access,
         troubles: Troubles,
+        tail: Tail,
     ) -> None:
         self._door = door
         counting = None if tally is None else lambda: contextlib.nullcontext(tally)
@@ -84,6 +87,7 @@ class Remotes:
         )
         self._log = log
         self._tally = tally
+        self._tail = tail
         self._max_body = access.max_body
         self._left = access.left
 
@@ -224,8 +228,13 @@ class Remotes:
     ) -> None:
         name = sought.remote.name
         method = sought.method if sought.method in METHODS else OTHER_METHOD
+        seconds = time.monotonic() - started
         if self._tally is not None:
-            count(self._tally, name, method, out, size, time.monotonic() - started)
+            count(self._tally, name, method, out, size, seconds)
+        if self._tail.takes(seconds):
+            with contextlib.suppress(ApiError):
+                key = sought.key
+                self._tail.note(method, ROUTE, name, key, out.status, seconds, size, LANE)
         if self._log.takes(out.status, is_for_cache=out.status == HTTPStatus.NOT_FOUND):
             client = scope.get("client")
             with contextlib.suppress(ApiError):

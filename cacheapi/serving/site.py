@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from cacheapi.observing.metrics.families import MALFORMED, REASONS
 from cacheapi.observing.metrics.tally import Tally
+from cacheapi.observing.tail.watch import Tail
 from cacheapi.serving.access_log import AccessLog
 from cacheapi.serving.hits import Hits
 from cacheapi.serving.lane import Lane
@@ -30,6 +31,7 @@ class Site:
     :param tally: where refusals are counted, if anywhere.
     :param origins: whose pages may see answers.
     :param base: the path that the service is mounted under; empty for none.
+    :param tail: what who watches is told of refusals by, if anything.
     """
 
     def __init__(
@@ -41,11 +43,13 @@ class Site:
         tally: Tally | None,
         origins: Collection[str] = (),
         base: str = "",
+        tail: Tail | None = None,
     ) -> None:
         self.lane = lane
         self.hits = hits
         self._origins = origins
         self.base = base.encode()
+        self._tail = tail
         self.waiting = lane.waiting
         self.max_body = max_body
         # What is held of bodies, in bytes, and what may be.
@@ -79,6 +83,8 @@ class Site:
             self._tally.refused(REASONS.get(status, MALFORMED))
         if self.access_log is not None:
             self.access_log.note_refusal(status, client)
+        if self._tail is not None and self._tail.wanted:
+            self._tail.note("", "", "", None, status, 0.0, 0, "")
 
     def told(self, headers: Fields) -> dict[str, str]:
         """Return the fields that let a page see a refusal, by what was read of its request."""

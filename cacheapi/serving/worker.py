@@ -14,6 +14,7 @@ from uvicorn_worker import UvicornWorker
 
 from cacheapi.observing.metrics.meter import METER, Meter
 from cacheapi.observing.request_log import REQUEST_LOG, RequestLog
+from cacheapi.observing.tail.watch import TAIL, Tail
 from cacheapi.observing.troubles import TROUBLES
 from cacheapi.serving.access_log import AccessLog
 from cacheapi.serving.connection import Connection
@@ -51,10 +52,11 @@ def assemble(wsgi: Any, threads: int) -> tuple[Application, Callable[..., Connec
     meter: Meter | None = wsgi.extensions[METER]
     tally = None if meter is None else meter.fast
     door, loop = wsgi.extensions[DOOR], asyncio.get_running_loop()
-    remotes = Remotes(door, requests, tally, access, wsgi.extensions[TROUBLES])
-    hits = Hits(door, remotes, access, loop, tally, hides_id=requests.is_on)
-    lane = Lane(access, loop, tally)
-    site = Site(lane, hits, access.max_body, access_log, tally, access.origins, access.base)
+    tail: Tail = wsgi.extensions[TAIL]
+    remotes = Remotes(door, requests, tally, access, wsgi.extensions[TROUBLES], tail)
+    hits = Hits(door, remotes, access, loop, tally, tail, hides_id=requests.is_on)
+    lane = Lane(access, loop, tally, tail)
+    site = Site(lane, hits, access.max_body, access_log, tally, access.origins, access.base, tail)
     application = Application(wsgi, threads, access, remotes, site.waiting)
     return application, functools.partial(Connection, site)
 

@@ -185,9 +185,8 @@ class Door:
         else:
             await engine.purge_all(soft=purge.soft)
         definition = self._registry.snapshot.definitions.get(name)
-        audit.note(
-            caller, "purged", "service", None if definition is None else definition.number, name
-        )
+        number = None if definition is None else definition.number
+        audit.note(self._registry.data_dir, caller, "purged", "service", number, name)
         return _json(200, '{"success":true}', "purge")
 
 

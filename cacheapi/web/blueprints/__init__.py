@@ -102,7 +102,7 @@ def flush(service: str) -> None:
     permit_all(FLUSH, service)
     find_service(service).flush()
     number = registry().snapshot.definitions[service].number
-    audit.note(caller(), "flushed", "service", number, service)
+    audit.note(registry().data_dir, caller(), "flushed", "service", number, service)
 
 
 def purge(service: str, tags: Sequence[str]) -> None:
@@ -120,7 +120,7 @@ def purge(service: str, tags: Sequence[str]) -> None:
         )
     find_service(service).purge(tags)
     number = registry().snapshot.definitions[service].number
-    audit.note(caller(), "purged", "service", number, service)
+    audit.note(registry().data_dir, caller(), "purged", "service", number, service)
 
 
 def delete_prefix(service: str, prefix: str, done: Callable[[int], None]) -> None:
@@ -133,7 +133,7 @@ def delete_prefix(service: str, prefix: str, done: Callable[[int], None]) -> Non
     permit_all("DELETE", service, prefix)
     find_service(service).delete_prefix(prefix, done)
     number = registry().snapshot.definitions[service].number
-    audit.note(caller(), "deleted a prefix of", "service", number, service)
+    audit.note(registry().data_dir, caller(), "deleted a prefix of", "service", number, service)
 
 
 def permit_some(service: str, *verbs: str) -> None:

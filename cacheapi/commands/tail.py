@@ -1,0 +1,223 @@
+"""``cacheapi tail`` and ``audit``: what is asked now, what took longest, who changed what."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import click
+
+from cacheapi.commands.elsewhere import Elsewhere
+from cacheapi.commands.lifetimes import counted
+from cacheapi.commands.output import NOTHING, emit, emit_text, note, printable, table
+from cacheapi.commands.session import as_json, elsewhere, served_dir
+from cacheapi.observing.tail.files import TailFiles, shown
+from cacheapi.observing.tail.slowest import slowest
+from cacheapi.registry import audit as audit_log
+
+FOLDER: Final = "tail"
+# From one look to the next.
+EVERY_SECONDS: Final = 0.5
+# What is listed of the slowest and of the audit log at most, which the API has as well.
+MOST_SLOW: Final = 100
+MOST_ACTS: Final = 1000
+
+Row = dict[str, Any]
+# Requests since the last look, and how many were left out.
+Look = Callable[[], tuple[list[Row], int]]
+
+
+@click.command()
+@click.option("--service", "-s", metavar="NAME", help="Only requests for this service.")
+@click.option("--errors", is_flag=True, help="Only what failed: no misses.")
+@click.option(
+    "--min-ms", type=click.FloatRange(min=0), metavar="MS", help="Only what took so long."
+)
+@click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after so many.")
+@click.option(
+    "--slowest",
+    "is_slowest",
+    is_flag=True,
+    help="Instead, list the slowest of the last hour, and end.",
+)
+@as_json
+def tail(
+    service: str | None,
+    errors: bool,
+    min_ms: float | None,
+    count: int | None,
+    is_slowest: bool,
+    as_json: bool,
+) -> None:
+    r"""Show requests as they are answered; Ctrl-C ends it.
+
+    Time in UTC, verb, status, milliseconds, who answered (the fast lane or Flask), service and
+    path. A key is told where CACHEAPI_LOG_KEYS=hash lets the log have it, as the start of its
+    SHA-256. Of more than 200 a second and process some are taken by chance, and the number of
+    the others is told on stderr. With --json each line is a JSON object.
+
+    \b
+    Examples:
+      cacheapi tail
+      cacheapi tail --service cache --errors
+      cacheapi tail --slowest --count 10
+      cacheapi --url https://cache.example --key @admin.key tail --json | jq .ms
+    """
+
+    def wanted(row: Row) -> bool:
+        return (
+            (service is None or row["service"] == service)
+            and (not errors or _fails(row))
+            and (min_ms is None or row["ms"] >= min_ms)
+        )
+
+    place = elsewhere()
+    if is_slowest:
+        found = [row for row in _slowest(place) if wanted(row)][:count]
+        if as_json:
+            emit({"resource": found})
+        else:
+            headings = ("TIME", "VERB", "STATUS", "MS", "BY", "SERVICE", "PATH", "KEY")
+            table(headings, [_cells(row) for row in found])
+        return
+    look = _look_here() if place is None else _look_there(place)
+    # How it is ended is no fault.
+    with contextlib.suppress(KeyboardInterrupt):
+        left = count
+        for row in _followed(look):
+            if not wanted(row):
+                continue
+            if as_json:
+                emit(row)
+            else:
+                emit_text(_line(row))
+            left = None if left is None else left - 1
+            if left == 0:
+                return
+
+
+def _followed(look: Look) -> Iterator[Row]:
+    """Yield requests, for ever."""
+    look()
+    note("Watching; Ctrl-C ends it.")
+    while True:
+        time.sleep(EVERY_SECONDS)
+        rows, left_out = look()
+        yield from rows
+        if left_out:
+            note(f"… and {counted(left_out, 'request')} more.")
+
+
+def _look_here() -> Look:
+    files = TailFiles(served_dir() / FOLDER)
+    places: list[str] = []
+
+    def look() -> tuple[list[Row], int]:
+        files.watch()
+        part = files.read(places[-1] if places else None)
+        places[:] = [part.place]
+        return [shown(each) for each in part.requests], sum(each.more for each in part.requests)
+
+    return look
+
+
+def _look_there(place: Elsewhere) -> Look:
+    cursors: list[str] = []
+
+    def look() -> tuple[list[Row], int]:
+        query = f"?{urlencode({'cursor': cursors[-1]})}" if cursors else ""
+        answer = place.json("GET", f"/system/tail{query}")
+        cursors[:] = [answer["meta"]["next"]]
+        return answer["resource"], answer["meta"]["left_out"]
+
+    return look
+
+
+def _slowest(place: Elsewhere | None) -> list[Row]:
+    if place is not None:
+        found: list[Row] = place.json("GET", f"/system/slowest?limit={MOST_SLOW}")["resource"]
+        return found
+    return [shown(each) for each in slowest(served_dir() / FOLDER, MOST_SLOW)]
+
+
+@click.command()
+@click.argument("search", default="")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, MOST_ACTS),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="At most so many.",
+)
+@as_json
+def audit(search: str, limit: int, as_json: bool) -> None:
+    r"""Show who changed which service or API key, or flushed one; the newest first.
+
+    Those of this machine: the log of each has the others. With SEARCH only what has it in one of
+    its texts.
+
+    \b
+    Examples:
+      cacheapi audit
+      cacheapi audit sessions --limit 10
+      cacheapi audit --json | jq '.resource[] | select(.action == "flushed")'
+    """
+    place = elsewhere()
+    if place is None:
+        page = audit_log.acts(served_dir(), limit, None, search)
+        found = [audit_log.shown(act) for act in page.acts]
+        following = page.following
+    else:
+        query = urlencode({"limit": limit, "search": search})
+        answer = place.json("GET", f"/system/audit?{query}")
+        found, following = answer["resource"], answer["meta"]["next"]
+    if as_json:
+        emit({"resource": found, "meta": {"next": following}})
+        return
+    table(
+        ("TIME", "WHO", "DID", "WHAT", "NAME"),
+        [
+            (
+                _clock(act["time"], "%Y-%m-%d %H:%M:%S"),
+                f"{act['who']} ({act['caller']})",
+                act["action"],
+                act["kind"] if act["id"] is None else f"{act['kind']} {act['id']}",
+                act["name"],
+            )
+            for act in found
+        ],
+    )
+
+
+def _fails(row: Row) -> bool:
+    """Return whether a request failed; a key that is absent is an answer of the cache."""
+    return row["status"] >= 400 and not (row["status"] == 404 and row["service"])
+
+
+def _cells(row: Row) -> tuple[object, ...]:
+    return (
+        _clock(row["time"], "%H:%M:%S.%f")[:-3],
+        row["method"],
+        row["status"],
+        f"{row['ms']:.3f}",
+        row["lane"],
+        row["service"],
+        row["route"],
+        row["key"],
+    )
+
+
+def _line(row: Row) -> str:
+    moment, method, status, ms, lane, service, route, key = _cells(row)
+    words = f"{moment} {method or NOTHING:<6} {status} {ms:>9} ms {lane or NOTHING:<5} "
+    words += f"{service or NOTHING} {route or NOTHING}"
+    return printable(words if key is None else f"{words} {key}")
+
+
+def _clock(seconds: float, form: str) -> str:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime(form)

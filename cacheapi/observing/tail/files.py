@@ -1,0 +1,216 @@
+"""The files of a machine's processes: requests as they come, and the mark of who watches.
+
+The requests are lines of files with rising numbers. Who writes goes to the next one when a file
+is full, and removes all but the one before. A place in them is the number of a file and of bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+# How long somebody is taken to watch on, after the last look.
+WATCHED_SECONDS: Final = 10.0
+# Of one file, and there are two of them; and what is read of one at a time.
+MOST_BYTES: Final = 1024 * 1024
+READ_BYTES: Final = 256 * 1024
+_MARK: Final = "watched"
+_LOCK: Final = "lock"
+_PLACE: Final = re.compile(r"([0-9]{1,12})-([0-9]{1,12})")
+
+
+class Seen(msgspec.Struct, frozen=True, array_like=True):
+    """A request that was answered, without anything that a client put into it.
+
+    :ivar time: Unix time of its end.
+    :ivar route: the path, with names instead of what stands in it.
+    :ivar service: the name of a service that there is; else empty.
+    :ivar key: the start of the SHA-256 of its key, where logs may have that; else empty.
+    :ivar ms: how long it took.
+    :ivar size: bytes of the answer's body.
+    :ivar more: how many others that process has left out since the one before.
+    """
+
+    time: float
+    method: str
+    route: str
+    service: str
+    key: str
+    status: int
+    ms: float
+    size: int
+    lane: str
+    more: int = 0
+
+
+class Part(NamedTuple):
+    """Some requests, and the place behind them."""
+
+    requests: list[Seen]
+    place: str
+
+
+class BadPlace(ValueError):
+    """A text is no place in the files."""
+
+
+encoder: Final = msgspec.json.Encoder()
+_decoder: Final = msgspec.json.Decoder(Seen)
+
+
+class TailFiles:
+    """The files, in a directory that the processes share.
+
+    :param directory: made by the first that watches.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    # For who watches
+
+    def watch(self) -> None:
+        """Let all processes know that somebody watches, for some seconds.
+
+        :raises OSError: they cannot be told.
+        """
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.directory / _MARK).touch(mode=0o600)
+
+    def read(self, place: str | None) -> Part:
+        """Return what came since a place, the oldest first; a part of it, where it is much.
+
+        :param place: what was returned before; ``None``: from now on.
+        :raises BadPlace: it is none.
+        """
+        found = self._numbers()
+        if place is None:
+            last = found[-1] if found else 1
+            return Part([], f"{last}-{self._size(last)}")
+        match = _PLACE.fullmatch(place)
+        if match is None:
+            raise BadPlace(place)
+        number, offset = int(match[1]), int(match[2])
+        if number not in found:
+            # It was removed, or nothing was written yet, or all was since.
+            number, offset = (found[0], 0) if found else (number, 0)
+        data = self._bytes(number, offset)
+        if not data and number < (found[-1] if found else 0):
+            number, offset = min(each for each in found if each > number), 0
+            data = self._bytes(number, offset)
+        end = data.rfind(b"\n") + 1
+        requests = _requests(data[:end].split(b"\n"))
+        return Part(requests, f"{number}-{offset + end}")
+
+    def latest(self, most: int) -> list[Seen]:
+        """Return the requests that came last, the newest first."""
+        found: list[Seen] = []
+        for number in reversed(self._numbers()):
+            offset = max(0, self._size(number) - READ_BYTES)
+            lines = self._bytes(number, offset).split(b"\n")
+            # The first one of a part may be cut.
+            found = _requests(lines[1:] if offset else lines) + found
+            if len(found) >= most:
+                break
+        return found[::-1][:most]
+
+    # For the processes
+
+    def is_watched(self) -> bool:
+        """Return whether somebody watches."""
+        try:
+            since = time.time() - (self.directory / _MARK).stat().st_mtime
+        except OSError:
+            return False
+        # A clock that was set back makes nobody watch for ever.
+        return abs(since) < WATCHED_SECONDS
+
+    def write(self, requests: Iterable[Seen]) -> None:
+        """Add requests.
+
+        :raises OSError: they cannot be kept.
+        """
+        data = b"".join(encoder.encode(each) + b"\n" for each in requests)
+        with self._locked():
+            found = self._numbers()
+            number = found[-1] if found else 1
+            if self._size(number) + len(data) > MOST_BYTES:
+                number += 1
+            for old in found:
+                if old < number - 1:
+                    self._file(old).unlink(missing_ok=True)
+            descriptor = os.open(self._file(number), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                os.write(descriptor, data)
+            finally:
+                os.close(descriptor)
+
+    def clear(self) -> None:
+        """Remove what nobody watches any more."""
+        with contextlib.suppress(OSError), self._locked():
+            if not self.is_watched():
+                for number in self._numbers():
+                    self._file(number).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        descriptor = os.open(self.directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _numbers(self) -> list[int]:
+        names = (path.stem for path in self.directory.glob("*.lines"))
+        return sorted(int(name) for name in names if name.isdigit())
+
+    def _file(self, number: int) -> Path:
+        return self.directory / f"{number}.lines"
+
+    def _size(self, number: int) -> int:
+        try:
+            return self._file(number).stat().st_size
+        except OSError:
+            return 0
+
+    def _bytes(self, number: int, offset: int) -> bytes:
+        try:
+            with self._file(number).open("rb") as file:
+                file.seek(offset)
+                return file.read(READ_BYTES)
+        except OSError:
+            return b""
+
+
+def _requests(lines: Iterable[bytes]) -> list[Seen]:
+    """Return the requests of lines by time; one that is damaged is left out."""
+    found = []
+    for line in lines:
+        with contextlib.suppress(msgspec.DecodeError):
+            found.append(_decoder.decode(line))
+    # Each process writes several at once.
+    return sorted(found, key=lambda each: each.time)
+
+
+def shown(seen: Seen) -> dict[str, Any]:
+    """Return a request as the API has it."""
+    return {
+        "time": seen.time,
+        "method": seen.method,
+        "route": seen.route,
+        "service": seen.service,
+        "key": seen.key or None,
+        "status": seen.status,
+        "ms": seen.ms,
+        "bytes": seen.size,
+        "lane": seen.lane,
+    }

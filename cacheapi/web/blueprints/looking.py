@@ -1,0 +1,110 @@
+"""``/api/v2/system/tail``, ``slowest`` and ``audit``: what happens, for administrators."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Response, current_app, request
+from flask_smorest import Blueprint
+
+from cacheapi.caching.codec import encode
+from cacheapi.observing.tail.files import BadPlace, shown
+from cacheapi.observing.tail.slowest import slowest
+from cacheapi.observing.tail.watch import TAIL, Tail
+from cacheapi.registry import audit, listing
+from cacheapi.web.blueprints import documentation as doc
+from cacheapi.web.blueprints import permit_administrator, registry
+from cacheapi.web.errors import ApiError
+from cacheapi.web.http import json_response
+from cacheapi.web.query import Query
+from cacheapi.web.schemas.looking import AuditSchema, SlowestSchema, TailSchema
+
+blueprint = Blueprint("What happens", __name__, url_prefix="/api/v2/system")
+blueprint.before_request(permit_administrator)
+
+MOST_SLOW: Final = 100
+USUAL_SLOW: Final = 20
+
+
+@blueprint.route("/tail")
+@blueprint.doc(
+    operationId="tailRequests",
+    parameters=[
+        doc.query("cursor", "string", "`meta.next` of the answer before; else: from now on.")
+    ],
+)
+@blueprint.response(200, TailSchema, description="What was answered since.")
+@doc.errors(blueprint)
+def tail_requests() -> Response:
+    """Tell which requests all processes of this machine have answered since the last look.
+
+    Ask once or twice a second, with the cursor that you were given. The first answer has none,
+    and requests are noted from then on, until nobody has looked for ten seconds.
+    """
+    files = current_tail().files
+    try:
+        files.watch()
+        part = files.read(Query(request.query_string).text("cursor"))
+    except BadPlace as error:
+        raise ApiError(400, "The parameter cursor is none that was given here.") from error
+    except OSError as error:
+        raise ApiError(500, f"Requests cannot be watched: {error.strerror}.") from error
+    return json_response(
+        encode(
+            {
+                "resource": [shown(each) for each in part.requests],
+                "meta": {
+                    "next": part.place,
+                    "left_out": sum(each.more for each in part.requests),
+                },
+            }
+        )
+    )
+
+
+@blueprint.route("/slowest")
+@blueprint.doc(
+    operationId="listSlowest",
+    parameters=[
+        doc.query("limit", "integer", "How many.", minimum=1, maximum=MOST_SLOW, default=USUAL_SLOW)
+    ],
+)
+@blueprint.response(200, SlowestSchema, description="The slowest requests of the last hour.")
+@doc.errors(blueprint)
+def list_slowest() -> Response:
+    """List the requests of the last hour that took longest on this machine: over 5 ms.
+
+    Of those that the lane has answered together, one a service is listed.
+    """
+    limit = Query(request.query_string).integer("limit", 1, MOST_SLOW, USUAL_SLOW)
+    found = slowest(current_tail().files.directory, limit)
+    return json_response(encode({"resource": [shown(each) for each in found]}))
+
+
+@blueprint.route("/audit")
+@blueprint.doc(
+    operationId="listAudit",
+    parameters=[
+        doc.query("search", "string", "Only with this in one of its texts."),
+        *doc.PAGES,
+    ],
+)
+@blueprint.response(200, AuditSchema, description="Who changed what.")
+@doc.errors(blueprint)
+def list_audit() -> Response:
+    """List who changed which service or API key on this machine, or flushed one: a page of it."""
+    query = Query(request.query_string)
+    limit = query.integer("limit", 1, listing.MOST, listing.USUAL)
+    cursor, search = query.text("cursor"), query.text("search") or ""
+    try:
+        page = audit.acts(registry().data_dir, limit, cursor, search)
+    except audit.BadPlace as error:
+        raise ApiError(400, "The parameter cursor is none that was given here.") from error
+    resource = [audit.shown(act) for act in page.acts]
+    return json_response(encode({"resource": resource, "meta": {"next": page.following}}))
+
+
+def current_tail() -> Tail:
+    """Return the application's."""
+    found: Tail = current_app.extensions[TAIL]
+    return found

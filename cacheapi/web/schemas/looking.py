@@ -1,0 +1,109 @@
+"""What happens now and what was changed, in responses."""
+
+from __future__ import annotations
+
+from marshmallow import Schema, fields, validate
+
+
+class RequestSchema(Schema):
+    """A request that was answered."""
+
+    time = fields.Float(required=True, metadata={"description": "When it ended, as a Unix time."})
+    method = fields.String(
+        required=True,
+        metadata={"description": "Empty of what was refused before it was read.", "example": "GET"},
+    )
+    route = fields.String(
+        required=True,
+        metadata={
+            "description": "The path, with names instead of what stands in it.",
+            "example": "/api/v2/{service}/{key}",
+        },
+    )
+    service = fields.String(required=True, metadata={"example": "cache"})
+    key = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "The start of the SHA-256 of its key, with `CACHEAPI_LOG_KEYS=hash` "
+            "alone; else `null`."
+        },
+    )
+    status = fields.Integer(required=True, metadata={"example": 200})
+    ms = fields.Float(required=True, metadata={"description": "How long it took."})
+    bytes = fields.Integer(
+        required=True, metadata={"description": "Size of the answer's body, in bytes."}
+    )
+    lane = fields.String(
+        required=True,
+        validate=validate.OneOf(["fast", "flask", ""]),
+        metadata={"description": "Who answered; empty of what was refused before it was read."},
+    )
+
+
+class TailMetaSchema(Schema):
+    """Where to go on."""
+
+    next = fields.String(
+        required=True, metadata={"description": "The `cursor` of what comes after."}
+    )
+    left_out = fields.Integer(
+        required=True,
+        metadata={
+            "description": "How many others there were: of more than 200 a second and process, "
+            "some are taken by chance."
+        },
+    )
+
+
+class TailSchema(Schema):
+    """Requests since the cursor, the oldest first."""
+
+    resource = fields.List(fields.Nested(RequestSchema), required=True)
+    meta = fields.Nested(TailMetaSchema, required=True)
+
+
+class SlowestSchema(Schema):
+    """The requests of the last hour that took longest, the slowest first."""
+
+    resource = fields.List(fields.Nested(RequestSchema), required=True)
+
+
+class ActSchema(Schema):
+    """What somebody did."""
+
+    time = fields.Float(required=True, metadata={"description": "Unix time."})
+    who = fields.String(
+        required=True,
+        metadata={
+            "description": "`API key 3`, `key of the environment` or `command line`.",
+            "example": "API key 3",
+        },
+    )
+    caller = fields.String(
+        required=True,
+        metadata={"description": "That API key's name, or the person's at the machine."},
+    )
+    action = fields.String(required=True, metadata={"example": "changed"})
+    kind = fields.String(required=True, metadata={"example": "service"})
+    id = fields.Integer(required=True, allow_none=True)
+    name = fields.String(
+        required=True, metadata={"description": "Its name at that time.", "example": "sessions"}
+    )
+
+
+class AuditMetaSchema(Schema):
+    """Which page comes next."""
+
+    next = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The `cursor` of the next page; `null`: this is the last one."},
+    )
+
+
+class AuditSchema(Schema):
+    """What was changed on this machine, the newest first."""
+
+    resource = fields.List(fields.Nested(ActSchema), required=True)
+    meta = fields.Nested(AuditMetaSchema, required=True)
