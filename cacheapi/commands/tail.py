@@ -75,20 +75,18 @@ def tail(
             and (min_ms is None or row["ms"] >= min_ms)
         )
 
-    place = elsewhere()
     if is_slowest:
-        found = [row for row in _slowest(place) if wanted(row)][:count]
+        found = [row for row in _slowest() if wanted(row)][:count]
         if as_json:
             emit({"resource": found})
         else:
             headings = ("TIME", "VERB", "STATUS", "MS", "BY", "SERVICE", "PATH", "KEY")
             table(headings, [_cells(row) for row in found])
         return
-    look = _look_here() if place is None else _look_there(place)
     # How it is ended is no fault.
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt), _opened() as place:
         left = count
-        for row in _followed(look):
+        for row in _followed(_look_here() if place is None else _look_there(place)):
             if not wanted(row):
                 continue
             if as_json:
@@ -98,6 +96,14 @@ def tail(
             left = None if left is None else left - 1
             if left == 0:
                 return
+
+
+@contextlib.contextmanager
+def _opened() -> Iterator[Elsewhere | None]:
+    """Give the service that ``--url`` names, if any."""
+    place = elsewhere()
+    with contextlib.nullcontext() if place is None else contextlib.closing(place):
+        yield place
 
 
 def _followed(look: Look) -> Iterator[Row]:
@@ -137,10 +143,11 @@ def _look_there(place: Elsewhere) -> Look:
     return look
 
 
-def _slowest(place: Elsewhere | None) -> list[Row]:
-    if place is not None:
-        found: list[Row] = place.json("GET", f"/system/slowest?limit={MOST_SLOW}")["resource"]
-        return found
+def _slowest() -> list[Row]:
+    with _opened() as place:
+        if place is not None:
+            found: list[Row] = place.json("GET", f"/system/slowest?limit={MOST_SLOW}")["resource"]
+            return found
     return [shown(each) for each in slowest(served_dir() / FOLDER, MOST_SLOW)]
 
 
@@ -167,15 +174,15 @@ def audit(search: str, limit: int, as_json: bool) -> None:
       cacheapi audit sessions --limit 10
       cacheapi audit --json | jq '.resource[] | select(.action == "flushed")'
     """
-    place = elsewhere()
-    if place is None:
-        page = audit_log.acts(served_dir(), limit, None, search)
-        found = [audit_log.shown(act) for act in page.acts]
-        following = page.following
-    else:
-        query = urlencode({"limit": limit, "search": search})
-        answer = place.json("GET", f"/system/audit?{query}")
-        found, following = answer["resource"], answer["meta"]["next"]
+    with _opened() as place:
+        if place is None:
+            page = audit_log.acts(served_dir(), limit, None, search)
+            found = [audit_log.shown(act) for act in page.acts]
+            following = page.following
+        else:
+            query = urlencode({"limit": limit, "search": search})
+            answer = place.json("GET", f"/system/audit?{query}")
+            found, following = answer["resource"], answer["meta"]["next"]
     if as_json:
         emit({"resource": found, "meta": {"next": following}})
         return
