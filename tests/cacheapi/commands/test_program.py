@@ -70,6 +70,8 @@ def test_every_command_has_help(program: Program, path: tuple[str, ...]) -> None
         ("import", "given.ndjson"),
         ("doctor",),
         ("stats",),
+        ("tail", "--slowest"),
+        ("audit",),
         ("services",),
         ("services", "test", "cache"),
         ("services", "types"),
