@@ -14,7 +14,8 @@ export function askForStates(root) {
 // until: when to stop asking soon for a number of keys that is not none yet.
 async function ask(place, until) {
   if (!place.isConnected) return;
-  if (document.visibilityState === "visible") {
+  const held = document.getElementById(place.dataset.hold)?.checked;
+  if (document.visibilityState === "visible" && !held) {
     try {
       const response = await fetch(place.dataset.state, {
         headers: { "X-Console-Live": "1" },
@@ -42,7 +43,7 @@ async function ask(place, until) {
   if (emptying) {
     hint(place, "The server still counts keys: it frees what was flushed when it needs the room, or others have stored since.");
   }
-  setTimeout(ask, AGAIN_MS, place, 0);
+  setTimeout(ask, Number(place.dataset.every) || AGAIN_MS, place, 0);
 }
 
 function fill(place, state) {

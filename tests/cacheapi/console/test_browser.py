@@ -287,7 +287,7 @@ def test_every_page_is_for_everybody(
         *("/service/cache?prefix=", "/service/off", "/keys", "/new-key", f"/key/{number}"),
         *("/nowhere", "/service/cache?prefix=none", "/service/shop", "/service/shop/edit"),
         *("/new-service?type=rws", "/service/shop?url=/a", "/service/shop?url=/none&headers=A:b"),
-        *("/service/shop?url=/../x", "/service/empty"),
+        *("/service/shop?url=/../x", "/service/empty", "/now", "/audit", "/audit?search=none"),
     ]
     for scheme in ("light", "dark"):
         with window(browser, viewport=PHONE, color_scheme=scheme) as context:

@@ -1,0 +1,97 @@
+"""What happens now, what took longest, and who changed what: for who wants to look on."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, Final
+
+from flask import Blueprint, request
+from werkzeug.wrappers import Response
+
+from cacheapi.console import frame
+from cacheapi.observing.tail.files import Seen
+from cacheapi.observing.tail.slowest import slowest
+from cacheapi.registry import audit
+from cacheapi.web.blueprints import registry
+from cacheapi.web.blueprints.looking import current_tail
+from cacheapi.web.errors import ApiError
+
+# What a page shows, and of how many it chooses.
+SHOWN: Final = 50
+MOST: Final = 2000
+SLOW: Final = 20
+ACTS: Final = 100
+# How often the requests are asked for.
+EVERY_MS: Final = 2000
+
+
+def register(blueprint: Blueprint) -> None:
+    """Add the views."""
+    blueprint.add_url_rule("/now", "now", now)
+    blueprint.add_url_rule("/now/requests", "requests", requests)
+    blueprint.add_url_rule("/audit", "audit", acts)
+    blueprint.record(
+        lambda state: state.app.jinja_env.filters.update(clock=_clock, to_the_second=_second)
+    )
+
+
+def now() -> Response:
+    """Show what is asked now, and what took longest within the last hour."""
+    found = slowest(current_tail().files.directory, SLOW)
+    return frame.page(
+        "now",
+        slow=found,
+        services=sorted(registry().snapshot.definitions),
+        every_ms=EVERY_MS,
+        **_latest(),
+    )
+
+
+def requests() -> Response:
+    """Show the latest requests alone, for who asks again and again."""
+    return frame.page("requests", **_latest())
+
+
+def acts() -> Response:
+    """Show who changed what on this machine: a page of it."""
+    cursor, search = request.args.get("cursor"), request.args.get("search", "").strip()
+    try:
+        found = audit.acts(registry().data_dir, ACTS, cursor or None, search)
+    except audit.BadPlace as error:
+        raise ApiError(400, "There is no such page of the audit log.") from error
+    return frame.page("audit", found=found)
+
+
+def _latest() -> dict[str, Any]:
+    """Return the latest requests that are wanted, and how many beside them there were."""
+    service, errors = request.args.get("service", ""), request.args.get("errors") == "yes"
+    files = current_tail().files
+    try:
+        files.watch()
+    except OSError as error:
+        raise ApiError(500, f"Requests cannot be watched: {error.strerror}.") from error
+    all_of_them = files.latest(MOST)
+    wanted = [
+        seen
+        for seen in all_of_them
+        if (not service or seen.service == service) and (not errors or _fails(seen))
+    ]
+    return {
+        "latest": wanted[:SHOWN],
+        "left_out": sum(seen.more for seen in all_of_them),
+        "wanted_service": service,
+        "wanted_errors": errors,
+    }
+
+
+def _fails(seen: Seen) -> bool:
+    """Return whether a request failed; a key that is absent is an answer of the cache."""
+    return seen.status >= 400 and not (seen.status == 404 and seen.service)
+
+
+def _clock(seconds: float) -> str:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%H:%M:%S.%f")[:-3]
+
+
+def _second(seconds: float) -> str:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,0 +1,84 @@
+"""What happens now, and the audit log, as pages."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+from cacheapi.observing.tail.watch import Tail
+from cacheapi.registry import audit
+from cacheapi.registry.rights import Caller
+from tests.cacheapi.console.conftest import Person, text_of
+
+
+def note(tail: Tail, service: str, status: int = 200, seconds: float = 0.001) -> None:
+    tail.note("GET", "/api/v2/{service}/{key}", service, "k", status, seconds, 2, "fast")
+
+
+def other_process(directory: Path) -> Tail:
+    """Return what another worker has, without its thread."""
+    return Tail(directory / "tail", hashes_keys=True)
+
+
+def test_requests_are_shown_while_the_page_is_open(person: Person, tmp_path: Path) -> None:
+    tail = other_process(tmp_path)
+    assert "Nothing yet." in person.page("/now")
+    tail.look()
+    assert tail.wanted
+    note(tail, "cache")
+    note(tail, "sessions", 500, 0.25)
+    note(tail, "cache", 404)
+    tail.look()
+    latest = person.page("/now/requests")
+    assert 'id="state"' in latest
+    rows = re.findall(r"<tr.*?</tr>", latest, re.DOTALL)[1:]
+    assert [re.search(r'class="status">(\d+)', row)[1] for row in rows] == ["404", "500", "200"]  # type: ignore[index]
+    assert ["failed" in row for row in rows] == [False, True, False]
+    assert "8254c329a92850f6" in latest
+    only = person.page("/now/requests", errors="yes")
+    assert len(re.findall("<tr", only)) == 2
+    assert len(re.findall("<tr", person.page("/now/requests", service="cache"))) == 3
+    page = person.page("/now", service="cache", errors="yes")
+    assert 'data-state="/console/now/requests?service=cache&amp;errors=yes"' in page
+    # What was slow is shown, whoever watched.
+    assert "250.0" in page
+    # Looking on is nothing that happens.
+    assert "/console" not in "".join(row for row in rows)
+
+
+def test_how_many_were_left_out(person: Person, tmp_path: Path) -> None:
+    tail = other_process(tmp_path)
+    person.page("/now")
+    tail.look()
+    for _ in range(51):
+        note(tail, "cache")
+    tail.look()
+    assert "1 more was answered meanwhile" in text_of(person.page("/now"))
+
+
+def test_where_nothing_can_be_kept_it_is_said(person: Person, tmp_path: Path) -> None:
+    # The application's own thread may have had something slow to tell.
+    shutil.rmtree(tmp_path / "tail", ignore_errors=True)
+    (tmp_path / "tail").write_text("no directory")
+    answer = person.get("/now")
+    assert answer.status_code == 500
+    assert "Requests cannot be watched" in answer.text
+
+
+def test_the_audit_log_page_by_page(person: Person, tmp_path: Path) -> None:
+    assert "Nothing has been changed yet." in person.page("/audit")
+    boss = Caller(b"d", "<boss>", administrator=True, number=3)
+    for number in range(120):
+        audit.note(tmp_path, boss, "changed", "service", 7, f"n{number}")
+    assert person.call("DELETE", "/cache").status_code == 200
+    first = person.page("/audit")
+    assert "flushed" in first
+    assert "&lt;boss&gt;" in first
+    following = re.search(r"cursor=(\d+)", first)
+    assert following is not None
+    assert "<b>n0</b>" in person.page("/audit", cursor=following[1])
+    found = person.page("/audit", search="N119")
+    assert ("<b>n119</b>" in found, "<b>n118</b>" in found) == (True, False)
+    assert "There is nothing here." in person.page("/audit", search="nobody")
+    assert person.get("/audit", cursor="x").status_code == 400
