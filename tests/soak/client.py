@@ -43,10 +43,19 @@ class Client(threading.Thread):
 
     :param turn: held during a request, so that a flush can wait for all.
     :param lists: whether the backend can list keys.
+    :param key: its API key.
     """
 
     def __init__(
-        self, number: int, seed: str, port: int, model: Model, ledger: Ledger, *, lists: bool
+        self,
+        number: int,
+        seed: str,
+        port: int,
+        model: Model,
+        ledger: Ledger,
+        *,
+        lists: bool,
+        key: str,
     ) -> None:
         super().__init__(name=f"client {number}", daemon=True)
         self.turn = threading.Lock()
@@ -54,7 +63,7 @@ class Client(threading.Thread):
         self.failure: Exception | None = None
         self._number = number
         self._random = random.Random(f"{seed}/{number}")
-        self._connection = Connection(port)
+        self._connection = Connection(port, key)
         self._model = model
         self._ledger = ledger
         self._lists = lists

@@ -15,8 +15,8 @@ from tests.soak.client import ALL_KEYS, CLIENTS, Client
 from tests.soak.faults import Kind
 from tests.soak.ledger import Ledger
 from tests.soak.model import Model
-from tests.support.live import CACHE, Connection
-from tests.support.processes import Service, service
+from tests.support.live import CACHE, Connection, call
+from tests.support.processes import Service, eventually, service
 
 FIRST_FAULT = 4.0
 BETWEEN_FAULTS = 10.0
@@ -24,6 +24,11 @@ BETWEEN_FAULTS = 10.0
 LAST_FAULT = 12.0
 LINE_SECONDS = 10.0
 TICK = 0.1
+# More than any run sends.
+PLENTY = {"requests": 1_000_000, "seconds": 86400}
+# So often each of two workers is surely met.
+KNOWN_TIMES = 40
+SYSTEM = "/api/v2/system"
 # What is flat: no more than a tenth, and this, above the second quarter of the run.
 FLAT_SHARE = 1.10
 FLAT_BYTES = 8 * 1024 * 1024
@@ -38,9 +43,12 @@ class Sample(NamedTuple):
 
 
 class Run:
-    """A run of one kind; see :class:`tests.soak.faults.Stage` for what faults use of it."""
+    """A run of one kind; see :class:`tests.soak.faults.Stage` for what faults use of it.
 
-    def __init__(self, kind: Kind, live: Service, seed: str, seconds: float) -> None:
+    :param limited: an API key with a rate limit, which every other client shows.
+    """
+
+    def __init__(self, kind: Kind, live: Service, seed: str, seconds: float, limited: str) -> None:
         self.kind = kind
         self.service = live
         self.random = random.Random(f"{seed}/{kind.name}")
@@ -59,6 +67,7 @@ class Run:
                 self.model,
                 self.ledger,
                 lists=kind.lists,
+                key=limited if number % 2 else live.api_key,
             )
             for number in range(CLIENTS)
         ]
@@ -176,4 +185,19 @@ def started(kind: Kind, directory: Path, seed: str, seconds: float) -> Iterator[
     """Run the service of a kind, with two workers."""
     settings = {"WEB_CONCURRENCY": "2", **kind.settings}
     with service(directory, **settings) as live:
-        yield Run(kind, live, seed, seconds)
+        yield Run(kind, live, seed, seconds, _limited_key(live))
+
+
+def _limited_key(live: Service) -> str:
+    """Make an API key whose requests are counted; return it once all workers know it."""
+    rules = [{"service": "cache", "verbs": ["GET", "POST", "PUT", "PATCH", "DELETE"]}]
+    fields = {"name": "limited", "rules": rules, "rate_limit": PLENTY}
+    made = call(live.port, "POST", f"{SYSTEM}/api_key", fields)
+    assert made.status == 201, made
+    key: str = made.json["resource"][0]["api_key"]
+    eventually(lambda: all(_counts(live, key) for _ in range(KNOWN_TIMES)), 20)
+    return key
+
+
+def _counts(live: Service, key: str) -> bool:
+    return "RateLimit-Remaining" in call(live.port, "GET", f"{CACHE}/k", key=key).headers
