@@ -16,15 +16,18 @@ overwrites it and :meth:`Backend.delete` deletes it.
 
 from __future__ import annotations
 
-import functools
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple
 
-from backends.capabilities import Capability, Limits, Traits
+from backends.capabilities import Capability, Traits
 from backends.endpoints import Endpoint
-from backends.errors import BackendError, BehindProxy, InvalidKey, NotAnInteger, Unsupported
+from backends.errors import BackendError, BehindProxy, Unsupported
+from backends.flags import Flagged as Flagged
+from backends.flags import count_from as count_from
+from backends.flags import flags_of as flags_of
+from backends.flags import with_flags as with_flags
+from backends.keyed import Keyed
 from backends.operations import MISSING as MISSING
 from backends.operations import Item as Item
 from backends.operations import Missing as Missing
@@ -34,42 +37,6 @@ from backends.statistics import ServerStatistics
 
 if TYPE_CHECKING:
     from backends.probe import Probe
-
-# Of the numbers beside a value, those that never go with decimal digits. From 256 on they are
-# spymemcached's types, whose integers are bytes: its 57 is the character 9. 3 is PHP's boolean.
-_FIRST_BINARY_FLAGS: Final = 256
-_BOOLEAN_FLAGS: Final = 3
-_CLASS = re.compile(r"\[[^\]\[^][^\]\[]*\]")
-_INTEGER = re.compile(rb"-?(?:0|[1-9][0-9]{0,30})")
-
-
-class Flagged(bytes):
-    """A value, and the number that its cache keeps beside it.
-
-    Programs that share a memcached note there what type a value has. Only a backend with
-    :attr:`Backend.keeps_flags` returns and stores it, and a value without it has the number 0:
-    so all other code, a plugin's too, takes and gives plain ``bytes``.
-
-    :ivar flags: from 0 to 2^32-1.
-    """
-
-    flags: int
-
-    def __new__(cls, value: bytes, flags: int) -> Flagged:
-        """Make it of a value and its number."""
-        made = super().__new__(cls, value)
-        made.flags = flags
-        return made
-
-
-def with_flags(value: bytes, flags: int) -> bytes:
-    """Return a value with its number, plain where that is 0."""
-    return Flagged(value, flags) if flags else value
-
-
-def flags_of(value: bytes) -> int:
-    """Return the number that is kept beside a value."""
-    return value.flags if isinstance(value, Flagged) else 0
 
 
 class Found(NamedTuple):
@@ -97,7 +64,7 @@ class Described(NamedTuple):
     kind: str = VALUE
 
 
-class Backend(ABC):
+class Backend(Keyed, ABC):
     """A cache of bytes. See ``docs/writing-a-backend.md`` for how to write one.
 
     One object serves all threads of a process. It is made before a server forks, so it
@@ -136,58 +103,6 @@ class Backend(ABC):
     sets_many_at_once: bool = False
     performs_at_once: bool = False
     capabilities: frozenset[Capability] = frozenset()
-    limits: Limits = Limits()
-
-    def __init__(self, *, prefix: str = "") -> None:
-        self.prefix = prefix
-
-    # Keys
-
-    @property
-    def max_key_bytes(self) -> int | None:
-        """The longest key of a caller in UTF-8 bytes: the limit, less this object's prefix."""
-        most = self.limits.max_key_bytes
-        return None if most is None else most - len(self.prefix.encode())
-
-    def check_key(self, key: str) -> None:
-        """Raise :class:`~backends.errors.InvalidKey` for a key that this backend cannot carry.
-
-        Callers check once, at the edge; the other methods trust their keys.
-        """
-        if not key:
-            raise InvalidKey("A key may not be empty.")
-        try:
-            size = len(self._stored(key))
-        except UnicodeEncodeError as error:
-            raise InvalidKey("A key must be valid Unicode text.") from error
-        limits = self.limits
-        if limits.max_key_bytes is not None and size > limits.max_key_bytes:
-            own = len(key.encode())
-            most = self.max_key_bytes
-            raise InvalidKey(f"The key is {own} bytes long; {self.label} takes at most {most}.")
-        if limits.forbidden_in_key is not None and limits.forbidden_in_key.search(key):
-            raise InvalidKey(f"A key for {self.label} may not contain {limits.forbidden_name}.")
-
-    def check_keys(self, keys: Sequence[str]) -> None:
-        """Do :meth:`check_key` for each key; plain ones are seen through all at once."""
-        if len(keys) == 1:
-            self.check_key(keys[0])
-            return
-        limits = self.limits
-        most, forbidden = limits.max_key_bytes, limits.forbidden_in_key
-        joined = "".join(keys)
-        if (
-            type(self).check_key is not Backend.check_key
-            or not (all(keys) and joined.isascii())
-            or (most and len(max(keys, key=len, default="")) + len(self.prefix.encode()) > most)
-            or (forbidden and not (_is_class(forbidden) and not forbidden.search(joined)))
-        ):
-            for key in keys:
-                self.check_key(key)
-
-    def _stored(self, key: str) -> bytes:
-        """Return the key as the store knows it."""
-        return (self.prefix + key).encode()
 
     # Reading and writing: every backend
 
@@ -370,7 +285,7 @@ class Backend(ABC):
         """
         return frozenset()
 
-    def learn_capabilities(self) -> None:  # noqa: B027 (most backends' flags never change)
+    def learn_capabilities(self) -> None:
         """Ask the servers for what takes flags away, where their own settings do.
 
         It waits no longer than the time limit, and fails never: who does not answer is asked
@@ -384,7 +299,7 @@ class Backend(ABC):
         """
         return []
 
-    def close(self) -> None:  # noqa: B027 (most backends have nothing to close)
+    def close(self) -> None:
         """Close all connections of this process. The object stays usable."""
 
     def _found_behind(self, error: BehindProxy) -> BehindProxy:
@@ -401,33 +316,3 @@ class Backend(ABC):
 
     def _unsupported(self, capability: Capability) -> Unsupported:
         return Unsupported(self.label, capability)
-
-
-@functools.lru_cache(maxsize=64)
-def _is_class(pattern: re.Pattern[str]) -> bool:
-    """Return whether a pattern is about one character, so that it matches wherever that stands."""
-    return _CLASS.fullmatch(pattern.pattern) is not None
-
-
-def count_from(value: bytes, delta: int, limits: Limits) -> int:
-    """Return the number that counting makes of a stored value.
-
-    For backends that count themselves; :meth:`Backend.increment` says the rules.
-
-    :raises NotAnInteger: the value is no integer within the limits, or the count passes them;
-        or its flags say that it is not written in digits, whatever the bytes look like.
-    """
-    flags = flags_of(value)
-    if flags == _BOOLEAN_FLAGS or flags >= _FIRST_BINARY_FLAGS:
-        raise NotAnInteger(
-            f"The stored value is another program's: by its flags, {flags}, it is no number in "
-            "decimal digits, and to count on it would spoil it."
-        )
-    text = value.strip()
-    lowest, highest = limits.min_count, limits.max_count
-    if not _INTEGER.fullmatch(text) or not lowest <= int(text) <= highest:
-        raise NotAnInteger(f"The stored value is not a whole number from {lowest} to {highest}.")
-    number = max(lowest, int(text) + delta)
-    if number > highest:
-        raise NotAnInteger(f"The count would pass {highest}.")
-    return number
