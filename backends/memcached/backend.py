@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import time
 from collections.abc import Callable
 from typing import Final
@@ -19,6 +18,7 @@ from backends.endpoints import Endpoint, key_where
 from backends.errors import BackendError, BehindProxy, InvalidKey, InvalidOption, Unsupported
 from backends.memcached import statistics
 from backends.memcached.discovery import SEVERAL_ADDRESSES
+from backends.memcached.encoded import NAME, ODD
 from backends.memcached.errors import BEHIND_PROXY, CommandFailed, failure
 from backends.memcached.keys import LEARNED_SECONDS, KeyCommands
 from backends.memcached.options import OPTIONS, Server
@@ -71,8 +71,6 @@ class MemcachedBackend(KeyCommands):
     }
     limits = Limits(
         max_key_bytes=250,
-        forbidden_in_key=re.compile(r"[\x00-\x20\x7f]"),
-        forbidden_name="white space or control characters",
         min_count=0,
         max_count=2**64 - 1,
         max_increment=2**31 - 1,
@@ -116,6 +114,8 @@ class MemcachedBackend(KeyCommands):
         if prefix:
             try:
                 self.check_key(prefix)
+                if ODD.search(prefix):
+                    raise InvalidKey(f"It may not contain {NAME}.")
             except InvalidKey as error:
                 raise InvalidOption(f"MEMCACHED_PREFIX: {error}") from error
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, cast
 
-from backends.base import MISSING, Backend, Found, Item, Missing, count_from
+from backends.base import MISSING, Backend, Flagged, Found, Item, Missing, count_from
 from backends.capabilities import Capability
 from backends.errors import (
     BackendError,
@@ -22,6 +22,7 @@ from backends.errors import (
     Unsupported,
 )
 from backends.memcached import stores
+from backends.memcached.encoded import ODD, not_carried, refuse_too_long
 from backends.memcached.errors import BEHIND_PROXY, CLIENT_ERROR, NOT_FOUND, CommandFailed, failure
 from backends.memcached.expiry import EXPIRED, expiry
 from backends.memcached.member import Member
@@ -36,6 +37,7 @@ from backends.operations import Delete, Operation
 ATTEMPTS: Final = 32
 # How long what was learned of the servers' settings counts.
 LEARNED_SECONDS: Final = 5.0
+_VALUES: Final = frozenset({bytes, Flagged})
 WITHOUT_CAS: Final = "a server of it runs without CAS (its option -C)"
 
 
@@ -53,9 +55,8 @@ class KeyCommands(Backend):
         if self._binary:
             self.capabilities -= {Capability.REMAINING_TTL}
         self._learn_at = 0.0
-        self._with_cas = {Capability.COMPARE_AND_SET, Capability.GET_AND_DELETE}
-        if self._binary:
-            self._with_cas |= {Capability.TOUCH}
+        by_numbers = {Capability.TOUCH} if self._binary else set()
+        self._with_cas = by_numbers | {Capability.COMPARE_AND_SET, Capability.GET_AND_DELETE}
         # With a login each store is a round trip of pylibmc's.
         self.sets_many_at_once = not self._binary
         self.performs_at_once = not self._binary
@@ -68,13 +69,29 @@ class KeyCommands(Backend):
         except CommandFailed as error:
             raise failure(error, self.label, sent=False) from error
 
+    # Keys
+
+    def check_key(self, key: str) -> None:
+        super().check_key(key)
+        if self._binary or not ODD.search(key):
+            return
+        if self.in_front:
+            raise not_carried()
+        refuse_too_long(key, self.prefix)
+
+    def _are_checked_at_once(self, joined: str) -> bool:
+        return not ODD.search(joined)
+
     # Reading
 
     def get(self, key: str) -> bytes | Missing:
         return self.get_many([key]).get(key, MISSING)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
-        return cast("dict[str, bytes]", self._read(keys, self._members.read_many, None))
+        found = self._read(keys, self._members.read_many, None)
+        if not _VALUES.issuperset(map(type, found.values())):
+            raise next(value for value in found.values() if isinstance(value, BackendError))
+        return cast("dict[str, bytes]", found)
 
     def get_each(
         self, keys: Iterable[str], most: int | None = None
@@ -110,9 +127,9 @@ class KeyCommands(Backend):
         """
         if self._binary:
             raise self._unsupported(Capability.REMAINING_TTL)
+        stored = self._stored(key)
         if self.in_front and time.monotonic() < self._learn_at:
             raise BehindProxy(self.label, "mg")
-        stored = self._stored(key)
         try:
             left: int | None = self._members.run(
                 stored, lambda client: client.remaining_ttl(stored), repeatable=True

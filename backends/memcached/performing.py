@@ -22,9 +22,11 @@ from backends.errors import (
     Unavailable,
     Unsupported,
 )
+from backends.memcached import commands
+from backends.memcached.encoded import has_odd
 from backends.memcached.expiry import expiry
 from backends.memcached.pool import Members
-from backends.memcached.stores import ADD, COUNT, DELETE, REPLACE, SET, TOUCH, Change, Kind
+from backends.memcached.stores import ADD, COUNT, DELETE, REPLACE, SET, TOUCH, Change, Kind, changed
 from backends.operations import (
     Add,
     Delete,
@@ -164,6 +166,10 @@ class Performing:
         for index in indexes:
             operation = self._operations[index]
             assert isinstance(operation, Increment)
+            if has_odd(self._keys[index]):
+                # Its reply is more than a line.
+                self._outcomes[index] = _caught(count, self._backend, operation)
+                continue
             made_of = self._counted(self._keys[index], operation, found)
             if isinstance(made_of, tuple):
                 sent.append(index)
@@ -196,7 +202,7 @@ class Performing:
                 return MISSING
             if ttl is None or ttl > 0:
                 found[key] = initial
-            return key, _storage(b"add", key, initial, ttl), ADD
+            return key, commands.storage(b"add", key, initial, expiry(ttl)), ADD
         try:
             number = count_from(value, delta, self._backend.limits)
         except NotAnInteger as error:
@@ -210,11 +216,12 @@ def change(key: bytes, operation: Any) -> Change:
     """Return a change as it is sent."""
     kind = type(operation)
     if kind is Delete:
-        return key, b"delete %b\r\n" % key, DELETE
+        return changed(key, commands.delete(key), DELETE)
     if kind is Touch:
-        return key, b"touch %b %d\r\n" % (key, expiry(operation.ttl)), TOUCH
+        return changed(key, commands.touch(key, expiry(operation.ttl)), TOUCH)
     name, answered = _STORAGE[kind]
-    return key, _storage(name, key, operation.value, operation.ttl), answered
+    command = commands.storage(name, key, operation.value, expiry(operation.ttl))
+    return changed(key, command, answered)
 
 
 _STORAGE: Final[Mapping[type, tuple[bytes, Kind]]] = {
@@ -222,12 +229,6 @@ _STORAGE: Final[Mapping[type, tuple[bytes, Kind]]] = {
     Add: (b"add", ADD),
     Replace: (b"replace", REPLACE),
 }
-
-
-def _storage(name: bytes, key: bytes, value: bytes, ttl: float | None) -> bytes:
-    return b"%b %b %d %d %d\r\n%b\r\n" % (
-        name, key, flags_of(value), expiry(ttl), len(value), value
-    )  # fmt: skip
 
 
 def _begun(value: Any) -> Any:

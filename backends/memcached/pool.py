@@ -181,6 +181,9 @@ class Members(Placed):
 
         Where some may not be sent twice, the others are sent again without them.
         """
+        if any(changes[index][2].encoded for index in indexes):
+            # Those come last, so that there are two parts of a batch and no more.
+            indexes = sorted(indexes, key=lambda index: changes[index][2].encoded)
         for again in (True, False):
             batch = Batch([changes[index] for index in indexes])
             try:
@@ -196,14 +199,14 @@ class Members(Placed):
                 break
         return None
 
-    def take_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes | Failed | None]:
+    def take_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes | BackendError | None]:
         """Return what the servers had, and have no more; or why it is not known.
 
         What was not sent to a server goes to the next ones, as with :meth:`run`.
 
         :return: ``None`` where a server does not know the command, and did nothing.
         """
-        found: dict[bytes, bytes | Failed | None] = {}
+        found: dict[bytes, bytes | BackendError | None] = {}
         failed: Failed | None = None
         while keys:
             untaken: list[bytes] = []
@@ -234,7 +237,7 @@ def _changing(batch: Batch) -> Callable[[Any], None]:
     return lambda client: client.change_many(batch)
 
 
-def _taking(keys: Sequence[bytes]) -> Callable[[Any], dict[bytes, bytes]]:
+def _taking(keys: Sequence[bytes]) -> Callable[[Any], dict[bytes, bytes | BackendError]]:
     return lambda client: client.take_many(keys)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from backends.base import with_flags
-from backends.errors import NotRead
+from backends.errors import InvalidKey, NotRead
 from backends.memcached.errors import refusal
 from backends.memcached.expiry import EXPIRED
 from backends.memcached.link import LONGEST_LINE, Link, receive
@@ -23,7 +23,7 @@ _LAST: Final = b"\r\nEND\r\n"
 
 
 # What was read, by key: a value, or why it was not read.
-Read = dict[bytes, bytes | NotRead]
+Read = dict[bytes, bytes | NotRead | InvalidKey]
 
 
 class Stored(NamedTuple):

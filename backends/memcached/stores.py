@@ -11,10 +11,13 @@ import dataclasses
 import functools
 import itertools
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from backends.base import MISSING, Item, flags_of
+from backends.errors import BackendError, InvalidKey
+from backends.memcached import commands
+from backends.memcached.encoded import exchange, has_odd
 from backends.memcached.errors import CLIENT_ERROR, CommandFailed, refusal
 from backends.memcached.expiry import expiry
 from backends.memcached.link import LONGEST_LINE, Link, receive
@@ -36,12 +39,14 @@ class Kind:
     :ivar repeatable: to send it twice means the same as to send it once.
     :ivar stores: behind its line comes a value.
     :ivar counts: a number is an answer, and so is a refusal to count.
+    :ivar encoded: it is about a key that is sent encoded.
     """
 
     says: Mapping[bytes, Any]
     repeatable: bool = False
     stores: bool = False
     counts: bool = False
+    encoded: bool = False
 
 
 SET: Final = Kind({b"STORED": True}, repeatable=True, stores=True)
@@ -50,9 +55,22 @@ REPLACE: Final = Kind({b"STORED": True, b"NOT_STORED": False}, repeatable=True, 
 DELETE: Final = Kind({b"DELETED": True, b"NOT_FOUND": False})
 TOUCH: Final = Kind({b"TOUCHED": True, b"NOT_FOUND": False}, repeatable=True)
 COUNT: Final = Kind({b"NOT_FOUND": MISSING}, counts=True)
+# The same with an encoded key.
+_ENCODED: Final[Mapping[Kind, Kind]] = {
+    SET: Kind({b"HD": True}, repeatable=True, encoded=True),
+    ADD: Kind({b"HD": True, b"NS": False}, encoded=True),
+    REPLACE: Kind({b"HD": True, b"NS": False}, repeatable=True, encoded=True),
+    DELETE: Kind({b"HD": True, b"NF": False}, encoded=True),
+    TOUCH: Kind({b"HD": True, b"EN": False}, repeatable=True, encoded=True),
+}
 
 # A key, the command as it is sent, and its kind.
 Change = tuple[bytes, bytes, Kind]
+
+
+def changed(key: bytes, command: bytes, kind: Kind) -> Change:
+    """Return a change of a key, by a command that :mod:`backends.memcached.commands` made of it."""
+    return key, command, _ENCODED[kind] if has_odd(key) else kind
 
 
 def pack(prefix: str, items: Sequence[Item]) -> list[Change]:
@@ -60,6 +78,15 @@ def pack(prefix: str, items: Sequence[Item]) -> list[Change]:
 
     :param prefix: text before every key.
     """
+    if has_odd("".join([item.key for item in items]).encode()):
+        return [
+            changed(
+                stored := f"{prefix}{key}".encode(),
+                commands.storage(b"set", stored, value, expiry(ttl)),
+                SET,
+            )
+            for key, value, ttl in items
+        ]
     # Mostly all have the same.
     middles = {ttl: b" 0 %d " % expiry(ttl) for ttl in {item.ttl for item in items}}
     return [
@@ -81,6 +108,7 @@ def _flagged(key: bytes, value: bytes, ttl: float | None) -> bytes:
 class Batch:
     """Changes on one server, in order. To run it again goes on where it was broken off.
 
+    :param changes: those whose keys are encoded come last.
     :ivar replies: of each reply that has come, what it means, or what it refuses.
     :ivar sent: how many of the changes may have been done.
     :ivar repeatable: to send any of them twice means the same as to send it once.
@@ -92,24 +120,51 @@ class Batch:
         self.sent = 0
         self.repeatable = all(kind.repeatable for kind in {kind for _, _, kind in changes})
 
-    def run(self, link: Link) -> None:
+    def run(self, link: Link, judge: Callable[[CommandFailed], BackendError | None]) -> None:
         """Send what has no reply yet, and take the replies.
 
+        :param judge: says what to reply where a proxy ended the connection at an encoded key.
         :raises CommandFailed: not all came; the connection is closed.
         """
         while len(self.replies) < len(self._changes):
             start = len(self.replies)
-            part = [data for _, data, _ in self._changes[start : start + STORES_AT_ONCE]]
+            some = self._changes[start : start + STORES_AT_ONCE]
+            encoded = some[0][2].encoded
+            part = [data for _, data, kind in some if kind.encoded is encoded]
             sizes = itertools.accumulate(map(len, part))
             part = part[: max(1, bisect.bisect_right(list(sizes), BYTES_AT_ONCE))]
             try:
-                link.exchange(
-                    b"".join(part), functools.partial(self._take, count=len(part)), changes=True
-                )
+                if encoded:
+                    self._run_encoded(link, judge, part)
+                else:
+                    link.exchange(
+                        b"".join(part), functools.partial(self._take, count=len(part)), changes=True
+                    )
             except CommandFailed as error:
                 if error.sent:
                     self.sent = max(self.sent, start + len(part))
                 raise
+
+    def _run_encoded(
+        self,
+        link: Link,
+        judge: Callable[[CommandFailed], BackendError | None],
+        part: Sequence[bytes],
+    ) -> None:
+        """Send a part whose keys are encoded; where the server takes none, that is the reply."""
+
+        def take(connection: socket.socket) -> None:
+            self._take(connection, b"", count=len(part))
+
+        try:
+            exchange(link, b"".join(part), take)
+        except InvalidKey as error:
+            self.replies += [error] * len(part)
+        except CommandFailed as error:
+            refused = None if error.sent else judge(error)
+            if refused is None:
+                raise
+            self.replies += [refused] * len(part)
 
     def _take(self, connection: socket.socket, data: bytes, count: int) -> None:
         """Take the replies to so many changes.

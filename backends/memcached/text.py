@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 import re
+import socket
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from backends.base import flags_of
-from backends.memcached import reader
+from backends.errors import InvalidKey, NotRead
+from backends.memcached import commands, encoded, reader
+from backends.memcached.encoded import has_odd
 from backends.memcached.errors import (
+    BEHIND_PROXY,
     CLIENT_ERROR,
     NOT_FOUND,
     OUT_OF_MEMORY,
@@ -32,8 +35,13 @@ from backends.memcached.stores import Batch
 T = TypeVar("T")
 
 # What a command is answered with when it was done, and when it was not.
-_YES: Final = (b"STORED", b"DELETED", b"TOUCHED", b"OK")
-_NO: Final = (b"NOT_STORED", b"EXISTS")
+_YES: Final[Sequence[bytes]] = (b"STORED", b"DELETED", b"TOUCHED", b"OK")
+_NO: Final[Sequence[bytes]] = (b"NOT_STORED", b"EXISTS")
+_ABSENT: Final[Sequence[bytes]] = (b"NOT_FOUND",)
+# The same where the key is encoded.
+_YES_ENCODED: Final[Sequence[bytes]] = (b"HD",)
+_NO_ENCODED: Final[Sequence[bytes]] = (b"NS", b"EX")
+_ABSENT_ENCODED: Final[Sequence[bytes]] = (b"NF", b"EN")
 _NUMBER = re.compile(rb"[0-9]{1,20}")
 # After these the server has taken in the value, and waits for the next command.
 _WELL: Final = {CLIENT_ERROR, TOO_BIG, *OUT_OF_MEMORY}
@@ -63,10 +71,24 @@ class TextClient:
 
         :raises CommandFailed: the server said no, or the reply was not whole.
         """
-        return reader.read_many(self._link, keys, most)
+        if not has_odd(b"".join(keys)):
+            return reader.read_many(self._link, keys, most)
+        plain, odd = _apart(keys)
+        read = reader.read_many(self._link, plain, most) if plain else {}
+        left = most - reader.size_of(read)
+        if left < 0:
+            read.update((key, NotRead("The value was not read.")) for key in odd)
+            return read
+        try:
+            read |= self._encoded(lambda: encoded.read_many(self._link, odd, left))
+        except InvalidKey as error:
+            read.update((key, error) for key in odd)
+        return read
 
     def read(self, key: bytes) -> Stored | None:
         """Return what the server has under a key, as :meth:`read_many` does."""
+        if has_odd(key):
+            return self._encoded(lambda: encoded.read(self._link, key))
         return reader.read(self._link, key)
 
     def remaining_ttl(self, key: bytes) -> int | None:
@@ -75,52 +97,64 @@ class TextClient:
         :raises CommandFailed: the server has no such key, or does not know the command; or
             the reply was not whole.
         """
+        if has_odd(key):
+            sent = encoded.encode(key)
+            return self._encoded(lambda: remaining_ttl(self._link, sent))
         command = b"mg %b t\r\n" % key
         return self._administer(command, lambda: remaining_ttl(self._link, key))
 
-    def take_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+    def take_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes | InvalidKey]:
         """Return what the server has of different keys, and let that expire; one step a key.
 
         :raises CommandFailed: the server said no, or the reply was not whole.
         """
-        return reader.take_many(self._link, keys)
+        if not has_odd(b"".join(keys)):
+            return {**reader.take_many(self._link, keys)}
+        plain, odd = _apart(keys)
+        taken: dict[bytes, bytes | InvalidKey] = {}
+        try:
+            taken.update(self._encoded(lambda: encoded.take_many(self._link, odd)))
+        except InvalidKey as error:
+            taken.update((key, error) for key in odd)
+        if plain:
+            taken.update(reader.take_many(self._link, plain))
+        return taken
 
     def change_many(self, batch: Batch) -> None:
         """Do changes.
 
         :raises CommandFailed: not all replies came; the batch has those that did.
         """
-        batch.run(self._link)
+        batch.run(self._link, self._judge_encoded)
 
     def add(self, key: bytes, value: bytes, exptime: int) -> bool:
         """Store if the key is absent; return whether it was."""
-        return self._said_yes(_storage(b"add", key, value, exptime))
+        return self._said_yes(key, commands.storage(b"add", key, value, exptime))
 
     def replace(self, key: bytes, value: bytes, exptime: int) -> bool:
         """Store if the key is there; return whether it was."""
-        return self._said_yes(_storage(b"replace", key, value, exptime))
+        return self._said_yes(key, commands.storage(b"replace", key, value, exptime))
 
     def cas(self, key: bytes, value: bytes, cas: int, exptime: int) -> bool:
         """Store if the value's unique number is still ``cas``; return whether it was.
 
         :raises CommandFailed: there is no such key, among others.
         """
-        head = b"cas %b %d %d %d %d\r\n" % (key, flags_of(value), exptime, len(value), cas)
-        return self._said_yes(head + value + b"\r\n")
+        return self._said_yes(key, commands.cas(key, value, cas, exptime))
 
     def delete(self, key: bytes) -> bool:
         """Delete.
 
         :raises CommandFailed: there is no such key, among others.
         """
-        return self._said_yes(b"delete %b\r\n" % key)
+        return self._said_yes(key, commands.delete(key))
 
     def touch(self, key: bytes, exptime: int) -> bool:
         """Give a new lifetime.
 
         :raises CommandFailed: there is no such key, among others.
         """
-        return self._said_yes(b"touch %b %d\r\n" % (key, exptime))
+        return self._said_yes(key, commands.touch(key, exptime))
 
     def count(self, key: bytes, delta: int) -> int:
         """Count up or, with a negative ``delta``, down; return the new number.
@@ -128,7 +162,13 @@ class TextClient:
         :raises CommandFailed: there is no such key, or it is no number, among others.
         """
         name = b"incr" if delta >= 0 else b"decr"
-        line = self._ask(b"%b %b %d\r\n" % (name, key, abs(delta)))
+        if has_odd(key):
+            line = self._encoded(lambda: encoded.count(self._link, key, delta))
+            self._judged(line, _ABSENT_ENCODED)
+        else:
+            command = b"%b %b %d\r\n" % (name, key, abs(delta))
+            line = self._link.exchange(command, take_line, changes=True)
+            self._judged(line, _ABSENT)
         if _NUMBER.fullmatch(line) is None:
             raise self._broken()
         return int(line)
@@ -136,7 +176,7 @@ class TextClient:
     def flush(self) -> None:
         """Delete all that the server has."""
         command = b"flush_all\r\n"
-        if not self._administer(command, lambda: self._said_yes(command)):
+        if not self._administer(command, lambda: self._said_yes(b"", command)):
             raise self._broken()
 
     def prove(self) -> None:
@@ -156,25 +196,48 @@ class TextClient:
         except CommandFailed as error:
             raise judge(error, command, self._opening, self._server, self._timeout) from error
 
-    def _said_yes(self, command: bytes) -> bool:
-        line = self._ask(command)
-        if line in _YES:
+    def _encoded(self, ask: Callable[[], T]) -> T:
+        """Do what has an encoded key.
+
+        :raises InvalidKey: a proxy is in front, and does not know the command.
+        """
+        try:
+            return ask()
+        except CommandFailed as error:
+            refused = None if error.sent else self._judge_encoded(error)
+            if refused is None:
+                raise
+            raise refused from error
+
+    def _judge_encoded(self, error: CommandFailed) -> InvalidKey | None:
+        judged = judge(error, encoded.PROOF, self._opening, self._server, self._timeout)
+        return encoded.not_carried() if judged.code == BEHIND_PROXY else None
+
+    def _said_yes(self, key: bytes, command: bytes) -> bool:
+        if has_odd(key):
+            line = self._encoded(lambda: encoded.exchange(self._link, command, _first_line))
+            yes, no, absent = _YES_ENCODED, _NO_ENCODED, _ABSENT_ENCODED
+        else:
+            line = self._link.exchange(command, take_line, changes=True)
+            yes, no, absent = _YES, _NO, _ABSENT
+        self._judged(line, absent)
+        if line in yes:
             return True
-        if line in _NO:
+        if line in no:
             return False
         raise self._broken()
 
-    def _ask(self, command: bytes) -> bytes:
-        """Return the reply to a command that may change something.
+    def _judged(self, line: bytes, absent: Sequence[bytes]) -> None:
+        """Raise what a line refuses.
 
-        :raises CommandFailed: the server said no, or the reply was not whole.
+        :param absent: what says that there is no such key.
+        :raises CommandFailed: the server said no.
         """
-        line = self._link.exchange(command, take_line, changes=True)
-        if line == b"NOT_FOUND":
+        if line in absent:
             raise CommandFailed(NOT_FOUND)
         refused = refusal(line)
         if refused is None:
-            return line
+            return
         if refused.code not in _WELL or line.startswith(_NOT_UNDERSTOOD):
             # What else it says belongs to nobody.
             self._link.close()
@@ -185,6 +248,14 @@ class TextClient:
         return CommandFailed(READ_FAILURE, sent=True)
 
 
-def _storage(name: bytes, key: bytes, value: bytes, exptime: int) -> bytes:
-    head = b"%b %b %d %d %d\r\n" % (name, key, flags_of(value), exptime, len(value))
-    return head + value + b"\r\n"
+def _first_line(connection: socket.socket) -> bytes:
+    return take_line(connection, b"")
+
+
+def _apart(keys: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """Return those that are sent as they are, and those that are sent encoded."""
+    plain: list[bytes] = []
+    odd: list[bytes] = []
+    for key in keys:
+        (odd if has_odd(key) else plain).append(key)
+    return plain, odd

@@ -59,7 +59,7 @@ def requests(directory: Path) -> Iterator[str]:
     """What a client does wrong, on memcached."""
     with memcached("-I", "1m") as server, on_memcached(directory, server) as live:
         yield said(live, "GET", f"{CACHE}/{'k' * 251}")
-        yield said(live, "GET", f"{CACHE}/a%20b")
+        yield said(live, "GET", f"{CACHE}/a%20{'k' * 185}")
         with Connection(live.port) as connection:
             answer = connection.call("GET", CACHE, headers={"X-DreamFactory-API-Key": ""})
             yield f"{answer.status} {answer.message}"

@@ -50,7 +50,7 @@ class Line:
         """Send stores, which are answered with these bytes; return what is known of them."""
         self.speaker.parts = parts
         self.last = Batch([(b"k", b"set k 0 0 1\r\nv\r\n", SET)] * count)
-        self.last.run(self.link)
+        self.last.run(self.link, lambda error: None)
         return self.last
 
     def limit(self, seconds: float) -> None:
@@ -166,7 +166,7 @@ def test_a_batch_that_is_run_again_goes_on_where_it_was_broken_off(line: Line) -
     line.limit(2.0)
     batch = line.last
     line.speaker.parts = [TOO_LARGE]
-    batch.run(line.link)
+    batch.run(line.link, lambda error: None)
     assert codes(batch) == [SUCCESS, SUCCESS, TOO_BIG]
 
 

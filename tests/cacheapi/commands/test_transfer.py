@@ -187,6 +187,7 @@ def test_an_export_can_be_imported_into_memcached(program: Program) -> None:
     source.set("a", b'{"a":  1}', 1000)
     source.set("b", b"\xff", None)
     source.set("with space", b"1", None)
+    source.set("k" * 251, b"1", None)
     source.set("large", b"1" * 2_000_000, None)
     source.close()
     program("export", "x.ndjson")
@@ -200,12 +201,13 @@ def test_an_export_can_be_imported_into_memcached(program: Program) -> None:
         assert ended.exit_code == 1
         lines = ended.stderr.splitlines()
         assert any(
-            "key 'with space': A key for memcached may not contain" in line for line in lines
+            "The key is 251 bytes long; memcached takes at most 250." in line for line in lines
         )
         assert any("key 'large': SERVER_ERROR object too large" in line for line in lines)
-        assert lines[-1] == "cacheapi: Imported 2 entries, 2 were refused."
+        assert lines[-1] == "cacheapi: Imported 3 entries, 2 were refused."
         target = backend_of(program.settings)
         assert target.get_many(["a", "b"]) == {"a": b'{"a":  1}', "b": b"\xff"}
+        assert target.get("with space") == b"1"
         left = target.remaining_ttl_many(["a", "b"])
         assert left["b"] is None
         assert left["a"] is not None

@@ -85,31 +85,8 @@ def test_the_rest_of_the_path_decoded_once_is_the_key(api: Api, path: str, key: 
 
 
 @pytest.mark.parametrize(("path", "key"), CONTROLS)
-def test_the_file_and_redis_take_white_space_and_control_characters(
-    listing_api: Api, path: str, key: str
-) -> None:
-    check_all_methods(listing_api, path, key)
-
-
-@pytest.mark.parametrize(("path", "key"), CONTROLS)
-def test_memcached_refuses_white_space_and_control_characters(
-    memcached_api: Api, path: str, key: str
-) -> None:
-    memcached_api.store_one("k", 1)
-    answers = [
-        memcached_api.call("GET", f"{ALL}/{path}"),
-        memcached_api.call("POST", f"{ALL}/{path}", body={"value": 1}),
-        memcached_api.call("PUT", f"{ALL}/{path}", body={"value": 1}),
-        memcached_api.call("PATCH", f"{ALL}/{path}", body={"ttl": 1}),
-        memcached_api.call("DELETE", f"{ALL}/{path}"),
-        memcached_api.call("POST", ALL, body={"key": key, "value": 1}),
-        memcached_api.call("GET", ALL, query=f"key={path}"),
-        memcached_api.call("DELETE", ALL, query=f"key={path}"),
-    ]
-    for answer in answers:
-        assert answer.status == 400
-        assert "white space or control characters" in answer.message
-        assert memcached_api.value("k") == 1
+def test_white_space_and_control_characters_belong_to_a_key(api: Api, path: str, key: str) -> None:
+    check_all_methods(api, path, key)
 
 
 def test_keys_that_look_alike_are_different(api: Api) -> None:

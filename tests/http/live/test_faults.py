@@ -223,9 +223,7 @@ def test_a_wrong_password_is_an_error_that_does_not_repeat_it(
         assert "Traceback" not in log
 
 
-@pytest.mark.parametrize(
-    "key", ["a%0D%0Aflush_all%0D%0A", "a%20b", "%0D%0A", "%00", "a%0Ab", "%7F", "k" * 251]
-)
+@pytest.mark.parametrize("key", ["a%20" + "k" * 185, "%0D%0A" * 94, "k" * 251])
 def test_a_key_that_memcached_cannot_carry_is_refused_and_the_next_request_is_fine(
     memcached_service_of_the_session: Service, key: str
 ) -> None:
@@ -243,6 +241,34 @@ def test_a_key_that_memcached_cannot_carry_is_refused_and_the_next_request_is_fi
             assert client.get(name).json["value"] == "kept"
         assert client.call("GET", f"{CACHE}?keys={name},{key}").status == 400
         assert client.get(name).json["value"] == "kept"
+
+
+@pytest.mark.parametrize(
+    "key", ["a%0D%0Aflush_all%0D%0A", "a%20b", "%0D%0A", "%00", "a%0Ab", "%7F"]
+)
+def test_a_key_with_a_line_end_or_a_space_is_a_key_and_no_command(
+    memcached_service_of_the_session: Service, key: str
+) -> None:
+    with Client(memcached_service_of_the_session.port) as client:
+        name = f"kept-{os.getpid()}"
+        assert client.store(name, "kept").status == 201
+        path = f"{CACHE}/{key}"
+        for method, body, status in [
+            ("DELETE", None, (200, 404)),
+            ("GET", None, (404,)),
+            ("PUT", {"value": 1}, (404,)),
+            ("POST", {"value": 1}, (201,)),
+            ("POST", {"value": 1}, (400,)),
+            ("PATCH", {"increment": 1}, (200,)),
+            ("PUT", {"value": 3, "ttl": 60}, (200,)),
+            ("HEAD", None, (200,)),
+        ]:
+            assert client.call(method, path, body).status in status, method
+            assert client.get(name).json["value"] == "kept"
+        both = client.call("GET", f"{CACHE}?key={name}&key={key}").json["resource"]
+        assert [one["value"] for one in both] == ["kept", 3]
+        assert client.call("GET", f"{path}?pull=true").json["value"] == 3
+        assert client.call("DELETE", path).status == 404
 
 
 @pytest.fixture(scope="module")
