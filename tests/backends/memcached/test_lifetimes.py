@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -87,17 +86,16 @@ def test_it_stays_at_most_two_seconds_longer(backend: MemcachedBackend) -> None:
 def test_a_lock_that_is_made_for_a_second_is_made_once_in_it(backend: MemcachedBackend) -> None:
     backend.delete("lock")
     made: list[tuple[float, float, float]] = []
-    end = time.monotonic() + 5
-    while time.monotonic() < end:
+    end = time.monotonic() + 30
+    while len(made) < 2 and time.monotonic() < end:
         asked_at = time.monotonic()
         if backend.add("lock", b"", 1):
             made.append((asked_at, time.monotonic(), starved()))
         time.sleep(0.01)
-    assert len(made) >= 2
-    for first, then in itertools.pairwise(made):
-        # It is made somewhere between the question and the answer. The clock of a server that gets
-        # no processor stands, and what it then stores begins in its past.
-        assert then[1] - first[0] >= 1 - (then[2] - first[2])
+    first, then = made
+    # It is made somewhere between the question and the answer. The clock of a server that gets
+    # no processor stands, and what it then stores begins in its past.
+    assert then[1] - first[0] >= 1 - (then[2] - first[2])
 
 
 def test_what_is_told_of_a_lifetime_is_what_was_asked_for(
