@@ -385,7 +385,7 @@ def test_many_refused_entries_are_counted(program: Program, memcached_server: Me
         "CACHE_DRIVER": "memcached",
         "MEMCACHED_HOST": f"127.0.0.1:{memcached_server.port}",
     }
-    lines = b"".join(b'{"key":"a %d","value":1}\n' % number for number in range(50))
+    lines = b"".join(b'{"key":"%0251d","value":1}\n' % number for number in range(50))
     ended = program.run("import", "-", stdin=lines)
     assert ended.exit_code == 1
     assert ended.stderr.splitlines()[-1] == "cacheapi: Imported 0 entries, 50 were refused."

@@ -95,15 +95,12 @@ def test_an_empty_key_in_a_list_is_refused(api: Api, method: str, query: str, in
 
 
 def test_each_bad_key_of_a_list_is_named_by_index(memcached_api: Api) -> None:
-    answer = memcached_api.call(
-        "GET", ALL, query=f"key=a&key=b%20c{'k' * 184}&key=d&key={'k' * 251}"
-    )
+    long = "k" * 251
+    answer = memcached_api.call("GET", ALL, query=f"key=a&key={long}&key=b%20c&key=%20{long}")
     assert answer.status == 400
     details = answer.error["context"]["errors"]
     assert [(detail["index"], detail["field"]) for detail in details] == [(1, "key"), (3, "key")]
-    assert "white space" in details[0]["message"]
-    assert "186" in details[0]["message"]
-    assert "250" in details[1]["message"]
+    assert ["at most 250" in detail["message"] for detail in details] == [True, True]
 
 
 def test_keys_are_listed(listing_api: Api) -> None:
