@@ -575,7 +575,7 @@ FAULTS = (
         "replaced within 1 s; what is in flight completes",
         named(
             LOAD,
-            "a_killed_worker_is_replaced_and_loses_nothing_acknowledged",
+            "killed_workers_are_replaced_and_lose_nothing_acknowledged",
             "a_terminated_service_loses_nothing_acknowledged",
             "reloads_under_load_fail_no_request_and_change_the_workers",
             "a_request_in_flight_completes_after",
