@@ -22,6 +22,7 @@ from cacheapi.registry.environment import key_file
 from cacheapi.registry.opening import open_registry
 from cacheapi.serving import refusals, singles
 from cacheapi.serving.address import bind_of
+from cacheapi.serving.forking import heed_signals_from_the_start
 from cacheapi.settings import SettingsError, load
 from cacheapi.web.access import ACCESS
 from cacheapi.web.auth import HEADER
@@ -130,6 +131,7 @@ def _refuse_taken(addresses: list[Any]) -> None:
 def on_starting(server: Any) -> None:
     """Refuse a taken port and a reload that could not start; let workers hand over counts."""
     _refuse_taken(server.cfg.address)
+    heed_signals_from_the_start()
     reload = server.handle_hup
 
     def handle_hup() -> None:

@@ -18,6 +18,7 @@ from cacheapi.observing.tail.watch import TAIL, Tail
 from cacheapi.observing.troubles import TROUBLES
 from cacheapi.serving.access_log import AccessLog
 from cacheapi.serving.connection import Connection
+from cacheapi.serving.forking import ENDING
 from cacheapi.serving.hits import Hits
 from cacheapi.serving.lane import Lane
 from cacheapi.serving.memory import give_back_large
@@ -71,11 +72,14 @@ class Worker(UvicornWorker):  # type: ignore[misc]
     CONFIG_KWARGS = UVICORN
 
     def init_signals(self) -> None:
+        # In between they would do what they do to programs that know nothing of them.
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         super().init_signals()
         # After its work uvicorn raises again the signal that ended it: that is no fault of the
-        # worker, and gunicorn would log one.
-        for number in (signal.SIGTERM, signal.SIGINT):
+        # worker, and gunicorn would log one. And one may come before it is ready to work.
+        for number in ENDING:
             signal.signal(number, _end)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
     def _install_sigquit_handler(self) -> None:
         # gunicorn sends it where it got INT or QUIT: what is in flight may finish all the same.
