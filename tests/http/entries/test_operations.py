@@ -128,10 +128,11 @@ def test_a_lifetime_of_the_query_is_for_those_that_bring_none(api: Api, query: s
     outcomes(api, {"touch": {"key": "own", "ttl": 200}}, {"touch": {"key": "add"}}, query=query)
     for key in ("set", "add", "n"):
         left = api.store.lifetime(key)
-        assert left is None if query == "forever=true" else left is not None and 900 < left < 1002
+        assert left is None if query == "forever=true" else left is not None and 900 < left < 1003
     left = api.store.lifetime("own")
     assert left is not None
-    assert 100 < left < 202
+    # memcached has two seconds more.
+    assert 100 < left < 203
 
 
 @pytest.mark.parametrize(
