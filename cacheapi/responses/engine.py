@@ -85,9 +85,10 @@ class Engine(Purging):
         waited = 2 * (config.connect_seconds + config.read_seconds)
         self._fetching = Fetching(name, self._calls, self._exchange, waited, clock)
 
-    async def answer(self, incoming: Incoming) -> Outgoing:
+    async def answer(self, incoming: Incoming, looked: Looked | None = None) -> Outgoing:
         """Answer a request.
 
+        :param looked: what the store had of it since it came; by default it is asked.
         :raises NoAnswer: there is none but an error of the service's own.
         """
         asked = asked_of(self.config, incoming)
@@ -97,7 +98,8 @@ class Engine(Purging):
         if request.method not in ("GET", "HEAD"):
             return await self._written(asked)
         try:
-            looked = await self._calls.run(self.store.look, request.target)
+            if looked is None:
+                looked = await self._calls.run(self.store.look, request.target)
             return await self._read(asked, looked)
         except CacheDown as error:
             if not self.config.pass_when_down:

@@ -84,6 +84,11 @@ class Kept:
         """How many bytes the store is expected to give."""
         return UNKNOWN_BYTES if self._found is None else self._sent
 
+    @property
+    def looked(self) -> Looked:
+        """What the store had when it was asked last."""
+        return self._looked
+
     def is_current(self, now: float) -> bool:
         """Return whether it may be served without a look at the store.
 

@@ -26,7 +26,7 @@ from cacheapi.responses.shelf import Shelf
 from cacheapi.serving.answers import Sink
 from cacheapi.serving.readers import Reader, Readers
 from cacheapi.serving.recognition import Fields
-from cacheapi.serving.remotes import LANE, ROUTE, Remotes
+from cacheapi.serving.remotes import LANE, ROUTE, Known, Remotes
 from cacheapi.serving.stores import TRIP_BYTES, Stores
 from cacheapi.web.access import Access
 from cacheapi.web.errors import ApiError
@@ -49,8 +49,11 @@ Numbers = dict[tuple[str, str, int], list[int]]
 class Late(Sink, Protocol):
     """A connection, as what is here sees it."""
 
-    def pass_on(self) -> None:
-        """Hand the request that was taken last to the application."""
+    def pass_on(self, known: Known | None = None) -> None:
+        """Hand the request that was taken last to the application.
+
+        :param known: what the store has of it, so that nobody need ask that again.
+        """
 
     def give(self, ready: Ready, now: float, body: bytes | None, keep_alive: bool) -> bool:
         """Send an answer if it is fresh at a time; return whether it is.
@@ -227,13 +230,13 @@ class Hits:
             elif look.kept.lacking is not None:
                 lacking.append(look)
             else:
-                look.sink.pass_on()
+                _pass_on(look)
         if lacking:
             self.stores.bring_bodies({look.kept: look.engine for look in lacking})
         for look in lacking:
             answered = self._answer(look, numbers)
             if answered is None:
-                look.sink.pass_on()
+                _pass_on(look)
             size += answered or 0
         return size
 
@@ -257,6 +260,11 @@ class Hits:
     def _note(self, look: Look, status: int, size: int, seconds: float) -> None:
         name, method = look.engine.name, look.wish.method
         self._tail.note(method, ROUTE, name, look.kept.key, status, seconds, size, LANE)
+
+
+def _pass_on(look: Look) -> None:
+    # A copy that need not be compared may be older than a purge.
+    look.sink.pass_on(None if look.kept.local_seconds else (look.engine, look.kept.looked))
 
 
 def _part(taken: list[Look]) -> tuple[list[Look], list[Look]]:

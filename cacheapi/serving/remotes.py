@@ -25,6 +25,7 @@ from cacheapi.responses.asking import NoAnswer
 from cacheapi.responses.connection import Inform, OriginFailed
 from cacheapi.responses.engine import Engine
 from cacheapi.responses.engines import Engines
+from cacheapi.responses.looking import Looked
 from cacheapi.responses.messages import Fields, Response, first
 from cacheapi.responses.ready import finished
 from cacheapi.responses.shelf import Shelf
@@ -37,6 +38,9 @@ from cacheapi.web.remotes import Door, Sought, over_limit, refused
 # The names, in the state of an ASGI request, of the cycle of uvicorn that serves it.
 CYCLE: Final = "cacheapi.cycle"
 
+# The same, of what hits have found in the store, where they have looked; see :data:`Known`.
+KNOWN: Final = "cacheapi.known"
+
 LANE: Final = "fast"
 ROUTE: Final = "/api/v2/{service}/{path}"
 # A client that wants to know where the time went sends it with 1.
@@ -44,6 +48,8 @@ TIMED: Final = "x-server-timing"
 _HITS: Final = frozenset({"hit", "stale", "collapsed"})
 _MISSES: Final = frozenset({"miss", "validated"})
 
+# The engine of a service as it was in that moment, and what its store had of a URL.
+Known = tuple[Engine, Looked]
 Read = Callable[[dict[str, Any], Any, int], Awaitable[tuple[bytes | None, bool]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -179,9 +185,10 @@ class Remotes:
         self, engine: Engine, sought: Sought, scope: dict[str, Any], body: bytes, receive: Any
     ) -> Outgoing | None:
         """Ask the engine, for as long as the client is there."""
-        asking = asyncio.ensure_future(
-            engine.answer(self._door.incoming(sought, body, _inform(scope)))
-        )
+        known: Known | None = scope["state"].get(KNOWN)
+        looked = known[1] if known is not None and known[0] is engine else None
+        incoming = self._door.incoming(sought, body, _inform(scope))
+        asking = asyncio.ensure_future(engine.answer(incoming, looked))
         leaving = asyncio.ensure_future(_until_gone(receive))
         try:
             await asyncio.wait((asking, leaving), return_when=asyncio.FIRST_COMPLETED)

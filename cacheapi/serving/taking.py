@@ -11,7 +11,7 @@ from cacheapi.serving.head import check_fields
 from cacheapi.serving.lane import LISTENER, WEIGHT, Asker
 from cacheapi.serving.readers import Reader
 from cacheapi.serving.recognition import Fields
-from cacheapi.serving.remotes import CYCLE
+from cacheapi.serving.remotes import CYCLE, KNOWN, Known
 from cacheapi.serving.repeat import Repeat, remember
 from cacheapi.serving.sending import Again, Head, Sending
 from cacheapi.serving.site import Site
@@ -94,7 +94,7 @@ class Taking(Sending):
         """Have what hits took answered, or passed on, before anything else is read."""
         self._site.hits.answer()
 
-    def pass_on(self) -> None:
+    def pass_on(self, known: Known | None = None) -> None:
         """Hand the request that hits took to the application; see :class:`~.hits.Late`."""
         held, self._late = self._late, None
         late = held.head if isinstance(held, Again) else held
@@ -108,6 +108,7 @@ class Taking(Sending):
         self.url, self.headers = late.target, list(late.headers)
         try:
             self._start_cycle(late.version, late.keep_alive)
+            self.cycle.scope["state"][KNOWN] = known
             self._deadline = math.inf
             super().on_message_complete()
         finally:

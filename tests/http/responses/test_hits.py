@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import socket
 import threading
@@ -19,6 +20,7 @@ from cacheapi import create_app, load
 from cacheapi.responses import shelf as held
 from cacheapi.serving import stores
 from cacheapi.serving.hits import Numbers
+from cacheapi.web.remotes import DOOR
 from tests.http.client import close_app
 from tests.support.inside import Inside
 from tests.support.live import Connection, head
@@ -64,6 +66,10 @@ class Instance:
 
         self.hits._answer = counted  # type: ignore[method-assign]
         self.hits.stores._get = looked  # type: ignore[method-assign]
+
+    @property
+    def backend(self) -> Any:
+        return self._app.extensions[DOOR].find_backend("cache")
 
     def leave_all(self) -> None:
         """Leave everything to the engine."""
@@ -372,6 +378,34 @@ def test_requests_behind_a_miss_wait_for_its_answer(lane: Instance, origin: Orig
     text = all_answers(lane, sent + head("GET /api/v2/cache/none", "Connection: close"))
     found = re.findall(rb"a body|slow", text)
     assert found == [b"a body", b"slow", b"a body", b"slow", b"a body"]
+
+
+def test_what_hits_have_looked_up_the_engine_does_not_ask_again(
+    lane: Instance, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = lane.backend
+    looks: list[list[str]] = []
+    asked = backend.get_many
+
+    def counted(keys: Any) -> Any:
+        names = list(keys)
+        # A look is for a record and a generation; what else is read is one key.
+        if len(names) > 1:
+            looks.append(names)
+        return asked(names)
+
+    monkeypatch.setattr(backend, "get_many", counted)
+
+    def miss(path: str) -> tuple[int, int]:
+        origin.on(path, reply(200, FRESH, "a"))
+        looks.clear()
+        trips = lane.trips
+        assert "fwd=uri-miss" in lane.get(path).headers["Cache-Status"]
+        return lane.trips - trips, len(looks)
+
+    # One in the lane, and one by who has got the lease; a store that was slow is not the lane's.
+    numbers = itertools.count()
+    assert eventually(lambda: miss(f"/hit/missed/{next(numbers)}") == (1, 1), 20)
 
 
 def test_a_client_that_left_takes_nothing_along(lane: Instance, origin: Origin) -> None:
