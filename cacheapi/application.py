@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Request, Response, current_app, g, request
 
 from backends.statistics import Figures
 from cacheapi import console
 from cacheapi.observing import samples, tracing
-from cacheapi.observing.facts import facts
+from cacheapi.observing.facts import facts_of
 from cacheapi.observing.metrics.meter import METER, Meter
 from cacheapi.observing.metrics.servers import Servers
 from cacheapi.observing.readiness import READINESS, Readiness
@@ -46,6 +47,7 @@ from cacheapi.web.blueprints import (
 from cacheapi.web.blueprints.metrics import add_metrics
 from cacheapi.web.errors import register_error_handlers
 from cacheapi.web.http import MAX_BATCH, MethodTunnel, check_path, check_request
+from cacheapi.web.lean import Lean, this_request
 from cacheapi.web.mounting import Mounted, base_path
 from cacheapi.web.openapi import describe
 from cacheapi.web.origins import ORIGIN
@@ -76,7 +78,7 @@ def create_app(config: Settings | None = None) -> Flask:
     for warning in settings.warnings:
         log.warning("%s", warning)
     base = base_path(settings)
-    app = Flask("cacheapi", static_folder=None)
+    app = Lean("cacheapi", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings["CACHEAPI_MAX_BODY_MB"] * 1024 * 1024
     app.config[MAX_BATCH] = settings["CACHEAPI_MAX_BATCH"]
     app.url_map.converters["key"] = KeyConverter
@@ -102,30 +104,34 @@ def create_app(config: Settings | None = None) -> Flask:
     @app.before_request
     def admit() -> Response | None:
         registry.watch()
-        check_path(request)
+        this = this_request()
+        check_path(this)
         remote: RemoteAnswers = app.extensions[REMOTE_ANSWERS]
-        found = None if cors.is_preflight(request) else remote.answer(request)
+        found = None if cors.is_preflight(this) else remote.answer(this)
         if found is not None:
             return found
-        _note_route(registry)
-        if request.method == "OPTIONS":
+        _note_route(this, registry)
+        if this.method == "OPTIONS":
             # A browser asks without the key that it would send.
-            if request.routing_exception is not None:
-                raise request.routing_exception
+            if this.routing_exception is not None:
+                raise this.routing_exception
             return cors.preflight(", ".join(sorted(_allowed())))
-        view = current_app.view_functions.get(request.endpoint or "")
-        g.caller = auth.admit(request, view, registry.snapshot)
-        if g.caller is not None:
-            rates.count(g.caller, registry.counts)
-        check_request(request)
+        view = app.view_functions.get(this.endpoint or "")
+        caller = g.caller = auth.admit(this, view, registry.snapshot)
+        if caller is not None:
+            rates.count(caller, registry.counts)
+        check_request(this)
         return None
+
+    origins = settings["CACHEAPI_CORS_ORIGINS"] or ()
 
     @app.after_request
     def seal(response: Response) -> Response:
         response.headers["X-Content-Type-Options"] = "nosniff"
-        if response.status_code == 401 and registry.is_shared and auth.shown_key(request):
+        if response.status_code == 401 and registry.is_shared and auth.shown_key(this_request()):
             response.headers["Retry-After"] = SOON
-        cors.tell(request, response, settings["CACHEAPI_CORS_ORIGINS"] or ())
+        if origins:
+            cors.tell(this_request(), response, origins)
         return response
 
     app.after_request(rates.tell)
@@ -204,12 +210,17 @@ def _most_body(app: Flask, registry: Registry, environ: WSGIEnvironment) -> int:
     return most
 
 
-def _note_route(registry: Registry) -> None:
+@functools.cache
+def _route(rule: str) -> str:
+    return _CONVERTER.sub(r"{\1}", rule)
+
+
+def _note_route(this: Request, registry: Registry) -> None:
     """Note which path a request is for, by names alone."""
-    found, arguments = facts(), request.view_args or {}
-    if request.url_rule is not None:
-        found.route = _CONVERTER.sub(r"{\1}", request.url_rule.rule)
-    if request.blueprint in _CACHES and arguments["service"] in registry.snapshot.services:
+    found, arguments = facts_of(this), this.view_args or {}
+    if this.url_rule is not None:
+        found.route = _route(this.url_rule.rule)
+    if this.blueprint in _CACHES and arguments["service"] in registry.snapshot.services:
         found.service = arguments["service"]
         found.key = arguments.get("key")
 

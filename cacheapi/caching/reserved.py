@@ -6,6 +6,7 @@ prefix.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from backends.endpoints import TRIAL
@@ -17,6 +18,7 @@ RESPONSE: Final = "cacheapi:response:"
 # Generations of tags: who could write one could have what was purged served again.
 TAG: Final = "cacheapi:tag:"
 RESERVED: Final = (RATE, RESPONSE, TAG, TRIAL, "cacheapi:probe")
+_RESERVED: Final = re.compile("|".join(map(re.escape, RESERVED)))
 
 
 def is_reserved(key: str) -> bool:
@@ -24,4 +26,4 @@ def is_reserved(key: str) -> bool:
 
     Wherever it stands: another service's prefix may be a part of what is a key to this one.
     """
-    return any(mark in key for mark in RESERVED)
+    return _RESERVED.search(key) is not None

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final
 
-from flask import has_request_context, request
+from flask import Request, has_request_context, request
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -61,5 +61,10 @@ def attach(environ: WSGIEnvironment) -> Facts:
 
 def facts() -> Facts:
     """Return the facts of the request that is being served; of none, ones that nobody reads."""
-    found: Facts | None = request.environ.get(_FACTS) if has_request_context() else None
+    return facts_of(request) if has_request_context() else Facts()
+
+
+def facts_of(this: Request) -> Facts:
+    """Return the facts of a request."""
+    found: Facts | None = this.environ.get(_FACTS)
     return Facts() if found is None else found

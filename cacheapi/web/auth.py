@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from flask import Request
 
@@ -12,6 +12,7 @@ from cacheapi.registry.snapshot import Snapshot
 from cacheapi.web.errors import ApiError, not_read_yet
 
 HEADER = "X-DreamFactory-API-Key"
+_FIELD: Final = f"HTTP_{HEADER.upper().replace('-', '_')}"
 PARAMETER = "api_key"
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -60,9 +61,9 @@ def caller_of(shown: str, snapshot: Snapshot) -> Caller:
 def shown_key(request: Request) -> str:
     """Return the key that a request shows; the header wins, then the parameter."""
     return (
-        request.headers.get(HEADER)
+        request.environ.get(_FIELD)
         or request.args.get(PARAMETER)
-        or bearer_token(request.headers.get("Authorization", ""))
+        or bearer_token(request.environ.get("HTTP_AUTHORIZATION", ""))
     )
 
 

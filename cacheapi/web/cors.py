@@ -23,7 +23,7 @@ _MAX_AGE: Final = "7200"
 
 def is_preflight(request: Request) -> bool:
     """Return whether a browser asks what it may send, without the key that it would send."""
-    return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+    return request.method == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in request.environ
 
 
 def preflight(allowed: str) -> Response:

@@ -19,6 +19,7 @@ from cacheapi.caching.tags import InvalidTags
 from cacheapi.caching.ttl import InvalidTtl
 from cacheapi.observing.facts import facts
 from cacheapi.registry.errors import Invalid, NotFound, ReadOnly, RegistryUnavailable
+from cacheapi.web.lean import Whole
 
 log = logging.getLogger(__name__)
 
@@ -200,4 +201,6 @@ def _handle(error: Exception) -> Response:
 def _response(error: ApiError) -> Response:
     body = error_text(error.status, error.message, error.context)
     headers = {"Cache-Control": CACHE_CONTROL, **error.headers}
-    return Response(body, error.status, headers, mimetype="application/json")
+    # Behind one that is too large, the rest of a body may be taken.
+    kind = Response if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else Whole
+    return kind(body, error.status, headers, mimetype="application/json")

@@ -14,6 +14,7 @@ from backends.base import MISSING
 from cacheapi.caching.codec import parse_document
 from cacheapi.caching.conditions import Condition, parse_tags
 from cacheapi.web.errors import CACHE_CONTROL, FRAGMENT, ApiError
+from cacheapi.web.lean import Whole
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -25,7 +26,9 @@ TUNNEL_METHODS: Final = ("GET", "PUT", "PATCH", "DELETE")
 # What is no key, of a path: up to the key; those of the console have keys of their own.
 _ROUTED = re.compile(r"/(?:api/v2/[^/]*|(?!api/v2/|console/).*)", re.DOTALL)
 MAX_BATCH: Final = "CACHEAPI_MAX_BATCH"
-CONDITIONS: Final = ("If-Match", "If-None-Match")
+CONDITIONS: Final = {"If-Match": "HTTP_IF_MATCH", "If-None-Match": "HTTP_IF_NONE_MATCH"}
+
+_JSON: Final = "application/json"
 
 # How much of a body that is too large is read all the same: so many times the limit.
 DRAINED_LIMITS: Final = 8
@@ -52,11 +55,11 @@ class MethodTunnel:
 
 
 def _is_utf8(request: Request) -> bool:
+    path: str = request.environ["PATH_INFO"]
     try:
-        request.environ["PATH_INFO"].encode("latin-1").decode()
+        return path.isascii() or bool(path.encode("latin-1").decode())
     except UnicodeDecodeError:
         return False
-    return True
 
 
 def check_path(request: Request) -> None:
@@ -65,6 +68,8 @@ def check_path(request: Request) -> None:
     :raises ApiError: 404; it begins with two slashes, or percent-encodes what is no key.
     """
     path = request.environ.get("RAW_URI", "").partition("?")[0]
+    if path[:1] == "/" != path[1:2] and "%" not in path:
+        return
     if not _is_utf8(request):
         # That is what check_request tells.
         return
@@ -79,17 +84,18 @@ def check_request(request: Request) -> None:
     :raises ApiError: 400; the path is not UTF-8, or cut at a ``#``, or HTTP/1.1 names no host, or
         the tunnelled method is unknown.
     """
-    hosts = request.environ.get("HTTP_HOST", "")
-    if "," in hosts or (not hosts and request.environ.get("SERVER_PROTOCOL") == "HTTP/1.1"):
+    environ = request.environ
+    hosts = environ.get("HTTP_HOST", "")
+    if "," in hosts or (not hosts and environ.get("SERVER_PROTOCOL") == "HTTP/1.1"):
         raise ApiError(400, "A request of HTTP/1.1 has the field Host once.")
     # A server takes what follows for a fragment (RFC 9112, section 3.2: there is none) and
     # drops it: the request would be about another key.
-    if "#" in request.environ.get("RAW_URI", ""):
+    if "#" in environ.get("RAW_URI", ""):
         raise ApiError(400, FRAGMENT)
     if not _is_utf8(request):
         # Werkzeug would put U+FFFD for every wrong byte: different keys would become one.
         raise ApiError(400, "The path is not valid UTF-8.")
-    if request.method == "POST" and TUNNEL_HEADER in request.environ:
+    if TUNNEL_HEADER in environ and request.method == "POST":
         raise ApiError(400, f"X-HTTP-Method must be one of {', '.join(TUNNEL_METHODS)}.")
 
 
@@ -121,10 +127,12 @@ def read_json(request: Request, *, required: bool = True) -> bytes:
         return body
     if not body:
         raise ApiError(400, "The request has no body; it needs a JSON document.")
-    charset = request.mimetype_params.get("charset", "utf-8").lower()
-    if request.mimetype != "application/json" or charset not in ("utf-8", "utf8"):
-        raise ApiError(415, "The body must be JSON in UTF-8: Content-Type: application/json.")
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+    environ = request.environ
+    if environ.get("CONTENT_TYPE") != _JSON:
+        charset = request.mimetype_params.get("charset", "utf-8").lower()
+        if request.mimetype != _JSON or charset not in ("utf-8", "utf8"):
+            raise ApiError(415, "The body must be JSON in UTF-8: Content-Type: application/json.")
+    if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise ApiError(415, "The body may not be compressed.")
     return body
 
@@ -146,7 +154,7 @@ def read_body(request: Request) -> bytes:
             raise _too_large(request, limit)
         if length is not None:
             body: bytes = stream.read(length)
-        elif "chunked" in request.headers.get("Transfer-Encoding", "").lower():
+        elif "chunked" in request.environ.get("HTTP_TRANSFER_ENCODING", "").lower():
             body = stream.read(limit + 1)
         else:
             body = b""
@@ -198,8 +206,8 @@ def condition(request: Request) -> Condition | None:
 
     :raises InvalidCondition: one is malformed.
     """
-    if_match = request.headers.get("If-Match")
-    if_none_match = request.headers.get("If-None-Match")
+    if_match = request.environ.get("HTTP_IF_MATCH")
+    if_none_match = request.environ.get("HTTP_IF_NONE_MATCH")
     if if_match is None and if_none_match is None:
         return None
     return Condition(
@@ -213,8 +221,8 @@ def refuse_conditions(request: Request) -> None:
 
     :raises ApiError: 400.
     """
-    for name in CONDITIONS:
-        if name in request.headers:
+    for name, field in CONDITIONS.items():
+        if field in request.environ:
             raise ApiError(
                 400,
                 f"{name} is a condition on one key, /api/v2/{{service}}/{{key}}; here there are "
@@ -230,9 +238,9 @@ def json_response(
 ) -> Response:
     """Make a response of a JSON text."""
     fields = {"Cache-Control": CACHE_CONTROL, **(headers or {})}
-    response = Response(body, status, fields, mimetype="application/json")
+    response = Whole(body, status, fields, mimetype="application/json")
     if etag is not None:
-        response.set_etag(etag)
+        response.headers["ETag"] = f'"{etag}"'
     return response
 
 

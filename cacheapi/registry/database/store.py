@@ -36,10 +36,22 @@ from cacheapi.registry.database.tables import (
 
 Row = Mapping[str, Any]
 
+# What every request of an administrator asks; to make a statement takes as long as it does.
+_VERSION: Final = select(version)
+_COUNTS: Final = {table: select(func.count()).select_from(table) for table in (services, api_keys)}
+_PAGE_OF_KEYS: Final = (
+    select(api_keys)
+    .where(api_keys.c.id > bindparam("after"))
+    .order_by(api_keys.c.id)
+    .limit(bindparam("most"))
+)
+
 # Of so many changes it is noted what they removed.
 CHANGES_NOTED: Final = 10_000
 # What an id can be, on any database.
 MAX_ID: Final = 2**31 - 1
+# Ids of so many that a search finds are taken at once.
+MOST_FOUND: Final = 1_000
 # Rows that are held at once, of many.
 ROWS_A_QUERY: Final = 200
 
@@ -88,7 +100,7 @@ class Store:
         """
         with self._engine.connect() as connection:
             # First: rows that change meanwhile are read again with the next number.
-            number, told, untold = connection.execute(select(version)).one()
+            number, told, untold = connection.execute(_VERSION).one()
             if since == number:
                 return Rows(number, [], [], is_whole=False)
             oldest = max(untold, number - CHANGES_NOTED)
@@ -119,19 +131,30 @@ class Store:
         column = api_keys.c.id
         with self._engine.connect() as connection:
             if search:
-                name, prefix = api_keys.c.name, api_keys.c.prefix
-                is_found = name.icontains(search, autoescape=True) | prefix.startswith(
-                    search, autoescape=True
-                )
-                # Once through all of them, for the page and the count.
+                is_found = self._is_found(search)
+                # Mostly once through all of them, for the page and the count.
                 query = select(column).where(is_found).order_by(column)
-                found = connection.execute(query).scalars().all()
+                found = connection.execute(query.limit(MOST_FOUND + 1)).scalars().all()
+                if len(found) > MOST_FOUND:
+                    count = select(func.count()).select_from(api_keys).where(is_found)
+                    found_in_all = int(connection.execute(count).scalar_one())
+                    # A page of so many is near.
+                    near = query.where(column > after).limit(limit)
+                    ids = connection.execute(near).scalars().all()
+                    return _all(connection, api_keys, column.in_(ids)), found_in_all
                 start = bisect.bisect_right(found, after)
                 wanted = column.in_(found[start : start + limit])
                 return _all(connection, api_keys, wanted), len(found)
-            page = select(api_keys).where(column > after).order_by(column).limit(limit)
-            rows: list[Row] = [dict(row) for row in connection.execute(page).mappings()]
+            page = connection.execute(_PAGE_OF_KEYS, {"after": after, "most": limit})
+            rows: list[Row] = [dict(row) for row in page.mappings()]
             return rows, _count(connection, api_keys)
+
+    def _is_found(self, search: str) -> ColumnElement[bool]:
+        name, prefix = api_keys.c.name, api_keys.c.prefix
+        # SQLite's LIKE takes no notice of the case as it is, and to lower it takes as long again.
+        ignores_case = self._engine.dialect.name == "sqlite"
+        contains = name.contains if ignores_case else name.icontains
+        return contains(search, autoescape=True) | prefix.startswith(search, autoescape=True)
 
     def find(self, table: Table, number: int) -> Row | None:
         """Return the row with an id."""
@@ -230,7 +253,7 @@ class Change:
 
 
 def _count(connection: Connection, table: Table) -> int:
-    return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+    return int(connection.execute(_COUNTS[table]).scalar_one())
 
 
 def _find(connection: Connection, table: Table, number: int) -> Row | None:

@@ -17,6 +17,7 @@ from cacheapi.registry.live import Registry
 from cacheapi.registry.rights import FLUSH, Caller
 from cacheapi.web.errors import ApiError, not_read_yet
 from cacheapi.web.http import refuse_conditions
+from cacheapi.web.lean import this_request
 
 EXTENSION = "cacheapi"
 # What another machine has made is known here by then.
@@ -61,7 +62,8 @@ def find_service(name: str) -> CacheService:
 
 def verb() -> str:
     """Return the verb that a request needs the right for."""
-    return "GET" if request.method == "HEAD" else request.method
+    method = this_request().method
+    return "GET" if method == "HEAD" else method
 
 
 def permit(what: str, service: str, keys: Iterable[str]) -> None:

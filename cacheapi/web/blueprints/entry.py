@@ -10,7 +10,7 @@ from flask_smorest import Blueprint
 from marshmallow import ValidationError
 
 from backends.base import MISSING
-from cacheapi.caching.codec import Value, encode, entry_text
+from cacheapi.caching.codec import Value, encode, entry_text, parse_document
 from cacheapi.caching.conditions import NotModified
 from cacheapi.caching.service import CacheService
 from cacheapi.observing.facts import facts
@@ -18,8 +18,10 @@ from cacheapi.web.batch import invalid_body, left_text
 from cacheapi.web.blueprints import caller, find_service, permit, verb
 from cacheapi.web.blueprints import documentation as doc
 from cacheapi.web.errors import ApiError, absent
-from cacheapi.web.http import condition, json_response, not_modified, read_document
+from cacheapi.web.http import condition, json_response, max_batch, not_modified, read_json
 from cacheapi.web.large import Turn
+from cacheapi.web.lean import this_request
+from cacheapi.web.plain import plain_change, plain_value
 from cacheapi.web.query import Query
 from cacheapi.web.schemas.cache import (
     ChangeSchema,
@@ -31,6 +33,9 @@ from cacheapi.web.schemas.cache import (
 from cacheapi.web.values import value_of
 
 CACHE_TTL: Final = "Cache-TTL"
+
+_VALUE: Final = ValueSchema()
+_CHANGE: Final = ChangeSchema()
 
 blueprint = Blueprint("One key", __name__, url_prefix="/api/v2")
 
@@ -57,8 +62,9 @@ class Entry(MethodView):
     def get(self, service: str, key: str) -> Response:
         """Get a value."""
         cache = _find(service, key)
-        query = Query(request.query_string)
-        wanted = condition(request)
+        this = this_request()
+        query = Query(this.query_string)
+        wanted = condition(this)
         asks = query.flag("check_exist")
         takes = (query.flag("clear") or query.flag("pull")) and not asks
         if takes:
@@ -73,7 +79,7 @@ class Entry(MethodView):
         left = _left(cache, key) if asks_left else ""
         try:
             # HEAD promises to change nothing (RFC 9110, section 9.2.1).
-            if takes and request.method != "HEAD":
+            if takes and this.method != "HEAD":
                 value = cache.get_and_delete(key, wanted)
             else:
                 value = cache.get(key)
@@ -110,8 +116,8 @@ class Entry(MethodView):
     def post(self, service: str, key: str) -> Response:
         """Create a key; 400 if it exists."""
         cache = _find(service, key)
-        wanted = condition(request)
-        body = _load(ValueSchema())
+        wanted = condition(this_request())
+        body = _load_value()
         value = value_of(cache, body)
         cache.add(key, value, body.get("ttl"), wanted, body.get("tags") or ())
         return _done(key, 201, _tag(service, key, cache.values.shown(value)))
@@ -129,8 +135,8 @@ class Entry(MethodView):
         Without `tags` the entry has none from then on.
         """
         cache = _find(service, key)
-        wanted = condition(request)
-        body = _load(ValueSchema())
+        wanted = condition(this_request())
+        body = _load_value()
         value = value_of(cache, body)
         if not cache.replace(key, value, body.get("ttl"), wanted, body.get("tags") or ()):
             raise absent(key)
@@ -164,8 +170,8 @@ class Entry(MethodView):
         stored as a new value is, with `ttl`.
         """
         cache = _find(service, key)
-        wanted = condition(request)
-        body = _load(ChangeSchema())
+        wanted = condition(this_request())
+        body = _load_change()
         if "increment" in body:
             if body["increment"] == 0:
                 # It tells the value, and changes nothing.
@@ -193,7 +199,7 @@ class Entry(MethodView):
     def delete(self, service: str, key: str) -> Response:
         """Delete a key; 404 if it is absent."""
         cache = _find(service, key)
-        if not cache.delete(key, condition(request)):
+        if not cache.delete(key, condition(this_request())):
             raise absent(key)
         return _done(key, 200)
 
@@ -234,12 +240,30 @@ def _done(key: str, status: int, etag: str | None = None) -> Response:
     return json_response(encode({"key": key, "success": True}), status, etag)
 
 
-def _load(schema: RequestSchema) -> dict[str, Any]:
+def _load_value() -> dict[str, Any]:
+    """Return the checked body of a value, as :func:`_load` does."""
+    this = this_request()
+    text = read_json(this)
+    read = None if this.query_string else plain_value(text)
+    return _load(_VALUE, text) if read is None else {"value": read[0], "ttl": read[1]}
+
+
+def _load_change() -> dict[str, Any]:
+    """Return the checked body of a change, as :func:`_load` does."""
+    this = this_request()
+    text = read_json(this)
+    read = None if this.query_string else plain_change(text)
+    if read is None:
+        return _load(_CHANGE, text)
+    return {name: said for name, said in read._asdict().items() if said is not MISSING}
+
+
+def _load(schema: RequestSchema, text: bytes) -> dict[str, Any]:
     """Return the checked body; a lifetime that it lacks is the query's, if that has one.
 
     :raises ApiError: 400; names the member that is wrong.
     """
-    document = read_document(request)
+    document = parse_document(text, max_batch())
     if not isinstance(document, dict):
         raise ApiError(400, "The body must be a JSON object.")
     try:
