@@ -57,6 +57,10 @@ MAX_STORE: Final = 256 * 1024
 # many clients send long ones, their sum would stop the worker for longer than it may be silent.
 MOST_AT_ONCE: Final = 5_000
 
+# Of what Flask serves on the loop's thread: the bytes of a body, and how many in one turn.
+MOST_NEAR: Final = 64 * 1024
+NEAR_AT_ONCE: Final = 16
+
 # Of one key: other verbs take no parameters here.
 READING: Final = frozenset({"GET", "HEAD"})
 
@@ -126,6 +130,8 @@ class Lane:
         # And what waits for other connections to take theirs.
         self._crowded: dict[Sink, list[Taken]] = {}
         self.waiting = Waiting()
+        # How many requests Flask has served on this thread in this turn.
+        self._near = 0
         self._troubles = Troubles()
         self._answering = Answering(self._troubles, tally, access.counts, self.waiting, tail)
 
@@ -300,6 +306,36 @@ class Lane:
     def _is_better_on_a_thread(self, act: Act) -> bool:
         size = self._answering.large_size(act.service, act.keys[0])
         return bool(size) and not (act.gives and self._answering.is_crowded())
+
+    def near(self, target: bytes, size: int) -> CacheService | None:
+        """Return the service of a request that Flask may serve on this thread, ``None`` if not.
+
+        It is about one key, small, and calls a backend that the lane itself would call: then the
+        way to a thread and back, where two want to run at a time, costs more than all the rest.
+        Of one turn it is so many at most.
+
+        :param target: the path of it.
+        :param size: of its body, in bytes.
+        """
+        if self._troubles or size > MOST_NEAR or self._near >= NEAR_AT_ONCE:
+            return None
+        asked = read_target(target)
+        service = None if asked is None else self._access.find(asked.service)
+        if asked is None or asked.key is None or service is None or not service.performs_at_once:
+            return None
+        if self._answering.large and self._answering.large_size(service, asked.key):
+            return None
+        if not self._near:
+            self._loop.call_soon(self._begin_turn)
+        self._near += 1
+        return service
+
+    def _begin_turn(self) -> None:
+        self._near = 0
+
+    def note_near(self, service: CacheService, started: float, *, stores: bool) -> None:
+        """Note that a request that was :meth:`near` is served: if it took long, others are not."""
+        self._troubles.look(service.name, started, None, stores=stores)
 
     def listener(self, target: bytes, *, stores: bool) -> Callable[[float, int], None] | None:
         """Return what wants to hear the seconds and the status of a request that Flask serves."""

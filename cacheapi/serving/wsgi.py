@@ -12,7 +12,6 @@ import asyncio
 import io
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -22,8 +21,9 @@ from cacheapi.caching.codec import error_text
 from cacheapi.observing.facts import STARTED
 from cacheapi.serving.health import BYTES_A_SECOND
 from cacheapi.serving.heavy import Heavy
-from cacheapi.serving.lane import LISTENER, WEIGHT
+from cacheapi.serving.lane import LISTENER, READING, WEIGHT, Lane
 from cacheapi.serving.remotes import CYCLE, Remotes
+from cacheapi.serving.threads import Threads
 from cacheapi.serving.unsent import CROWDED, LARGE_ANSWER, Waiting
 from cacheapi.web.access import Access
 from cacheapi.web.errors import RETRY_AFTER_SECONDS, internal
@@ -53,8 +53,9 @@ _PULLS: Final = frozenset({"clear", "pull"})
 _ABOUT: Final = frozenset({"check_exist"})
 
 
-def _environ(scope: dict[str, Any], body: bytes, base: str) -> Any:
-    environ: Any = build_environ(scope, io.BytesIO(body))  # type: ignore[arg-type]
+def _environ(scope: dict[str, Any], base: str) -> Any:
+    """Return a request's environment, without its body."""
+    environ: Any = build_environ(scope, io.BytesIO())  # type: ignore[arg-type]
     # The bytes that were sent: a2wsgi has the text, where all that is not UTF-8 is alike.
     environ["PATH_INFO"] = unquote_to_bytes(scope["raw_path"]).decode("latin-1")
     # The connection has taken it off the target.
@@ -97,6 +98,7 @@ class Application:
          refuse it.
     :param remotes: what serves services in front of an HTTP API, without a thread.
     :param waiting: the answers that wait for their clients.
+    :param lane: knows of which requests the loop may wait for the application.
     """
 
     def __init__(
@@ -106,26 +108,26 @@ class Application:
         access: Access,
         remotes: Remotes | None = None,
         waiting: Waiting | None = None,
+        lane: Lane | None = None,
     ) -> None:
         self._wsgi = wsgi
+        self._lane = lane
         self._remotes = remotes
         self._max_body = access.max_body
         self._most_body = access.most_body
         self._base = access.base
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="wsgi")
+        self._threads = Threads(threads, "wsgi")
         self._waiting = Waiting() if waiting is None else waiting
         self._heavy = Heavy(self._waiting)
-        self._operating = ThreadPoolExecutor(OPERATING_THREADS, thread_name_prefix="operating")
+        self._operating = Threads(OPERATING_THREADS, "operating")
 
     async def end(self) -> None:
         """Close what is open, before the event loop ends."""
         if self._remotes is not None:
             await self._remotes.end()
 
-    def _run(self, scope: dict[str, Any], body: bytes, began: float) -> tuple[int, Fields, bytes]:
+    def _run(self, environ: Any) -> tuple[int, Fields, bytes]:
         """Run the application, on a thread; return its status, header fields and content."""
-        environ = _environ(scope, body, self._base)
-        environ[STARTED] = began
         started: list[Any] = []
         written: list[bytes] = []
 
@@ -149,26 +151,43 @@ class Application:
         ]
         return int(status.split()[0]), encoded, b"".join(written)
 
+    async def _serve(
+        self, scope: dict[str, Any], environ: Any, size: int
+    ) -> tuple[int, Fields, bytes]:
+        """Have the application answer, here or on a thread.
+
+        :param size: of the body.
+        """
+        target = scope["raw_path"]
+        lane = self._lane
+        service = None if lane is None or scope["state"].get(WEIGHT) else lane.near(target, size)
+        if lane is not None and service is not None:
+            try:
+                return self._run(environ)
+            finally:
+                lane.note_near(service, environ[STARTED], stores=scope["method"] not in READING)
+        threads = self._operating if target.startswith(_OPERATING) else self._threads
+        return await threads.run(self._run, environ)
+
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Answer a request."""
         sought = None if self._remotes is None else self._remotes.seek(scope)
         if self._remotes is not None and sought is not None:
             await self._remotes.answer(sought, scope, receive, send, self._read)
             return
-        body, complete = await self._read(scope, receive)
+        environ = _environ(scope, self._base)
+        body, complete = await self._read(scope, receive, environ=environ)
         if body is None:
             return
-        began = time.monotonic()
-        operating = scope["raw_path"].startswith(_OPERATING)
+        environ[STARTED] = time.monotonic()
+        environ["wsgi.input"] = io.BytesIO(body)
         weight = scope["state"].get(WEIGHT, 0)
         if weight:
             gives = _verb(scope) == b"GET" and not _asks(scope, _ABOUT)
             await self._heavy.enter(weight, gives=gives, takes=gives and _asks(scope, _PULLS))
         entered = time.monotonic()
         try:
-            status, fields, content = await asyncio.get_running_loop().run_in_executor(
-                self._operating if operating else self._threads, self._run, scope, body, began
-            )
+            status, fields, content = await self._serve(scope, environ, len(body))
         except Exception as error:  # noqa: BLE001 (logged, and answered)
             refusal = internal(error)
             status, content = refusal.status, error_text(refusal.status, refusal.message).encode()
@@ -198,16 +217,21 @@ class Application:
             await send({"type": "http.response.body", "body": b""})
 
     async def _read(
-        self, scope: dict[str, Any], receive: Any, most: int | None = None
+        self,
+        scope: dict[str, Any],
+        receive: Any,
+        most: int | None = None,
+        environ: Any = None,
     ) -> tuple[bytes | None, bool]:
         """Return the body, ``None`` if it never came, and whether it is all of it.
 
         :param most: how many bytes are read, where that is known already.
+        :param environ: the request's environment, where that is not.
         """
         limit = self._max_body
         for name, value in scope["headers"]:
             if name in _ANNOUNCING and value != b"0":
-                limit = self._most_body(_environ(scope, b"", self._base)) if most is None else most
+                limit = self._most_body(environ) if most is None else most
                 if not limit or (name == b"content-length" and int(value) > limit):
                     return b"", False
         body = bytearray()

@@ -2,7 +2,8 @@
 
 Flask asks of each function that it calls, two dozen times a request, whether it is a coroutine's;
 flask-smorest puts a function around a view for each answer that it describes, up to nine. Here
-no view is a coroutine's, all make their responses themselves, and nobody has a session of Flask's.
+no view is a coroutine's, and all make their responses themselves. What finds a path is made once
+for each host, and not for each request.
 """
 
 from __future__ import annotations
@@ -11,13 +12,28 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from flask import Flask, Request, Response, request, request_tearing_down
-from flask.sessions import NullSession, SessionInterface, SessionMixin
+from flask import (
+    Flask,
+    Request,
+    Response,
+    appcontext_tearing_down,
+    request,
+    request_tearing_down,
+)
+from flask.ctx import RequestContext
+from werkzeug.exceptions import HTTPException
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from werkzeug.routing import MapAdapter
 
-_NOBODY: Final = NullSession()
+# Of so many hosts it is remembered that they are names of hosts; a client says which it asks.
+MOST_HOSTS: Final = 64
+# What an address is made of, but for its path.
+_WRITTEN: Final = (
+    *("wsgi.url_scheme", "HTTP_HOST", "SERVER_NAME", "SERVER_PORT", "SCRIPT_NAME"),
+    *("HTTP_CONNECTION", "HTTP_UPGRADE"),
+)
 _DESCRIBED: Final = "_apidoc"
 
 
@@ -40,14 +56,22 @@ class Whole(Response):
         return body  # type: ignore[no-any-return]
 
 
-class _NoSessions(SessionInterface):
-    """Sessions that nobody has."""
+class _Context(RequestContext):
+    """The context of a request, whose path is looked for where those of all are."""
 
-    def open_session(self, app: Flask, request: Request) -> SessionMixin:
-        return _NOBODY
-
-    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        """Keep nothing."""
+    def match_request(self) -> None:
+        adapter, this = self.url_adapter, self.request
+        assert adapter is not None
+        try:
+            found = adapter.match(
+                this.path,
+                this.method,
+                return_rule=True,
+                query_args=this.environ.get("QUERY_STRING", ""),
+            )
+            this.url_rule, this.view_args = found  # type: ignore[assignment]
+        except HTTPException as error:
+            this.routing_exception = error
 
 
 class Lean(Flask):
@@ -57,15 +81,34 @@ class Lean(Flask):
     return a response, and check what it was sent.
     """
 
-    session_interface = _NoSessions()
-
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._before: dict[str | None, tuple[list[Any], list[Any]]] = {}
+        # By what an address was written with.
+        self._adapters: dict[tuple[str | None, ...], tuple[str, MapAdapter]] = {}
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return a function as it is."""
         return func
+
+    def request_context(self, environ: WSGIEnvironment) -> RequestContext:
+        """Return the context of a request."""
+        return _Context(self, environ)
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Return what finds paths, and makes addresses of them, for a request's host."""
+        if request is None:
+            return super().create_url_adapter(None)
+        written = tuple(map(request.environ.get, _WRITTEN))
+        found = self._adapters.get(written)
+        if found is None:
+            made = super().create_url_adapter(request)
+            assert made is not None
+            if len(self._adapters) >= MOST_HOSTS:
+                self._adapters.clear()
+            found = self._adapters[written] = request.host, made
+        request.host, adapter = found
+        return adapter
 
     def preprocess_request(self) -> Any:
         """Do what comes before a view, which is the same for all requests of one."""
@@ -89,6 +132,11 @@ class Lean(Flask):
         """Do what comes behind an answer, if there is anything."""
         if self.teardown_request_funcs or request_tearing_down.receivers:
             super().do_teardown_request(*error)
+
+    def do_teardown_appcontext(self, *error: Any) -> None:
+        """Do what comes behind all of that, if there is anything."""
+        if self.teardown_appcontext_funcs or appcontext_tearing_down.receivers:
+            super().do_teardown_appcontext(*error)
 
     def add_url_rule(
         self,

@@ -11,6 +11,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
@@ -47,6 +48,7 @@ class Meter:
         self.fast = Tally("fast")
         self._flask = Tally("flask")
         self._lock = threading.Lock()
+        self._serving = _Held(self._flask, self._lock)
         # None: there is one process.
         self._directory: Path | None = None
         self._files: ProcessFiles | None = None
@@ -56,11 +58,9 @@ class Meter:
         self._more = more
         self._version = version
 
-    @contextlib.contextmanager
-    def flask(self) -> Iterator[Tally]:
+    def flask(self) -> AbstractContextManager[Tally]:
         """Give the tally of what Flask serves, to one thread at a time."""
-        with self._lock:
-            yield self._flask
+        return self._serving
 
     # In each process
 
@@ -131,6 +131,21 @@ class Meter:
                 self.hand_over()
             stack.enter_context(locked(directory, shared=True))
             yield directory
+
+
+class _Held:
+    """A tally, while a lock is held."""
+
+    def __init__(self, tally: Tally, lock: threading.Lock) -> None:
+        self._tally = tally
+        self._lock = lock
+
+    def __enter__(self) -> Tally:
+        self._lock.acquire()
+        return self._tally
+
+    def __exit__(self, *_error: object) -> None:
+        self._lock.release()
 
 
 class _Build(Collector):
