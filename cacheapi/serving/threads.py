@@ -59,18 +59,26 @@ class Threads:
     def _work(self) -> None:
         while True:
             future, work, arguments = self._waiting.get()
+            result, error = None, None
             try:
-                self._done.append((future, work(*arguments), None))
-            except BaseException as error:  # noqa: BLE001 (raised where it is waited for)
-                self._done.append((future, None, error))
+                result = work(*arguments)
+            except BaseException as raised:  # noqa: BLE001 (raised where it is waited for)
+                error = raised
+            self._tell(future, result, error)
             # Until the next request it holds nothing of this one.
-            del work, arguments
-            if not self._told:
-                self._told = True
-                # A loop that has ended wants to know of nothing.
-                with contextlib.suppress(RuntimeError):
-                    future.get_loop().call_soon_threadsafe(self._deliver)
-            del future
+            del future, work, arguments, result, error
+
+    def _tell(self, future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+        loop = future.get_loop()
+        if loop is not self._loop:
+            # It has ended, and nobody waits.
+            return
+        self._done.append((future, result, error))
+        if not self._told:
+            self._told = True
+            # It may end in this moment.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:
         # Before it looks: what is done from here on is told again.

@@ -302,3 +302,31 @@ def test_who_serves_reads_all_with_pauses_and_a_start_without(
     assert len(pauses) == (MANY - 1) // 100 + MANY // 100
     assert 0 < max(pauses) <= 0.01
     late.close()
+
+
+def test_a_search_finds_the_same_however_much_there_is(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = registry.store
+    with store.change() as change:
+        for name in ("50% off", "half_price", "HALF more"):
+            change.add(tables.api_keys, key_row(1) | {"name": name, "digest": name})
+
+    def pages(search: str) -> list[tuple[list[str], int]]:
+        found, after = [], 0
+        while True:
+            rows, count = store.page_of_keys(after, 100, search)
+            found.append(([row["name"] for row in rows], count))
+            if len(rows) < 100:
+                return found
+            after = rows[-1]["id"]
+
+    searches = ("half", "HALF", "%", "_", "key 1", "ca_", "nothing")
+    few = {search: pages(search) for search in searches}
+    monkeypatch.setattr(store_module, "MOST_FOUND", 1)
+    assert {search: pages(search) for search in searches} == few
+    assert few["half"] == few["HALF"] == [(["half_price", "HALF more"], 2)]
+    assert few["%"] == [(["50% off"], 1)]
+    assert few["_"] == [(["half_price"], 1)]
+    assert few["nothing"] == [([], 0)]
+    assert [count for _, count in few["ca_"]] == [MANY + 3] * 4

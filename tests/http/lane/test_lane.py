@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from cacheapi import create_app, load
 from cacheapi.serving import health
-from cacheapi.serving.lane import MOST_AT_ONCE, Lane
+from cacheapi.serving.lane import MOST_AT_ONCE, MOST_NEAR, NEAR_AT_ONCE, Lane
 from cacheapi.web.access import ACCESS
 from cacheapi.web.auth import HEADER
 from tests.http.client import FileStore, close_app
@@ -704,3 +704,30 @@ def test_reads_that_come_again_are_the_lanes(lane_alone: Inside) -> None:
             count = 12 if sent.startswith(plain) else 3
             statuses = [wire.answer().status for _ in range(count)]
             assert (statuses[0], statuses[-1]) == (200, 200) if count == 12 else (200, 418)
+
+
+def test_flask_serves_what_is_about_one_small_key_on_the_loops_thread_but_not_too_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "SLOW_SECONDS", 60)
+    app = create_app(load({"CACHEAPI_API_KEY": KEY, "CACHEAPI_DATA_DIR": str(tmp_path)}, None))
+    target = f"{CACHE}/k".encode()
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        lane = Lane(app.extensions[ACCESS], loop, None)
+        assert lane.near(CACHE.encode(), 0) is None
+        assert lane.near(b"/api/v2/other/k", 0) is None
+        assert lane.near(b"/api/v2/system/service", 0) is None
+        assert lane.near(target, MOST_NEAR + 1) is None
+        for _ in range(2):
+            near = [lane.near(target, 10) for _ in range(2 * NEAR_AT_ONCE)]
+            assert [service is not None for service in near] == (
+                [True] * NEAR_AT_ONCE + [False] * NEAR_AT_ONCE
+            )
+            loop.run_until_complete(asyncio.sleep(0))
+        service = lane.near(target, 10)
+        assert service is not None
+        # One that took long is a sign that the next ones may.
+        monkeypatch.setattr(health, "SLOW_SECONDS", 0)
+        lane.note_near(service, time.monotonic() - 1, stores=True)
+        assert lane.near(target, 10) is None
+    close_app(app)
