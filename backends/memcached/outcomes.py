@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from backends.base import Missing
 from backends.errors import Failed, NotAnInteger
 from backends.memcached.errors import CLIENT_ERROR, CommandFailed, failure
 from backends.memcached.stores import Batch, Change
 from backends.operations import not_tried
 
 NOT_A_NUMBER: Final = "The stored value is not a whole number from 0 to 2^64-1."
+
+# Types of replies that are outcomes.
+_AS_THEY_ARE: Final = frozenset({bool, int, Missing})
 
 
 class Outcomes:
@@ -36,8 +40,18 @@ class Outcomes:
         :param error: why some have no reply. Of those, it is unknown what became of each that was
             sent and may not be sent again.
         """
-        for index, reply in zip(indexes, batch.replies, strict=False):
-            self._known[index] = self._outcome(index, reply, place)
+        replies = batch.replies
+        if not _AS_THEY_ARE.issuperset(map(type, replies)):
+            replies = [
+                self._outcome(index, reply, place)
+                for index, reply in zip(indexes, replies, strict=False)
+            ]
+        if len(replies) == len(self._known):
+            # All of them, in their order.
+            self._known = list(replies)
+        else:
+            for index, reply in zip(indexes, replies, strict=False):
+                self._known[index] = reply
         if error is None:
             return
         self._last = error, place
@@ -48,6 +62,8 @@ class Outcomes:
 
     def waiting(self, indexes: Sequence[int] | None = None) -> list[int]:
         """Return which changes, of some or of all, have no outcome."""
+        if None not in self._known:
+            return []
         some = range(len(self._known)) if indexes is None else indexes
         return [index for index in some if self._known[index] is None]
 

@@ -88,16 +88,20 @@ def pack(prefix: str, items: Sequence[Item]) -> list[Change]:
             for key, value, ttl in items
         ]
     # Mostly all have the same.
-    middles = {ttl: b" 0 %d " % expiry(ttl) for ttl in {item.ttl for item in items}}
+    middles = {ttl: b" 0 %d " % expiry(ttl) for ttl in {item[2] for item in items}}
+    if not items:
+        return []
+    # All at once: no key has a blank.
+    keys = " ".join([prefix + item[0] for item in items]).encode().split(b" ")
     return [
         (
-            stored := f"{prefix}{key}".encode(),
+            stored,
             b"set %b%b%d\r\n%b\r\n" % (stored, middles[ttl], len(value), value)
             if type(value) is bytes
             else _flagged(stored, value, ttl),
             SET,
         )
-        for key, value, ttl in items
+        for stored, (_, value, ttl) in zip(keys, items, strict=True)
     ]
 
 

@@ -8,7 +8,9 @@ whether a key is there takes no rule: these operations are made as they are.
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from backends.base import Backend
 from backends.capabilities import Capability
@@ -16,6 +18,9 @@ from backends.errors import NotAnInteger
 from backends.operations import Add, Increment, Item, Replace, Touch
 from cacheapi.caching.ttl import lifetime
 from cacheapi.caching.values import Values
+
+# As Item._make, which is Python's, in a third of its time.
+_ITEM_OF: Final = functools.partial(tuple.__new__, Item)
 
 
 class Making:
@@ -58,12 +63,13 @@ class Making:
         """Make stores of key, value and ``ttl`` each; as :meth:`set`."""
         if len(pairs) == 1:
             return [self.set(*pairs[0])]
-        keys = [pair[0] for pair in pairs]
-        values = [value if type(value) is bytes else self.value(value) for _, value, _ in pairs]
+        keys, values, ttls = zip(*pairs, strict=True)
+        if set(map(type, values)) != {bytes}:
+            values = tuple(v if type(v) is bytes else self.value(v) for v in values)
         # Mostly all have the same.
-        lifetimes = {ttl: self.lifetime(ttl) for ttl in {pair[2] for pair in pairs}}
-        lefts = [lifetimes[pair[2]] for pair in pairs]
-        return list(map(Item._make, zip(keys, values, lefts, strict=True)))
+        lifetimes = {ttl: self.lifetime(ttl) for ttl in set(ttls)}
+        made = zip(keys, values, map(lifetimes.__getitem__, ttls), strict=True)
+        return list(map(_ITEM_OF, made))
 
     def add(self, key: str, value: str | bytes, ttl: int | None) -> Add:
         """Make the creation of a key; as :meth:`set`."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from backends.base import Missing
 from backends.errors import BackendError, Failed
 from backends.operations import Operation
 from cacheapi.caching.codec import Value
@@ -25,6 +26,8 @@ from cacheapi.web.rates import Standing, count_many, refusal
 Seen = Callable[[CacheService, Mapping[str, Value]], None]
 
 _DONE: Final = 201
+# Types of outcomes that are no failure.
+_FINE: Final = frozenset({bool, int, Value, Missing})
 # The values that acts bring in one turn, in bytes, about; one value more at most.
 MOST_BROUGHT: Final = 4 * 1024 * 1024
 
@@ -127,9 +130,13 @@ class Performing:
             outcomes = [error] * number
         except Exception as error:  # noqa: BLE001 (as Flask does: logged, and answered)
             outcomes = [internal(error)] * number
-        failures = (outcome for outcome in outcomes if isinstance(outcome, Failed))
-        failure = next((one for one in failures if not one.apart), None)
-        size = sum(len(one.json) for one in outcomes if isinstance(one, Value))
+        failure, kinds = None, set(map(type, outcomes))
+        if not kinds <= _FINE:
+            failures = (outcome for outcome in outcomes if isinstance(outcome, Failed))
+            failure = next((one for one in failures if not one.apart), None)
+        size = 0
+        if Value in kinds:
+            size = sum(len(one.json) for one in outcomes if isinstance(one, Value))
         self._troubles.look(service.name, started, failure, stores=stores, size=size)
         if failure is None and self._troubles:
             self._troubles.hear(service.name, stores, time.monotonic() - started, _DONE)

@@ -231,7 +231,9 @@ def outcomes_text(keys: Sequence[str], outcomes: Sequence[bool | BackendError]) 
 
     :raises ApiError: 500; it did not, and what became of every item.
     """
-    failure = next((outcome for outcome in outcomes if isinstance(outcome, BackendError)), None)
+    failure = None
+    if set(map(type, outcomes)) != {bool}:
+        failure = next((outcome for outcome in outcomes if isinstance(outcome, BackendError)), None)
     if failure is None:
         if keys and all(outcomes) and not _ESCAPED.search("".join(keys)):
             return f'{{"resource":[{{"key":"{_DONE.join(keys)}","success":true}}]}}'

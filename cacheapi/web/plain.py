@@ -8,6 +8,7 @@ compares what the two make of the same bytes.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
@@ -26,7 +27,7 @@ from cacheapi.caching.service import Pair
 from cacheapi.caching.ttl import InvalidTtl, check_ttl
 
 
-class _Pair(msgspec.Struct, forbid_unknown_fields=True):
+class _Pair(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     key: str
     # The bytes as they were sent.
     value: msgspec.Raw
@@ -61,6 +62,8 @@ _WHOLE: Final = msgspec.json.Decoder()
 # What has no exponent and fewer digits is in range.
 _LONG: Final = 300
 _QUOTE: Final = ord('"')
+# As Pair._make, which is Python's, in a third of its time.
+_PAIR_OF: Final = functools.partial(tuple.__new__, Pair)
 _BODY: Final = msgspec.json.Decoder(_Body)
 _PAIR: Final = msgspec.json.Decoder(_Pair)
 _VALUE: Final = msgspec.json.Decoder(_Value)
@@ -95,18 +98,13 @@ def plain_pairs(
         keys = [pair.key for pair in pairs]
         check_keys(keys)
         values = [bytes(pair.value) for pair in pairs]
-        for value in values:
-            _check_numbers(value)
-        # The rest of a body has as many levels as the struct; many pairs are no depth.
-        if _may_be_deep(body):
-            for value in values:
-                check_depth(value.decode(), levels)
-        if len(pairs) == 1:
-            return [Pair(keys[0], values[0], _ttl(pairs[0].ttl, ttl))]
+        others = [value for value in values if value[0] != _QUOTE]
+        if others:
+            _check_others(others, levels)
+        given = [pair.ttl for pair in pairs]
         # Mostly all have the same.
-        ttls = {one: _ttl(one, ttl) for one in {pair.ttl for pair in pairs}}
-        lifetimes = [ttls[pair.ttl] for pair in pairs]
-        read = list(map(Pair._make, zip(keys, values, lifetimes, strict=True)))
+        ttls = {one: _ttl(one, ttl) for one in set(given)}
+        read = list(map(_PAIR_OF, zip(keys, values, map(ttls.__getitem__, given), strict=True)))
     except TooManyItems:
         raise
     except _REFUSALS:
@@ -114,9 +112,20 @@ def plain_pairs(
     return read or None
 
 
+def _check_others(values: Sequence[bytes], levels: int) -> None:
+    """Check what is no string: a number may be out of range, a list may be deep.
+
+    :param levels: how many levels deep within the body they stand; what is around them has no
+        more, however many they are.
+    """
+    for value in values:
+        _check_numbers(value)
+        if value.count(b"[") + value.count(b"{") > MAX_DEPTH - levels:
+            check_depth(value.decode(), levels)
+
+
 def _check_numbers(value: bytes) -> None:
-    # A string has none.
-    if value[0] != _QUOTE and (len(value) > _LONG or b"e" in value or b"E" in value):
+    if len(value) > _LONG or b"e" in value or b"E" in value:
         _WHOLE.decode(value)
 
 
@@ -139,11 +148,10 @@ def plain_value(body: bytes) -> tuple[str, int | None] | None:
         # Wrong UTF-8 anywhere is an error to it.
         body.decode()
         value = bytes(read.value)
-        _check_numbers(value)
+        if value[0] != _QUOTE:
+            _check_others([value], 1)
         text = value.decode()
         ttl = None if read.ttl is msgspec.UNSET else check_ttl(read.ttl)
-        if _may_be_deep(body):
-            check_depth(text, 1)
     except _REFUSALS:
         return None
     return text, ttl
@@ -161,7 +169,3 @@ def plain_change(body: bytes) -> Change | None:
         MISSING if read.increment is msgspec.UNSET else read.increment,
         MISSING if read.initial is msgspec.UNSET else read.initial,
     )
-
-
-def _may_be_deep(body: bytes) -> bool:
-    return body.count(b"[") + body.count(b"{") > MAX_DEPTH
