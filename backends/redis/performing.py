@@ -90,13 +90,15 @@ def perform(client: Client, prefix: str, operations: Sequence[Operation]) -> lis
 def _with_scripts(steps: Sequence[Step], operations: Sequence[Operation]) -> list[Step]:
     """Return the steps with whole scripts where others of the same key follow or go before.
 
-    A script that the server turns out not to have is sent again, behind those.
+    A script that the server turns out not to have is sent again, behind those. Reads that go before
+    all the rest come before it all the same.
     """
     if len({one.key for one in steps}) == len(steps):
         return list(steps)
     kinds: dict[bytes, set[type]] = {}
     for one, operation in zip(steps, operations, strict=True):
-        kinds.setdefault(one.key, set()).add(type(operation))
+        if not one.reads or one.key in kinds:
+            kinds.setdefault(one.key, set()).add(type(operation))
     return [
         one._replace(data=one.whole) if one.script is not None and len(kinds[one.key]) > 1 else one
         for one in steps

@@ -12,6 +12,7 @@ service: then all know.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final, Literal, TypeVar
@@ -206,8 +207,33 @@ class Tagging(Backend):
         self._inner.flush()
 
     def perform(self, operations: Sequence[Operation]) -> list[Any]:
-        if any(type(one) in _ASK for one in operations) and self._generations.are_in_use():
-            return perform_each(self, operations)
+        """Do operations, at once but for those of keys that have tags, or had.
+
+        Whether those are there is asked before each. In which order different keys have theirs is
+        nobody's to say.
+        """
+        asking = dict.fromkeys(one.key for one in operations if type(one) in _ASK)
+        apart: AbstractSet[str] = frozenset()
+        try:
+            if asking and self._generations.are_in_use():
+                apart = self._enveloped(asking)
+        except BackendError:
+            # Each says what became of it.
+            apart = asking.keys()
+        if not apart:
+            return self._perform_at_once(operations)
+        outcomes: list[Any] = [None] * len(operations)
+        for alone, perform in (
+            (False, self._perform_at_once),
+            (True, functools.partial(perform_each, self)),
+        ):
+            some = [index for index, one in enumerate(operations) if (one.key in apart) is alone]
+            done = perform([operations[index] for index in some]) if some else []
+            for index, outcome in zip(some, done, strict=True):
+                outcomes[index] = outcome
+        return outcomes
+
+    def _perform_at_once(self, operations: Sequence[Operation]) -> list[Any]:
         outcomes = self._inner.perform(operations)
         marked = _marked(dict(enumerate(outcomes)))
         if marked:
@@ -254,6 +280,19 @@ class Tagging(Backend):
         for marked in self._each_marked(keys):
             gone |= marked.keys() - self._opened(marked).keys()
         return gone
+
+    def _enveloped(self, keys: Iterable[str]) -> AbstractSet[str]:
+        """Return those of some keys under which an envelope is, or it is not known what."""
+        found: set[str] = set()
+        left = list(keys)
+        while left:
+            some, left = left[:KEYS_AT_ONCE], left[KEYS_AT_ONCE:]
+            found.update(
+                key
+                for key, value in self._inner.get_each(some, MOST_BYTES).items()
+                if isinstance(value, BackendError) or value[:1] == FIRST
+            )
+        return found
 
     def _each_marked(self, keys: Iterable[str]) -> Iterator[dict[str, bytes]]:
         """Yield what is stored in envelopes under some keys; of many large values a part."""

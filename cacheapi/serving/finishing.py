@@ -9,7 +9,7 @@ from typing import Any
 
 from backends.base import MISSING
 from backends.errors import BackendError, Failed, WrongType
-from cacheapi.caching.codec import Value, encode, entry_text
+from cacheapi.caching.codec import Value, encode, entry_text, string_text
 from cacheapi.caching.service import KeyExists
 from cacheapi.serving.answers import Act, Answered, answer_error, answer_json
 from cacheapi.web.batch import outcomes_text
@@ -94,7 +94,8 @@ def _known(outcome: Any) -> Any:
 
 
 def _done(act: Act, status: int, value: Value | None = None) -> Answered:
-    return answer_json(act, status, encode({"key": act.keys[0], "success": True}), _tag(value))
+    text = f'{{"key":{string_text(act.keys[0])},"success":true}}'
+    return answer_json(act, status, text, _tag(value))
 
 
 def _tag(value: Value | None) -> str:

@@ -10,7 +10,7 @@ from flask_smorest import Blueprint
 from marshmallow import ValidationError
 
 from backends.base import MISSING
-from cacheapi.caching.codec import Value, encode, entry_text, parse_document
+from cacheapi.caching.codec import Value, encode, entry_text, parse_document, string_text
 from cacheapi.caching.conditions import NotModified
 from cacheapi.caching.service import CacheService
 from cacheapi.observing.facts import facts
@@ -237,7 +237,7 @@ def _tag(service: str, key: str, stored: Value | None) -> str | None:
 
 
 def _done(key: str, status: int, etag: str | None = None) -> Response:
-    return json_response(encode({"key": key, "success": True}), status, etag)
+    return json_response(f'{{"key":{string_text(key)},"success":true}}', status, etag)
 
 
 def _load_value() -> dict[str, Any]:

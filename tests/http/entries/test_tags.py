@@ -12,7 +12,10 @@ import pytest
 
 from backends.base import MISSING
 from backends.file.backend import FileBackend
+from backends.operations import Delete, Exists, Get
+from cacheapi.caching.codec import Value
 from cacheapi.caching.reserved import TAG
+from cacheapi.caching.service import Pair, TaggedPair
 from cacheapi.caching.tags import IN_USE, MARK, generation_key
 from tests.http.client import (
     ALL,
@@ -394,6 +397,39 @@ def test_without_tags_nothing_more_is_asked(tmp_path: Path) -> None:
         assert asked(lambda: cache.increment("n", 1, None, None)) == ["increment"]
         assert asked(lambda: cache.delete_many(["k", "x"])) == ["delete_many"]
         assert cache.get("never") is MISSING
+        backend.close()
+
+
+def test_where_there_are_tags_operations_on_other_keys_are_done_at_once(tmp_path: Path) -> None:
+    with application(tmp_path) as api:
+        cache = api.app.extensions["cacheapi"].find("cache")
+        backend = Counting(data_dir=str(tmp_path))
+        cache.backend, cache.entries = backend, cache.entries.over(backend)
+        cache.set_many(
+            [
+                *(TaggedPair(name, "1", None, ("a",)) for name in ("gone", "gone too")),
+                *(TaggedPair("tagged", "5", None, ("b",)), Pair("plain", "7", None)),
+            ]
+        )
+        cache.purge(["a"])
+        make = cache.make
+
+        backend.asked.clear()
+        plain = [
+            *(make.replace("plain", "8", None), make.increment("plain", 1, None, None)),
+            *(Delete("none"), make.touch("plain", 60), Get("plain")),
+        ]
+        assert cache.perform(plain) == [True, 9, False, True, Value("9")]
+        assert backend.asked == ["get_each", "perform"]
+
+        asked = [
+            *(make.replace("gone", "1", None), make.increment("tagged", 1, None, None)),
+            *(make.increment("plain", 1, None, None), Delete("gone too"), Get("tagged")),
+            *(make.add("gone", "2", None), Get("gone"), Exists("plain")),
+        ]
+        assert cache.perform(asked) == [
+            *(False, 6, 10, False, Value("6"), True, Value("2"), True),
+        ]
         backend.close()
 
 
