@@ -46,12 +46,8 @@ class Outcomes:
                 self._outcome(index, reply, place)
                 for index, reply in zip(indexes, replies, strict=False)
             ]
-        if len(replies) == len(self._known):
-            # All of them, in their order.
-            self._known = list(replies)
-        else:
-            for index, reply in zip(indexes, replies, strict=False):
-                self._known[index] = reply
+        for index, reply in zip(indexes, replies, strict=False):
+            self._known[index] = reply
         if error is None:
             return
         self._last = error, place

@@ -91,7 +91,7 @@ def pack(prefix: str, items: Sequence[Item]) -> list[Change]:
     middles = {ttl: b" 0 %d " % expiry(ttl) for ttl in {item[2] for item in items}}
     if not items:
         return []
-    # All at once: no key has a blank.
+    # All at once: none of these has a blank.
     keys = " ".join([prefix + item[0] for item in items]).encode().split(b" ")
     return [
         (
