@@ -163,7 +163,8 @@ def test_a_login_at_memcached_without_its_driver_names_the_extra(
 # A fresh machine has the pip that Python brings, which takes an extra such as coverage[toml] of a
 # lock file for another requirement, without a hash: so nothing is looked for beside the file.
 EXACTLY = ("--quiet", "--no-deps", "--require-hashes")
-LOCKS = sorted(path.name for path in (REPOSITORY / "requirements").glob("*.txt"))
+# That of the tests is what "make test" begins with, on a fresh machine too.
+LOCKS = {path.name for path in (REPOSITORY / "requirements").glob("*.txt")} - {"test.txt"}
 # There is no ready-made file of it for later Pythons.
 HAS_PYLIBMC = sys.version_info < (3, 12)
 
@@ -179,13 +180,11 @@ def test_on_a_fresh_machine_each_lock_file_is_whole(tmp_path: Path) -> None:
         assert done.returncode == 0, (arguments, done.stdout, done.stderr)
         return str(done.stdout)
 
-    # What is in several has one version, and those of the tests have all but the build's.
-    for name in ("test.txt", "build.txt"):
-        lock = _without_what_must_be_built(tmp_path, name)
+    locks = {name: _without_what_must_be_built(tmp_path, name) for name in LOCKS}
+    for lock in locks.values():
         pip("download", *EXACTLY, "--only-binary", ":all:", "--dest", str(files), "-r", str(lock))
     # The smallest first: of each, what it lacks is not there yet.
-    for name in sorted(LOCKS, key=lambda name: (REPOSITORY / "requirements" / name).stat().st_size):
-        lock = _without_what_must_be_built(tmp_path, name)
+    for name, lock in sorted(locks.items(), key=lambda each: each[1].stat().st_size):
         offline = ("--no-index", "--find-links", str(files), "--no-compile")
         pip("install", *EXACTLY, *offline, "-r", str(lock))
         assert pip("check").strip() == "No broken requirements found.", name
