@@ -17,7 +17,7 @@ overwrites it and :meth:`Backend.delete` deletes it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple
 
 from backends.capabilities import Capability, Traits
@@ -33,6 +33,7 @@ from backends.operations import Item as Item
 from backends.operations import Missing as Missing
 from backends.operations import Operation, each, perform_each
 from backends.options import Option
+from backends.portions import Portion
 from backends.statistics import ServerStatistics
 
 if TYPE_CHECKING:
@@ -252,6 +253,16 @@ class Backend(Keyed, ABC):
             general ones.
         """
         raise self._unsupported(Capability.STATS)
+
+    def analyze(self, most: int) -> Iterator[Portion]:
+        """Yield what fills this backend, in portions of some milliseconds each. ``ANALYZE``.
+
+        Where more than ``most`` entries are held, a random sample of about so many is looked
+        at. The last portion says whether all were.
+
+        :raises Unsupported: also where its servers, asked for it, refuse.
+        """
+        raise self._unsupported(Capability.ANALYZE)
 
     def sections(self) -> tuple[str, ...]:
         """Return the sections that :meth:`stats` takes, where the servers' own list counts.

@@ -32,6 +32,8 @@ class Capability(enum.Enum):
     PERSISTENT = "keep values over a restart"
     # Can it say how it is used: hits, misses, evictions, memory?
     STATS = "tell statistics"
+    # Can it tell which keys, of what size and lifetime, fill it?
+    ANALYZE = "say what fills it"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -12,14 +12,14 @@ import binascii
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 from backends.base import MISSING, Backend, Described, Found, Missing
 from backends.capabilities import Capability, Limits, Traits
 from backends.errors import BackendError, Failed, InvalidCursor, InvalidOption, NotRead
-from backends.file import statistics
+from backends.file import analyzing, statistics
 from backends.file.counters import Counters
 from backends.file.database import Database
 from backends.file.entries import Entries
@@ -40,6 +40,7 @@ from backends.operations import (
     Touch,
 )
 from backends.options import DATA_DIR
+from backends.portions import Portion
 from backends.probe import Probe, expect
 from backends.statistics import ServerStatistics
 
@@ -333,6 +334,9 @@ class FileBackend(Backend):
             return [self._database.read(self._read_statistics)]
         except Failed as error:
             return [ServerStatistics(statistics.SERVER, None, {}, str(error))]
+
+    def analyze(self, most: int) -> Iterator[Portion]:
+        return analyzing.portions(self._database, self.prefix.encode(), most, self._clock)
 
     def apart(self) -> Backend:
         """Return a file of its own: its entries, reads and evictions are none of this one's."""

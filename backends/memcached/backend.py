@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from backends.capabilities import Capability, Limits, Traits
 from backends.endpoints import Endpoint, key_where
 from backends.errors import BackendError, BehindProxy, InvalidKey, InvalidOption, Unsupported
-from backends.memcached import statistics
+from backends.memcached import analyzing, statistics
 from backends.memcached.discovery import SEVERAL_ADDRESSES
 from backends.memcached.encoded import NAME, ODD
 from backends.memcached.errors import BEHIND_PROXY, CommandFailed, failure
@@ -24,6 +24,7 @@ from backends.memcached.keys import LEARNED_SECONDS, KeyCommands
 from backends.memcached.options import OPTIONS, Server
 from backends.memcached.statistics import SECTIONS
 from backends.memcached.target import target
+from backends.portions import Portion
 from backends.probe import Probe, expect
 from backends.statistics import ServerStatistics
 from backends.tls import Tls
@@ -77,7 +78,7 @@ class MemcachedBackend(KeyCommands):
     )
 
     stats_sections = SECTIONS
-    lost_behind_proxy = frozenset({Capability.STATS, Capability.REMAINING_TTL})
+    lost_behind_proxy = frozenset({Capability.STATS, Capability.REMAINING_TTL, Capability.ANALYZE})
     keeps_flags = True
 
     def __init__(
@@ -169,6 +170,15 @@ class MemcachedBackend(KeyCommands):
         if said:
             self._learn(with_cas=all(said))
         return found
+
+    def analyze(self, most: int) -> Iterator[Portion]:
+        """Look through what ``lru_crawler metadump`` tells; the binary protocol has none."""
+        if self._binary:
+            raise self._unsupported(Capability.ANALYZE)
+        target = self._target
+        return analyzing.portions(
+            self.stats(), target.opening, target.timeout, self.prefix.encode(), most
+        )
 
     def learn_capabilities(self) -> None:
         # Anybody who may use the service may ask what it can do.

@@ -53,7 +53,7 @@ class KeyCommands(Backend):
         self._target = where
         self._binary = where.sasl is not None
         if self._binary:
-            self.capabilities -= {Capability.REMAINING_TTL}
+            self.capabilities -= {Capability.REMAINING_TTL, Capability.ANALYZE}
         self._learn_at = 0.0
         by_numbers = {Capability.TOUCH} if self._binary else set()
         self._with_cas = by_numbers | {Capability.COMPARE_AND_SET, Capability.GET_AND_DELETE}

@@ -14,6 +14,7 @@ from typing import Final
 from backends.capabilities import Capability, Limits, Traits
 from backends.endpoints import Endpoint
 from backends.errors import BehindProxy, DriverMissing, InvalidOption
+from backends.portions import Portion
 from backends.probe import Probe
 from backends.redis.keys import KeyCommands
 from backends.redis.limits import LONGEST
@@ -52,7 +53,9 @@ class RedisBackend(KeyCommands):
         max_value="512 MB",
     )
     capabilities = frozenset(Capability)
-    lost_behind_proxy = frozenset({Capability.STATS, Capability.LIST_KEYS, Capability.FLUSH_PREFIX})
+    lost_behind_proxy = frozenset(
+        {Capability.STATS, Capability.LIST_KEYS, Capability.FLUSH_PREFIX, Capability.ANALYZE}
+    )
     limits = Limits(max_key_bytes=LONGEST)
     sets_many_at_once = True
     performs_at_once = True
@@ -139,6 +142,11 @@ class RedisBackend(KeyCommands):
             found, following = self._servers.list_keys(self._stored(prefix), limit, cursor)
         own = len(self.prefix.encode())
         return [text for key in found if (text := _text(key[own:]))], following
+
+    def analyze(self, most: int) -> Iterator[Portion]:
+        """Look through the keys by SCAN; the size is what ``MEMORY USAGE`` says."""
+        with self._noting_a_proxy():
+            yield from self._servers.analyze(self._stored(""), most)
 
     def flush(self) -> None:
         """Delete every key with this object's prefix, of whatever type, some at a time.

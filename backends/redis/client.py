@@ -87,6 +87,17 @@ class Client:
             )
         return found
 
+    def memory(self, keys: Sequence[bytes]) -> list[Reply | BackendError]:
+        """Return what ``MEMORY USAGE`` says of each key, ``None`` of one that is gone."""
+        return self._tell([(key, pack("MEMORY", "USAGE", key)) for key in keys])
+
+    def lengths(self, keys: Sequence[bytes]) -> list[Reply | BackendError]:
+        """Return what ``STRLEN`` says of each key; an error where it is no string."""
+        return self._tell([(key, pack("STRLEN", key)) for key in keys])
+
+    def _tell(self, commands: Sequence[Command]) -> list[Reply | BackendError]:
+        return self._run_many(commands, repeatable=True, reading=True)
+
     def other_types(self, keys: Sequence[bytes]) -> list[WrongType | None]:
         """Return a refusal for each key under which there is no string."""
         kinds = self._kinds(keys)

@@ -8,13 +8,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import redis
 
 from backends.endpoints import Endpoint
 from backends.errors import BehindProxy, Failed, NotNow
 from backends.parallel import at_once
+from backends.portions import Portion
+from backends.redis.analyzing import portions
 from backends.redis.client import Client, checked
 from backends.redis.endpoints import endpoints
 from backends.redis.errors import Broken, failure, not_told_of_cluster
@@ -51,6 +53,27 @@ class Servers:
             if cursor is None:
                 self._refuse_a_part()
             return page(self._route.shards(), prefix, limit, cursor)
+
+    def analyze(self, prefix: bytes, most: int) -> Iterator[Portion]:
+        """Yield what stands under a prefix; see :mod:`backends.redis.analyzing`."""
+        return portions(self, self._client, prefix, most)
+
+    def shards(self) -> list[Shard]:
+        """Return the masters.
+
+        :raises BackendError: nobody could tell which they are, or this is a node of a cluster.
+        """
+        with self._failures(reading=True):
+            self._refuse_a_part()
+            return self._route.shards()
+
+    def ask(self, shard: Shard, *arguments: bytes | str | int) -> Any:
+        """Ask one master; return its reply.
+
+        :raises BackendError: it refuses, or does not answer.
+        """
+        with self._failures(reading=True):
+            return shard.ask(*arguments)
 
     def delete_all(self, prefix: bytes) -> None:
         """Delete every key that begins with ``prefix``, some at a time, wherever it moves."""

@@ -78,6 +78,34 @@ class Abilities:
         assert {each.kind for each in found.values()} == {VALUE}
         assert backend.describe_many([]) == {}
 
+    @needs(Capability.ANALYZE)
+    def test_what_fills_it_is_told(self, backend: Backend) -> None:
+        backend.set_many([Item(f"user:{number}", b"x" * 100, 1000) for number in range(50)])
+        backend.set("page", b"x" * 10_000, None)
+        portions = list(backend.analyze(1_000_000))
+        assert [portion.whole for portion in portions][-1]
+        assert not any(portion.whole for portion in portions[:-1])
+        assert sum(portion.looked_at for portion in portions) >= 51
+        found = {each.key: each for portion in portions for each in portion.entries}
+        assert found.keys() == {"page", *(f"user:{number}" for number in range(50))}
+        page, user = found["page"], found["user:7"]
+        assert page.ttl is None
+        assert user.ttl is not None
+        assert 900 < user.ttl < 1005
+        assert page.size >= 10_000
+        assert 100 <= user.size < 1_000
+
+    @needs(Capability.ANALYZE)
+    def test_of_much_that_fills_it_a_sample_is_looked_at(self, backend: Backend) -> None:
+        backend.set_many([Item(f"key{number}", b"x", None) for number in range(2000)])
+        *_, last = portions = list(backend.analyze(100))
+        assert not last.whole
+        assert 0 < sum(portion.looked_at for portion in portions) < 1500
+        assert last.held >= 1000
+        assert {each.key for portion in portions for each in portion.entries} <= {
+            f"key{number}" for number in range(2000)
+        }
+
     @needs(Capability.COMPARE_AND_SET)
     def test_a_write_with_a_token_needs_the_value_that_was_read(self, backend: Backend) -> None:
         assert backend.get_with_token("key") is MISSING

@@ -63,6 +63,7 @@ CALLS: Final[dict[Capability, tuple[Callable[[Backend], object], ...]]] = {
     Capability.TOUCH: (lambda backend: backend.touch("key", None),),
     Capability.GET_AND_DELETE: (lambda backend: backend.get_and_delete("key"),),
     Capability.STATS: (lambda backend: backend.stats(),),
+    Capability.ANALYZE: (lambda backend: backend.analyze(10),),
     Capability.COMPARE_AND_SET: (
         lambda backend: backend.get_with_token("key"),
         lambda backend: backend.compare_and_set("key", b"", None, None),

@@ -19,7 +19,7 @@ import msgspec
 
 from backends.base import MISSING, Missing
 from cacheapi.caching.codec import Value, string_text
-from cacheapi.caching.service import KeyExists, Pair
+from cacheapi.caching.service import KeyExists, Pair, TaggedPair
 from cacheapi.commands.failures import Exit, Failure
 
 TIMEOUT_SECONDS: Final = 30
@@ -37,18 +37,37 @@ class _Entries(msgspec.Struct):
     resource: list[_Entry]
 
 
+class _Fault(msgspec.Struct):
+    context: msgspec.Raw
+
+
+class _Refusal(msgspec.Struct):
+    error: _Fault
+
+
 class Refused(Failure):
     """The service has said no.
 
+    :param answer: what it said.
     :ivar status: of its answer.
     """
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, answer: bytes = b"") -> None:
         # An unknown service is wrong use, as it is on the machine itself.
         is_key = message.startswith(("Key ", "API key "))
         code = Exit.USAGE if status == 404 and not is_key else _CODES.get(status, Exit.FAILED)
         super().__init__(message, code)
         self.status = status
+        self._answer = answer
+
+    @property
+    def done(self) -> bytes | None:
+        """What became of each operation, as JSON, where one of several failed."""
+        try:
+            context = msgspec.json.decode(self._answer, type=_Refusal).error.context
+        except msgspec.MsgspecError:
+            return None
+        return bytes(context) if bytes(context).startswith(b"{") else None
 
 
 class Elsewhere:
@@ -105,7 +124,8 @@ class Elsewhere:
             raise Failure(f"{self.url} cannot be reached: {reason}.") from error
         if 200 <= response.status < 300:
             return answer, response.headers
-        raise Refused(response.status, self._message(response.status, response.headers, answer))
+        message = self._message(response.status, response.headers, answer)
+        raise Refused(response.status, message, answer)
 
     def json(self, method: str, path: str, document: Any = None, **headers: str) -> Any:
         """Do as :meth:`call` with a document, and return the answer's."""
@@ -166,27 +186,44 @@ class RemoteCache:
             each.key: Value(bytes(each.value).decode(), each.encoding, each.flags) for each in found
         }
 
+    def operations(self, body: bytes) -> tuple[bytes, Failure | None]:
+        """Do operations; return the JSON about them, and why those after them are not to be tried.
+
+        :raises Failure: none is done.
+        """
+        try:
+            answer, _ = self._place.call("POST", self._path, body)
+        except Refused as error:
+            if error.status != 500 or error.done is None:
+                raise
+            return error.done, error
+        return answer, None
+
     def set_many(self, pairs: Sequence[Pair]) -> list[Any]:
         """Store, overwriting; what the service refuses is raised."""
         items = ",".join(f"{{{_member(pair)}}}" for pair in pairs)
         self._place.call("POST", self._path, f'{{"resource":[{items}]}}'.encode())
         return [True] * len(pairs)
 
-    def add(self, key: str, value: str | bytes, ttl: int | None) -> None:
+    def add(
+        self, key: str, value: str | bytes, ttl: int | None, tags: tuple[str, ...] = ()
+    ) -> None:
         """Create a key.
 
         :raises KeyExists: it is there already.
         """
         try:
-            self._put(Pair(key, value, ttl), If_None_Match="*")
+            self._put(TaggedPair(key, value, ttl, tags), If_None_Match="*")
         except Refused as error:
             if error.status != 412:
                 raise
             raise KeyExists(key) from error
 
-    def replace(self, key: str, value: str | bytes, ttl: int | None) -> bool:
+    def replace(
+        self, key: str, value: str | bytes, ttl: int | None, tags: tuple[str, ...] = ()
+    ) -> bool:
         """Store under a key that is there; return whether it is."""
-        return self._found(lambda: self._put(Pair(key, value, ttl)))
+        return self._found(lambda: self._put(TaggedPair(key, value, ttl, tags)))
 
     def delete_many(self, keys: Sequence[str]) -> list[Any]:
         """Delete; return of each whether it was there."""
@@ -198,6 +235,10 @@ class RemoteCache:
         """Delete what starts so; return how many keys that were."""
         query = urlencode({"prefix": prefix})
         return int(self._place.json("DELETE", f"{self._path}?{query}")["deleted"])
+
+    def purge(self, tags: Sequence[str]) -> None:
+        """Make gone what has one of some tags."""
+        self._place.json("DELETE", f"{self._path}?{urlencode({'tag': ','.join(tags)})}")
 
     def page(
         self, prefix: str, limit: int, cursor: str | None, *, details: bool
@@ -240,6 +281,14 @@ class RemoteCache:
         told: dict[str, Any] = self._place.json("GET", f"/system/service{self._path}/stats{query}")
         return told
 
+    def analyze(self, sample: int, depth: int, separator: str) -> dict[str, Any]:
+        """Return what fills the service."""
+        query = urlencode({"sample": sample, "depth": depth, "separator": separator})
+        told: dict[str, Any] = self._place.json(
+            "GET", f"/system/service{self._path}/analysis?{query}"
+        )
+        return told
+
     def flush(self) -> None:
         """Delete every key of the service."""
         self._place.json("DELETE", self._path)
@@ -268,4 +317,6 @@ def _member(pair: Pair, *, with_key: bool = True) -> str:
     assert isinstance(pair.value, str)
     key = f'"key":{string_text(pair.key)},' if with_key else ""
     ttl = "null" if pair.ttl is None else pair.ttl
-    return f'{key}"value":{pair.value},"ttl":{ttl}'
+    tags = pair.tags if isinstance(pair, TaggedPair) else ()
+    tagged = f',"tags":{json.dumps(tags)}' if tags else ""
+    return f'{key}"value":{pair.value},"ttl":{ttl}{tagged}'

@@ -18,7 +18,8 @@ from cacheapi.caching.codec import (
     parse_document,
     string_text,
 )
-from cacheapi.caching.service import CacheService, KeyExists, Pair
+from cacheapi.caching.service import CacheService, KeyExists, Pair, TaggedPair
+from cacheapi.caching.tags import InvalidTags, check_tags
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.lifetimes import HELP, Lifetime
 from cacheapi.commands.output import emit, emit_text, for_terminal, note, printable
@@ -112,6 +113,13 @@ def absent(key: str) -> Failure:
     metavar="N",
     help=f"{HELP} By default the service's own.",
 )
+@click.option(
+    "--tag",
+    "tags",
+    multiple=True,
+    metavar="TAG",
+    help="A tag, by which it can be deleted with others; may be given again.",
+)
 @click.option("--add", is_flag=True, help="Only if the key is not there yet.")
 @click.option("--replace", is_flag=True, help="Only if the key is there already.")
 @as_json
@@ -121,6 +129,7 @@ def set_(
     name: str,
     text: bool,
     ttl: int | None,
+    tags: tuple[str, ...],
     add: bool,
     replace: bool,
     as_json: bool,
@@ -135,15 +144,21 @@ def set_(
       cacheapi set visits 0 --ttl 2h
       cacheapi set greeting --text "Hello, world"
       curl https://api.example/rates | cacheapi set rates - --add
+      cacheapi set page:home '"<html>…"' --tag article:7 --tag pages
     """
     if add and replace:
         raise click.UsageError("--add and --replace exclude each other.")
+    try:
+        tags = check_tags(list(tags))
+    except InvalidTags as error:
+        raise click.UsageError(f"--tag: {error}") from error
     given = sys.stdin.buffer.read() if value == "-" else _argument_bytes(value)
     stored = _json_text(given, text)
     with cache(name, makes=True) as target:
         target.check_key(key)
         try:
-            _store(target, key, stored, ttl, "add" if add else "replace" if replace else "set")
+            how = "add" if add else "replace" if replace else "set"
+            _store(target, TaggedPair(key, stored, ttl, tags), how)
         except InvalidJson as error:
             raise click.UsageError(str(error)) from error
     if as_json:
@@ -173,20 +188,21 @@ def _json_text(given: bytes, is_text: bool) -> str:
     return given.decode().strip(_WHITE_SPACE)
 
 
-def _store(target: Cache, key: str, value: str, ttl: int | None, how: str) -> None:
+def _store(target: Cache, pair: TaggedPair, how: str) -> None:
     """Store as ``how`` says.
 
     :raises Failure: the key is there already, or is not there.
     """
+    key, value, ttl = pair
     if how == "add":
         try:
-            target.add(key, value, ttl)
+            target.add(key, value, ttl, tags=pair.tags)
         except KeyExists:
             raise Failure(f"Key '{printable(key)}' exists already.", Exit.NO) from None
     elif how == "replace":
-        if not target.replace(key, value, ttl):
+        if not target.replace(key, value, ttl, tags=pair.tags):
             raise absent(key)
     else:
-        (outcome,) = target.set_many([Pair(key, value, ttl)])
+        (outcome,) = target.set_many([pair if pair.tags else Pair(*pair)])
         if outcome is not True:
             raise outcome

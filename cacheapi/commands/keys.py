@@ -16,6 +16,7 @@ from backends.errors import BackendError
 from cacheapi.caching.codec import string_text
 from cacheapi.caching.listing import told
 from cacheapi.caching.service import MAX_PAGE, CacheService
+from cacheapi.caching.tags import InvalidTags, tags_in
 from cacheapi.commands.entries import absent
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.lifetimes import FOREVER, counted, shown
@@ -142,8 +143,11 @@ def _page(
 @click.argument("keys", nargs=-1, metavar="[KEY…]")
 @of_service
 @click.option("--prefix", metavar="TEXT", help="Delete every key that starts so, instead.")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Delete what has it, instead.")
 @as_json
-def delete(keys: tuple[str, ...], name: str, prefix: str | None, as_json: bool) -> int:
+def delete(
+    keys: tuple[str, ...], name: str, prefix: str | None, tags: tuple[str, ...], as_json: bool
+) -> int:
     r"""Delete keys from a service.
 
     A key that was not there is told on stderr, and the exit code is 1 then. With --prefix the
@@ -153,14 +157,17 @@ def delete(keys: tuple[str, ...], name: str, prefix: str | None, as_json: bool) 
     Examples:
       cacheapi delete user:1
       cacheapi delete --prefix user:42:
+      cacheapi delete --tag article:7
       cacheapi keys --match '*:cart' -0 | xargs -0 cacheapi delete
     """
+    if bool(keys) + (prefix is not None) + bool(tags) > 1:
+        raise click.UsageError("Give keys to delete, --prefix, or --tag: one, and not both.")
     if prefix is not None:
-        if keys:
-            raise click.UsageError("Give keys to delete, or --prefix, and not both.")
         return _delete_prefix(name, prefix, as_json)
+    if tags:
+        return _delete_tags(name, tags, as_json)
     if not keys:
-        raise click.UsageError("Missing argument 'KEY…', or --prefix.")
+        raise click.UsageError("Missing argument 'KEY…', or --prefix, or --tag.")
     with cache(name) as target:
         for key in keys:
             target.check_key(key)
@@ -191,6 +198,18 @@ def _delete_prefix(name: str, prefix: str, as_json: bool) -> Exit:
         emit({"success": True, "deleted": deleted})
     else:
         note(f"Deleted {counted(deleted, 'key')}.")
+    return Exit.DONE
+
+
+def _delete_tags(name: str, tags: tuple[str, ...], as_json: bool) -> Exit:
+    try:
+        wanted = tags_in(tags)
+    except InvalidTags as error:
+        raise click.UsageError(f"--tag: {error}") from error
+    with cache(name) as target:
+        target.purge(wanted)
+    if as_json:
+        emit({"success": True})
     return Exit.DONE
 
 

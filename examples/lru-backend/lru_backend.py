@@ -35,6 +35,7 @@ class LruBackend(Backend):
         persistence="values are gone",
     )
     capabilities = frozenset(Capability) - {
+        Capability.ANALYZE,
         Capability.LIST_KEYS,
         Capability.PERSISTENT,
         Capability.STATS,

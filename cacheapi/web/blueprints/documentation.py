@@ -147,6 +147,8 @@ _ERRORS: Final = {
     "in how many seconds there are new ones.",
     500: "The backend is unreachable (`Connection refused: …`, with `Retry-After`), refused "
     "its password, is full, or takes no value of this size (`SERVER_ERROR …`).",
+    503: "This worker does as much of this as it does at a time; `Retry-After` says when to ask "
+    "again.",
 }
 
 

@@ -13,7 +13,7 @@ from flask_smorest import Blueprint
 
 from backends.base import MISSING
 from cacheapi.caching.codec import encode
-from cacheapi.observing import statistics
+from cacheapi.observing import analysis, prefixes, statistics
 from cacheapi.registry import administration, listing, trial
 from cacheapi.registry.definition import Definition
 from cacheapi.registry.listing import Page, Wanted
@@ -22,6 +22,7 @@ from cacheapi.web.blueprints import documentation as doc
 from cacheapi.web.errors import ApiError
 from cacheapi.web.http import json_response, read_document
 from cacheapi.web.query import Query
+from cacheapi.web.schemas.analysis import AnalysisSchema
 from cacheapi.web.schemas.cache import SuccessSchema
 from cacheapi.web.schemas.statistics import StatisticsSchema
 from cacheapi.web.schemas.system_service import (
@@ -189,6 +190,63 @@ def get_statistics(reference: str) -> Response:
     service = find_service(administration.find(registry(), reference).name)
     section = Query(request.query_string).text("section")
     return json_response(encode(statistics.shown(service, statistics.read(service, section))))
+
+
+@blueprint.route("/<reference>/analysis", parameters=[doc.REFERENCE])
+@blueprint.doc(
+    operationId="analyzeService",
+    parameters=[
+        doc.query(
+            "sample",
+            "integer",
+            f"About how many entries are looked at, from 1 to {analysis.MOST}; the usual is "
+            f"{analysis.USUAL}.",
+        ),
+        doc.query(
+            "depth",
+            "integer",
+            f"How many parts of a key a prefix has at most, from 1 to {prefixes.DEEPEST}; the "
+            f"usual is {prefixes.DEPTH}.",
+        ),
+        doc.query("separator", "string", "What a part of a key ends with; the usual is `:`."),
+    ],
+)
+@blueprint.response(200, AnalysisSchema, description="What fills it.")
+@doc.errors(blueprint, 503)
+def analyze_service(reference: str) -> Response:
+    """Tell what fills a service: its entries by the prefixes of their keys, and the largest.
+
+    Of a service that holds more entries than `sample` a random sample is looked at, for 10 seconds
+    at most, and the numbers are estimates; `complete` says which. A process does one at a time.
+    """
+    service = find_service(administration.find(registry(), reference).name)
+    query = Query(request.query_string)
+    sample = query.integer("sample", 1, analysis.MOST, analysis.USUAL)
+    depth = query.integer("depth", 1, prefixes.DEEPEST, prefixes.DEPTH)
+    separator = _separator(query)
+    try:
+        found = analysis.analyze(
+            service, sample, depth=depth, separator=separator, seconds=analysis.SECONDS
+        )
+    except analysis.Busy as error:
+        raise ApiError(503, str(error), headers={"Retry-After": "5"}) from error
+    return json_response(encode(analysis.shown(service, found)))
+
+
+def _separator(query: Query) -> str:
+    """Return what parts of a key end with.
+
+    :raises ApiError: 400; it is empty, or too long.
+    """
+    separator = query.text("separator")
+    if separator is None:
+        return prefixes.SEPARATOR
+    if not 1 <= len(separator) <= prefixes.LONGEST_SEPARATOR:
+        raise ApiError(
+            400,
+            f"The parameter separator must have 1 to {prefixes.LONGEST_SEPARATOR} characters.",
+        )
+    return separator
 
 
 def page_wanted(query: Query) -> Wanted:

@@ -1,0 +1,148 @@
+"""``cacheapi batch``: several different operations, many in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO, Final
+
+import click
+import msgspec
+
+from backends.base import MISSING
+from cacheapi.caching.codec import InvalidJson, TooManyItems
+from cacheapi.caching.service import CacheService
+from cacheapi.commands.failures import Exit, Failure
+from cacheapi.commands.output import emit_text, for_terminal, note
+from cacheapi.commands.session import Cache, as_json, cache, of_service
+
+# Of one request, and of one transaction or round trip.
+AT_ONCE: Final = 500
+
+_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_LINES: Final = msgspec.json.Decoder(msgspec.Raw)
+
+
+class _Body(msgspec.Struct, forbid_unknown_fields=True):
+    operations: list[msgspec.Raw]
+
+
+class _Outcome(msgspec.Struct):
+    success: bool
+
+
+class _Outcomes(msgspec.Struct):
+    resource: list[msgspec.Raw]
+
+
+_BODY: Final = msgspec.json.Decoder(_Body)
+_OUTCOME: Final = msgspec.json.Decoder(_Outcome)
+_OUTCOMES: Final = msgspec.json.Decoder(_Outcomes)
+
+
+@click.command()
+@click.argument("file", type=click.File("rb"), default="-", metavar="[FILE]")
+@of_service
+@as_json
+def batch(file: BinaryIO, name: str, as_json: bool) -> int:
+    r"""Do several different operations, in order; print what became of each.
+
+    FILE, or stdin, has them as JSON: one a line, or an array of them. There are get, pull,
+    exists, set, add, replace, touch, increment and delete, as the API has them. What is printed
+    is a line of JSON each. The exit code is 1 where one was not done, and 2 where one is no
+    operation: then none of the 500 that it goes with is done, and none after.
+
+    \b
+    Examples:
+      echo '{"set": {"key": "a", "value": 1, "tags": ["x"]}}' | cacheapi batch
+      cacheapi batch changes.jsonl
+      cacheapi batch --json <<< '[{"get": "a"}, {"increment": {"key": "n", "by": 2, "initial": 2}}]'
+    """
+    operations = _operations(file.read())
+    refused = 0
+    told: list[bytes] = []
+    with cache(name, makes=True) as target:
+        for start in range(0, len(operations), AT_ONCE):
+            some, failure = _perform(target, operations[start : start + AT_ONCE], start)
+            refused += sum(not _OUTCOME.decode(each).success for each in some)
+            if as_json:
+                told += map(bytes, some)
+            else:
+                for each in some:
+                    emit_text(for_terminal(bytes(each).decode()))
+            if failure is not None:
+                _end(told, as_json)
+                raise failure
+    _end(told, as_json)
+    if refused:
+        note(f"{refused} of {len(operations)} not done.")
+    return Exit.NO if refused else Exit.DONE
+
+
+def _end(told: Sequence[bytes], as_json: bool) -> None:
+    if as_json:
+        emit_text(f'{{"resource":[{b",".join(told).decode()}]}}')
+
+
+def _operations(given: bytes) -> list[msgspec.Raw]:
+    """Return the operations of a file, each as the text that it is.
+
+    :raises click.UsageError: it has none, or is something else.
+    """
+    text = given.strip()
+    try:
+        if text.startswith(b"["):
+            found = _LIST.decode(text)
+        elif text.startswith(b'{"operations"'):
+            found = _BODY.decode(text).operations
+        else:
+            found = list(_by_line(text))
+    except msgspec.MsgspecError as error:
+        raise click.UsageError(f"The operations are no JSON array: {error}.") from error
+    if not found:
+        raise click.UsageError("There are no operations: give one a line, or an array of them.")
+    return found
+
+
+def _by_line(text: bytes) -> Iterator[msgspec.Raw]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            yield _LINES.decode(line)
+        except msgspec.MsgspecError as error:
+            raise click.UsageError(f"Line {number} is no JSON: {error}.") from error
+
+
+def _perform(
+    target: Cache, operations: Sequence[msgspec.Raw], start: int
+) -> tuple[list[msgspec.Raw], Failure | None]:
+    """Do operations; return the outcomes, and why those that follow are not to be tried.
+
+    :param start: how many were before, for a message that counts.
+    :raises Failure: one is wrong, and none is done.
+    """
+    body = b'{"operations":[' + b",".join(map(bytes, operations)) + b"]}"
+    if not isinstance(target, CacheService):
+        answer, failure = target.operations(body)
+        return _OUTCOMES.decode(answer).resource, failure
+    # It takes a while to import, as the whole API.
+    from cacheapi.web.errors import ApiError
+    from cacheapi.web.large import Turn
+    from cacheapi.web.operations import read_operations
+    from cacheapi.web.performing import perform, performed_text
+
+    try:
+        asked = read_operations(target, body, MISSING, AT_ONCE)
+        assert asked is not None
+        made = [each.operation for each in asked]
+        with Turn() as turn:
+            text = performed_text(made, perform(target, made, turn), str)
+        return _OUTCOMES.decode(text.encode()).resource, None
+    except (InvalidJson, TooManyItems) as error:
+        raise Failure(str(error), Exit.USAGE) from error
+    except ApiError as error:
+        if error.status != 500:
+            where = f" (Items are counted from the {start} that are done.)" if start else ""
+            raise Failure(f"{error.message}{where}", Exit.USAGE) from error
+        done = _OUTCOMES.decode(str(error.context).encode())
+        return done.resource, Failure(error.message)
