@@ -21,6 +21,25 @@ async function act(cache, name, given) {
       while ((await cache.has(key)) !== wanted && Date.now() < until) await pause(100);
       return Date.now() < until;
     }
+    case "ttl_within": {
+      const left = await cache.ttl(key);
+      return left !== null && left >= values[1] && left <= values[2];
+    }
+    case "ttl": {
+      const left = await cache.ttl(key);
+      return left === 0 ? "forever" : left;
+    }
+    case "perform":
+      for (const what of key.flatMap(Object.values)) {
+        if (what.ttl === "forever") what.ttl = 0;
+      }
+      return cache.perform(key);
+    case "set_tagged":
+      return cache.set(key, ttl, values[2], { tags: values[3] });
+    case "set_many_tagged":
+      return cache.setMany(key, ttl, { tags: value });
+    case "add_tagged":
+      return cache.add(key, ttl, values[2], { tags: values[3] });
     case "remember_failing":
       return cache.remember(key, ttl, () => {
         throw new Failed();

@@ -30,6 +30,17 @@ function act(Cache $cache, string $name, array $with): mixed
                 usleep(100_000);
             }
             return microtime(true) < $until;
+        case 'ttl_within':
+            $left = $cache->ttl($with[0]);
+            return $left !== null && $left >= $with[1] && $left <= $with[2];
+        case 'ttl':
+            $left = $cache->ttl($with[0]);
+            return $left === Cache::FOREVER ? 'forever' : $left;
+        case 'perform':
+            array_walk_recursive($with[0], function (mixed &$one): void {
+                $one = $one === 'forever' ? Cache::FOREVER : $one;
+            });
+            return $cache->perform($with[0]);
         case 'remember_failing':
             return $cache->remember($with[0], $with[1], fn () => throw new Failed());
         case 'remember_slowly':
@@ -47,7 +58,7 @@ function act(Cache $cache, string $name, array $with): mixed
             return ['value' => $value, 'computed' => $computed];
     }
     // PHP's own words for many, and for an argument that is left out.
-    $method = lcfirst(str_replace('_', '', ucwords(str_replace('_many', '_multiple', $name), '_')));
+    $method = lcfirst(str_replace('_', '', ucwords(str_replace(['_many', '_tagged'], ['_multiple', ''], $name), '_')));
     return $cache->$method(...$with);
 }
 

@@ -26,12 +26,24 @@ async def do(cache: Any, name: str, arguments: list[Any]) -> Any:
     arguments = [0 if argument == "forever" else argument for argument in arguments]
     if name == "get":
         return await result(cache.get(*arguments, "<absent>"))
+    if name == "perform":
+        for operation in arguments[0]:
+            for what in operation.values():
+                if isinstance(what, dict) and what.get("ttl") == "forever":
+                    what["ttl"] = 0
     if name in {"until_absent", "until_present"}:
         until = time.monotonic() + 60
         wanted = name == "until_present"
         while await result(cache.has(*arguments)) != wanted and time.monotonic() < until:
             time.sleep(0.1)
         return time.monotonic() < until
+    if name == "ttl_within":
+        key, least, most = arguments
+        left = await result(cache.ttl(key))
+        return left is not None and least <= left <= most
+    if name == "ttl":
+        left = await result(cache.ttl(*arguments))
+        return "forever" if left == 0 else left
     if name == "remember_failing":
         raise_it = compute(Failed())
         return await result(cache.remember(*arguments, raise_it))
@@ -51,7 +63,7 @@ async def do(cache: Any, name: str, arguments: list[Any]) -> Any:
             cache.remember(*arguments[:2], compute(arguments[2], computed), **options)
         )
         return {"value": value, "computed": len(computed)}
-    return await result(getattr(cache, name)(*arguments))
+    return await result(getattr(cache, name.removesuffix("_tagged"))(*arguments))
 
 
 def compute(value: Any, computed: list[Any] | None = None) -> Any:

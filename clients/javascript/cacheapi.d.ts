@@ -21,6 +21,35 @@ export interface Lease {
   stale?: number;
 }
 
+export interface Tags {
+  /** By which the value can be deleted with others. */
+  tags?: readonly string[];
+}
+
+type Pair = { key: string; value: Json; ttl?: number; tags?: readonly string[] };
+
+/** One of several operations, as the API has them. */
+export type Operation =
+  | { get: string }
+  | { pull: string }
+  | { exists: string }
+  | { delete: string }
+  | { set: Pair }
+  | { add: Pair }
+  | { replace: Pair }
+  | { touch: { key: string; ttl?: number } }
+  | { increment: { key: string; by?: number; initial?: number; ttl?: number } };
+
+/** What became of an operation. */
+export interface Outcome {
+  key: string;
+  success: boolean;
+  exists?: boolean;
+  value?: unknown;
+  code?: number;
+  message?: string;
+}
+
 /** The cache gave no answer (status 0) or refused (its HTTP status). Thrown only if asked. */
 export class CacheError extends Error {
   constructor(message: string, status: number);
@@ -43,16 +72,23 @@ export class Cache {
   get<T = unknown>(key: string): Promise<T | undefined>;
   get<T = unknown>(key: string, instead: T): Promise<T>;
   getMany<T = unknown>(keys: Iterable<string>): Promise<Map<string, T>>;
-  set(key: string, value: Json, ttl?: number): Promise<boolean>;
+  set(key: string, value: Json, ttl?: number, options?: Tags): Promise<boolean>;
   setMany(
     values: Iterable<readonly [string, Json]> | Record<string, Json>,
     ttl?: number,
+    options?: Tags,
   ): Promise<boolean>;
-  add(key: string, value: Json, ttl?: number): Promise<boolean>;
+  add(key: string, value: Json, ttl?: number, options?: Tags): Promise<boolean>;
   delete(key: string): Promise<boolean>;
   deleteMany(keys: Iterable<string>): Promise<boolean>;
+  /** Delete every value that has one of some tags. */
+  deleteTags(tags: Iterable<string>): Promise<boolean>;
   clear(): Promise<boolean>;
   has(key: string): Promise<boolean>;
+  /** The seconds left, 0 for ever; null where there is nothing. */
+  ttl(key: string): Promise<number | null>;
+  /** Several different operations, in order; null if the cache is away. */
+  perform(operations: Iterable<Operation>): Promise<Outcome[] | null>;
   increment(key: string, by?: number, ttl?: number): Promise<number | null>;
   touch(key: string, ttl?: number): Promise<boolean>;
   remember<T extends Json>(

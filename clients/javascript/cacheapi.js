@@ -78,20 +78,20 @@ export class Cache {
   }
 
   /** Store a value; give whether it was stored. */
-  async set(key, value, ttl) {
-    return this.setMany([[key, value]], ttl);
+  async set(key, value, ttl, { tags = [] } = {}) {
+    return this.setMany([[key, value]], ttl, { tags });
   }
 
   /** Store several, of an object, a Map or pairs, in one request; give whether all were stored. */
-  async setMany(values, ttl) {
+  async setMany(values, ttl, { tags = [] } = {}) {
     const entries = Symbol.iterator in values ? values : Object.entries(values);
-    const pairs = Array.from(entries, ([key, value]) => pair(key, value, ttl));
+    const pairs = Array.from(entries, ([key, value]) => pair(key, value, ttl, tags));
     return !pairs.length || this.#store(pairs);
   }
 
   /** Store a value unless the key has one, in one step; give whether it was stored. */
-  async add(key, value, ttl) {
-    return (await this.#create(pair(key, value, ttl))).status === 200;
+  async add(key, value, ttl, { tags = [] } = {}) {
+    return (await this.#create(pair(key, value, ttl, tags))).status === 200;
   }
 
   /** Delete a value and its stale copy; give true where there is none left. */
@@ -108,6 +108,12 @@ export class Cache {
     return this.#succeeded(await this.#ask(many("DELETE", all)));
   }
 
+  /** Delete every value that has one of some tags, in one step. */
+  async deleteTags(tags) {
+    const query = Array.from(tags, (tag) => `tag=${encodeURIComponent(tag)}`).join("&");
+    return !query || this.#succeeded(await this.#ask({ method: "DELETE", path: `?${query}` }));
+  }
+
   /** Delete every value of the service. */
   async clear() {
     return this.#succeeded(await this.#ask({ method: "DELETE" }));
@@ -117,6 +123,33 @@ export class Cache {
   async has(key) {
     const answer = await this.#ask({ path: `${path(key)}?check_exist=true` });
     return this.#succeeded(answer, "exists") && answer.document.exists === true;
+  }
+
+  /** Give the seconds that a value has left, 0 for ever; null where there is none. */
+  async ttl(key) {
+    const answer = await this.#ask({ path: `${path(key)}?check_exist=true&ttl=true` });
+    if (!this.#succeeded(answer, "exists") || !answer.document.exists) return null;
+    return answer.document.ttl === null ? 0 : Math.max(1, answer.document.ttl);
+  }
+
+  /**
+   * Do several different operations, in one request and in order; give an outcome each, with key,
+   * success and what else the API says, or null if the cache is away.
+   * @param {Iterable<object>} operations as the API has them: {get: "a"}, {set: {key: "b",
+   *   value: 1, ttl: 60}}, {delete: "c"} and so on; a ttl as everywhere here
+   */
+  async perform(operations) {
+    const asked = Array.from(operations, operation);
+    if (!asked.length) return [];
+    const request = { method: "POST", body: { operations: asked }, again: false };
+    const answer = await this.#ask(request);
+    const told = this.#succeeded(answer, "resource")
+      ? answer.document.resource
+      : answer.document?.error?.context?.resource;
+    if (!told) return null;
+    return told.map(({ encoding, ...one }) =>
+      "value" in one ? { ...one, value: valueOf({ value: one.value, encoding }) } : one,
+    );
   }
 
   /** Count, in one step, from 0 where there is nothing; null if the cache is away. */
@@ -307,13 +340,29 @@ function lifetime(ttl) {
   return { ttl: ttl > MONTH ? Math.floor(Date.now() / 1000) + ttl : ttl };
 }
 
-function pair(key, value, ttl) {
+/** An operation as the service takes it. */
+function operation(asked) {
+  const made = Object.entries(asked).map(([name, what]) => {
+    if (what === null || typeof what !== "object") return [name, check(what)];
+    const { ttl, ...rest } = what;
+    if ("value" in rest) carried(rest.value);
+    check(rest.key);
+    return [name, { ...rest, ..."ttl" in what ? { ttl: -1, ...lifetime(ttl) } : {} }];
+  });
+  return Object.fromEntries(made);
+}
+
+function pair(key, value, ttl, tags = []) {
+  carried(value);
+  return { key: check(key), value, ...lifetime(ttl), ...(tags.length ? { tags } : {}) };
+}
+
+function carried(value) {
   // JSON.stringify would drop these, or make null of them.
   const kind = typeof value;
   if (["undefined", "function", "symbol"].includes(kind) || (kind === "number" && !isFinite(value))) {
     throw new TypeError(`JSON cannot carry ${String(value)}.`);
   }
-  return { key: check(key), value, ...lifetime(ttl) };
 }
 
 /** An item's value; bytes that another program stored are a Uint8Array. */

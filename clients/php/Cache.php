@@ -107,13 +107,14 @@ final class Cache implements CacheInterface
         return array_replace(array_fill_keys($keys, $default), $this->readMany($keys));
     }
 
-    public function set($key, $value, $ttl = null): bool
+    /** @param string[] $tags by which the value can be deleted with others */
+    public function set($key, $value, $ttl = null, array $tags = []): bool
     {
-        return $this->setMultiple([$this->key($key) => $value], $ttl);
+        return $this->setMultiple([$this->key($key) => $value], $ttl, $tags);
     }
 
     /** Store several pairs, in one request: all of them, or false. */
-    public function setMultiple($values, $ttl = null): bool
+    public function setMultiple($values, $ttl = null, array $tags = []): bool
     {
         if (!is_iterable($values)) {
             throw new InvalidArgument('The values are no array.');
@@ -121,7 +122,8 @@ final class Cache implements CacheInterface
         $seconds = $this->seconds($ttl);
         $pairs = [];
         foreach ($values as $key => $value) {
-            $pairs[] = $this->pair($this->key(is_int($key) ? (string) $key : $key), $value, $seconds);
+            $key = $this->key(is_int($key) ? (string) $key : $key);
+            $pairs[] = $this->pair($key, $value, $seconds, $tags);
         }
         if ($seconds !== null && $seconds < 0) {
             return $this->deleteMultiple(array_column($pairs, 'key'));
@@ -130,13 +132,13 @@ final class Cache implements CacheInterface
     }
 
     /** Store a value unless the key has one, in one step; return whether it was stored. */
-    public function add(string $key, mixed $value, $ttl = null): bool
+    public function add(string $key, mixed $value, $ttl = null, array $tags = []): bool
     {
         $seconds = $this->seconds($ttl);
         if ($seconds !== null && $seconds < 0) {
             return false;
         }
-        $pair = $this->pair($this->key($key), $value, $seconds);
+        $pair = $this->pair($this->key($key), $value, $seconds, $tags);
         return $this->create($pair)['status'] === 200;
     }
 
@@ -153,6 +155,13 @@ final class Cache implements CacheInterface
         return $keys === [] || $this->write(...$this->many('DELETE', $all));
     }
 
+    /** Delete every value that has one of some tags, in one step. */
+    public function deleteTags(array $tags): bool
+    {
+        $query = implode('&', array_map(static fn ($tag) => 'tag=' . rawurlencode($tag), $tags));
+        return $tags === [] || $this->write('DELETE', "?$query");
+    }
+
     /** Delete every value of the service; the API key needs the right FLUSH. */
     public function clear(): bool
     {
@@ -163,6 +172,67 @@ final class Cache implements CacheInterface
     {
         $answer = $this->ask('GET', $this->path($this->key($key)) . '?check_exist=true');
         return $this->succeeded($answer) && ($answer['document']['exists'] ?? false) === true;
+    }
+
+    /** Return the seconds that a value has left, or Cache::FOREVER; null where there is none. */
+    public function ttl(string $key): ?int
+    {
+        $path = $this->path($this->key($key)) . '?check_exist=true&ttl=true';
+        $answer = $this->ask('GET', $path);
+        if (!$this->succeeded($answer, 'exists') || !$answer['document']['exists']) {
+            return null;
+        }
+        return $answer['document']['ttl'] === null ? self::FOREVER : max(1, $answer['document']['ttl']);
+    }
+
+    /**
+     * Do several different operations, in one request and in order; return an outcome each, with
+     * key, success and what else the API says, or null if the cache is away.
+     *
+     * @param iterable $operations as the API has them: ['get' => 'a'], ['set' => ['key' => 'b',
+     *   'value' => 1, 'ttl' => 60]], ['delete' => 'c'] and so on; a ttl is null, seconds over 0, a
+     *   DateInterval or Cache::FOREVER
+     */
+    public function perform(iterable $operations): ?array
+    {
+        $asked = [];
+        foreach ($operations as $operation) {
+            $asked[] = array_map($this->operation(...), $operation);
+        }
+        if ($asked === []) {
+            return [];
+        }
+        $answer = $this->ask('POST', '', ['operations' => $asked], [], false);
+        $told = $this->succeeded($answer, 'resource')
+            ? $answer['document']['resource']
+            : $answer['document']['error']['context']['resource'] ?? null;
+        return $told === null ? null : array_map(function (array $item): array {
+            if (array_key_exists('value', $item)) {
+                $item['value'] = $this->value((string) $item['key'], $item);
+            }
+            unset($item['encoding']);
+            return $item;
+        }, $told);
+    }
+
+    /** Return what an operation is about, as the service takes it. */
+    private function operation(mixed $what): mixed
+    {
+        if (!is_array($what)) {
+            return $this->key($what);
+        }
+        $key = $this->key($what['key'] ?? null);
+        if (array_key_exists('value', $what)) {
+            $what = $this->pair($key, $what['value'], null) + $what;
+        }
+        if (array_key_exists('ttl', $what)) {
+            $seconds = $this->seconds($what['ttl']);
+            if ($seconds !== null && $seconds < 0) {
+                throw new InvalidArgument('An operation needs a ttl over 0.');
+            }
+            $what['ttl'] = $seconds === null ? -1 : self::written($seconds);
+        }
+        return $what;
     }
 
     /** Count, in one step, from 0 where there is nothing; null if the cache is away. */
@@ -429,7 +499,7 @@ final class Cache implements CacheInterface
         return $seconds > self::MONTH ? time() + $seconds : $seconds;
     }
 
-    private function pair(string $key, mixed $value, ?int $seconds): array
+    private function pair(string $key, mixed $value, ?int $seconds, array $tags = []): array
     {
         if (!self::isPlain($value)) {
             if ($this->secret === null) {
@@ -444,7 +514,8 @@ final class Cache implements CacheInterface
             $value = ['php' => $text, 'hmac' => $this->sign($key, $text)];
         }
         $ttl = $seconds === null ? [] : ['ttl' => self::written($seconds)];
-        return ['key' => $key, 'value' => $value] + $ttl;
+        return ['key' => $key, 'value' => $value] + $ttl
+            + ($tags === [] ? [] : ['tags' => array_values($tags)]);
     }
 
     private function value(string $key, array $item): mixed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
@@ -51,20 +51,22 @@ class AsyncCache:
         found: dict[str, Any] = await self.run(self.operations.get_many(keys))
         return found
 
-    async def set(self, key: str, value: Any, ttl: TTL = None) -> bool:
+    async def set(self, key: str, value: Any, ttl: TTL = None, tags: Collection[str] = ()) -> bool:
         """Store a value; return whether it was stored.
 
         :raises TypeError, ValueError: JSON cannot carry it.
         """
-        return await self.set_many({key: value}, ttl)
+        return await self.set_many({key: value}, ttl, tags)
 
-    async def set_many(self, values: Mapping[str, Any], ttl: TTL = None) -> bool:
+    async def set_many(
+        self, values: Mapping[str, Any], ttl: TTL = None, tags: Collection[str] = ()
+    ) -> bool:
         """Store several values, in one request; return whether all were stored."""
-        return all((await self.run(self.operations.set_many(values, ttl))).values())
+        return all((await self.run(self.operations.set_many(values, ttl, tags))).values())
 
-    async def add(self, key: str, value: Any, ttl: TTL = None) -> bool:
+    async def add(self, key: str, value: Any, ttl: TTL = None, tags: Collection[str] = ()) -> bool:
         """Store a value unless the key has one, in one step; return whether it was stored."""
-        return bool(await self.run(self.operations.add(key, value, ttl)))
+        return bool(await self.run(self.operations.add(key, value, ttl, tags)))
 
     async def delete(self, key: str) -> bool:
         """Delete a value and its stale copy; return True where there is none left."""
@@ -74,6 +76,10 @@ class AsyncCache:
         """Delete several values, in one request; return True where there are none left."""
         return await self.run(self.operations.delete_many(keys)) is not None
 
+    async def delete_tags(self, tags: Iterable[str]) -> bool:
+        """Delete every value that has one of some tags, in one step."""
+        return bool(await self.run(self.operations.delete_tags(tags)))
+
     async def clear(self) -> bool:
         """Delete every value of the service."""
         return bool(await self.run(self.operations.clear()))
@@ -81,6 +87,21 @@ class AsyncCache:
     async def has(self, key: str) -> bool:
         """Return whether there is a value."""
         return bool(await self.run(self.operations.has(key)))
+
+    async def ttl(self, key: str) -> int | None:
+        """Return the seconds that a value has left, 0 for ever; None where there is none."""
+        left: int | None = await self.run(self.operations.ttl(key))
+        return left
+
+    async def perform(self, operations: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
+        """Do several different operations, in one request and in order; return an outcome each.
+
+        :param operations: as the API has them: ``{"get": "a"}``, ``{"set": {"key": "b", "value":
+            1, "ttl": 60}}``, ``{"delete": "c"}`` and so on; a ttl as everywhere here.
+        :return: each with ``key``, ``success`` and what else there is; None if the cache is away.
+        """
+        done: list[dict[str, Any]] | None = await self.run(self.operations.perform(operations))
+        return done
 
     async def increment(self, key: str, by: int = 1, ttl: TTL = None) -> int | None:
         """Count, in one step, from 0 where there is nothing; None if the cache is away."""

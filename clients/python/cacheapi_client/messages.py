@@ -55,6 +55,13 @@ class Answer(NamedTuple):
         """Whether there is no such key; a service that is not there is a 404, too."""
         return self.status == 404 and self.message.startswith("Key '")
 
+    @property
+    def partly(self) -> list[dict[str, Any]] | None:
+        """What became of each item, where the cache failed at some of several."""
+        error = self.document.get("error") if isinstance(self.document, dict) else None
+        context = error.get("context") if isinstance(error, dict) else None
+        return context.get("resource") if isinstance(context, dict) else None
+
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
@@ -140,9 +147,31 @@ def lifetime(ttl: int | timedelta | None) -> dict[str, int]:
     return {"ttl": int(time.time()) + ttl if ttl > _MONTH else ttl}
 
 
-def pair(key: str, value: Any, ttl: int | timedelta | None) -> dict[str, Any]:
+def pair(
+    key: str, value: Any, ttl: int | timedelta | None, tags: Collection[str] = ()
+) -> dict[str, Any]:
     """Return an item to store."""
-    return {"key": check(key), "value": value, **lifetime(ttl)}
+    tagged = {"tags": list(tags)} if tags else {}
+    return {"key": check(key), "value": value, **lifetime(ttl), **tagged}
+
+
+def operation(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one of several operations as the service takes it.
+
+    :raises InvalidKey: a key of it is none.
+    :raises TypeError, ValueError: a ttl of it is none.
+    """
+    made: dict[str, Any] = {}
+    for name, what in asked.items():
+        if isinstance(what, Mapping):
+            check(what["key"])
+            made[name] = {**what, **lifetime(what["ttl"])} if "ttl" in what else dict(what)
+            if made[name].get("ttl", 0) is None:
+                # The default is what is not given; of "touch" the service wants it said.
+                made[name]["ttl"] = -1
+        else:
+            made[name] = check(what)
+    return made
 
 
 def value_of(item: Mapping[str, Any]) -> Any:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 from cacheapi_client.errors import CacheError
 from cacheapi_client.lease import beside
-from cacheapi_client.messages import Answer, Request, Step, lifetime, many, pair, path, value_of
+from cacheapi_client.messages import (
+    Answer,
+    Request,
+    Step,
+    lifetime,
+    many,
+    operation,
+    pair,
+    path,
+    value_of,
+)
 
 TTL = int | timedelta | None
 _log = logging.getLogger("cacheapi_client")
@@ -84,24 +95,24 @@ class Operations:
         return {item["key"]: value_of(item) for item in answer.document["resource"]}
 
     def set_many(
-        self, values: Mapping[str, Any], ttl: TTL
+        self, values: Mapping[str, Any], ttl: TTL, tags: Collection[str] = ()
     ) -> Generator[Step, Any, dict[str, bool]]:
         """Return whether each was stored."""
-        pairs = [pair(key, value, ttl) for key, value in values.items()]
+        pairs = [pair(key, value, ttl, tags) for key, value in values.items()]
         answer = (yield Request("POST", body={"resource": pairs})) if pairs else None
         if answer is None or self.succeeded(answer):
             return dict.fromkeys(values, True)
         stored = dict.fromkeys(values, False)
-        # A batch that the backend refused in part says what became of each item.
-        error = answer.document.get("error") if isinstance(answer.document, dict) else None
-        context = error.get("context") if isinstance(error, dict) else None
-        for item in context.get("resource", ()) if isinstance(context, dict) else ():
+        for item in answer.partly or ():
             stored[item["key"]] = item["success"]
         return stored
 
-    def create(self, key: str, value: Any, ttl: TTL) -> Generator[Step, Any, Answer]:
+    def create(
+        self, key: str, value: Any, ttl: TTL, tags: Collection[str] = ()
+    ) -> Generator[Step, Any, Answer]:
         """Store unless there is something: 200, 412, or 0 for a failure, which was told."""
-        body = {"value": value, **lifetime(ttl)}
+        body = pair(key, value, ttl, tags)
+        del body["key"]
         fields = {"If-None-Match": "*"}
         answer: Answer = yield Request("PUT", path(key), body, fields, again=False)
         if answer.status == 412:
@@ -111,9 +122,46 @@ class Operations:
             return answer
         return answer._replace(status=0)
 
-    def add(self, key: str, value: Any, ttl: TTL) -> Generator[Step, Any, bool]:
-        answer = yield from self.create(key, value, ttl)
+    def add(
+        self, key: str, value: Any, ttl: TTL, tags: Collection[str] = ()
+    ) -> Generator[Step, Any, bool]:
+        answer = yield from self.create(key, value, ttl, tags)
         return answer.status == 200
+
+    def ttl(self, key: str) -> Generator[Step, Any, int | None]:
+        """Return the seconds left, 0 for ever; None where there is nothing."""
+        answer = yield Request("GET", f"{path(key)}?check_exist=true&ttl=true")
+        if not self.succeeded(answer, "exists") or not answer.document["exists"]:
+            return None
+        left: int | None = answer.document["ttl"]
+        return 0 if left is None else max(1, left)
+
+    def perform(
+        self, operations: Iterable[Mapping[str, Any]]
+    ) -> Generator[Step, Any, list[dict[str, Any]] | None]:
+        """Return an outcome each; None where the cache is away, or refuses all."""
+        asked = [operation(each) for each in operations]
+        if not asked:
+            return []
+        answer = yield Request("POST", body={"operations": asked}, again=False)
+        told = answer.document["resource"] if self.succeeded(answer, "resource") else answer.partly
+        if told is None:
+            return None
+        return [
+            {
+                name: value_of(item) if name == "value" else value
+                for name, value in item.items()
+                if name != "encoding"
+            }
+            for item in told
+        ]
+
+    def delete_tags(self, tags: Iterable[str]) -> Generator[Step, Any, bool]:
+        wanted = list(tags)
+        if not wanted:
+            return True
+        query = "&".join(f"tag={quote(tag, safe='')}" for tag in wanted)
+        return self.succeeded((yield Request("DELETE", f"?{query}")))
 
     def delete_many(self, keys: Iterable[str]) -> Generator[Step, Any, dict[str, bool] | None]:
         """Return which were there; None where the cache is away."""

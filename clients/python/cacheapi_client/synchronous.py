@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -59,20 +59,22 @@ class Cache:
         found: dict[str, Any] = self.run(self.operations.get_many(keys))
         return found
 
-    def set(self, key: str, value: Any, ttl: TTL = None) -> bool:
+    def set(self, key: str, value: Any, ttl: TTL = None, tags: Collection[str] = ()) -> bool:
         """Store a value; return whether it was stored.
 
         :raises TypeError, ValueError: JSON cannot carry it.
         """
-        return self.set_many({key: value}, ttl)
+        return self.set_many({key: value}, ttl, tags)
 
-    def set_many(self, values: Mapping[str, Any], ttl: TTL = None) -> bool:
+    def set_many(
+        self, values: Mapping[str, Any], ttl: TTL = None, tags: Collection[str] = ()
+    ) -> bool:
         """Store several values, in one request; return whether all were stored."""
-        return all(self.run(self.operations.set_many(values, ttl)).values())
+        return all(self.run(self.operations.set_many(values, ttl, tags)).values())
 
-    def add(self, key: str, value: Any, ttl: TTL = None) -> bool:
+    def add(self, key: str, value: Any, ttl: TTL = None, tags: Collection[str] = ()) -> bool:
         """Store a value unless the key has one, in one step; return whether it was stored."""
-        return bool(self.run(self.operations.add(key, value, ttl)))
+        return bool(self.run(self.operations.add(key, value, ttl, tags)))
 
     def delete(self, key: str) -> bool:
         """Delete a value and its stale copy; return True where there is none left."""
@@ -82,6 +84,10 @@ class Cache:
         """Delete several values, in one request; return True where there are none left."""
         return self.run(self.operations.delete_many(keys)) is not None
 
+    def delete_tags(self, tags: Iterable[str]) -> bool:
+        """Delete every value that has one of some tags, in one step."""
+        return bool(self.run(self.operations.delete_tags(tags)))
+
     def clear(self) -> bool:
         """Delete every value of the service."""
         return bool(self.run(self.operations.clear()))
@@ -89,6 +95,21 @@ class Cache:
     def has(self, key: str) -> bool:
         """Return whether there is a value."""
         return bool(self.run(self.operations.has(key)))
+
+    def ttl(self, key: str) -> int | None:
+        """Return the seconds that a value has left, 0 for ever; None where there is none."""
+        left: int | None = self.run(self.operations.ttl(key))
+        return left
+
+    def perform(self, operations: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
+        """Do several different operations, in one request and in order; return an outcome each.
+
+        :param operations: as the API has them: ``{"get": "a"}``, ``{"set": {"key": "b", "value":
+            1, "ttl": 60}}``, ``{"delete": "c"}`` and so on; a ttl as everywhere here.
+        :return: each with ``key``, ``success`` and what else there is; None if the cache is away.
+        """
+        done: list[dict[str, Any]] | None = self.run(self.operations.perform(operations))
+        return done
 
     def increment(self, key: str, by: int = 1, ttl: TTL = None) -> int | None:
         """Count, in one step, from 0 where there is nothing; None if the cache is away."""

@@ -26,7 +26,7 @@ def test_what_fills_a_service_is_shown(anywhere: Program) -> None:  # noqa: F811
     shown = anywhere("analyze")
     (head, *_, _) = lines = shown.splitlines()
     assert head.startswith("cache (")
-    assert "6 keys, 5.4 KiB" in head
+    assert "6 keys, 5.3 KiB" in head
     assert "about" not in shown
     assert "Estimated" not in shown
     (users,) = (line for line in lines if line.startswith("user:*"))

@@ -45,7 +45,8 @@ def test_every_backend_tells_what_fills_it(api: Api, request: pytest.FixtureRequ
     told = analyzed(api, "depth=1")
     assert told["complete"] is True
     assert told["notes"] == []
-    assert told["looked_at"] == told["held"] >= 46
+    # memcached counts what was flushed until it comes upon it.
+    assert 46 <= told["looked_at"] <= told["held"]
     assert told["keys"] == 46
     found = {each["prefix"]: each for each in told["prefixes"]}
     assert [each["prefix"] for each in told["prefixes"]] == ["", "page:", "user:"]
@@ -69,6 +70,7 @@ def test_every_backend_tells_what_fills_it(api: Api, request: pytest.FixtureRequ
 
 
 def test_of_much_a_sample_is_looked_at_and_the_rest_estimated(file_app: AppApi) -> None:
+    assert file_app.call("DELETE", "/api/v2/cache").status == 200
     for start in range(0, 20_000, 1000):
         items = [
             {"key": f"{'a' if number % 4 else 'b'}:{number}", "value": "x" * 50}
