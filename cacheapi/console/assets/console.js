@@ -1,4 +1,5 @@
 // What makes the pages livelier; each of them works without.
+import { lookFiner } from "./analysis.js";
 import { copyButtons } from "./copy.js";
 import { countDown } from "./countdown.js";
 import { hookForms } from "./live.js";
@@ -7,6 +8,7 @@ import { askForStates } from "./states.js";
 
 function start(root) {
   askForStates(root);
+  lookFiner(root);
   countDown(root);
   copyButtons(root);
   handOver(root);

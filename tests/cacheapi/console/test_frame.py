@@ -10,7 +10,14 @@ from cacheapi.console import words
 from cacheapi.console.frame import visible
 from tests.cacheapi.console.conftest import Person, text_of
 
-PAGES = ("/", "/new-service", "/new-service?type=cache_redis", "/service/cache", "/keys")
+PAGES = (
+    "/",
+    "/new-service",
+    "/new-service?type=cache_redis",
+    "/service/cache",
+    "/service/cache/analysis",
+    "/keys",
+)
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/sign-in", "/nowhere", "/service/none"])
