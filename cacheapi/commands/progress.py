@@ -15,6 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from cacheapi.commands.lifetimes import counted
 from cacheapi.commands.output import stderr
 
 Moved = Callable[[int, int], None]
@@ -31,11 +32,15 @@ def bar(words: str, total: int | None) -> Iterator[Moved]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn() if total is None else TaskProgressColumn(),
-        TextColumn("{task.fields[entries]} entries"),
+        TextColumn("{task.fields[entries]}"),
         TimeElapsedColumn() if total is None else TimeRemainingColumn(),
     )
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as shown:
-        task = shown.add_task(words, total=total, entries=0)
-        yield lambda place, entries: shown.update(task, completed=place, entries=entries)
+        task = shown.add_task(words, total=total, entries=_told(0))
+        yield lambda place, entries: shown.update(task, completed=place, entries=_told(entries))
+
+
+def _told(entries: int) -> str:
+    return counted(entries, "entry", "entries")

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import click
 
-from cacheapi.commands.administering import Administration, administration
+from cacheapi.commands.administering import administration
 from cacheapi.commands.failures import Exit, Failure
-from cacheapi.commands.lifetimes import seconds_of
 from cacheapi.commands.output import emit, emit_text, is_interactive, note, printable, table
+from cacheapi.commands.service_config import config_of, with_settings
 from cacheapi.commands.session import as_json
 
-_SETTING = click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="FIELD=VALUE",
-    help="A field of its config; 'cacheapi services types' lists them. FIELD=@FILE reads the "
-    "value from a file, which keeps a password out of the list of processes. default_ttl is in "
-    "minutes, or has its unit: 90m, 2h, 7d.",
-)
 _LABEL = click.option("--label", metavar="TEXT", help="Its name for people.")
 _DESCRIPTION = click.option("--description", metavar="TEXT", help="What it is for.")
 _TEST = click.option(
@@ -135,7 +125,7 @@ def _show_trial(outcome: Mapping[str, Any]) -> None:
 @services.command()
 @click.argument("name")
 @click.option("--type", "kind", required=True, metavar="TYPE", help="Such as cache_redis.")
-@_SETTING
+@with_settings
 @_LABEL
 @_DESCRIPTION
 @click.option("--off", is_flag=True, help="Make it switched off.")
@@ -160,7 +150,7 @@ def create(
       cacheapi services create shop --type cache_redis --set password=@/run/secrets/redis
     """
     with administration(makes=True) as place:
-        config = _config(place, kind, settings)
+        config = config_of(place, kind, settings)
         fields = {"name": name, "type": kind, "config": config, "is_active": not off}
         fields |= _given(label=label, description=description)
         if tries:
@@ -176,7 +166,7 @@ def create(
 
 @services.command()
 @click.argument("name")
-@_SETTING
+@with_settings
 @click.option("--name", "new_name", metavar="NAME", help="Call it so from now on.")
 @_LABEL
 @_DESCRIPTION
@@ -204,7 +194,7 @@ def edit(
     with administration() as place:
         if settings:
             kind = place.service(name)["type"]
-            fields["config"] = _config(place, kind, settings)
+            fields["config"] = config_of(place, kind, settings)
         if tries:
             _refuse_failed(place.try_service(name, fields.get("config")))
         changed = place.change(name, fields)
@@ -284,46 +274,6 @@ def _told(changed: Mapping[str, Any], words: str, as_json: bool) -> None:
 
 def _given(**fields: str | None) -> dict[str, Any]:
     return {name: text for name, text in fields.items() if text is not None}
-
-
-def _config(place: Administration, kind: str, settings: tuple[str, ...]) -> dict[str, Any]:
-    """Return the members of a config from ``FIELD=VALUE``, by what each field takes.
-
-    :raises click.UsageError: there is no such type or field.
-    """
-    types = {each["name"]: each for each in place.types()}
-    if kind not in types:
-        raise click.UsageError(f"There is no type '{kind}'; there are: {', '.join(sorted(types))}.")
-    fields = {each["name"]: each["type"] for each in types[kind]["config_schema"]}
-    config = {}
-    for text in settings:
-        field, equals, value = text.partition("=")
-        if not equals:
-            raise click.UsageError(f"--set: {text!r} is no FIELD=VALUE.")
-        if field not in fields:
-            names = ", ".join(fields)
-            raise click.UsageError(f"--set: {kind} has no field '{field}'; it has: {names}.")
-        config[field] = _value(field, fields[field], value)
-    return config
-
-
-def _value(field: str, kind: str, text: str) -> Any:
-    if text.startswith("@"):
-        text = Path(text[1:]).read_text(encoding="utf-8").rstrip("\n")
-    if field == "default_ttl" and (seconds := seconds_of(text)) is not None:
-        if seconds % 60:
-            raise click.UsageError("--set: default_ttl must be whole minutes.")
-        return seconds // 60
-    if kind == "integer":
-        try:
-            return int(text)
-        except ValueError as error:
-            raise click.UsageError(f"--set: {field} must be a whole number.") from error
-    if kind == "boolean":
-        if text.lower() not in ("true", "false"):
-            raise click.UsageError(f"--set: {field} must be true or false.")
-        return text.lower() == "true"
-    return text
 
 
 def _refuse_failed(outcome: Mapping[str, Any]) -> None:

@@ -1,0 +1,61 @@
+"""``--set FIELD=VALUE``: the config of a service on the command line, by what each field takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cacheapi.commands.administering import Administration
+from cacheapi.commands.lifetimes import seconds_of
+
+with_settings = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="A field of its config; 'cacheapi services types' lists them. FIELD=@FILE reads the "
+    "value from a file, which keeps a password out of the list of processes. default_ttl is in "
+    "minutes, or has its unit: 90m, 2h, 7d.",
+)
+
+
+def config_of(place: Administration, kind: str, settings: tuple[str, ...]) -> dict[str, Any]:
+    """Return the members of a config from ``FIELD=VALUE``, by what each field takes.
+
+    :raises click.UsageError: there is no such type or field.
+    """
+    types = {each["name"]: each for each in place.types()}
+    if kind not in types:
+        raise click.UsageError(f"There is no type '{kind}'; there are: {', '.join(sorted(types))}.")
+    fields = {each["name"]: each["type"] for each in types[kind]["config_schema"]}
+    config = {}
+    for text in settings:
+        field, equals, value = text.partition("=")
+        if not equals:
+            raise click.UsageError(f"--set: {text!r} is no FIELD=VALUE.")
+        if field not in fields:
+            names = ", ".join(fields)
+            raise click.UsageError(f"--set: {kind} has no field '{field}'; it has: {names}.")
+        config[field] = _value(field, fields[field], value)
+    return config
+
+
+def _value(field: str, kind: str, text: str) -> Any:
+    if text.startswith("@"):
+        text = Path(text[1:]).read_text(encoding="utf-8").rstrip("\n")
+    if field == "default_ttl" and (seconds := seconds_of(text)) is not None:
+        if seconds % 60:
+            raise click.UsageError("--set: default_ttl must be whole minutes.")
+        return seconds // 60
+    if kind == "integer":
+        try:
+            return int(text)
+        except ValueError as error:
+            raise click.UsageError(f"--set: {field} must be a whole number.") from error
+    if kind == "boolean":
+        if text.lower() not in ("true", "false"):
+            raise click.UsageError(f"--set: {field} must be true or false.")
+        return text.lower() == "true"
+    return text
