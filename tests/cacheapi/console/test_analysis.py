@@ -50,6 +50,7 @@ def test_a_larger_sample_is_one_step_away(person: Person, monkeypatch: pytest.Mo
     text = text_of(page)
     assert "of 6 entries, picked at random." in text
     assert "Look at 4" in text
+    assert "Look at all" in text_of(person.page(PAGE, sample="3"))
     assert 'data-finer="now"' in page
     assert "sample=4" in page
     assert "All 6 entries" in text_of(person.page(PAGE, sample="8", depth="1"))

@@ -288,6 +288,7 @@ def test_every_page_is_for_everybody(
         *("/nowhere", "/service/cache?prefix=none", "/service/shop", "/service/shop/edit"),
         *("/new-service?type=rws", "/service/shop?url=/a", "/service/shop?url=/none&headers=A:b"),
         *("/service/shop?url=/../x", "/service/empty", "/now", "/audit", "/audit?search=none"),
+        "/service/cache/analysis",
     ]
     for scheme in ("light", "dark"):
         with window(browser, viewport=PHONE, color_scheme=scheme) as context:
