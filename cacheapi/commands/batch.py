@@ -12,7 +12,7 @@ from backends.base import MISSING
 from cacheapi.caching.codec import InvalidJson, TooManyItems
 from cacheapi.caching.service import CacheService
 from cacheapi.commands.failures import Exit, Failure
-from cacheapi.commands.output import emit_text, for_terminal, note
+from cacheapi.commands.output import emit_text, for_terminal, note, quiet
 from cacheapi.commands.session import Cache, as_json, cache, of_service
 
 # Of one request, and of one transaction or round trip.
@@ -135,7 +135,8 @@ def _perform(
         asked = read_operations(target, body, MISSING, AT_ONCE)
         assert asked is not None
         made = [each.operation for each in asked]
-        with Turn() as turn:
+        # What failed is told as the error of the command.
+        with quiet(), Turn() as turn:
             text = performed_text(made, perform(target, made, turn), str)
         return _OUTCOMES.decode(text.encode()).resource, None
     except (InvalidJson, TooManyItems) as error:

@@ -115,9 +115,12 @@ def performed_text(
     ]
     facts().read(sum(reads), len(reads))
     text = f'{{"resource":[{",".join(texts)}]}}'
-    failure = next((outcome for outcome in outcomes if isinstance(outcome, Failed)), None)
-    if failure is None:
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
+    if not failures:
         return text
+    # What was read first may come last; the reason is what the others were not tried for.
+    untried = str(not_tried())
+    failure = next((one for one in failures if str(one) != untried), failures[0])
     note(failure)
     raise ApiError(500, str(failure), context=Text(text), headers=answer_to(failure).headers)
 

@@ -30,7 +30,7 @@ def test_what_fills_a_service_is_shown(anywhere: Program) -> None:  # noqa: F811
     assert "about" not in shown
     assert "Estimated" not in shown
     (users,) = (line for line in lines if line.startswith("user:*"))
-    assert users.split() == ["user:*", "4", "428", "B", "7.8%", "##", "≤1h", "100%"]
+    assert users.split() == ["user:*", "4", "432", "B", "7.9%", "##", "≤1h", "100%"]
     assert "\x1b[31m" not in shown
     largest = lines.index(next(line for line in lines if line.startswith("LARGEST")))
     assert lines[largest + 1].split() == ["page", "4.9", "KiB", "forever"]
