@@ -53,8 +53,8 @@ def batch(file: BinaryIO, name: str, as_json: bool) -> int:
 
     \b
     Examples:
-      echo '{"set": {"key": "a", "value": 1, "tags": ["x"]}}' | cacheapi batch
       cacheapi batch changes.jsonl
+      echo '{"set": {"key": "a", "value": 1, "tags": ["x"]}}' | cacheapi batch
       cacheapi batch --json <<< '[{"get": "a"}, {"increment": {"key": "n", "by": 2, "initial": 2}}]'
     """
     operations = _operations(file.read())

@@ -57,6 +57,9 @@ def test_every_command_has_help(program: Program, path: tuple[str, ...]) -> None
         ("set", "a", "2", "--replace"),
         ("delete", "a", "b"),
         ("delete", "--prefix", "a"),
+        ("delete", "--tag", "t"),
+        ("batch", "operations.jsonl"),
+        ("analyze",),
         ("touch", "a", "--ttl", "2h"),
         ("ttl", "a"),
         ("ttl", "a", "absent"),
@@ -89,6 +92,8 @@ def test_every_command_has_help(program: Program, path: tuple[str, ...]) -> None
 )
 def test_json_of_every_command_is_json(program: Program, arguments: tuple[str, ...]) -> None:
     (program.directory / "given.ndjson").write_text('{"key":"k","value":1}\n')
+    operations = '{"get":"a"}\n{"touch":{"key":"absent","ttl":1}}\n'
+    (program.directory / "operations.jsonl").write_text(operations)
     program("set", "a", '"\\u001b[31m"')
     program("set", "z", "1")
     program("api-key", "create", "first", "--rule", "*:GET")

@@ -46,6 +46,7 @@ OPERATIONS = [
     "DELETE /api/v2/system/service/{reference}",
     "POST /api/v2/system/service/{reference}/test",
     "GET /api/v2/system/service/{reference}/stats",
+    "GET /api/v2/system/service/{reference}/analysis",
     "POST /api/v2/system/service/test",
     "GET /api/v2/system/api_key",
     "POST /api/v2/system/api_key",
