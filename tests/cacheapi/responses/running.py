@@ -7,12 +7,14 @@ import contextlib
 import dataclasses
 import re
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from backends.base import Backend
 from cacheapi.responses.addresses import parse_base
 from cacheapi.responses.answers import Outgoing
 from cacheapi.responses.asking import Incoming, NoAnswer
+from cacheapi.responses.calls import THREADS
 from cacheapi.responses.config import Config
 from cacheapi.responses.engine import Engine
 from cacheapi.responses.messages import Fields, every
@@ -48,11 +50,15 @@ async def running(
     """Run one in the event loop."""
     clocked = {} if clock is None else {"clock": clock}
     config = Config(parse_base(url), **settings)
-    made = Engine(name, config, Store(name, cache, **clocked), mount=MOUNT, **clocked)
+    threads = ThreadPoolExecutor(THREADS)
+    store = Store(name, cache, **clocked)
+    made = Engine(name, config, store, mount=MOUNT, threads=threads, **clocked)
     try:
         yield made
     finally:
-        made.close()
+        await made.end()
+        # A call that its client did not wait for may still have a connection of the cache.
+        threads.shutdown()
 
 
 async def get(engine: Engine, path: str, method: str = "GET", body: bytes = b"", **fields) -> Got:
