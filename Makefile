@@ -12,7 +12,7 @@ LOCKED := $(PIP) install --no-deps --require-hashes
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run install dist test lint newest bench soak fuzz interop conformance format lock system-packages clean
+.PHONY: help run install dist test lint newest bench soak fuzz interop conformance pictures format lock system-packages clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ soak: $(VENV)/.test system-packages ## Kill servers under load for five minutes;
 
 fuzz: $(VENV)/.test ## Feed the readers of other programs' values random bytes; FUZZ_SECONDS each, FUZZ_SEED
 	$(BIN)/python -u -m tests.fuzz
+
+pictures: $(VENV)/.test system-packages ## Take the README's pictures of the console anew (docs/img)
+	$(BIN)/python -m tests.support.screenshots
 
 interop: $(VENV)/.test system-packages ## Print what other programs' clients store and read (docs/sharing.md)
 	@[ "$$(id -u)" -ne 0 ] || [ ! -x "$$(command -v apt-get)" ] || tests/system-packages \

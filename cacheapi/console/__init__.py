@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Final
 from flask import Blueprint, Flask, redirect, request
 from werkzeug.wrappers import Response
 
-from cacheapi.console import analysis, entries, frame, guard, keys, now, remotes, services, sign_in
+from cacheapi.console import (
+    analysis,
+    deleting,
+    entries,
+    frame,
+    guard,
+    keys,
+    now,
+    remotes,
+    services,
+    sign_in,
+)
 from cacheapi.console.guard import SIGN_IN_BYTES as SIGN_IN_BYTES
 from cacheapi.console.session import NAME, PATH, ConsoleSessions, signed_in
 from cacheapi.registry.live import Registry
@@ -22,7 +33,7 @@ from cacheapi.web.auth import without_key
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-VIEWS: Final = (sign_in, services, entries, analysis, remotes, keys, now)
+VIEWS: Final = (sign_in, services, entries, deleting, analysis, remotes, keys, now)
 
 
 def register(app: Flask, vault: Vault) -> None:

@@ -1,4 +1,4 @@
-"""What a service holds: look up a key, change it, delete it; browse keys; flush."""
+"""What a service holds: look up a key, change it, delete it; browse keys."""
 
 from __future__ import annotations
 
@@ -24,14 +24,12 @@ from cacheapi.console import (
     service_form,
     states,
     values,
-    words,
 )
 from cacheapi.observing import samples
 from cacheapi.observing.samples import Sampler
 from cacheapi.registry import administration
 from cacheapi.registry.definition import Definition
 from cacheapi.registry.rights import Rule
-from cacheapi.web import blueprints
 from cacheapi.web.blueprints import find_service, permit, registry
 from cacheapi.web.errors import ApiError, absent
 
@@ -46,10 +44,6 @@ def register(blueprint: Blueprint) -> None:
     blueprint.add_url_rule("/service/<name>", "service", service)
     blueprint.add_url_rule("/service/<name>/key", "save", save, methods=["POST"])
     blueprint.add_url_rule("/service/<name>/delete-key", "delete_key", delete, methods=["POST"])
-    blueprint.add_url_rule("/service/<name>/flush", "flush", flush, methods=["POST"])
-    blueprint.add_url_rule(
-        "/service/<name>/delete-prefix", "delete_prefix", delete_prefix, methods=["POST"]
-    )
 
 
 def service(name: str) -> Response:
@@ -59,7 +53,7 @@ def service(name: str) -> Response:
     if remote is not None:
         return remotes.page(definition, remote)
     if registry().find(name) is None:
-        return _page(definition)
+        return page_of(definition)
     cache = find_service(name)
     key = request.args.get("key", "")
     more: dict[str, Any] = {}
@@ -68,13 +62,13 @@ def service(name: str) -> Response:
         if key:
             more = _looked_up(cache, key)
         elif asked or Capability.LIST_KEYS in cache.backend.capabilities:
-            more = _listed(cache, request.args.get("prefix", ""), request.args.get("cursor"))
+            more = listed(cache, request.args.get("prefix", ""), request.args.get("cursor"))
     except BackendError as error:
         told = frame.faults_of(error)[""]
         if not asked:
-            return _page(definition, list_fault=told)
-        return _page(definition, 400, key=key, look_fault=told)
-    return _page(definition, key=key, **more)
+            return page_of(definition, list_fault=told)
+        return page_of(definition, 400, key=key, look_fault=told)
+    return page_of(definition, key=key, **more)
 
 
 def save(name: str) -> Response:
@@ -97,7 +91,7 @@ def save(name: str) -> Response:
         if field == "value":
             told = told.replace("The body", "The value")
         more = {"key": key, "faults": {field: told}}
-        return _page(definition, 400, **_looked_up(cache, key, sent), **more)
+        return page_of(definition, 400, **_looked_up(cache, key, sent), **more)
     flash("The key is stored.")
     return _back(name, key)
 
@@ -110,44 +104,6 @@ def delete(name: str) -> Response:
         raise absent(key)
     flash("The key is deleted.")
     return _back(name, key)
-
-
-def delete_prefix(name: str) -> Response:
-    """Delete every key that starts with a prefix which was typed."""
-    definition = administration.find(registry(), name)
-    prefix = request.args.get("prefix", "")
-    if not prefix:
-        raise ApiError(400, "The prefix is empty: to delete every key, flush the service.")
-    counts: list[int] = []
-    fault = f"Type {frame.visible(prefix)} to delete every key that starts so."
-    if request.form.get("confirm", "") in (prefix, frame.visible(prefix)):
-        try:
-            blueprints.delete_prefix(definition.name, prefix, counts.append)
-        except BackendError as error:
-            fault = f"{frame.faults_of(error)['']} Deleted until then: {sum(counts)}."
-        else:
-            flash(
-                f"{words.keys(sum(counts))} deleted: all that started with {frame.visible(prefix)}"
-            )
-            return redirect(url_for("console.service", name=name, prefix=prefix), 303)
-    try:
-        more = _listed(find_service(name), prefix, None)
-    except BackendError as error:
-        return _page(definition, 400, look_fault=frame.faults_of(error)[""])
-    return _page(definition, 400, prefix_fault=fault, **more)
-
-
-def flush(name: str) -> Response:
-    """Delete all keys of a service whose name was typed."""
-    definition = administration.find(registry(), name)
-    if request.form.get("confirm", "").strip() != name:
-        return _page(definition, 400, flush_fault=f"Type {name} to delete all that it holds.")
-    try:
-        blueprints.flush(name)
-    except BackendError as error:
-        return _page(definition, 400, flush_fault=frame.faults_of(error)[""])
-    flash(f"The service {name} is flushed: none of its keys is a hit any more.")
-    return redirect(url_for("console.service", name=name, flushed="yes"), 303)
 
 
 def _asked(name: str) -> tuple[Definition, CacheService, str]:
@@ -163,7 +119,8 @@ def _back(name: str, key: str) -> Response:
     return redirect(url_for("console.service", name=name, key=key), 303)
 
 
-def _page(definition: Definition, status: int = 200, **more: Any) -> Response:
+def page_of(definition: Definition, status: int = 200, **more: Any) -> Response:
+    """Return the page of a service, with what it holds, if that was asked for."""
     cache = registry().find(definition.name)
     can = {flag.name for flag in cache.backend.capabilities} if cache is not None else set()
     card = states.card(definition)
@@ -224,12 +181,13 @@ def _looked_up(cache: CacheService, key: str, sent: Any = None) -> dict[str, Any
     }
 
 
-def _listed(cache: CacheService, prefix: str, cursor: str | None) -> dict[str, Any]:
+def listed(cache: CacheService, prefix: str, cursor: str | None) -> dict[str, Any]:
+    """Return what a page shows of some keys."""
     keys, following = cache.list_keys(prefix, PAGE, cursor)
     found = cache.describe_many(keys)
     # What has ended since it was listed is there no more.
-    listed = [(key, found[key]) for key in keys if key in found]
-    return {"listed": listed, "following": following, "prefix": prefix, "cursor": cursor}
+    there = [(key, found[key]) for key in keys if key in found]
+    return {"listed": there, "following": following, "prefix": prefix, "cursor": cursor}
 
 
 def _left(cache: CacheService, key: str) -> float | Missing | None:

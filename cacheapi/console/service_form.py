@@ -236,28 +236,29 @@ def _own_fields(shown: Mapping[str, Any], faults: Mapping[str, str]) -> list[Fie
     assert {"name", "label", "description"} < set(FIELDS)
     return [
         Field(
+            "label",
+            "Label",
+            shown.get("label", ""),
+            hint="People read this in the console. Where there is none, they read the name.",
+            fault=faults.get("label", ""),
+            longest=LONGEST_TEXT,
+        ),
+        Field(
             "name",
             "Name",
             shown.get("name", ""),
-            hint="Its name in the URL, /api/v2/{name}: lower-case letters, digits, '-' and '_'.",
+            hint="Programs call it so: it stands in the URL, /api/v2/{name}. It takes lower-case "
+            "letters, digits, '-' and '_'.",
             required=True,
             fault=faults.get("name", ""),
             pattern=PATTERN,
             longest=64,
         ),
         Field(
-            "label",
-            "Label",
-            shown.get("label", ""),
-            hint="What people call it.",
-            fault=faults.get("label", ""),
-            longest=LONGEST_TEXT,
-        ),
-        Field(
             "description",
             "Description",
             shown.get("description", ""),
-            hint="What it is for, and who asks when it is down.",
+            hint="Say what it is for, and whom to ask when it is down.",
             fault=faults.get("description", ""),
             longest=LONGEST_TEXT,
         ),

@@ -37,6 +37,11 @@ def keys(number: int) -> str:
     return f"{count(number)} {'key was' if number == 1 else 'keys were'}"
 
 
+def selected(number: int) -> str:
+    """Return how many keys are: ``1 key is selected``."""
+    return f"{count(number)} {'key is' if number == 1 else 'keys are'} selected"
+
+
 def percent(ratio: float | None) -> str:
     """Return a share of one: ``97.3 %``."""
     return NOT_KNOWN if ratio is None else f"{100 * ratio:.1f}\N{NO-BREAK SPACE}%"

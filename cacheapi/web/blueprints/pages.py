@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib.resources import as_file, files
 from typing import Final
 
-from flask import Blueprint, Response, render_template, send_from_directory
+from flask import Blueprint, Response, current_app, render_template, send_from_directory, url_for
 from werkzeug.exceptions import NotFound
 
 from cacheapi.web.auth import without_key
@@ -31,10 +31,15 @@ POLICY: Final = (
 @without_key
 def api_page() -> Response:
     """Show the API page; it asks for a key unless its address has one, ``?api_key=…``."""
-    response = Response(render_template("api.html"), mimetype="text/html")
+    response = Response(render_template("api.html", console=_console()), mimetype="text/html")
     response.headers["Content-Security-Policy"] = POLICY
     response.headers["Referrer-Policy"] = "no-referrer"
     return response
+
+
+def _console() -> str | None:
+    """Return the address of the console, if there is one."""
+    return url_for("console.index") if "console.index" in current_app.view_functions else None
 
 
 @blueprint.get("/assets/<name>")

@@ -1,0 +1,106 @@
+"""Deleting much at once: the keys that are selected, all with a prefix, all of a service.
+
+Each is confirmed by typing what it is about.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, request, url_for
+from werkzeug.wrappers import Response
+
+from backends.errors import BackendError
+from cacheapi.caching.codec import InvalidJson, parse_document
+from cacheapi.console import frame, words
+from cacheapi.console.entries import PAGE, listed, page_of
+from cacheapi.registry import administration
+from cacheapi.web import blueprints
+from cacheapi.web.blueprints import find_service, permit, registry
+from cacheapi.web.errors import ApiError
+
+
+def register(blueprint: Blueprint) -> None:
+    """Add the views."""
+    for view in (delete_selected, delete_prefix, flush):
+        path = f"/service/<name>/{view.__name__.replace('_', '-')}"
+        blueprint.add_url_rule(path, view.__name__, view, methods=["POST"])
+
+
+def delete_selected(name: str) -> Response:
+    """Delete the keys that were selected on a page of them, and whose number was typed."""
+    definition = administration.find(registry(), name)
+    cache = find_service(definition.name)
+    keys = _selected()
+    permit("DELETE", definition.name, keys)
+    prefix, cursor = request.args.get("prefix", ""), request.args.get("cursor")
+    fault = "Select keys first: check the boxes beside them."
+    if keys:
+        fault = f"Type {len(keys)}: {words.selected(len(keys))}."
+    try:
+        if keys and request.form.get("confirm", "").strip() == str(len(keys)):
+            outcomes = cache.delete_many(keys)
+            for outcome in outcomes:
+                if isinstance(outcome, BackendError):
+                    raise outcome
+            flash(f"{words.keys(outcomes.count(True))} deleted.")
+            back = url_for("console.service", name=name, prefix=prefix, _anchor="keys-title")
+            return redirect(back, 303)
+    except BackendError as error:
+        fault = frame.faults_of(error)[""]
+    try:
+        more = listed(cache, prefix, cursor)
+    except BackendError as error:
+        return page_of(definition, 400, look_fault=frame.faults_of(error)[""])
+    return page_of(definition, 400, select_fault=fault, selected=keys, **more)
+
+
+def _selected() -> list[str]:
+    """Return the keys whose boxes were checked; each is sent as JSON, which no form changes.
+
+    :raises ApiError: 400; they are none that a page has shown.
+    """
+    try:
+        found = [parse_document(text.encode()) for text in request.form.getlist("selected")]
+    except InvalidJson as error:
+        raise ApiError(400, "A selected key is not as the page has it.") from error
+    keys = [key for key in found if isinstance(key, str)]
+    if len(keys) != len(found) or len(keys) > PAGE:
+        raise ApiError(400, f"Select keys of one page, at most {PAGE}.")
+    return keys
+
+
+def delete_prefix(name: str) -> Response:
+    """Delete every key that starts with a prefix which was typed."""
+    definition = administration.find(registry(), name)
+    prefix = request.args.get("prefix", "")
+    if not prefix:
+        raise ApiError(400, "The prefix is empty: to delete every key, flush the service.")
+    counts: list[int] = []
+    fault = f"Type {frame.visible(prefix)} to delete every key that starts so."
+    if request.form.get("confirm", "") in (prefix, frame.visible(prefix)):
+        try:
+            blueprints.delete_prefix(definition.name, prefix, counts.append)
+        except BackendError as error:
+            fault = f"{frame.faults_of(error)['']} Deleted until then: {sum(counts)}."
+        else:
+            flash(
+                f"{words.keys(sum(counts))} deleted: all that started with {frame.visible(prefix)}"
+            )
+            return redirect(url_for("console.service", name=name, prefix=prefix), 303)
+    try:
+        more = listed(find_service(name), prefix, None)
+    except BackendError as error:
+        return page_of(definition, 400, look_fault=frame.faults_of(error)[""])
+    return page_of(definition, 400, prefix_fault=fault, **more)
+
+
+def flush(name: str) -> Response:
+    """Delete all keys of a service whose name was typed."""
+    definition = administration.find(registry(), name)
+    if request.form.get("confirm", "").strip() != name:
+        return page_of(definition, 400, flush_fault=f"Type {name} to delete all that it holds.")
+    try:
+        blueprints.flush(name)
+    except BackendError as error:
+        return page_of(definition, 400, flush_fault=frame.faults_of(error)[""])
+    flash(f"The service {name} is flushed: none of its keys is a hit any more.")
+    return redirect(url_for("console.service", name=name, flushed="yes"), 303)

@@ -1,0 +1,67 @@
+"""Keys that are selected on a page, and deleted once their number is typed."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+
+import pytest
+
+from tests.cacheapi.console.conftest import Person, text_of
+
+CACHE = "/service/cache"
+SELECTED = f"{CACHE}/delete-selected"
+
+
+def boxes(page: str) -> dict[str, str]:
+    """Return what the boxes of a page send, by key."""
+    found = re.findall(r'<input type="checkbox" name="selected"[^>]*value="([^"]*)"', page)
+    return {json.loads(html.unescape(text)): html.unescape(text) for text in found}
+
+
+def left(person: Person) -> list[str]:
+    return sorted(each["key"] for each in person.call("GET", "/cache").json["resource"])
+
+
+def test_selected_keys_are_deleted_once_their_number_is_typed(person: Person) -> None:
+    # Line ends that a form would change, signs of HTML, and a key that is a prefix of another.
+    keys = ["a", "a\nb", 'q"<&', "other", "zé"]
+    pairs = [{"key": key, "value": 1} for key in keys]
+    person.call("POST", "/cache", {"resource": pairs})
+    shown = boxes(person.page(CACHE, prefix=""))
+    assert sorted(shown) == sorted(keys)
+    chosen = [shown["a\nb"], shown['q"<&']]
+    for typed in ("", "1", "3", "two"):
+        answer = person.post(SELECTED, selected=chosen, confirm=typed)
+        assert answer.status_code == 400
+        assert "Type 2: 2 keys are selected." in text_of(answer.text)
+        # What was selected still is.
+        assert len(re.findall(r'name="selected"[^>]* checked', answer.text)) == 2
+    assert len(left(person)) == 5
+    page = text_of(person.done(SELECTED, selected=chosen, confirm=" 2 "))
+    assert "2 keys were deleted." in page
+    assert left(person) == ["a", "other", "zé"]
+    page = text_of(
+        person.done(SELECTED, query={"prefix": "oth"}, selected=[shown["other"]], confirm="1")
+    )
+    assert "1 key was deleted." in page
+    assert "No keys start with" in page
+    assert left(person) == ["a", "zé"]
+
+
+@pytest.mark.parametrize("selected", ["x", "1", '["a"]', "\ud800".encode(errors="replace")])
+def test_what_no_page_has_shown_is_refused(person: Person, selected: str) -> None:
+    person.call("POST", "/cache", {"key": "a", "value": 1})
+    assert person.post(SELECTED, selected=[selected], confirm="1").status_code == 400
+    many = [json.dumps(str(number)) for number in range(51)]
+    assert person.post(SELECTED, selected=many, confirm="51").status_code == 400
+    assert left(person) == ["a"]
+
+
+def test_nothing_selected_is_told(person: Person) -> None:
+    person.call("POST", "/cache", {"key": "a", "value": 1})
+    answer = person.post(SELECTED, confirm="0")
+    assert answer.status_code == 400
+    assert "Select keys first" in text_of(answer.text)
+    assert left(person) == ["a"]
