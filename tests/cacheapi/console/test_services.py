@@ -55,7 +55,7 @@ def faults(page: str) -> dict[str, str]:
 def test_the_system_cache_is_one_card_with_both_names(person: Person) -> None:
     page = text_of(person.page("/"))
     assert page.count("System cache") == 1
-    assert "cache , local · Embedded file" in page
+    assert "cache (also written local ) · Embedded file" in page
     assert "Make a service" in page
 
 
