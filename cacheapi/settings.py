@@ -99,7 +99,7 @@ DEFAULT_TTL: Final = Option(
     variable="CACHE_DEFAULT_TTL",
     kind=integer(0, 52_560_000),
     default="300",
-    help="Lifetime of values stored without a `ttl`, in **minutes**; 0: they never expire.",
+    help="Values stored without a `ttl` live so long, in **minutes**; 0: they never expire.",
     public_name="default_ttl",
     title="Default TTL (minutes)",
 )

@@ -12,7 +12,7 @@ OPTIONS: Final = (
         variable="CACHE_FILE_MAX_MB",
         kind=integer(1, 1024 * 1024),
         default="256",
-        help="Bound on the embedded cache file, in MiB; the least recently used goes first.",
+        help="The embedded cache file takes so many MiB; the least recently used goes first.",
         name="max_mb",
         title="Size (MiB)",
     ),
