@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 from collections.abc import Iterator
@@ -105,8 +106,10 @@ def test_all_workers_tell(live: Service) -> None:
         for key in keys:
             call(live.port, "GET", f"{CACHE}/{key}")
         wanted = {hash_of(key) for key in keys}
-        eventually(lambda: wanted & {row["key"] for row in watcher.look()}, 20)
-        return wanted <= {row["key"] for row in watcher.look()}
+        with contextlib.suppress(AssertionError):
+            # Each writes what it has at its own pace.
+            return bool(eventually(lambda: wanted <= {row["key"] for row in watcher.look()}, 3))
+        return False
 
     eventually(all_are_seen, 30)
 
