@@ -77,7 +77,8 @@ def serving(directory: Path, *options: str, **settings: str) -> Iterator[Serving
         yield Serving(port, log, process.pid)
     finally:
         process.terminate()
-        assert process.wait(30) == 0, log.read_text()
+        eventually(lambda: process.poll() is not None, 30)
+        assert process.returncode == 0, log.read_text()
 
 
 def on_terminal(
