@@ -202,11 +202,13 @@ class SaslClient:
 
     def add(self, key: bytes, value: bytes, exptime: int) -> bool:
         """Store if the key is absent; return whether it was."""
-        if self._command("add", key, value, exptime):
-            return True
-        if self._read_anew(key) is None:
-            raise self._full()
-        return False
+        for _ in range(2):
+            if self._command("add", key, value, exptime):
+                return True
+            if self._read_anew(key) is not None:
+                return False
+            # What was there may have ended meanwhile.
+        raise self._full()
 
     def replace(self, key: bytes, value: bytes, exptime: int) -> bool:
         """Store if the key is there; return whether it was."""
