@@ -30,7 +30,7 @@ dist: $(VENV)/.build ## Build a wheel and an sdist into dist/, to be installed b
 	@ls dist/*
 
 test: system-packages lint newest ## Check everything: style, types, import rules, tests
-	$(BIN)/pytest -n auto --cov --cov-report= --cov-fail-under=0 $(PYTEST) || { [ $$? = 1 ] && \
+	$(BIN)/pytest -n $$(($$(nproc) * 3 / 2)) --cov --cov-report= --cov-fail-under=0 $(PYTEST) || { [ $$? = 1 ] && \
 		echo 'What failed is asked once more, alone. What passes now is unsteady: mend it.' && \
 		$(BIN)/pytest --last-failed --last-failed-no-failures=none -x --cov --cov-append --cov-report= --cov-fail-under=0; }
 	$(BIN)/coverage report
