@@ -70,7 +70,7 @@ def entries(backend: Backend) -> dict[str, tuple[bytes, float | None]]:
 def assert_alike(
     one: Mapping[str, tuple[bytes, float | None]],
     other: Mapping[str, tuple[bytes, float | None]],
-    within: float = 1.0,
+    within: float = 5.0,
 ) -> None:
     assert one.keys() == other.keys()
     for key, (value, end) in one.items():
