@@ -234,6 +234,8 @@ class Tagging(Backend):
         return outcomes
 
     def _perform_at_once(self, operations: Sequence[Operation]) -> list[Any]:
+        if any(isinstance(getattr(one, "value", None), Tagged) for one in operations):
+            operations = list(map(_with_envelope, operations))
         outcomes = self._inner.perform(operations)
         marked = _marked(dict(enumerate(outcomes)))
         if marked:
@@ -332,6 +334,12 @@ class Tagging(Backend):
             if self._inner.compare_and_set(key, made, found.token, left):
                 return number
         raise Unavailable("The key kept changing meanwhile; nothing was counted.")
+
+
+def _with_envelope(one: Operation) -> Operation:
+    if isinstance(one, Item | Add | Replace):
+        return one._replace(value=sealed(one.value))
+    return one
 
 
 def _marked(found: Mapping[K, Any]) -> dict[K, bytes]:

@@ -218,6 +218,10 @@ def test_what_is_stored_may_have_tags(api: Api) -> None:
     assert api.call("DELETE", ALL, query="tag=red").status == 200
     found = outcomes(api, *[{"exists": key} for key in ("s", "a", "r", "plain")])
     assert [one["exists"] for one in found] == [False, False, False, True]
+    # Where nothing is asked, too.
+    assert outcomes(api, {"set": {"key": "s", **tagged}})[0]["success"]
+    assert api.call("DELETE", ALL, query="tag=red").status == 200
+    assert api.call("GET", f"{ALL}/s").status == 404
 
 
 def test_each_operation_needs_its_own_right(api: Api) -> None:
