@@ -72,14 +72,14 @@ class Worker(UvicornWorker):  # type: ignore[misc]
     CONFIG_KWARGS = UVICORN
 
     def init_signals(self) -> None:
-        # In between they would do what they do to programs that know nothing of them.
+        # One that comes before the worker is ready waits until uvicorn can hear it: what a handler
+        # raises is lost where it meets a callback that Python lets raise nothing.
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         super().init_signals()
         # After its work uvicorn raises again the signal that ended it: that is no fault of the
-        # worker, and gunicorn would log one. And one may come before it is ready to work.
+        # worker, and gunicorn would log one.
         for number in ENDING:
             signal.signal(number, _end)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
     def _install_sigquit_handler(self) -> None:
         # gunicorn sends it where it got INT or QUIT: what is in flight may finish all the same.
@@ -95,6 +95,9 @@ class Worker(UvicornWorker):  # type: ignore[misc]
         application, self.config.http = assemble(wsgi, self.cfg.threads)
         self.wsgi = application
         self.config.timeout_graceful_shutdown = self.cfg.graceful_timeout
+        # By the loop's next turn uvicorn has its handlers.
+        loop = asyncio.get_running_loop()
+        loop.call_soon(signal.pthread_sigmask, signal.SIG_UNBLOCK, ENDING)
         try:
             await super()._serve()
         finally:

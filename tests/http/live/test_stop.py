@@ -38,3 +38,17 @@ def test_a_signal_ends_the_service_without_a_complaint(
     assert "[ERROR]" not in log
     assert "[WARNING]" not in log
     assert "Traceback" not in log
+
+
+def test_reloads_that_meet_workers_as_they_begin_end_them(tmp_path: Path) -> None:
+    with service(tmp_path, WEB_CONCURRENCY="2") as live:
+        for wait in (0.0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6):
+            live.process.send_signal(signal.SIGHUP)
+            time.sleep(wait)
+        live.process.send_signal(signal.SIGTERM)
+        started = Stopwatch()
+        assert live.process.wait(60) == 0
+        # None went on for as long as it may finish its work.
+        assert started() < 20
+        log = live.log.read_text()
+    assert "Traceback" not in log
