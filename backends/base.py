@@ -111,13 +111,6 @@ class Backend(Keyed, ABC):
     def get(self, key: str) -> bytes | Missing:
         """Return the value, or :data:`MISSING`."""
 
-    def has(self, key: str) -> bool:
-        """Return whether a key is there that has no lifetime; no read of a user's.
-
-        Where the server can tell without, it counts neither a hit nor a miss.
-        """
-        return self.get(key) is not MISSING
-
     @abstractmethod
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         """Return the values of those keys that are there."""

@@ -203,10 +203,6 @@ class KeyCommands(Backend):
             Capability.GET_AND_DELETE,
         )
 
-    def has(self, key: str) -> bool:
-        # That it is to stay for ever changes nothing, and is counted as a touch.
-        return super().has(key) if self._binary else self.touch(key, None)
-
     def touch(self, key: str, ttl: float | None) -> bool:
         if not self._binary:
             stored = self._stored(key)

@@ -6,7 +6,6 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -52,19 +51,6 @@ def traffic(backend: Backend) -> None:
         assert backend.get(f"key{number}") == b"value"
     for number in range(20):
         assert not backend.get(f"absent{number}")
-
-
-def test_whether_a_key_is_there_is_no_read(tmp_path: Path, memcached_server: Memcached) -> None:
-    file = FileBackend(data_dir=str(tmp_path), max_mb=16)
-    for backend in (file, connect(memcached_server, timeout_ms=PATIENT)):
-        before = figures(only(backend))
-        assert backend.has("there") is False
-        backend.set("there", b"1", None)
-        assert backend.has("there") is True
-        after = figures(only(backend))
-        assert (after.get_hits, after.get_misses) == (before.get_hits, before.get_misses)
-        assert backend.get("there") == b"1"
-        backend.close()
 
 
 def test_a_memcached_of_known_traffic() -> None:
