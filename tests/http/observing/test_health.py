@@ -502,5 +502,5 @@ def test_probes_are_answered_while_a_cache_that_hangs_holds_all_threads(tmp_path
 
 def _create(port: int) -> None:
     with contextlib.suppress(OSError):
-        # With a parameter it is Flask's, on a thread.
-        call(port, "POST", "/api/v2/cache/key?ttl=60", {"value": 1})
+        # With a parameter it is Flask's, and as large as that on a thread.
+        call(port, "POST", "/api/v2/cache/key?ttl=60", {"value": "v" * 70_000})
