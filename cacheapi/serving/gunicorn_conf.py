@@ -55,10 +55,6 @@ worker_class = "cacheapi.serving.worker.Worker"
 # For what the fast lane leaves. A waiting backend holds a thread, for 250 ms at most.
 threads = 8
 
-# The collector looks at what is new after so many objects more. A batch makes hundreds, of which
-# none needs it, and to look at each cost an eighth of it.
-_COLLECTED_AFTER = 5_000
-
 # On TERM and HUP, what is in flight may finish.
 graceful_timeout = 30
 # A worker that shows no sign of life for this long is replaced.
@@ -102,7 +98,6 @@ def post_worker_init(worker: Any) -> None:
     # takes a tenth of a second where there are thousands of services.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_COLLECTED_AFTER, *gc.get_threshold()[1:])
     # One worker of each start says whether the caches can be used.
     if (worker.age - 1) % worker.cfg.workers == 0:
         worker.wsgi.extensions[READINESS].announce()
