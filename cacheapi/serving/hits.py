@@ -161,6 +161,9 @@ class Hits:
 
     def _take_kept(self, sink: Late, kept: Kept, reader: Reader, keep_alive: bool) -> bool:
         digest = reader.digest
+        if not self._taken:
+            # A turn that took nothing is answered by nobody: what it knew of rights ends here.
+            self._callers.clear()
         if digest in self._callers:
             caller = self._callers[digest]
         else:

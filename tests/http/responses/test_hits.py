@@ -360,6 +360,24 @@ def test_rights_are_looked_up_each_time(lane: Instance, origin: Origin) -> None:
         eventually(lambda: connection.call("GET", "/api/v2/shop/hit/mine").status == 401)
 
 
+def test_a_key_that_was_refused_and_then_deleted_reads_nothing(
+    lane: Instance, origin: Origin
+) -> None:
+    origin.on("/hit/mine", reply(200, FRESH, "x"))
+    rules = [{"service": "shop", "verbs": ["GET"], "keys": "hit/m*"}]
+    fields = {"name": "reader", "rules": rules}
+    (row,) = lane.call("POST", "/api/v2/system/api_key", {"resource": [fields]}).json["resource"]
+    with Connection(lane.port, row["api_key"]) as connection:
+        for _ in range(2):
+            assert connection.call("GET", "/api/v2/shop/hit/mine").status == 200
+        lane.settle()
+        # The last that is heard of it before: a turn in which nothing is taken.
+        assert connection.call("GET", "/api/v2/shop/hit/other").status == 403
+        assert lane.call("DELETE", f"/api/v2/system/api_key/{row['id']}").status == 200
+        assert connection.call("GET", "/api/v2/shop/hit/mine").status == 401
+    assert len(lane.hits._callers) <= 1
+
+
 def test_a_stale_answer_is_the_engines(lane: Instance, origin: Origin) -> None:
     headers = {"Cache-Control": "max-age=60, stale-while-revalidate=60", "Age": "90"}
     origin.on("/hit/stale", reply(200, headers, "x"))
