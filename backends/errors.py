@@ -67,6 +67,11 @@ class WrongType(Refused):
 class NotRead(Refused):
     """A value that may be there was not read: those before it were as much as was asked for."""
 
+    def __init__(
+        self, text: str = "The value was not read: those before it were as much as was asked for."
+    ) -> None:
+        super().__init__(text)
+
 
 class Unsupported(Refused):
     """The backend lacks an ability.

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 BRING: Final = frozenset({Get, GetAndDelete})
 # Those behind which a value is not what it was before.
 _CHANGE: Final = frozenset({Item, Add, Replace, Delete, Increment, GetAndDelete})
+# The values that are read at once only to see whether they are there, or what they are, in bytes.
+LOOKED_AT: Final = 16 * 1024 * 1024
 # A number that is counted on has no more bytes.
 _NUMBER: Final = 32
 
@@ -127,7 +129,7 @@ def _look(backend: Backend, keys: Sequence[str], most: int) -> Mapping[str, byte
     size = 0
     for key in keys:
         if size > most:
-            found[key] = _not_read()
+            found[key] = NotRead()
             continue
         try:
             value = backend.get(key)
@@ -161,7 +163,7 @@ def _known(
             else:
                 given += sizes.of(key)
         if key in stopped:
-            outcomes[index] = _not_read()
+            outcomes[index] = NotRead()
             continue
         sizes.go_by(operation)
         if kind is Get and key not in changed:
@@ -175,7 +177,3 @@ def _known(
 
 def _ends(ttl: float | None) -> bool:
     return ttl is not None and ttl <= 0
-
-
-def _not_read() -> NotRead:
-    return NotRead("The value was not read: those before it were as much as was asked for.")

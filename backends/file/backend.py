@@ -43,11 +43,10 @@ from backends.options import DATA_DIR
 from backends.portions import Portion
 from backends.probe import Probe, expect
 from backends.statistics import ServerStatistics
+from backends.within import LOOKED_AT
 
 T = TypeVar("T")
 
-# Values that are read at once only to see whether they are there, in bytes.
-MOST_BYTES: Final = 16 * 1024 * 1024
 # The directory of what is apart, and the bound on it in MiB: some 50,000 counts.
 APART: Final = "own"
 APART_MB: Final = 8
@@ -130,7 +129,7 @@ class FileBackend(Backend):
         found: dict[str, bytes | BackendError]
         found, unread = self._get_some(keys, math.inf if most is None else most)
         if unread:
-            found.update((key, NotRead("The value was not read.")) for key in unread)
+            found.update((key, NotRead()) for key in unread)
         return found
 
     def _get_some(self, keys: Iterable[str], most: float) -> tuple[dict[str, Any], list[str]]:
@@ -284,7 +283,7 @@ class FileBackend(Backend):
         :param whole: the keys whose values are kept; of the others it is whether they are there.
         """
         values, left = self._database.read(
-            lambda sqlite: self._entries.get_some(sqlite, keys, MOST_BYTES)
+            lambda sqlite: self._entries.get_some(sqlite, keys, LOOKED_AT)
         )
         found.update((key, value if key in whole else b"") for key, value in values.items())
         return found, [key for key in keys if key in left]

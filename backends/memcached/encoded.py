@@ -111,7 +111,7 @@ def read_many(link: Link, keys: Sequence[bytes], most: float = math.inf) -> Read
             if stored is not None:
                 read[key] = with_flags(stored.value, stored.flags)
                 most -= len(stored.value)
-        read.update((key, NotRead("The value was not read.")) for key in some[len(found) :])
+        read.update((key, NotRead()) for key in some[len(found) :])
     return read
 
 

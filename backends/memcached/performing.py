@@ -41,15 +41,14 @@ from backends.operations import (
     count,
     not_tried,
 )
+from backends.within import LOOKED_AT
 
 if TYPE_CHECKING:
     from backends.memcached.keys import KeyCommands
 
 # How many keys are read by one command.
 KEYS_A_COMMAND: Final = 500
-# And of about how many bytes: of what is counted on, or only asked for, little is kept.
-MOST_BYTES: Final = 16 * 1024 * 1024
-# No number is longer.
+# Of what is counted on, or only asked for, so much is kept: no number is longer.
 _LITTLE: Final = 64
 
 _EARLY, _CHANGES, _READS, _TAKES, _COUNTS = range(5)
@@ -121,7 +120,7 @@ class Performing:
         found: dict[bytes, Any] = {}
         while keys:
             try:
-                part = self._members.read_each(keys[:KEYS_A_COMMAND], MOST_BYTES)
+                part = self._members.read_each(keys[:KEYS_A_COMMAND], LOOKED_AT)
             except Failed as error:
                 found.update(dict.fromkeys(keys, error))
                 break

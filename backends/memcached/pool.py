@@ -87,7 +87,7 @@ class Members(Placed):
             for member, names in self._by_member(keys, failed).items():
                 left = most - size_of(found) if most < math.inf and found else most
                 if left < 0:
-                    found.update((key, NotRead("The value was not read.")) for key in names)
+                    found.update((key, NotRead()) for key in names)
                     continue
                 try:
                     found.update(member.run(_reading(names, left), repeatable=True))
@@ -118,7 +118,7 @@ class Members(Placed):
                 return {keys[0]: error}
         for key in keys:
             if most < 0:
-                found[key] = NotRead("The value was not read.")
+                found[key] = NotRead()
                 continue
             read = self.read_each([key], most)
             most -= size_of(read)

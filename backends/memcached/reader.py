@@ -60,7 +60,7 @@ def read_many(link: Link, keys: Sequence[bytes], most: float = math.inf) -> Read
     read = link.exchange(b"get %b\r\n" % b" ".join(keys), take)
     if left:
         link.close()
-        read.update((key, NotRead("The value was not read.")) for key in left)
+        read.update((key, NotRead()) for key in left)
     return read
 
 

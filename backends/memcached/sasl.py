@@ -177,7 +177,7 @@ class SaslClient:
         """
         found, left = self._read(keys, most)
         read: Read = {key: with_flags(stored.value, stored.flags) for key, stored in found.items()}
-        read.update((key, NotRead("The value was not read.")) for key in left)
+        read.update((key, NotRead()) for key in left)
         return read
 
     def read(self, key: bytes) -> Stored | None:

@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from backends.base import MISSING, Item, flags_of
+from backends.base import MISSING, Item
 from backends.errors import BackendError, InvalidKey
 from backends.memcached import commands
 from backends.memcached.encoded import exchange, has_odd
@@ -98,15 +98,11 @@ def pack(prefix: str, items: Sequence[Item]) -> list[Change]:
             stored,
             b"set %b%b%d\r\n%b\r\n" % (stored, middles[ttl], len(value), value)
             if type(value) is bytes
-            else _flagged(stored, value, ttl),
+            else commands.storage(b"set", stored, value, expiry(ttl)),
             SET,
         )
         for stored, (_, value, ttl) in zip(keys, items, strict=True)
     ]
-
-
-def _flagged(key: bytes, value: bytes, ttl: float | None) -> bytes:
-    return b"set %b %d %d %d\r\n%b\r\n" % (key, flags_of(value), expiry(ttl), len(value), value)
 
 
 class Batch:

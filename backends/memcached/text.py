@@ -77,7 +77,7 @@ class TextClient:
         read = reader.read_many(self._link, plain, most) if plain else {}
         left = most - reader.size_of(read)
         if left < 0:
-            read.update((key, NotRead("The value was not read.")) for key in odd)
+            read.update((key, NotRead()) for key in odd)
             return read
         try:
             read |= self._encoded(lambda: encoded.read_many(self._link, odd, left))

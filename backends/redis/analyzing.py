@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from backends.errors import BackendError, BehindProxy
 from backends.portions import Measured, Portion, name_of
+from backends.redis.limits import NO_SUCH_KEY, seconds_left
 from backends.redis.routes import Shard
 from backends.redis.wire import Reply
 
@@ -26,8 +27,6 @@ WITHOUT_MEMORY: Final = (
     "The server does not tell this user the memory that a key takes (MEMORY USAGE), so sizes are "
     "those of values alone, and only strings have one."
 )
-_NO_SUCH_KEY: Final = -2
-_NO_LIFETIME: Final = -1
 
 
 class _Place:
@@ -125,10 +124,10 @@ class _Sizes:
             Measured(
                 name_of(key, prefix),
                 size if isinstance(size, int) else 0,
-                None if left == _NO_LIFETIME else left / 1000,
+                seconds_left(left),
             )
             for key, left, size in zip(keys, lefts, sizes, strict=True)
-            if left != _NO_SUCH_KEY
+            if left != NO_SUCH_KEY
         ]
 
     def _ask(self, keys: Sequence[bytes]) -> Sequence[Reply | BackendError]:

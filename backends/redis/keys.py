@@ -21,15 +21,18 @@ from backends.operations import (
     Replace,
     Touch,
 )
-from backends.redis.limits import LONGEST, milliseconds, refuse_too_large
+from backends.redis.limits import (
+    LONGEST,
+    NO_SUCH_KEY,
+    milliseconds,
+    refuse_too_large,
+    seconds_left,
+)
 
 if TYPE_CHECKING:
     from backends.redis.client import Client
     from backends.redis.comparing import Compared
 
-# What PTTL says besides milliseconds.
-_NO_SUCH_KEY: Final = -2
-_NO_LIFETIME: Final = -1
 # What TYPE says of what is no other program's; it may have ended meanwhile, or not be told.
 _STRINGS: Final = frozenset({"string", "none", None})
 # What a read gives that has not failed.
@@ -78,9 +81,9 @@ class KeyCommands(Backend):
         names = list(dict.fromkeys(keys))
         lefts = self._client.remaining_ms([self._stored(key) for key in names])
         return {
-            key: None if left == _NO_LIFETIME else left / 1000
+            key: seconds_left(left)
             for key, left in zip(names, lefts, strict=True)
-            if left != _NO_SUCH_KEY
+            if left != NO_SUCH_KEY
         }
 
     def describe_many(self, keys: Iterable[str]) -> dict[str, Described]:
@@ -92,12 +95,12 @@ class KeyCommands(Backend):
         found = self._client.describe([self._stored(key) for key in names])
         return {
             key: Described(
-                None if left == _NO_LIFETIME else left / 1000,
+                seconds_left(left),
                 size if kind in _STRINGS else None,
                 VALUE if kind in _STRINGS else kind or VALUE,
             )
             for key, (left, size, kind) in zip(names, found, strict=True)
-            if left != _NO_SUCH_KEY
+            if left != NO_SUCH_KEY
         }
 
     # Writing

@@ -235,7 +235,7 @@ class Wire:
             if reply is _PART:
                 if size > most:
                     self.close()
-                    replies += [NotRead("The value was not read.")] * (count - len(replies))
+                    replies += [NotRead()] * (count - len(replies))
                     return
                 data = self._receive()
                 size += len(data)

@@ -12,7 +12,7 @@ from backends.base import MISSING, Backend, Described, Found, Missing, count_fro
 from backends.endpoints import trial_key
 from backends.errors import BackendError, NotAnInteger, NotRead, WrongType
 from backends.operations import Get, Increment, Operation, count
-from backends.within import perform_within
+from backends.within import LOOKED_AT, perform_within
 from cacheapi.caching.codec import Value
 from cacheapi.caching.conditions import Condition, PreconditionFailed
 from cacheapi.caching.making import Making
@@ -24,8 +24,6 @@ from cacheapi.caching.values import Values
 # How often a conditional write is tried against others' writes of the same key.
 ATTEMPTS: Final = 32
 MAX_PAGE: Final = 1000
-# Values that are read at once only to see whether one may count on them, in bytes.
-MOST_BYTES: Final = 16 * 1024 * 1024
 
 
 class KeyExists(Exception):
@@ -414,7 +412,7 @@ class CacheService:
         refused: dict[str, Any] = {}
         left = list(dict.fromkeys(keys))
         while left:
-            found = perform_within(self.entries, [Get(key) for key in left], MOST_BYTES)
+            found = perform_within(self.entries, [Get(key) for key in left], LOOKED_AT)
             unread = []
             for key, stored in zip(left, found, strict=True):
                 if isinstance(stored, NotRead):

@@ -30,6 +30,7 @@ from backends.operations import (
     Touch,
     perform_each,
 )
+from backends.within import LOOKED_AT
 from cacheapi.caching.generations import ATTEMPTS, Generations, Known
 from cacheapi.caching.tags import (
     FIRST,
@@ -43,9 +44,8 @@ from cacheapi.caching.tags import (
 K = TypeVar("K")
 V = TypeVar("V")
 
-# Values that are read at once only to see whether they are there, and their bytes.
+# Values that are read at once only to see whether they are there; see also LOOKED_AT.
 KEYS_AT_ONCE: Final = 64
-MOST_BYTES: Final = 16 * 1024 * 1024
 # Operations whose outcome says whether a key was there.
 _ASK: Final = frozenset({Add, Replace, Delete, Touch, Exists, Increment})
 
@@ -291,7 +291,7 @@ class Tagging(Backend):
             some, left = left[:KEYS_AT_ONCE], left[KEYS_AT_ONCE:]
             found.update(
                 key
-                for key, value in self._inner.get_each(some, MOST_BYTES).items()
+                for key, value in self._inner.get_each(some, LOOKED_AT).items()
                 if isinstance(value, BackendError) or value[:1] == FIRST
             )
         return found
@@ -301,7 +301,7 @@ class Tagging(Backend):
         left = list(keys)
         while left:
             some, left = left[:KEYS_AT_ONCE], left[KEYS_AT_ONCE:]
-            found = self._inner.get_each(some, MOST_BYTES)
+            found = self._inner.get_each(some, LOOKED_AT)
             left = [key for key in some if isinstance(found.get(key), NotRead)] + left
             marked = _marked(found)
             if marked:
