@@ -169,7 +169,7 @@ def test_to_ask_whether_many_are_there_holds_few_of_their_values(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (memcached_performing, file_backend):
-        monkeypatch.setattr(module, "MOST_BYTES", LARGE)
+        monkeypatch.setattr(module, "LOOKED_AT", LARGE)
     backend.set_many([Item(key, b"x" * LARGE, None) for key in KEYS])
     asked: list[Operation] = [Exists(key) for key in (*KEYS, "absent")]
     assert backend.perform(asked) == [True] * len(KEYS) + [False]
