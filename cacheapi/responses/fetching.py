@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from cacheapi.responses import entries
@@ -92,15 +92,17 @@ class Fetching:
             otherwise it brought nothing.
         :raises OriginFailed: there is no whole answer.
         """
-        key = self._flight_key(asked, looked)
+        names = looked.variants[0].stored.vary if looked.variants else ()
+        key = self._flight_key(asked.request, names)
         if self._herd.is_flying(key):
             return await self._herd.join(key)
         return await self._herd.fly(key, asked, self._fetch(asked, decision))
 
-    def _flight_key(self, asked: Asked, looked: Looked) -> str:
-        names = looked.variants[0].stored.vary if looked.variants else ()
-        selecting = selecting_values(asked.request.fields, names)
-        return entries.lease_key(self._name, asked.request.target, selecting)
+    def _flight_key(self, request: Request, names: Sequence[str]) -> str:
+        """Return the key under which requests share a fetch, by the fields that part variants."""
+        return entries.lease_key(
+            self._name, request.target, selecting_values(request.fields, names)
+        )
 
     def _fetch(self, asked: Asked, decision: Decision) -> Fetch:
         async def fetch(looked: Looked, alone: Callable[[Ticket], None]) -> Fetched:
@@ -122,9 +124,7 @@ class Fetching:
         own = dataclasses.replace(
             asked, request=Request("GET", request.target, fields), body=b"", inform=None
         )
-        key = entries.lease_key(
-            self._name, request.target, selecting_values(fields, hit.stored.vary)
-        )
+        key = self._flight_key(own.request, hit.stored.vary)
         if self._herd.is_flying(key):
             return
 

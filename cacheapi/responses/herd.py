@@ -17,7 +17,7 @@ from cacheapi.responses import leases
 from cacheapi.responses.asking import Asked
 from cacheapi.responses.calls import CacheDown, Calls
 from cacheapi.responses.connection import OriginFailed
-from cacheapi.responses.deciding import Hit, decide
+from cacheapi.responses.deciding import Hit
 from cacheapi.responses.fetched import Fetched
 from cacheapi.responses.looking import Looked, variant_of
 from cacheapi.responses.messages import Stored
@@ -195,15 +195,17 @@ class Herd:
             return fetched
 
     async def _arrived(self, asked: Asked, looked: Looked) -> Arrived | None:
-        stored = tuple(one.stored for one in looked.variants)
-        decision = decide(asked.request, stored, self._clock())
+        decision = looked.decide(asked.request, self._clock())
         if not isinstance(decision, Hit) or decision.refresh:
             return None
         variant = variant_of(looked, decision.stored)
         if variant is None:
             return None
         body = await self._calls.run(self._calls.store.body, variant)
-        return None if body is None else Arrived(looked, stored, {id(decision.stored): body})
+        if body is None:
+            return None
+        stored = tuple(one.stored for one in looked.variants)
+        return Arrived(looked, stored, {id(decision.stored): body})
 
     async def _wait_elsewhere(self, key: str, asked: Asked) -> leases.Lease | None:
         """Return the lease once it is given up; nothing, where waiting is of no use any more."""
@@ -214,8 +216,7 @@ class Herd:
             looked = await self._calls.run(self._calls.store.look, asked.request.target)
             if looked.is_alone(self._clock()):
                 return None
-            stored = (one.stored for one in looked.variants)
-            decision = decide(asked.request, stored, self._clock())
+            decision = looked.decide(asked.request, self._clock())
             if isinstance(decision, Hit) and not decision.refresh:
                 return None
             lease = await leases.acquire(self._calls, key)

@@ -41,11 +41,8 @@ class Ready(msgspec.Struct):
 
     def fields(self, now: float) -> str | None:
         """Return its field lines at a time; ``None`` if it is fresh no more."""
-        age = current_age(self.stored, now)
-        left = self.stored.lifetime - age
-        if left <= 0:
-            return None
-        return f"{self.before}age: {int(age)}\r\ncache-status: {hit_status(left)}\r\n{self.after}"
+        age, left = self._times(now)
+        return None if left <= 0 else self._fields(age, left)
 
     def head(self, line: str, now: float) -> bytes | None:
         """Return its whole head at a time; ``None`` if it is fresh no more.
@@ -56,14 +53,21 @@ class Ready(msgspec.Struct):
         """
         if line is self._line and self._since <= now < self._until:
             return self._head
-        fields = self.fields(now)
-        if fields is None:
+        age, left = self._times(now)
+        if left <= 0:
             return None
-        age = current_age(self.stored, now)
-        left = self.stored.lifetime - age
-        self._line, self._head = line, f"{line}{fields}\r\n".encode("latin-1")
+        self._line = line
+        self._head = f"{line}{self._fields(age, left)}\r\n".encode("latin-1")
         self._since, self._until = now, now + min(1 - age % 1, left % 1)
         return self._head
+
+    def _times(self, now: float) -> tuple[float, float]:
+        """Return its age and the freshness that it has left, in seconds."""
+        age = current_age(self.stored, now)
+        return age, self.stored.lifetime - age
+
+    def _fields(self, age: float, left: float) -> str:
+        return f"{self.before}age: {int(age)}\r\ncache-status: {hit_status(left)}\r\n{self.after}"
 
 
 def written(stored: Stored, out: Outgoing, *, hides_id: bool) -> Ready | None:

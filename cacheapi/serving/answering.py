@@ -30,6 +30,7 @@ from cacheapi.serving.answers import (
     answer_error,
     answer_read,
     answer_store,
+    value_sizes,
 )
 from cacheapi.serving.counting import count
 from cacheapi.serving.health import Troubles
@@ -274,8 +275,7 @@ class Answering:
         """
         if isinstance(found, ApiError) or read.condition is not None:
             return
-        values = [found.get(key) for key in read.keys]
-        size = sum(len(value.json) for value in values if isinstance(value, Value))
+        size = sum(value_sizes(map(found.get, read.keys)))
         if size > LARGE_ANSWER and not self._waiting.has_room():
             raise ApiError(503, CROWDED, headers={"Retry-After": RETRY_AFTER_SECONDS})
 
@@ -359,4 +359,4 @@ class Answering:
 def _sizes(found: Found) -> list[int]:
     if isinstance(found, ApiError):
         return []
-    return [len(value.json) for value in found.values() if isinstance(value, Value)]
+    return value_sizes(found.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -147,6 +147,11 @@ Answered = tuple[int, int]
 Finish = Callable[["Act", list[Any]], Answered]
 # The values of a service's keys that are there, or what all who asked for them get.
 Found = dict[str, Value | BackendError] | ApiError
+
+
+def value_sizes(outcomes: Iterable[Any]) -> list[int]:
+    """Return how large those outcomes are that are values, in bytes."""
+    return [len(one.json) for one in outcomes if isinstance(one, Value)]
 
 
 def answer_read(read: Read, found: Found) -> Answered:

@@ -17,7 +17,7 @@ from backends.errors import BackendError, Failed
 from backends.operations import Operation
 from cacheapi.caching.codec import Value
 from cacheapi.caching.service import CacheService
-from cacheapi.serving.answers import Act, Read, Store, Taken
+from cacheapi.serving.answers import Act, Read, Store, Taken, value_sizes
 from cacheapi.serving.health import Troubles
 from cacheapi.web.errors import internal
 from cacheapi.web.rates import Standing, count_many, refusal
@@ -85,7 +85,7 @@ class Performing:
                 asked = request.operations if isinstance(request, Act) else request.pairs
                 request.outcomes = outcomes[start : start + len(asked)]
                 start += len(asked)
-            most -= sum(len(one.json) for one in outcomes if isinstance(one, Value))
+            most -= sum(value_sizes(outcomes))
 
     def _change(
         self, service: CacheService, requests: Sequence[Store | Act], most: int
@@ -134,9 +134,7 @@ class Performing:
         if not kinds <= _FINE:
             failures = (outcome for outcome in outcomes if isinstance(outcome, Failed))
             failure = next((one for one in failures if not one.apart), None)
-        size = 0
-        if Value in kinds:
-            size = sum(len(one.json) for one in outcomes if isinstance(one, Value))
+        size = sum(value_sizes(outcomes)) if Value in kinds else 0
         self._troubles.look(service.name, started, failure, stores=stores, size=size)
         if failure is None and self._troubles:
             self._troubles.hear(service.name, stores, time.monotonic() - started, _DONE)
