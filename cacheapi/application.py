@@ -20,6 +20,7 @@ from cacheapi.observing.metrics.servers import Servers
 from cacheapi.observing.readiness import READINESS, Readiness
 from cacheapi.observing.request_log import REQUEST_LOG, RequestLog
 from cacheapi.observing.samples import Sampler
+from cacheapi.observing.tail.files import FOLDER
 from cacheapi.observing.tail.watch import TAIL, Tail
 from cacheapi.observing.traffic import traffic
 from cacheapi.observing.troubles import TROUBLES, Troubles
@@ -256,7 +257,7 @@ def _observe(app: Flask, settings: Settings, registry: Registry, sampler: Sample
     app.extensions[REMOTE_ANSWERS] = answers
     app.extensions[REQUEST_LOG] = requests
     app.extensions[METER] = meter
-    tail = Tail(registry.data_dir / "tail", hashes_keys=settings["CACHEAPI_LOG_KEYS"] == "hash")
+    tail = Tail(registry.data_dir / FOLDER, hashes_keys=settings["CACHEAPI_LOG_KEYS"] == "hash")
     registry.accompany(tail)
     app.extensions[TAIL] = tail
     traces = tracing.start(os.environ, __version__)

@@ -15,15 +15,13 @@ from cacheapi.commands.elsewhere import Elsewhere
 from cacheapi.commands.lifetimes import counted
 from cacheapi.commands.output import NOTHING, emit, emit_text, note, printable, table
 from cacheapi.commands.session import as_json, elsewhere, served_dir
-from cacheapi.observing.tail.files import TailFiles, shown
-from cacheapi.observing.tail.slowest import slowest
+from cacheapi.observing.tail.files import FOLDER, TailFiles, fails, shown
+from cacheapi.observing.tail.slowest import MOST_SLOW, slowest
 from cacheapi.registry import audit as audit_log
 
-FOLDER: Final = "tail"
 # From one look to the next.
 EVERY_SECONDS: Final = 0.5
-# What is listed of the slowest and of the audit log at most, which the API has as well.
-MOST_SLOW: Final = 100
+# What is listed of the audit log at most, which the API has as well.
 MOST_ACTS: Final = 1000
 
 Row = dict[str, Any]
@@ -71,7 +69,7 @@ def tail(
     def wanted(row: Row) -> bool:
         return (
             (service is None or row["service"] == service)
-            and (not errors or _fails(row))
+            and (not errors or fails(row["status"], row["service"]))
             and (min_ms is None or row["ms"] >= min_ms)
         )
 
@@ -199,11 +197,6 @@ def audit(search: str, limit: int, as_json: bool) -> None:
             for act in found
         ],
     )
-
-
-def _fails(row: Row) -> bool:
-    """Return whether a request failed; a key that is absent is an answer of the cache."""
-    return row["status"] >= 400 and not (row["status"] == 404 and row["service"])
 
 
 def _cells(row: Row) -> tuple[object, ...]:

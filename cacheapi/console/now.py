@@ -9,7 +9,6 @@ from flask import Blueprint, request
 from werkzeug.wrappers import Response
 
 from cacheapi.console import frame
-from cacheapi.observing.tail.files import Seen
 from cacheapi.observing.tail.slowest import slowest
 from cacheapi.registry import audit
 from cacheapi.web.blueprints import registry
@@ -74,7 +73,7 @@ def _latest() -> dict[str, Any]:
     wanted = [
         seen
         for seen in all_of_them
-        if (not service or seen.service == service) and (not errors or _fails(seen))
+        if (not service or seen.service == service) and (not errors or seen.fails)
     ]
     return {
         "latest": wanted[:SHOWN],
@@ -82,11 +81,6 @@ def _latest() -> dict[str, Any]:
         "wanted_service": service,
         "wanted_errors": errors,
     }
-
-
-def _fails(seen: Seen) -> bool:
-    """Return whether a request failed; a key that is absent is an answer of the cache."""
-    return seen.status >= 400 and not (seen.status == 404 and seen.service)
 
 
 def _clock(seconds: float) -> str:

@@ -17,6 +17,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+# The directory of the files, in that of the data.
+FOLDER: Final = "tail"
 # How long somebody is taken to watch on, after the last look.
 WATCHED_SECONDS: Final = 10.0
 # Of one file, and there are two of them; and what is read of one at a time.
@@ -49,6 +51,11 @@ class Seen(msgspec.Struct, frozen=True, array_like=True):
     size: int
     lane: str
     more: int = 0
+
+    @property
+    def fails(self) -> bool:
+        """Whether it failed; see :func:`fails`."""
+        return fails(self.status, self.service)
 
 
 class Part(NamedTuple):
@@ -199,6 +206,11 @@ def _requests(lines: Iterable[bytes]) -> list[Seen]:
             found.append(_decoder.decode(line))
     # Each process writes several at once.
     return sorted(found, key=lambda each: each.time)
+
+
+def fails(status: int, service: str) -> bool:
+    """Return whether a request failed; a key that is absent is an answer of the cache."""
+    return status >= 400 and not (status == 404 and service)
 
 
 def shown(seen: Seen) -> dict[str, Any]:

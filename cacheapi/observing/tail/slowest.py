@@ -17,6 +17,8 @@ from cacheapi.observing.tail.files import Seen, encoder
 HOUR: Final = 3600.0
 # What is quicker is no news, in seconds; nothing is noted of it.
 LEAST_SECONDS: Final = 0.005
+# What is listed of them at most.
+MOST_SLOW: Final = 100
 # So many of each window of the hour.
 KEPT: Final = 20
 WINDOW_SECONDS: Final = 300.0

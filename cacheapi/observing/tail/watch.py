@@ -11,7 +11,7 @@ import weakref
 from pathlib import Path
 from typing import Final
 
-from cacheapi.observing.tail.files import Seen, TailFiles
+from cacheapi.observing.tail.files import Seen, TailFiles, fails
 from cacheapi.observing.tail.slowest import Slowest
 
 log = logging.getLogger(__name__)
@@ -97,9 +97,7 @@ class Tail:
                 self._slowest.note(self._seen(taken))
                 self.floor = self._slowest.floor
             if self.wanted:
-                # A key that is absent is no failure: a cache has said so.
-                fails = status >= 400 and not (status == 404 and service)
-                (self._bad if fails else self._good).add(taken)
+                (self._bad if fails(status, service) else self._good).add(taken)
 
     def _seen(self, taken: _Taken, more: int = 0) -> Seen:
         moment, method, route, service, key, status, ms, size, lane = taken

@@ -9,7 +9,7 @@ from flask_smorest import Blueprint
 
 from cacheapi.caching.codec import encode
 from cacheapi.observing.tail.files import BadPlace, shown
-from cacheapi.observing.tail.slowest import slowest
+from cacheapi.observing.tail.slowest import MOST_SLOW, slowest
 from cacheapi.observing.tail.watch import TAIL, Tail
 from cacheapi.registry import audit, listing
 from cacheapi.web.blueprints import documentation as doc
@@ -22,7 +22,6 @@ from cacheapi.web.schemas.looking import AuditSchema, SlowestSchema, TailSchema
 blueprint = Blueprint("What happens", __name__, url_prefix="/api/v2/system")
 blueprint.before_request(permit_administrator)
 
-MOST_SLOW: Final = 100
 USUAL_SLOW: Final = 20
 
 
