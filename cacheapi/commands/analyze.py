@@ -24,9 +24,6 @@ from cacheapi.registry.environment import SYSTEM_CACHE
 
 # More than there can be.
 _EVERYTHING: Final = 2**62
-# A service elsewhere is asked for samples that grow so, as nothing tells how far one is.
-_FIRST: Final = 1000
-_GROWTH: Final = 10
 _BAR: Final = 20
 _CLASS_WORDS: Final = {
     "minute": "≤1m",
@@ -103,13 +100,14 @@ def _analyze(target: Cache, sample: int, whole: bool, depth: int, separator: str
     if whole:
         raise click.UsageError(f"--all is for this machine; with --url up to {analysis.MOST}.")
     with bar("Looking at", sample) as move:
-        some = min(sample, _FIRST)
+        # Nothing tells how far a service elsewhere is.
+        some = min(sample, analysis.FIRST)
         while True:
             told = target.analyze(some, depth, separator)
             move(some, told["looked_at"])
             if some == sample or told["complete"]:
                 return told
-            some = min(sample, some * _GROWTH)
+            some = min(sample, some * analysis.GROWTH)
 
 
 def _show(found: Mapping[str, Any]) -> None:

@@ -21,10 +21,6 @@ from cacheapi.web.blueprints import find_service, registry
 from cacheapi.web.errors import ApiError
 from cacheapi.web.query import Query
 
-# Some milliseconds of work: a page that is there at once.
-FIRST: Final = 1000
-GROWTH: Final = 10
-
 _WORDS: Final = {
     "minute": "a minute at most",
     "hour": "an hour at most",
@@ -45,7 +41,7 @@ def show(name: str) -> Response:
     definition = administration.find(registry(), name)
     service = find_service(definition.name)
     query = Query(request.query_string)
-    sample = query.integer("sample", 1, analysis.MOST, FIRST)
+    sample = query.integer("sample", 1, analysis.MOST, analysis.FIRST)
     depth = query.integer("depth", 1, DEEPEST, DEPTH)
     found: dict[str, Any] | None = None
     fault = ""
@@ -56,7 +52,7 @@ def show(name: str) -> Response:
         found = analysis.shown(service, looked)
     except (BackendError, ApiError) as error:
         fault = str(error)
-    finer = min(analysis.MOST, sample * GROWTH)
+    finer = min(analysis.MOST, sample * analysis.GROWTH)
     more = found is not None and not found["complete"] and sample < analysis.MOST
     return frame.page(
         "analysis",

@@ -16,6 +16,9 @@ from cacheapi.observing.prefixes import DEPTH, SEPARATOR, Group, Prefixes
 # About how many entries are looked at: some 100 ms of work, each share is right to a percent or so.
 USUAL: Final = 10_000
 MOST: Final = 100_000
+# Who can be shown no progress looks at more each time, from some milliseconds of work on.
+FIRST: Final = 1000
+GROWTH: Final = 10
 # What is left then is not looked at.
 SECONDS: Final = 10.0
 # Between two portions the servers are let alone as long as the last one took, at most so long.

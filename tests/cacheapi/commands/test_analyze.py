@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-import cacheapi.commands.analyze as module
 from cacheapi.commands.analyze import size
+from cacheapi.observing import analysis
 from tests.cacheapi.commands.conftest import Program
 from tests.cacheapi.commands.test_elsewhere import anywhere, live  # noqa: F401 (fixtures)
 from tests.support.processes import Memcached
@@ -90,8 +90,8 @@ def test_a_large_sample_elsewhere_is_reached_step_by_step(
     anywhere: Program,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "_FIRST", 1)
-    monkeypatch.setattr(module, "_GROWTH", 2)
+    monkeypatch.setattr(analysis, "FIRST", 1)
+    monkeypatch.setattr(analysis, "GROWTH", 2)
     fill(anywhere)
     assert anywhere.json("analyze", "--sample", "5")["complete"] is False
     assert anywhere.json("analyze", "--sample", "50")["keys"] == 6

@@ -9,7 +9,6 @@ import pytest
 from backends.base import Backend
 from backends.capabilities import Capability
 from backends.file.backend import FileBackend
-from cacheapi.console import analysis
 from cacheapi.observing import analysis as looking
 from tests.cacheapi.console.conftest import Person, make_app, text_of
 from tests.support.processes import memcached
@@ -43,8 +42,8 @@ def test_what_fills_a_service_is_a_page(person: Person) -> None:
 
 
 def test_a_larger_sample_is_one_step_away(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(analysis, "FIRST", 2)
-    monkeypatch.setattr(analysis, "GROWTH", 2)
+    monkeypatch.setattr(looking, "FIRST", 2)
+    monkeypatch.setattr(looking, "GROWTH", 2)
     fill(person)
     page = person.page(PAGE)
     text = text_of(page)
