@@ -5,14 +5,18 @@ Each is confirmed by typing what it is about.
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint, flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from backends.errors import BackendError
 from cacheapi.caching.codec import InvalidJson, parse_document
+from cacheapi.caching.service import CacheService
 from cacheapi.console import frame, words
 from cacheapi.console.entries import PAGE, listed, page_of
 from cacheapi.registry import administration
+from cacheapi.registry.definition import Definition
 from cacheapi.web import blueprints
 from cacheapi.web.blueprints import find_service, permit, registry
 from cacheapi.web.errors import ApiError
@@ -46,11 +50,7 @@ def delete_selected(name: str) -> Response:
             return redirect(back, 303)
     except BackendError as error:
         fault = frame.faults_of(error)[""]
-    try:
-        more = listed(cache, prefix, cursor)
-    except BackendError as error:
-        return page_of(definition, 400, look_fault=frame.faults_of(error)[""])
-    return page_of(definition, 400, select_fault=fault, selected=keys, **more)
+    return _listed_again(definition, cache, prefix, cursor, select_fault=fault, selected=keys)
 
 
 def _selected() -> list[str]:
@@ -86,11 +86,18 @@ def delete_prefix(name: str) -> Response:
                 f"{words.keys(sum(counts))} deleted: all that started with {frame.visible(prefix)}"
             )
             return redirect(url_for("console.service", name=name, prefix=prefix), 303)
+    return _listed_again(definition, find_service(name), prefix, None, prefix_fault=fault)
+
+
+def _listed_again(
+    definition: Definition, cache: CacheService, prefix: str, cursor: str | None, **faults: Any
+) -> Response:
+    """Return the page of keys once more, with what is wrong."""
     try:
-        more = listed(find_service(name), prefix, None)
+        more = listed(cache, prefix, cursor)
     except BackendError as error:
         return page_of(definition, 400, look_fault=frame.faults_of(error)[""])
-    return page_of(definition, 400, prefix_fault=fault, **more)
+    return page_of(definition, 400, **faults, **more)
 
 
 def flush(name: str) -> Response:

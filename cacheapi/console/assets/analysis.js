@@ -1,4 +1,6 @@
 // What fills a service, from ever larger samples: what is known so far stays while more is looked at.
+import { askForPage } from "./asking.js";
+
 const LIMIT_MS = 30_000;
 
 export function lookFiner(root) {
@@ -18,16 +20,8 @@ async function look(link) {
   const progress = region.querySelector("progress");
   progress.hidden = false;
   try {
-    const response = await fetch(link.href, {
-      headers: { "X-Console-Live": "1" },
-      signal: AbortSignal.timeout(LIMIT_MS),
-    });
-    const elsewhere = response.headers.get("X-Console-Location");
-    if (elsewhere) {
-      location.assign(elsewhere);
-      return;
-    }
-    const answer = new DOMParser().parseFromString(await response.text(), "text/html");
+    const answer = await askForPage(link.href, LIMIT_MS);
+    if (!answer) return;
     // Where it was refused, what is known stays.
     const next = answer.querySelector("#analysis dl");
     if (!region.isConnected || !next) return;

@@ -1,6 +1,9 @@
 // Forms that are sent without leaving the page: the answer is the page that a plain form would
 // have got, and the parts of it that are marked as regions take the place of ours. What was
 // typed stays, a password too.
+import { askForPage } from "./asking.js";
+
+const LIMIT_MS = 60_000;
 
 const marked = (root) => [...root.querySelectorAll("[data-region]")];
 
@@ -19,18 +22,12 @@ async function send(form, button, start) {
   const focused = document.activeElement?.id;
   try {
     // Not form.action: that is a button of this name.
-    const response = await fetch(form.getAttribute("action"), {
+    const answer = await askForPage(form.getAttribute("action"), LIMIT_MS, {
       method: "POST",
       body: new FormData(form, button),
-      headers: { "X-Console-Live": "1" },
-      signal: AbortSignal.timeout(60_000),
     });
-    const elsewhere = response.headers.get("X-Console-Location");
-    if (elsewhere) {
-      location.assign(elsewhere);
-      return;
-    }
-    show(new DOMParser().parseFromString(await response.text(), "text/html"), start);
+    if (!answer) return;
+    show(answer, start);
     focus(button, focused);
   } catch (error) {
     tell(form, "The service did not answer. Nothing is known to be changed; try again.");

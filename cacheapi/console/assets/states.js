@@ -1,4 +1,6 @@
 // The states of services, each asked for by itself: one that hangs holds up no other.
+import { askForPage } from "./asking.js";
+
 const AGAIN_MS = 10_000;
 const LIMIT_MS = 30_000;
 // After a flush the number of keys is asked until it is none, but not for ever.
@@ -17,17 +19,8 @@ async function ask(place, until) {
   const held = document.getElementById(place.dataset.hold)?.checked;
   if (document.visibilityState === "visible" && !held) {
     try {
-      const response = await fetch(place.dataset.state, {
-        headers: { "X-Console-Live": "1" },
-        signal: AbortSignal.timeout(LIMIT_MS),
-      });
-      const elsewhere = response.headers.get("X-Console-Location");
-      if (elsewhere) {
-        // The key was revoked, or the session is over.
-        location.assign(elsewhere);
-        return;
-      }
-      const answer = new DOMParser().parseFromString(await response.text(), "text/html");
+      const answer = await askForPage(place.dataset.state, LIMIT_MS);
+      if (!answer) return;
       const state = answer.getElementById("state");
       if (state) fill(place, state);
       else say(place, answer.querySelector("[role=alert]")?.textContent ?? "Not known.");
