@@ -7,7 +7,8 @@ compared a moment ago (``local_ms``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
@@ -20,8 +21,10 @@ from cacheapi.responses.looking import Looked, tags_in
 from cacheapi.responses.messages import Fields, Request
 from cacheapi.responses.ready import Ready, written
 
-# Of a URL that nothing is stored of; and that of a whole answer beside its bytes.
+# Of a URL that nothing is stored of, beside its text; and that of a whole answer beside its bytes.
 OWN_BYTES: Final = 3072
+# Of the name of something in the store, and of what says that it counts.
+KEY_BYTES: Final = 256
 # What the store is expected to give for a URL that was never looked up.
 UNKNOWN_BYTES: Final = 256 * 1024
 # Answers that are written out for one URL: one for each different wish of clients.
@@ -31,7 +34,7 @@ MOST_WISHES: Final = 16
 class Wish(NamedTuple):
     """What of a request decides about the answer, beside its URL.
 
-    :ivar name: the same where all of it is.
+    :ivar name: the same where all of it is; short, whatever clients send.
     :ivar says: whether it has conditions or ranges.
     :ivar is_timed: whether it says how old or how fresh an answer must be.
     """
@@ -49,7 +52,7 @@ class Kept:
     :ivar key: what rules of an API key take for the key.
     :ivar keys: of what the store has of it.
     :ivar size: in bytes, about.
-    :ivar is_held: whether the shelf still counts it.
+    :ivar resized: who counts it is told of it and the size that it had.
     :ivar allowed: who may read it, as was found last.
     :ivar local_seconds: how long it may be served without a look at the store.
     :ivar lacking: the key of a body that the last answer would have needed, and how long it is.
@@ -58,8 +61,8 @@ class Kept:
     def __init__(self, engine: Engine, url: str, target: str, key: str) -> None:
         self.key = key
         self.keys = engine.store.looking.keys_of(url)
-        self.size = OWN_BYTES
-        self.is_held = False
+        self.size = self._own = OWN_BYTES + sum(map(sys.getsizeof, (url, target, key)))
+        self.resized: Callable[[Kept, int], None] | None = None
         self.allowed: object = None
         self.local_seconds = engine.config.local_seconds
         self.lacking: str | None = None
@@ -69,6 +72,8 @@ class Kept:
         self._target = target
         self._found: list[bytes | None] | None = None
         self._sent = 0
+        # Of what is written out.
+        self._written = 0
         self._looked = Looked(None, None, ())
         self._ready: dict[tuple[str, bytes], Ready] = {}
         # Bodies that do not stand in the record: one name has one body, for ever.
@@ -125,7 +130,7 @@ class Kept:
             return missing
         self._found = [found.get(key) for key in keys]
         self._looked = looked = looking.looked(record, found)
-        self._ready.clear()
+        self._leave_written()
         self._is_one = all(not one.stored.vary for one in looked.variants)
         names = {one.place.name for one in looked.variants}
         self._bodies = {name: body for name, body in self._bodies.items() if name in names}
@@ -145,7 +150,15 @@ class Kept:
     def _measure(self) -> None:
         # The store's bytes, and once more what was read from them.
         self._sent = sum(len(value) for value in self._found or () if value is not None)
-        self.size = OWN_BYTES + 2 * self._sent + sum(map(len, self._bodies.values()))
+        before = self.size
+        self.size = self._own + KEY_BYTES * len(self.keys) + 2 * self._sent + self._written
+        self.size += sum(map(len, self._bodies.values()))
+        if self.resized is not None and self.size != before:
+            self.resized(self, before)
+
+    def _leave_written(self) -> None:
+        self._ready.clear()
+        self._written = 0
 
     def _note(self, now: float, purges: int | None) -> None:
         self._asked = now
@@ -168,8 +181,10 @@ class Kept:
             # What is not all of a body would be a copy of it.
             if ready is not None and ready.status != HTTPStatus.PARTIAL_CONTENT:
                 if len(self._ready) >= MOST_WISHES:
-                    self._ready.clear()
+                    self._leave_written()
                 self._ready[name] = ready
+                self._written += ready.size
+                self._measure()
         return ready
 
     def outgoing(self, asked: Asked) -> Outgoing | None:

@@ -14,6 +14,8 @@ from cacheapi.responses.messages import Fields, Stored, first
 
 # A browser may not take an answer for more than it says it is.
 NOSNIFF: Final = ("x-content-type-options", "nosniff")
+# Of an answer, beside the text of its fields.
+OWN_BYTES: Final = 1024
 NO_BODY: Final = frozenset({204, 304})
 _STATUSES: Final = frozenset(HTTPStatus)
 _LINE: Final = "{}: {}\r\n"
@@ -38,6 +40,12 @@ class Ready(msgspec.Struct):
     _head: bytes = b""
     _since: float = 0.0
     _until: float = 0.0
+
+    @property
+    def size(self) -> int:
+        """How many bytes it takes beside what is stored, about."""
+        # As text, and as the head that was sent.
+        return OWN_BYTES + 2 * (len(self.before) + len(self.after))
 
     def fields(self, now: float) -> str | None:
         """Return its field lines at a time; ``None`` if it is fresh no more."""

@@ -32,13 +32,11 @@ class Shelf:
     def add(self, engine: Engine, target: bytes, kept: Kept) -> None:
         """Hold a URL."""
         self._kept[engine, target] = kept
-        kept.is_held = True
-        self._grow(kept.size)
+        kept.resized = self._resized
+        self._grow(len(target) + kept.size)
 
-    def resized(self, kept: Kept, before: int) -> None:
-        """Note that something has another size than before."""
-        if kept.is_held and kept.size != before:
-            self._grow(kept.size - before)
+    def _resized(self, kept: Kept, before: int) -> None:
+        self._grow(kept.size - before)
 
     def _grow(self, size: int) -> None:
         self.size += size
@@ -47,8 +45,8 @@ class Shelf:
 
     def _drop(self, name: tuple[Engine, bytes]) -> None:
         kept = self._kept.pop(name)
-        kept.is_held = False
-        self.size -= kept.size
+        kept.resized = None
+        self.size -= len(name[1]) + kept.size
 
     def forget(self, engine: Engine) -> None:
         """Drop what is held for a service that has changed."""

@@ -102,7 +102,7 @@ class Hits:
         self._since = 0.0
         # Who shows which key, as was found in this turn.
         self._callers: dict[bytes, Caller | None] = {}
-        self.stores = Stores(loop, remotes.shelf)
+        self.stores = Stores(loop)
 
     def take(
         self, sink: Late, method: bytes, target: bytes, headers: Fields, keep_alive: bool

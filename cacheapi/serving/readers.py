@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 import msgspec
@@ -132,7 +133,8 @@ class Readers:
         return Wish(
             method,
             request.fields,
-            msgspec.msgpack.encode(request.fields),
+            # A client decides how long it is, and it is kept with what is written out for it.
+            hashlib.blake2b(msgspec.msgpack.encode(request.fields), digest_size=32).digest(),
             not names.isdisjoint(_CONDITIONS),
             not names.isdisjoint(_TIMED),
         )

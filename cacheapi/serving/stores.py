@@ -15,7 +15,6 @@ from backends.errors import BackendError, Failed
 from cacheapi.responses.calls import CacheDown
 from cacheapi.responses.engine import Engine
 from cacheapi.responses.kept import Kept
-from cacheapi.responses.shelf import Shelf
 from cacheapi.serving.health import SLOW_SECONDS, Health, Way
 from cacheapi.web.errors import note
 
@@ -26,13 +25,11 @@ TRIP_BYTES: Final = 4 * 1024 * 1024
 class Stores:
     """Asks them; for one event loop.
 
-    :param shelf: counts what is held of what they say.
     :ivar troubled: those that are not well, see :meth:`is_well`.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, shelf: Shelf) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._shelf = shelf
         # Backends that failed or were slow.
         self.troubled: dict[Backend, Health] = {}
         self._probes: set[asyncio.Task[None]] = set()
@@ -61,12 +58,9 @@ class Stores:
             now = time.monotonic()
             lacking: dict[Kept, list[str]] = {}
             for kept in kepts:
-                before = kept.size
                 missing = kept.take(found, now)
                 if missing:
                     lacking[kept] = missing
-                if kept.size != before:
-                    self._shelf.resized(kept, before)
             if not lacking:
                 continue
             more = self._get(
@@ -76,10 +70,8 @@ class Stores:
                 unknown.update(lacking)
                 continue
             for kept in lacking:
-                before = kept.size
                 if kept.take({**found, **more}, now):
                     unknown.add(kept)
-                self._shelf.resized(kept, before)
         return unknown
 
     def _tell(self, backend: Backend, engines: Iterable[Engine]) -> None:
@@ -101,9 +93,7 @@ class Stores:
         for backend, kepts in by_backend.items():
             found = self._get(backend, [kept.lacking for kept in kepts if kept.lacking])
             for kept in kepts:
-                before = kept.size
                 kept.take_body(found or {})
-                self._shelf.resized(kept, before)
 
     def _get(self, backend: Backend, keys: Iterable[str]) -> dict[str, bytes] | None:
         """Return what a store has; ``None`` if it cannot be known."""

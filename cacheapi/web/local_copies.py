@@ -68,11 +68,11 @@ class LocalCopies:
         purges = engine.purges
         found = backend.get_many(kept.keys)
         with self._lock:
-            missing = self._take(kept, found, now, purges)
+            missing = kept.take(found, now, purges)
         if missing:
             found = {**found, **backend.get_many(missing)}
             with self._lock:
-                if self._take(kept, found, now, purges):
+                if kept.take(found, now, purges):
                     return None
         with self._lock:
             out = kept.outgoing(asked)
@@ -80,14 +80,6 @@ class LocalCopies:
         if out is None and lacking is not None:
             found = backend.get_many([lacking])
             with self._lock:
-                before = kept.size
                 kept.take_body(found)
-                self._shelf.resized(kept, before)
                 out = kept.outgoing(asked)
         return out
-
-    def _take(self, kept: Kept, found: dict[str, bytes], now: float, purges: int) -> list[str]:
-        before = kept.size
-        missing = kept.take(found, now, purges)
-        self._shelf.resized(kept, before)
-        return missing

@@ -6,18 +6,21 @@ import contextlib
 import itertools
 import re
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cacheapi import create_app, load
 from cacheapi.responses import shelf as held
+from cacheapi.responses.engine import Engine
 from cacheapi.serving import stores
 from cacheapi.serving.hits import Numbers
 from cacheapi.web.remotes import DOOR
@@ -547,8 +550,51 @@ def test_what_is_held_has_a_bound(lane: Instance, origin: Origin) -> None:
             lane.get(f"/hit/many?n={number}")
             assert lane.gets_hit(f"/hit/many?n={number}")
             assert shelf.size <= 500_000
-        assert shelf.size == sum(one.size for one in shelf._kept.values())
+        assert shelf.size == sum(len(name) + one.size for (_, name), one in shelf._kept.items())
         assert lane.gets_hit("/hit/many?n=0")
     finally:
         shelf._most = old
     assert held.MOST_BYTES <= 16 * 1024 * 1024
+
+
+def weight(thing: Any, seen: set[int]) -> int:
+    """Return how many bytes a thing takes, with all that it alone is made of."""
+    if id(thing) in seen or isinstance(thing, (type, Engine)) or callable(thing):
+        return 0
+    seen.add(id(thing))
+    if isinstance(thing, dict):
+        parts = [*thing.keys(), *thing.values()]
+    elif isinstance(thing, (list, tuple)):
+        parts = list(thing)
+    elif isinstance(thing, msgspec.Struct):
+        parts = [getattr(thing, name) for name in thing.__struct_fields__]
+    else:
+        parts = [vars(thing)] if hasattr(thing, "__dict__") else []
+    return sys.getsizeof(thing) + sum(weight(part, seen) for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/hit/heads", {}),
+        ("/hit/heads?n=" + "n" * 7000, {}),
+        ("/hit/heads/" + "%F0%9F%98%80" + "n" * 7000, {}),
+        ("/hit/heads", {"X-Long": "h" * 7000}),
+        ("/hit/heads", {"Cache-Tag": ",".join(f"t{number}" for number in range(120))}),
+    ],
+    ids=["short", "long", "wide", "head", "tags"],
+)
+def test_all_that_clients_decide_is_in_the_bound(
+    lane: Instance, origin: Origin, path: str, headers: dict[str, str]
+) -> None:
+    """Heads of 30 kB, and URLs, are counted or not kept."""
+    plain = path.partition("?")[0]
+    origin.on(plain, reply(200, {**FRESH, "ETag": '"1"', **headers}, "x"))
+    lane.get(path)
+    assert lane.gets_hit(path)
+    for number in range(20):
+        padding = {f"X_Pad_{part}": f"{number}" + "p" * 7000 for part in range(4)}
+        assert lane.gets_hit(path, If_None_Match=f'"{number}"', **padding)
+    kept = next(reversed(lane.hits._shelf._kept.items()))
+    assert weight(kept, set()) < 1.5 * (len(kept[0][1]) + kept[1].size)
+    assert kept[1].size < 400_000
