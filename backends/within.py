@@ -60,6 +60,11 @@ class _Sizes:
         found = self._found.get(key) if key not in self._fixed else None
         return max(self._own.get(key, 0), len(found) if isinstance(found, bytes) else 0)
 
+    def failure(self, key: str) -> BackendError | None:
+        """Return why it is not known how much is under a key, if a look could not tell."""
+        found = self._found.get(key) if key not in self._fixed else None
+        return found if isinstance(found, BackendError) else None
+
     def go_by(self, operation: Operation) -> None:
         """Note what an operation may leave under its key."""
         key, own = operation.key, self._own
@@ -81,8 +86,8 @@ def perform_within(backend: Backend, operations: Sequence[Operation], most: int)
     :param most: once the values have more bytes than this together, no further one is brought:
         the outcome is :class:`~backends.errors.NotRead`, nothing was done, and nothing either of
         what goes behind it on the same key. One is always brought, unless it is
-        negative. Others may store something
-        larger between the look and the operation.
+        negative. Where a look at a value fails, so does what would bring it, and does nothing.
+        Others may store something larger between the look and the operation.
     """
     brings = sum(type(operation) in BRING for operation in operations)
     if not brings or (brings == 1 and most >= 0):
@@ -157,9 +162,13 @@ def _known(
     for index, operation in enumerate(operations):
         key, kind = operation.key, type(operation)
         if kind in BRING and key not in stopped:
-            is_unread = isinstance(found.get(key), NotRead) and not sizes.is_fixed(key)
-            if is_unread or given > most:
+            failure = sizes.failure(key)
+            if isinstance(failure, NotRead) or given > most:
                 stopped.add(key)
+            elif failure is not None:
+                # As any other that fails: what goes behind it is done all the same.
+                outcomes[index] = failure
+                continue
             else:
                 given += sizes.of(key)
         if key in stopped:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from backends.base import Backend, Item
+from backends.base import MISSING, Backend, Item
 from backends.capabilities import Capability
-from backends.errors import NotAnInteger, NotRead
-from backends.file import backend as file_backend
+from backends.errors import Failed, NotAnInteger, NotRead, OutOfMemory, Refused, ValueTooLarge
+from backends.file import backend as file_room
+from backends.file.backend import FileBackend
 from backends.memcached import performing as memcached_performing
 from backends.memcached.backend import MemcachedBackend
 from backends.operations import (
@@ -152,6 +153,35 @@ def test_nothing_is_done_to_a_key_behind_what_was_not_brought(backend: Backend) 
     assert backend.get("other") == b"stored"
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_nothing_is_brought_of_a_key_that_cannot_be_looked_at(
+    file_backend: FileBackend, monkeypatch: pytest.MonkeyPatch, at_once: bool
+) -> None:
+    failure: Failed = OutOfMemory("full") if at_once else ValueTooLarge("large")
+    get = file_backend.get
+
+    def look(*_: object) -> None:
+        # Of one kind it is told of which key; of the other each is asked for alone.
+        raise failure if at_once else Refused
+
+    def look_at_one(key: str) -> object:
+        if key == KEYS[0]:
+            raise failure
+        return get(key)
+
+    monkeypatch.setattr(file_backend, "get_each", look)
+    monkeypatch.setattr(file_backend, "get", look_at_one)
+    file_backend.set_many([Item(key, b"x" * LARGE, None) for key in KEYS[:2]])
+    asked: list[Operation] = [
+        *(Item(KEYS[2], b"own", None), Get(KEYS[2]), GetAndDelete(KEYS[0]), Get(KEYS[0])),
+        *(Add(KEYS[0], b"no", None), Get(KEYS[0]), GetAndDelete(KEYS[1]), Delete(KEYS[0])),
+    ]
+    outcomes = perform_within(file_backend, asked, 10)
+    brought = failure if at_once else b"x" * LARGE
+    assert outcomes == [True, b"own", failure, failure, False, failure, brought, True]
+    assert get(KEYS[1]) == (b"x" * LARGE if at_once else MISSING)
+
+
 def test_operations_within_a_bound_do_what_they_do_without(backend: Backend) -> None:
     asked: list[Operation] = [
         *(Item("a", b"7", None), Get("a"), Add("a", b"no", None), Get("a"), Delete("a"), Get("a")),
@@ -168,7 +198,7 @@ def test_operations_within_a_bound_do_what_they_do_without(backend: Backend) -> 
 def test_to_ask_whether_many_are_there_holds_few_of_their_values(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (memcached_performing, file_backend):
+    for module in (memcached_performing, file_room):
         monkeypatch.setattr(module, "LOOKED_AT", LARGE)
     backend.set_many([Item(key, b"x" * LARGE, None) for key in KEYS])
     asked: list[Operation] = [Exists(key) for key in (*KEYS, "absent")]
