@@ -16,12 +16,12 @@ from binascii import b2a_base64
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from backends.base import with_flags
+from backends.base import MISSING, with_flags
 from backends.errors import InvalidKey, NotRead
 from backends.memcached.errors import CommandFailed, refusal
 from backends.memcached.expiry import EXPIRED
 from backends.memcached.link import LONGEST_LINE, Link, receive, take_line
-from backends.memcached.reader import Read, Stored
+from backends.memcached.reader import Read, Stored, Taken
 
 T = TypeVar("T")
 
@@ -120,42 +120,59 @@ def read(link: Link, key: bytes) -> Stored | None:
     return _values(link, [key], b"v f c")[0]
 
 
-def take_many(link: Link, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-    """Return values and let them expire, as :func:`backends.memcached.reader.take_many`."""
-    taken: dict[bytes, bytes] = {}
+def take_many(link: Link, keys: Sequence[bytes], taken: Taken) -> None:
+    """Take values and let them expire, as :func:`backends.memcached.reader.take_many`.
+
+    :raises InvalidKey: as of :func:`read_many`.
+    """
     for start in range(0, len(keys), KEYS_AT_ONCE):
         some = keys[start : start + KEYS_AT_ONCE]
-        found = _values(link, some, b"v f T%d" % EXPIRED, changes=True)
-        for key, stored in zip(some, found, strict=True):
-            if stored is not None:
-                taken[key] = with_flags(stored.value, stored.flags)
-    return taken
+        found: list[Stored | None] = []
+        taken.asked.update(some)
+        try:
+            _values(link, some, b"v f T%d" % EXPIRED, changes=True, found=found)
+        finally:
+            for key, stored in zip(some, found, strict=False):
+                had = MISSING if stored is None else with_flags(stored.value, stored.flags)
+                taken.known[key] = had
 
 
 def _values(
-    link: Link, keys: Sequence[bytes], flags: bytes, most: float = math.inf, changes: bool = False
+    link: Link,
+    keys: Sequence[bytes],
+    flags: bytes,
+    most: float = math.inf,
+    changes: bool = False,
+    found: list[Stored | None] | None = None,
 ) -> list[Stored | None]:
     """Ask for values, one command each; return them in order, or the first ones if enough.
 
     :param flags: what is asked for; of it comes back ``f``, and ``c`` if it is there.
+    :param found: is added to as they come, for who wants those before a reply that is none.
     """
+    found = [] if found is None else found
 
-    def take(connection: socket.socket, data: bytes) -> list[Stored | None]:
-        found: list[Stored | None] = []
+    def take(connection: socket.socket, data: bytes) -> None:
         size = 0
         for _ in keys:
             if size > most:
-                break
+                return
             stored, data = _value(connection, data)
             found.append(stored)
             size += 0 if stored is None else len(stored.value)
-        else:
-            if data:
-                raise ValueError("more than was asked for")
-        return found
+        if data:
+            raise ValueError("more than was asked for")
+
+    def take_all(connection: socket.socket, data: bytes) -> None:
+        try:
+            take(connection, data)
+        except ValueError:
+            # What is no reply at all is not believed in any part.
+            found.clear()
+            raise
 
     commands = b"".join(b"mg %b %b\r\n" % (encode(key), flags) for key in keys)
-    found = link.exchange(commands, take, changes=changes)
+    link.exchange(commands, take_all, changes=changes)
     if len(found) < len(keys):
         # The rest is still on its way.
         link.close()

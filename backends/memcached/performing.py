@@ -147,7 +147,7 @@ class Performing:
             # A proxy that was met knows no "gat": it would end the connection without a word.
             behind = bool(self._backend.in_front)
             found: dict[bytes, Any] = (
-                dict.fromkeys(keys) if behind else {**self._members.take_many(keys)}
+                dict.fromkeys(keys) if behind else self._members.take_many(keys)
             )
         except Unsupported as error:
             found = dict.fromkeys(self._keys, error)

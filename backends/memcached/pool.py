@@ -22,8 +22,9 @@ from backends.memcached.errors import (
 from backends.memcached.member import Member
 from backends.memcached.outcomes import Outcomes
 from backends.memcached.placing import Placed
-from backends.memcached.reader import Read, size_of
+from backends.memcached.reader import Read, Taken, size_of
 from backends.memcached.stores import Batch, Change
+from backends.operations import not_tried
 
 if TYPE_CHECKING:
     from backends.memcached.client import Client
@@ -199,14 +200,16 @@ class Members(Placed):
                 break
         return None
 
-    def take_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes | BackendError | None]:
+    def take_many(self, keys: Sequence[bytes]) -> dict[bytes, Any]:
         """Return what the servers had, and have no more; or why it is not known.
 
-        What was not sent to a server goes to the next ones, as with :meth:`run`.
+        What was not sent to a server goes to the next ones, as with :meth:`run`. What was taken
+        before one broke off is told.
 
-        :return: ``None`` where a server does not know the command, and did nothing.
+        :return: a value, nothing, or an error, by key; ``None`` where a server does not know the
+            command, and did nothing.
         """
-        found: dict[bytes, bytes | BackendError | None] = {}
+        found: dict[bytes, Any] = {}
         failed: Failed | None = None
         while keys:
             untaken: list[bytes] = []
@@ -216,19 +219,25 @@ class Members(Placed):
                 found.update(dict.fromkeys(keys, error))
                 break
             for member, names in groups.items():
+                taken = Taken()
                 try:
-                    found.update(member.run(_taking(names), repeatable=False))
+                    member.run(_taking(names, taken), repeatable=False)
                 except CommandFailed as error:
+                    left = taken.left(names)
                     if error.answered:
                         known = error.code != CLIENT_ERROR
                         refused = failure(error, member.place, sent=False) if known else None
-                        found.update(dict.fromkeys(names, refused))
-                        continue
-                    try:
-                        failed = self._lost(member, error, sent=error.sent)
-                        untaken += names
-                    except Failed as lost:
-                        found.update(dict.fromkeys(names, lost))
+                        found.update(dict.fromkeys(left, refused))
+                    else:
+                        try:
+                            failed = self._lost(member, error, sent=error.sent)
+                            untaken += left
+                        except Failed as lost:
+                            sent = taken.asked if error.sent else left
+                            found.update(
+                                (key, lost if key in sent else not_tried()) for key in left
+                            )
+                found.update(taken.known)
             keys = untaken
         return found
 
@@ -237,8 +246,8 @@ def _changing(batch: Batch) -> Callable[[Any], None]:
     return lambda client: client.change_many(batch)
 
 
-def _taking(keys: Sequence[bytes]) -> Callable[[Any], dict[bytes, bytes | BackendError]]:
-    return lambda client: client.take_many(keys)
+def _taking(keys: Sequence[bytes], taken: Taken) -> Callable[[Any], None]:
+    return lambda client: client.take_many(keys, taken)
 
 
 def _reading(keys: Sequence[bytes], most: float) -> Callable[[Client], Read]:

@@ -11,9 +11,9 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from backends.base import with_flags
+from backends.base import MISSING, Missing, with_flags
 from backends.errors import InvalidKey, NotRead
-from backends.memcached.errors import refusal
+from backends.memcached.errors import CommandFailed, refusal
 from backends.memcached.expiry import EXPIRED
 from backends.memcached.link import LONGEST_LINE, Link, receive
 
@@ -38,6 +38,22 @@ class Stored(NamedTuple):
     cas: int
 
 
+class Taken:
+    """What of several keys was taken out of a server, however far that came.
+
+    :ivar known: what each key had, that is known of: a value, nothing, or why it was not asked for.
+    :ivar asked: the keys that were sent; of the others nothing was taken.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[bytes, bytes | InvalidKey | Missing] = {}
+        self.asked: set[bytes] = set()
+
+    def left(self, keys: Sequence[bytes]) -> list[bytes]:
+        """Return those keys of which nothing is known yet."""
+        return [key for key in keys if key not in self.known]
+
+
 def read_many(link: Link, keys: Sequence[bytes], most: float = math.inf) -> Read:
     """Return the values of those different keys that the server has.
 
@@ -55,7 +71,7 @@ def read_many(link: Link, keys: Sequence[bytes], most: float = math.inf) -> Read
         if found is not None:
             return found
         parts, left = _reply(connection, data, wanted, 4, most)
-        return {header[1]: with_flags(value, int(header[2])) for header, value in parts}
+        return {**_by_key(parts)}
 
     read = link.exchange(b"get %b\r\n" % b" ".join(keys), take)
     if left:
@@ -64,21 +80,29 @@ def read_many(link: Link, keys: Sequence[bytes], most: float = math.inf) -> Read
     return read
 
 
-def take_many(link: Link, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-    """Return the values of those different keys that the server has, and let them expire.
+def take_many(link: Link, keys: Sequence[bytes], taken: Taken) -> None:
+    """Take the values of those different keys that the server has, and let them expire.
 
     Each is one step of the server (protocol.txt, "Get And Touch"), so of several who take a value
     at the same time one gets it.
 
+    :param taken: is told of each value, also of those that came before the reply broke off.
     :raises CommandFailed: as of :func:`read_many`; or the server does not know the command.
     """
     wanted = set(keys)
+    found: list[tuple[list[bytes], bytes]] = []
 
-    def take(connection: socket.socket, data: bytes) -> dict[bytes, bytes]:
-        found, _ = _reply(connection, data, wanted, 4)
-        return {header[1]: with_flags(value, int(header[2])) for header, value in found}
+    def take(connection: socket.socket, data: bytes) -> None:
+        # What is no reply at all is not believed in any part.
+        try:
+            _reply(connection, data, wanted, 4, found=found)
+        except (OSError, CommandFailed):
+            taken.known.update(_by_key(found))
+            raise
 
-    return link.exchange(b"gat %d %b\r\n" % (EXPIRED, b" ".join(keys)), take, changes=True)
+    taken.asked.update(keys)
+    link.exchange(b"gat %d %b\r\n" % (EXPIRED, b" ".join(keys)), take, changes=True)
+    taken.known.update({**dict.fromkeys(keys, MISSING), **_by_key(found)})
 
 
 def size_of(read: Mapping[bytes, object]) -> int:
@@ -96,6 +120,10 @@ def read(link: Link, key: bytes) -> Stored | None:
         return None
 
     return link.exchange(b"gets %b\r\n" % key, take)
+
+
+def _by_key(found: Sequence[tuple[list[bytes], bytes]]) -> dict[bytes, bytes]:
+    return {header[1]: with_flags(value, int(header[2])) for header, value in found}
 
 
 def _usual(data: bytes, wanted: set[bytes]) -> Read | None:
@@ -128,19 +156,21 @@ def _reply(
     wanted: set[bytes],
     parts: int,
     most: float = math.inf,
+    found: list[tuple[list[bytes], bytes]] | None = None,
 ) -> tuple[list[tuple[list[bytes], bytes]], set[bytes]]:
     """Take one reply from the connection; return each header, in its parts, and its value.
 
     :param data: what has come of it already.
     :param parts: how many a header has.
     :param most: as of :func:`read_many`.
+    :param found: is added to as they come, for who wants those of a reply that breaks off.
     :return: also the keys of which it is not known, since there were enough; the rest of the
         reply is then still to come.
     :raises CommandFailed: the server said no.
     :raises ValueError: it is not a reply to these keys.
     :raises OSError: it did not come, or not in time.
     """
-    found: list[tuple[list[bytes], bytes]] = []
+    found = [] if found is None else found
     at = size = 0
     while True:
         start = data.find(b"\r\n", at) + 2

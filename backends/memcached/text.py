@@ -29,7 +29,7 @@ from backends.memcached.link import Link, take_line
 from backends.memcached.meta import remaining_ttl
 from backends.memcached.opening import PLAIN, Opening
 from backends.memcached.proxies import judge
-from backends.memcached.reader import Read, Stored
+from backends.memcached.reader import Read, Stored, Taken
 from backends.memcached.stores import Batch
 
 T = TypeVar("T")
@@ -103,22 +103,35 @@ class TextClient:
         command = b"mg %b t\r\n" % key
         return self._administer(command, lambda: remaining_ttl(self._link, key))
 
-    def take_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes | InvalidKey]:
-        """Return what the server has of different keys, and let that expire; one step a key.
+    def take_many(self, keys: Sequence[bytes], taken: Taken) -> None:
+        """Take what the server has of different keys, and let that expire; one step a key.
 
-        :raises CommandFailed: the server said no, or the reply was not whole.
+        :param taken: is told of what was taken, whatever fails behind that; what it knows already
+            is not asked for.
+        :raises CommandFailed: the server said no, or a reply was not whole.
         """
-        if not has_odd(b"".join(keys)):
-            return {**reader.take_many(self._link, keys)}
-        plain, odd = _apart(keys)
-        taken: dict[bytes, bytes | InvalidKey] = {}
+        plain, odd = _apart(taken.left(keys))
+        refused: CommandFailed | None = None
+        for some, take in ((odd, self._take_encoded), (plain, self._take_plain)):
+            try:
+                if some:
+                    take(some, taken)
+            except CommandFailed as error:
+                if not error.answered:
+                    raise
+                # The server is well: the others are asked for.
+                refused = error
+        if refused is not None:
+            raise refused
+
+    def _take_plain(self, keys: Sequence[bytes], taken: Taken) -> None:
+        reader.take_many(self._link, keys, taken)
+
+    def _take_encoded(self, keys: Sequence[bytes], taken: Taken) -> None:
         try:
-            taken.update(self._encoded(lambda: encoded.take_many(self._link, odd)))
+            self._encoded(lambda: encoded.take_many(self._link, keys, taken))
         except InvalidKey as error:
-            taken.update((key, error) for key in odd)
-        if plain:
-            taken.update(reader.take_many(self._link, plain))
-        return taken
+            taken.known.update(dict.fromkeys(taken.left(keys), error))
 
     def change_many(self, batch: Batch) -> None:
         """Do changes.

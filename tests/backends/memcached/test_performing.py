@@ -15,8 +15,9 @@ from backends.errors import (
     Unsupported,
     ValueTooLarge,
 )
+from backends.memcached import encoded
 from backends.memcached.backend import MemcachedBackend
-from backends.memcached.errors import CLIENT_ERROR, CommandFailed
+from backends.memcached.errors import CLIENT_ERROR, SERVER_ERROR, CommandFailed
 from backends.memcached.link import Link
 from backends.memcached.options import parse_servers
 from backends.memcached.text import TextClient
@@ -160,7 +161,7 @@ def test_one_of_several_takers_gets_a_value(memcached_backend: MemcachedBackend)
 def test_a_server_that_does_not_know_the_step_is_asked_otherwise(
     memcached_backend: MemcachedBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unknown(self: TextClient, keys: Any) -> Any:
+    def unknown(self: TextClient, keys: Any, taken: Any) -> Any:
         raise CommandFailed(CLIENT_ERROR, text="ERROR")
 
     monkeypatch.setattr(TextClient, "take_many", unknown)
@@ -282,3 +283,78 @@ def test_what_is_taken_without_a_reply_is_unknown(line: Line) -> None:
     with line.spoiled("garbage"):
         (outcome,) = line.backend.perform([GetAndDelete("other")])
     assert isinstance(outcome, Unavailable)
+
+
+TAKEN = [GetAndDelete(key) for key in ("first", "absent", "second")]
+# Their keys are sent encoded, by another command.
+ODD = [GetAndDelete(key) for key in ("a first", "an absent", "a second")]
+
+
+@pytest.mark.parametrize(
+    ("asked", "reply"),
+    [(TAKEN, b"VALUE first 0 4\r\n1111\r\n"), (ODD, b"VA 4 f0\r\n1111\r\nEN\r\n")],
+    ids=["plain", "encoded"],
+)
+def test_what_was_taken_before_a_reply_breaks_off_is_told(
+    line: Line, asked: list[GetAndDelete], reply: bytes
+) -> None:
+    line.backend.learn_capabilities()
+    for more in (0, 5):
+        line.backend.set_many([Item(asked[0].key, b"1111", None), Item(asked[2].key, b"2", None)])
+        with line.spoiled("cut", size=len(reply) + more):
+            first, absent, second = line.backend.perform(asked)
+        assert first == b"1111"
+        assert absent is MISSING or UNKNOWN in str(absent)
+        assert isinstance(second, Unavailable)
+        assert UNKNOWN in str(second)
+        assert line.backend.get_many([one.key for one in asked]) == {}
+
+
+def test_what_one_command_has_taken_is_told_though_the_next_one_fails(line: Line) -> None:
+    line.backend.learn_capabilities()
+    asked = [*TAKEN, *ODD]
+    there = {one.key: one.key.encode() for one in asked if "absent" not in one.key}
+    stored = [Item(key, value, None) for key, value in there.items()]
+    # The encoded ones go first.
+    line.backend.set_many(stored)
+    with line.spoiled("cut", size=0, skip=1):
+        outcomes = line.backend.perform(asked)
+    assert outcomes[3:] == [b"a first", MISSING, b"a second"]
+    assert [UNKNOWN in str(outcome) for outcome in outcomes[:3]] == [True] * 3
+    # And what was not sent is as it was.
+    line.backend.set_many(stored)
+    with line.spoiled("cut", size=0):
+        outcomes = line.backend.perform(asked)
+    assert [UNKNOWN in str(outcome) for outcome in outcomes[3:]] == [True] * 3
+    assert ["Not tried" in str(outcome) for outcome in outcomes[:3]] == [True] * 3
+    assert line.backend.get_many(there) == {key: there[key] for key in ("first", "second")}
+
+
+def test_what_is_no_reply_is_believed_in_no_part(
+    memcached_backend: MemcachedBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memcached_backend.learn_capabilities()
+    exchange = Link.exchange
+
+    def with_more(self: Link, command: bytes, take: Any, **more: Any) -> Any:
+        return exchange(self, command, lambda line, data: take(line, data + b"EN\r\n"), **more)
+
+    for asked in (TAKEN, ODD):
+        memcached_backend.set_many([Item(one.key, b"1", None) for one in asked])
+        with monkeypatch.context() as patch:
+            patch.setattr(Link, "exchange", with_more)
+            outcomes = memcached_backend.perform(asked)
+        assert [UNKNOWN in str(outcome) for outcome in outcomes] == [True] * 3
+
+
+def test_who_refuses_to_take_some_is_asked_for_the_others(
+    memcached_backend: MemcachedBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise CommandFailed(SERVER_ERROR, text="SERVER_ERROR busy")
+
+    monkeypatch.setattr(encoded, "take_many", refuse)
+    memcached_backend.set_many([Item(one.key, b"1", None) for one in (*TAKEN, *ODD)])
+    outcomes = memcached_backend.perform([*ODD, *TAKEN])
+    assert ["SERVER_ERROR busy" in str(outcome) for outcome in outcomes[:3]] == [True] * 3
+    assert outcomes[3:] == [b"1"] * 3
