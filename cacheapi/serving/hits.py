@@ -12,6 +12,7 @@ import asyncio
 import re
 import time
 from typing import Final, Protocol
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
@@ -123,10 +124,13 @@ class Hits:
         """Take a read with the header fields of one that was taken; return whether it is."""
         moment, engine = self._door.moment, reader.engine
         if moment is reader.moment:
+            caller = self._caller(reader.digest)
+            if caller is None:
+                return False
             # Of which engine a target is that is held has been found out.
             kept = self._shelf.find(engine, target)
             if kept is not None:
-                return not engine.is_cut_off and self._take_kept(sink, kept, reader, True)
+                return not engine.is_cut_off and self._take_kept(sink, kept, caller, reader, True)
         match = TARGET.fullmatch(target)
         if match is None:
             return False
@@ -145,22 +149,21 @@ class Hits:
         reader: Reader,
         keep_alive: bool,
     ) -> bool:
-        engine, remote = reader.engine, reader.remote
-        kept = self._shelf.find(engine, target)
+        # Whom it does not know may not have anything done, or what is held pushed out.
+        caller = self._caller(reader.digest)
+        if caller is None:
+            return False
+        kept = self._shelf.find(reader.engine, target)
         if kept is None:
-            path, query = match[2] or b"", match[3] or b""
-            if _PARAMETER in query:
+            kept = _new(reader, match)
+            if kept is None or not caller.may("GET", reader.remote.name, kept.key):
                 return False
-            try:
-                key = Sought(remote, reader.method, path, query, ()).key
-                kept = Kept(engine, *target_of(engine.config, path, query), key)
-            except (ApiError, NoAnswer):
-                return False
-            self._shelf.add(engine, target, kept)
-        return self._take_kept(sink, kept, reader, keep_alive)
+            kept.allowed = caller
+            self._shelf.add(reader.engine, target, kept)
+        return self._take_kept(sink, kept, caller, reader, keep_alive)
 
-    def _take_kept(self, sink: Late, kept: Kept, reader: Reader, keep_alive: bool) -> bool:
-        digest = reader.digest
+    def _caller(self, digest: bytes) -> Caller | None:
+        """Return who shows the key of a digest, if the lane may answer that one."""
         if not self._taken:
             # A turn that took nothing is answered by nobody: what it knew of rights ends here.
             self._callers.clear()
@@ -169,8 +172,11 @@ class Hits:
         else:
             caller = self._callers[digest] = self._access.who(digest)
         # Who has a limit is counted before anything is answered, and that is the application's.
-        if caller is None or caller.rate is not None:
-            return False
+        return None if caller is None or caller.rate is not None else caller
+
+    def _take_kept(
+        self, sink: Late, kept: Kept, caller: Caller, reader: Reader, keep_alive: bool
+    ) -> bool:
         if caller is not kept.allowed:
             if not caller.may("GET", reader.remote.name, kept.key):
                 return False
@@ -263,6 +269,19 @@ class Hits:
     def _note(self, look: Look, status: int, size: int, seconds: float) -> None:
         name, method = look.engine.name, look.wish.method
         self._tail.note(method, ROUTE, name, look.kept.key, status, seconds, size, LANE)
+
+
+def _new(reader: Reader, match: re.Match[bytes]) -> Kept | None:
+    """Return what is to be held of a target; ``None`` if it is not sure what it means."""
+    engine = reader.engine
+    path, query = match[2] or b"", match[3] or b""
+    if _PARAMETER in unquote_to_bytes(query):
+        return None
+    try:
+        key = Sought(reader.remote, reader.method, path, query, ()).key
+        return Kept(engine, *target_of(engine.config, path, query), key)
+    except (ApiError, NoAnswer):
+        return None
 
 
 def _pass_on(look: Look) -> None:

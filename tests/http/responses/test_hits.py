@@ -381,6 +381,45 @@ def test_a_key_that_was_refused_and_then_deleted_reads_nothing(
     assert len(lane.hits._callers) <= 1
 
 
+def test_who_may_read_nothing_pushes_nothing_out(lane: Instance, origin: Origin) -> None:
+    """Neither a stranger, nor a key that may not read what it asks for, nor one with a limit."""
+    origin.on("/hit/mine", reply(200, FRESH, "x"))
+    rules = [{"service": "shop", "verbs": ["GET"], "keys": "hit/m*"}]
+    limit = {"rate_limit": {"requests": 1000, "seconds": 60}}
+    fields = [
+        {"name": "one path", "rules": rules},
+        {"name": "limited", "rules": [{"service": "shop", "verbs": ["GET"]}], **limit},
+    ]
+    rows = lane.call("POST", "/api/v2/system/api_key", {"resource": fields}).json["resource"]
+    assert lane.get("/hit/mine").status == 200
+    assert lane.gets_hit("/hit/mine")
+    held = list(lane.hits._shelf._kept)
+    for key, status in (
+        ("a stranger's", 401),
+        (rows[0]["api_key"], 403),
+        (rows[1]["api_key"], 404),
+    ):
+        with Connection(lane.port, key) as connection:
+            for number in range(3):
+                answer = connection.call("GET", f"/api/v2/shop/hit/not-mine?{number}")
+                assert answer.status == status
+    assert list(lane.hits._shelf._kept) == held
+    assert lane.gets_hit("/hit/mine")
+
+
+def test_whose_parameter_is_written_oddly_is_the_applications(
+    lane: Instance, origin: Origin
+) -> None:
+    """The parameter goes before ``Authorization``, however it is written."""
+    origin.on("/hit/shown", reply(200, FRESH, "x"))
+    shown = {"Authorization": f"Bearer {Service.api_key}", "X-DreamFactory-API-Key": ""}
+    with Connection(lane.port) as connection:
+        for query, status in (("", 200), ("?api%5Fkey=none", 401), ("?%61pi_key=none&a", 401)):
+            for _ in range(2):
+                answer = connection.call("GET", f"/api/v2/shop/hit/shown{query}", headers=shown)
+                assert answer.status == status, query
+
+
 def test_a_stale_answer_is_the_engines(lane: Instance, origin: Origin) -> None:
     headers = {"Cache-Control": "max-age=60, stale-while-revalidate=60", "Age": "90"}
     origin.on("/hit/stale", reply(200, headers, "x"))
