@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
+from backends import owned
 from backends.base import MISSING, Backend, Described, Found, Missing
 from backends.capabilities import Capability, Limits, Traits
 from backends.errors import BackendError, Failed, InvalidCursor, InvalidOption, NotRead
@@ -102,7 +103,7 @@ class FileBackend(Backend):
         self.limits = dataclasses.replace(self.limits, max_value_bytes=max_bytes // 8)
         directory = Path(data_dir)
         try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            owned.folder(directory)
         except OSError as error:
             raise InvalidOption(
                 f"{DATA_DIR.variable}: {data_dir!r} is no directory and cannot be made one."

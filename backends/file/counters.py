@@ -22,6 +22,8 @@ import weakref
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from backends import owned
+
 log = logging.getLogger(__name__)
 
 SLOTS: Final = 1024
@@ -152,7 +154,7 @@ class Counters:
                 log.warning("Reads of the cache file are not counted: %s.", error)
 
     def _open(self) -> None:
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._descriptor = owned.opened(self._path, os.O_RDWR)
         # A page of the mapping that the disk has no room for would end the process.
         os.posix_fallocate(self._descriptor, 0, SIZE)
         words = memoryview(mmap.mmap(self._descriptor, SIZE)).cast("Q")

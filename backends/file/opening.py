@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import logging
 import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from backends import owned
 from backends.errors import Unavailable
 from backends.file.failures import Damaged, Outdated, is_damage
 from backends.file.seen import Connection
@@ -111,9 +111,9 @@ class CacheFile:
         with self._guard():
             self._create()
 
-    def _open(self, path: Path, mode: str = "rw") -> Connection:
+    def _open(self, path: Path) -> Connection:
         return sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={mode}",
+            f"{path.absolute().as_uri()}?mode=rw",
             uri=True,
             factory=Connection,
             timeout=self._timeout,
@@ -128,10 +128,10 @@ class CacheFile:
         for suffix in ("-wal", "-shm", ".new", ".new-wal", ".new-shm"):
             _remove(f"{self.path}{suffix}")
         draft = self.path.with_name(f"{self.path.name}.new")
-        sqlite = self._open(draft, "rwc")
+        # Values are nobody else's business; SQLite gives its log files the same mode and owner.
+        os.close(owned.opened(draft, os.O_RDWR))
+        sqlite = self._open(draft)
         try:
-            # Values are nobody else's business; SQLite gives its log files the same mode.
-            os.chmod(draft, 0o600)
             sqlite.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             sqlite.execute("PRAGMA journal_mode = WAL")
             sqlite.executescript(SCHEMA)
@@ -157,12 +157,8 @@ class CacheFile:
     @contextlib.contextmanager
     def _guard(self) -> Iterator[None]:
         """Let one thread at a time, of all processes, open or replace the file."""
-        descriptor = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with owned.locked(self.path.with_name(f"{self.path.name}.lock")):
             yield
-        finally:
-            os.close(descriptor)
 
     def set_aside(self, identity: tuple[int, int] | None, error: sqlite3.Error) -> None:
         """Move the damaged file away, unless another process has done so already."""

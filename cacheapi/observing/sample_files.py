@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from backends import owned
 from backends.statistics import Figures
 
 KEPT_SECONDS: Final = 3600
@@ -72,7 +73,7 @@ class SampleFiles:
     def _write(self, file: Path, flag: int, samples: list[Sample]) -> None:
         # A line that a crash has cut short does not take the next with it.
         text = "".join(f"\n{_line(sample)}" for sample in samples)
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | flag, 0o600)
+        descriptor = owned.opened(file, os.O_WRONLY | flag)
         with os.fdopen(descriptor, "w") as kept:
             kept.write(text)
 

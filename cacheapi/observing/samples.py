@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from backends import owned
 from backends.base import Backend
 from backends.capabilities import Capability
 from backends.statistics import Figures
@@ -124,8 +125,8 @@ class Sampler:
         if self._leads:
             return True
         if self._lock is None:
-            self._files.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = os.open(self._files.directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            owned.folder(self._files.directory)
+            self._lock = owned.opened(self._files.directory / "lock", os.O_RDWR)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -14,6 +14,8 @@ from typing import Final
 
 import msgspec
 
+from backends import owned
+
 # How many are shown.
 LATEST: Final = 20
 # An origin that is down fails as often as it is asked: one line a second and process.
@@ -82,7 +84,7 @@ class Troubles:
         path = target.partition("?")[0][:LONGEST_PATH]
         trouble = Trouble(time.time(), method[:LONGEST_PATH], path, status, message, more)
         with contextlib.suppress(OSError):
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            owned.folder(self._directory)
             file = self._file(name)
             # A line that a crash has cut short does not take the next with it.
             self._write(file, os.O_APPEND, b"\n" + _encoder.encode(trouble))
@@ -94,7 +96,7 @@ class Troubles:
 
     @staticmethod
     def _write(file: Path, flag: int, data: bytes) -> None:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | flag, 0o600)
+        descriptor = owned.opened(file, os.O_WRONLY | flag)
         try:
             os.write(descriptor, data)
         finally:

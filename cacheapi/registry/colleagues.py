@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 from typing import Final
 
+from backends import owned
+
 log = logging.getLogger(__name__)
 
 # What is promised anyway.
@@ -52,9 +54,8 @@ class Colleagues:
         name = secrets.token_hex(8)
         draft = self._directory / name
         try:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            seen = os.O_RDWR | os.O_CREAT | os.O_EXCL
-            self._seen = os.open(self._directory / f"{name}{_SEEN}", seen, 0o600)
+            owned.folder(self._directory)
+            self._seen = owned.opened(self._directory / f"{name}{_SEEN}", os.O_RDWR)
             self.note(number)
             os.mkfifo(draft, 0o600)
             # Open before it has its name: a pipe that nobody reads is a dead one's.

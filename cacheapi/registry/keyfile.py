@@ -7,6 +7,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from backends import owned
+
 
 def keep(path: Path, make: Callable[[], str]) -> bool:
     """Write what ``make`` returns to a file of mode 0600, unless there is one.
@@ -18,9 +20,10 @@ def keep(path: Path, make: Callable[[], str]) -> bool:
     """
     if path.exists():
         return False
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    owned.folder(path.parent)
     descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
     with os.fdopen(descriptor, "w") as file:
+        owned.give(descriptor, path.parent)
         file.write(f"{make()}\n")
     try:
         os.link(draft, path)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from backends import owned
 from backends.base import Backend
 from backends.endpoints import trial_key
 from backends.errors import (
@@ -102,7 +103,7 @@ def run(registry: Registry, definition: Definition, *, saved: bool) -> Outcome:
     running = registry.find(definition.name) if saved else None
     if running is not None:
         return run_on(running.backend)
-    registry.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    owned.folder(registry.data_dir)
     with tempfile.TemporaryDirectory(dir=registry.data_dir, prefix="trial.") as directory:
         made: list[Backend] = []
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import shutil
 import stat
@@ -22,6 +24,8 @@ DOTENV: Final = ".env"
 SECRET_FILES: Final = ("api-key", "secret-key", "cacheapi.sqlite3", "cache.sqlite3")
 # With less than this a disk is nearly full, whatever the cache may take.
 LITTLE_SPACE: Final = 200 * 1024 * 1024
+# Files of the data directory.
+MOST_LOOKED_AT: Final = 10_000
 # SQLite's locks are not safe there.
 NETWORK: Final = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "fuse.sshfs"}
 
@@ -134,6 +138,12 @@ def _directory_findings(path: Path, settings: Settings, found: dict[str, Any]) -
         message = f"{str(path)!r} belongs to {owner}, and not to this user."
         action = "Run these commands as that user: what they make is not the service's otherwise."
         yield Finding(Level.WARNING, where, message, action)
+    foreign, count = _roots(path)
+    if foreign is not None:
+        such = f"{str(foreign)!r} belongs" if count == 1 else f"{count} files in it belong"
+        message = f"{such} to root: the service cannot change what is root's."
+        action = f"chown -R --reference={path} {path}"
+        yield Finding(Level.WARNING, where, message, action)
     for name, mode in found["modes"].items():
         if int(mode, 8) & 0o077:
             message = f"{str(path / name)!r} may be read by others on this machine ({mode})."
@@ -170,6 +180,20 @@ def database(registry: Registry, settings: Settings) -> tuple[dict[str, Any], li
         "api_keys": api_keys,
     }
     return found, []
+
+
+def _roots(path: Path) -> tuple[Path | None, int]:
+    """Return one of the files that are root's in a directory that is not, and their number."""
+    if path.stat().st_uid == 0:
+        return None, 0
+    found: list[Path] = []
+    with contextlib.suppress(OSError):
+        for each in itertools.islice(path.rglob("*"), MOST_LOOKED_AT):
+            # Some go meanwhile.
+            with contextlib.suppress(OSError):
+                if each.lstat().st_uid == 0:
+                    found.append(each)
+    return (min(found), len(found)) if found else (None, 0)
 
 
 def _size(path: Path) -> int:

@@ -8,7 +8,6 @@ one before in one step; so no number costs a system call, and nobody reads half 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import secrets
@@ -19,6 +18,7 @@ from typing import Final
 
 from prometheus_client.mmap_dict import MmapedDict
 
+from backends import owned
 from cacheapi.observing.metrics.tally import Sample
 
 LOCK: Final = "lock"
@@ -66,7 +66,7 @@ class ProcessFiles:
         """
         if not self._directory.is_dir():
             # The system cleans up where it was, such as at the end of a user's last session.
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            owned.folder(self._directory)
             self._samples, self._written = [], {}
         if samples == self._samples:
             return
@@ -99,12 +99,8 @@ def fold(directory: Path, process: int) -> None:
 @contextlib.contextmanager
 def locked(directory: Path, *, shared: bool = False) -> Iterator[None]:
     """Keep others from folding, meanwhile."""
-    descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+    with owned.locked(directory / LOCK, shared=shared):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def clear(directory: Path) -> None:

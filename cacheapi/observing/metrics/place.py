@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from backends import owned
 from cacheapi.observing.metrics.files import clear, fold
 from cacheapi.observing.metrics.meter import DIRECTORY
 
@@ -26,7 +27,7 @@ def begin() -> None:
     # One of ours is the parent's: this is the new master of an upgrade, beside the old one.
     if given and not Path(given).name.startswith(_PREFIX):
         directory = Path(given)
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owned.folder(directory)
         clear(directory)
     else:
         os.environ[DIRECTORY] = tempfile.mkdtemp(prefix=_own(), dir=_parent())

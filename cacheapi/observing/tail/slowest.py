@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from backends import owned
 from cacheapi.observing.tail.files import Seen, encoder
 
 HOUR: Final = 3600.0
@@ -86,11 +87,11 @@ class Slowest:
         if self._file is None:
             # A process id comes back.
             name = f"{os.getpid()}-{secrets.token_hex(4)}{_SUFFIX}"
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            owned.folder(self._directory)
             self._file = self._directory / name
             _tidy(self._directory)
         draft = self._file.with_suffix(".draft")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor = owned.opened(draft, os.O_WRONLY | os.O_TRUNC)
         with os.fdopen(descriptor, "wb") as file:
             file.write(encoder.encode(found))
         draft.replace(self._file)

@@ -9,6 +9,7 @@ from typing import Final
 from sqlalchemy import URL, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError
 
+from backends import owned
 from cacheapi.registry.database import postgresql
 
 FILE: Final = "cacheapi.sqlite3"
@@ -49,9 +50,9 @@ def _parse(url: str) -> URL:
 def _sqlite(url: URL) -> Engine:
     path = Path(url.database or "")
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owned.folder(path.parent)
         # Made here, so that nobody else may read it.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        os.close(owned.opened(path, os.O_RDWR))
     except OSError as error:
         raise DatabaseUnusable(f"{str(path)!r} cannot be written ({error.strerror}).") from error
     return create_engine(url, connect_args={"timeout": LOCK_SECONDS}, hide_parameters=True)

@@ -441,12 +441,24 @@ def test_secrets_that_others_may_read(doctor: Program) -> None:
     assert [each["action"][:9] for each in found] == ["chmod 600"] * 2
 
 
-def test_a_directory_of_somebody_else(doctor: Program) -> None:
+def test_a_directory_of_somebody_else(doctor: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can give files away")
     os.chown(doctor.directory / "data", 12345, 12345)
+    for file in (doctor.directory / "data").rglob("*"):
+        os.chown(file, 12345, 12345)
+    # What root makes there is theirs.
+    assert doctor.json("doctor")["findings"] == []
+    (doctor.directory / "data" / "tail").mkdir()
     (found,) = doctor.json("doctor", code=1)["findings"]
-    assert "belongs to user 12345" in found["message"]
+    assert "tail' belongs to root" in found["message"]
+    assert found["action"].startswith("chown -R --reference=")
+    os.chown(doctor.directory / "data" / "cacheapi.sqlite3", 0, 0)
+    (found,) = doctor.json("doctor", code=1)["findings"]
+    assert found["message"].startswith("2 files in it belong to root")
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    messages = [each["message"] for each in doctor.json("doctor", code=1)["findings"]]
+    assert any("belongs to user 12345" in message for message in messages)
 
 
 def test_a_disk_that_is_full_or_far_away(doctor: Program, monkeypatch: pytest.MonkeyPatch) -> None:
