@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from backends import owned
 from cacheapi.registry.rights import Caller
 
 log = logging.getLogger("cacheapi.audit")
@@ -28,6 +29,7 @@ MOST_BYTES: Final = 512 * 1024
 CONTENTS: Final = ("flushed", "purged", "deleted a prefix of")
 _FILES: Final = ("changes", "contents")
 _FOLDER: Final = "audit"
+_LOCK: Final = "lock"
 _PLACE: Final = re.compile(r"[0-9]{1,20}")
 
 
@@ -68,6 +70,8 @@ class BadPlace(ValueError):
     """A text is no place in the audit log."""
 
 
+# Where nothing can be kept, which was told.
+_lost: set[Path] = set()
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Act)
 
@@ -89,8 +93,15 @@ def note(
     # As JSON, so that no name can end the line or pretend to be another field.
     log.info("%s %s %s %s %s", who, json.dumps(caller.name), action, what, json.dumps(name))
     act = Act(time.time_ns(), who, caller.name, action, kind, number, name)
-    with contextlib.suppress(OSError):
+    try:
         _keep(data_dir / _FOLDER, act)
+    except OSError as error:
+        # The log above has it, and whoever did it waits for no disk. Told once.
+        if data_dir not in _lost:
+            log.warning("The audit log cannot be kept in files: %s", error)
+        _lost.add(data_dir)
+    else:
+        _lost.discard(data_dir)
 
 
 def acts(data_dir: Path, most: int, place: str | None = None, search: str = "") -> Acts:
@@ -120,17 +131,19 @@ def _text(act: Act) -> str:
 
 
 def _keep(directory: Path, act: Act) -> None:
-    directory.mkdir(mode=0o700, exist_ok=True)
+    owned.folder(directory)
     file = directory / _FILES[act.action in CONTENTS]
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        # A line that a crash has cut short does not take the next with it.
-        os.write(descriptor, b"\n" + _encoder.encode(act))
-        size = os.fstat(descriptor).st_size
-    finally:
-        os.close(descriptor)
-    if size > MOST_BYTES:
-        file.replace(file.with_suffix(".old"))
+    # Of two who find it full one puts it aside; a line goes into the file that is there then.
+    with owned.locked(directory / _LOCK):
+        descriptor = owned.opened(file, os.O_WRONLY | os.O_APPEND)
+        try:
+            # A line that a crash has cut short does not take the next with it.
+            os.write(descriptor, b"\n" + _encoder.encode(act))
+            size = os.fstat(descriptor).st_size
+        finally:
+            os.close(descriptor)
+        if size > MOST_BYTES:
+            file.replace(file.with_suffix(".old"))
 
 
 def _kept(directory: Path) -> list[Act]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,41 @@ def test_what_is_damaged_is_left_out_and_what_cannot_be_kept_stops_nobody(
         file.write(b"\n[1,")
     note(tmp_path, BOSS, "changed", "service", 7, "sessions")
     assert [act.action for act in acts(tmp_path, 9).acts] == ["changed", "created"]
-    note(tmp_path / "nowhere", BOSS, "deleted", "service", 7, "sessions")
-    assert 'deleted service 7 "sessions"' in caplog.text
-    assert acts(tmp_path / "nowhere", 9) == ([], None)
+    nowhere = tmp_path / "audit" / "changes"
+    for _ in range(3):
+        note(nowhere, BOSS, "deleted", "service", 7, "sessions")
+    assert caplog.text.count('deleted service 7 "sessions"') == 3
+    # Who looks for it in the files is told once why it is not there.
+    assert caplog.text.count("cannot be kept in files") == 1
+    assert acts(nowhere, 9) == ([], None)
+
+
+def test_of_two_that_find_the_file_full_one_puts_it_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "MOST_BYTES", 1000)
+    replace = Path.replace
+    others: list[threading.Thread] = []
+
+    def late(file: Path, target: Path) -> Path:
+        """Let another one write, before this one puts the file aside."""
+        if not others:
+            others.append(threading.Thread(target=write_two))
+            others[0].start()
+            others[0].join(0.2)
+        return replace(file, target)
+
+    def write_two() -> None:
+        for name in ("another", "one more"):
+            note(tmp_path, BOSS, "changed", "service", 7, name)
+
+    monkeypatch.setattr(Path, "replace", late)
+    count = 0
+    while not others:
+        note(tmp_path, BOSS, "changed", "service", 7, f"n{count}")
+        count += 1
+    others[0].join()
+    kept = [act.name for act in acts(tmp_path, 1000).acts]
+    assert sorted(kept) == sorted(
+        ["another", "one more", *(f"n{number}" for number in range(count))]
+    )
