@@ -1,21 +1,23 @@
 """The files of a machine's processes: requests as they come, and the mark of who watches.
 
 The requests are lines of files with rising numbers. Who writes goes to the next one when a file
-is full, and removes all but the one before. A place in them is the number of a file and of bytes.
+is full, and removes all but the one before. A place in them is the number of a file and of bytes:
+so no number is taken twice, also where all files were removed between.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
+
+from backends import owned
 
 # The directory of the files, in that of the data.
 FOLDER: Final = "tail"
@@ -25,7 +27,9 @@ WATCHED_SECONDS: Final = 10.0
 MOST_BYTES: Final = 1024 * 1024
 READ_BYTES: Final = 256 * 1024
 _MARK: Final = "watched"
+# It has the highest number that was taken when nobody watched any more.
 _LOCK: Final = "lock"
+_DIGITS: Final = 20
 _PLACE: Final = re.compile(r"([0-9]{1,12})-([0-9]{1,12})")
 
 
@@ -89,8 +93,12 @@ class TailFiles:
 
         :raises OSError: they cannot be told.
         """
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (self.directory / _MARK).touch(mode=0o600)
+        owned.folder(self.directory)
+        descriptor = owned.opened(self.directory / _MARK, os.O_WRONLY)
+        try:
+            os.utime(descriptor)
+        finally:
+            os.close(descriptor)
 
     def read(self, place: str | None) -> Part:
         """Return what came since a place, the oldest first; a part of it, where it is much.
@@ -109,11 +117,16 @@ class TailFiles:
         if number not in found:
             # It was removed, or nothing was written yet, or all was since.
             number, offset = (found[0], 0) if found else (number, 0)
+        elif offset > self._size(number):
+            # Somebody has removed the whole directory, and another file has this number now.
+            offset = 0
         data = self._bytes(number, offset)
-        if not data and number < (found[-1] if found else 0):
+        end = data.rfind(b"\n") + 1
+        if not end and found and number < found[-1]:
+            # Nobody writes to this one any more; what a crash has cut short has no end.
             number, offset = min(each for each in found if each > number), 0
             data = self._bytes(number, offset)
-        end = data.rfind(b"\n") + 1
+            end = data.rfind(b"\n") + 1
         requests = _requests(data[:end].split(b"\n"))
         return Part(requests, f"{number}-{offset + end}")
 
@@ -146,15 +159,15 @@ class TailFiles:
         :raises OSError: they cannot be kept.
         """
         data = b"".join(encoder.encode(each) + b"\n" for each in requests)
-        with self._locked():
+        with owned.locked(self.directory / _LOCK) as lock:
             found = self._numbers()
-            number = found[-1] if found else 1
+            number = found[-1] if found else _taken(lock) + 1
             if self._size(number) + len(data) > MOST_BYTES:
                 number += 1
             for old in found:
                 if old < number - 1:
                     self._file(old).unlink(missing_ok=True)
-            descriptor = os.open(self._file(number), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            descriptor = owned.opened(self._file(number), os.O_WRONLY | os.O_APPEND)
             try:
                 os.write(descriptor, data)
             finally:
@@ -162,19 +175,13 @@ class TailFiles:
 
     def clear(self) -> None:
         """Remove what nobody watches any more."""
-        with contextlib.suppress(OSError), self._locked():
-            if not self.is_watched():
-                for number in self._numbers():
+        with contextlib.suppress(OSError), owned.locked(self.directory / _LOCK) as lock:
+            found = self._numbers()
+            if found and not self.is_watched():
+                # First: what a crash leaves is a number too many, and none that comes again.
+                os.pwrite(lock, b"%0*d" % (_DIGITS, max(found[-1], _taken(lock))), 0)
+                for number in found:
                     self._file(number).unlink(missing_ok=True)
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        descriptor = os.open(self.directory / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
 
     def _numbers(self) -> list[int]:
         names = (path.stem for path in self.directory.glob("*.lines"))
@@ -196,6 +203,12 @@ class TailFiles:
                 return file.read(READ_BYTES)
         except OSError:
             return b""
+
+
+def _taken(lock: int) -> int:
+    """Return the highest number that a file had when all were removed, or 0."""
+    written = os.pread(lock, _DIGITS, 0)
+    return int(written) if written.isdigit() else 0
 
 
 def _requests(lines: Iterable[bytes]) -> list[Seen]:

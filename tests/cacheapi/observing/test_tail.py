@@ -138,6 +138,52 @@ def test_when_nobody_watches_any_more_it_ends(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.lines"))
 
 
+def test_a_place_from_before_all_was_removed_leads_to_what_came_since(tmp_path: Path) -> None:
+    kept = TailFiles(tmp_path)
+    kept.watch()
+    kept.write([seen(number) for number in range(5)])
+    place = kept.read("1-0").place
+    os.utime(tmp_path / "watched", (1, 1))
+    kept.clear()
+    kept.clear()
+    kept.watch()
+    # Fewer, and no more, bytes than there were.
+    for number in (7, 8, *range(10, 30)):
+        kept.write([seen(number)])
+        assert names(kept.read(place).requests)[0] == "s7"
+    assert names(kept.read(place).requests) == names(kept.latest(100)[::-1])
+    # No file has a number that another had.
+    assert not (tmp_path / "1.lines").exists()
+
+
+def test_a_place_that_is_beyond_the_end_is_the_beginning(tmp_path: Path) -> None:
+    kept = TailFiles(tmp_path)
+    kept.watch()
+    kept.write([seen(number) for number in range(5)])
+    place = kept.read("1-0").place
+    # The whole directory was removed by somebody, and so what it says of numbers.
+    for file in tmp_path.iterdir():
+        file.unlink()
+    kept.watch()
+    kept.write([seen(7)])
+    assert names(kept.read(place).requests) == ["s7"]
+
+
+def test_a_line_that_a_crash_has_cut_short_ends_nobodys_watch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "MOST_BYTES", 1000)
+    kept = TailFiles(tmp_path)
+    kept.watch()
+    kept.write([seen(1)])
+    with (tmp_path / "1.lines").open("ab") as file:
+        file.write(b"[1," + b"x" * 1000)
+    place = kept.read("1-0").place
+    assert kept.read(place) == ([], place)
+    kept.write([seen(2)])
+    assert names(kept.read(place).requests) == ["s2"]
+
+
 @pytest.mark.parametrize("place", ["", "x", "1", "1-", "-1-0", "1-2-3", "1" * 13 + "-0"])
 def test_what_is_no_place(tmp_path: Path, place: str) -> None:
     with pytest.raises(BadPlace):
