@@ -144,7 +144,7 @@ def _explained(remote: Remote, url: str, headers: str) -> dict[str, Any]:
     cache = registry().find(remote.cache)
     if cache is None:
         raise NotAsked(f"The service {remote.cache} that stores cannot be used.")
-    store = Store(remote.name, cache.backend)
+    store = Store(remote.name, cache.backend, remote.config.counts)
     return explain(remote.config, store, path, query, fields, time.time())
 
 

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 THREADS: Final = 8
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 2.0
-# URLs that are remembered while the store is down: a few hundred KB.
+# URLs that are remembered while the store is down: some 100 KB, 8 MB at most.
 MOST_OWED: Final = 1000
 # Written and read back to see whether the cache is there again.
 _PROBE: Final = f"{RESPONSE}probe"
@@ -120,9 +120,18 @@ class Calls:
         self.store.backend.get(_PROBE)
 
     def _settle(self) -> None:
+        # What comes to be owed meanwhile is owed still after that.
         if self._owes_all:
-            self.store.purge_all()
             self._owes_all = False
+            try:
+                self.store.purge_all()
+            except BackendError:
+                self._owes_all = True
+                raise
         for target in list(self._owed):
-            self.store.purge_url(target)
             self._owed.pop(target, None)
+            try:
+                self.store.purge_url(target)
+            except BackendError:
+                self._owed[target] = None
+                raise

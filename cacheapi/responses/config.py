@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from cacheapi.responses.addresses import BadAddress, Base
-from cacheapi.responses.messages import Fields
+from cacheapi.responses.messages import Fields, Stored
 from cacheapi.responses.policy import DEFAULT, Policy
+from cacheapi.responses.storing import sets_own_cookies
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +55,16 @@ class Config:
     def parting(self) -> tuple[str, ...]:
         """The fields that part the answers of a URL whatever its ``Vary`` says."""
         return (*self.key_headers, *(("cookie",) if self.cookies else ()))
+
+    def counts(self, stored: Stored) -> bool:
+        """Return whether what is stored may be served to whom it fits.
+
+        It may have been stored by settings that parted answers by less, or that took a cookie for
+        nobody's own.
+        """
+        return set(self.parting) <= set(stored.vary) and not sets_own_cookies(
+            stored.fields, self.policy
+        )
 
 
 def config_of(values: Mapping[str, Any]) -> Config:

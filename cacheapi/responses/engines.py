@@ -62,7 +62,7 @@ class Engines:
         made = Engine(
             remote.name,
             remote.config,
-            Store(remote.name, backend),
+            Store(remote.name, backend, remote.config.counts),
             mount=f"{self._mount}{remote.name}",
             threads=self._threads,
             listener=None if self._listen is None else self._listen(remote.name),

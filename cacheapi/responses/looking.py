@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from cacheapi.responses import entries
@@ -35,10 +35,12 @@ class Looking:
     """Reads what a store has of the URLs of one service; asks nobody.
 
     :param name: the service's.
+    :param counts: whether its settings let something that is stored be served.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, counts: Callable[[Stored], bool] = lambda _: True) -> None:
         self._name = name
+        self._counts = counts
         self._service_key = entries.service_key(name)
 
     def keys_of(self, target: str, tags: Iterable[str] = ()) -> list[str]:
@@ -68,6 +70,8 @@ class Looking:
         }
         counting = []
         for variant in record.variants:
+            if not self._counts(variant.stored):
+                continue
             groups = (service, record.generation, *(generations[tag] for tag in variant.tags))
             kept = under(variant, groups)
             if kept is not None:

@@ -49,10 +49,16 @@ class Purging:
         """
         await self._purged(ALL, lambda: self.store.purge_all(soft=soft))
 
+    async def _run(self, work: Callable[..., None], *arguments: str) -> None:
+        """Purge; what was looked up meanwhile may be from before."""
+        try:
+            await self._calls.run(work, *arguments)
+        finally:
+            self.purges += 1
+
     async def _purged(self, scope: str, work: Callable[[], None]) -> None:
         try:
-            await self._calls.run(work)
-            self.purges += 1
+            await self._run(work)
         except CacheDown as error:
             raise NoAnswer(500, f"Nothing was purged: {error}") from error
         self._listener.purged(scope)
@@ -62,9 +68,8 @@ class Purging:
         for url in invalidates(asked.request, head):
             target = self._known(url)
             if target is not None:
-                self.purges += 1
                 try:
-                    await self._calls.run(self.store.purge_url, target)
+                    await self._run(self.store.purge_url, target)
                 except CacheDown:
                     self._calls.owe_purge(target)
 

@@ -51,13 +51,19 @@ class Store:
 
     :param name: the service's.
     :param backend: of the service that stores.
+    :param counts: whether the service's settings let something that is stored be served.
     :param clock: Unix time; for tests.
     :ivar looking: what its bytes say.
     :ivar bodies: those that it has.
     """
 
     def __init__(
-        self, name: str, backend: Backend, *, clock: Callable[[], float] = time.time
+        self,
+        name: str,
+        backend: Backend,
+        counts: Callable[[Stored], bool] = lambda _: True,
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.backend = backend
         self._name = name
@@ -66,7 +72,7 @@ class Store:
         self._tags_key = entries.tags_key(name)
         most = backend.limits.max_value_bytes
         self._record_bytes = RECORD_BYTES if most is None else min(RECORD_BYTES, most)
-        self.looking = Looking(name)
+        self.looking = Looking(name, counts)
         self.bodies = Bodies(backend, self._record_bytes // 4)
         self._generations = Generations(backend, clock)
         self._can_compare = Capability.COMPARE_AND_SET in backend.capabilities

@@ -51,7 +51,7 @@ async def running(
     clocked = {} if clock is None else {"clock": clock}
     config = Config(parse_base(url), **settings)
     threads = ThreadPoolExecutor(THREADS)
-    store = Store(name, cache, **clocked)
+    store = Store(name, cache, config.counts, **clocked)
     made = Engine(name, config, store, mount=MOUNT, threads=threads, **clocked)
     try:
         yield made

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from cacheapi.responses import calls
 from cacheapi.responses.asking import NoAnswer
 from cacheapi.responses.engine import Engine
+from cacheapi.responses.store import Store
 from tests.cacheapi.responses.running import get, run, running
 from tests.conftest import connect
 from tests.support.origin import Origin, reply
@@ -137,6 +140,7 @@ def test_a_purge_that_cannot_be_made_is_no_success(
 def test_what_a_write_made_invalid_meanwhile_is_gone_when_the_cache_is_back(
     own_memcached: Memcached, origin: Origin, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
+    cache = connect(own_memcached)
     monkeypatch.setattr(calls, "MOST_OWED", most)
     cache = connect(own_memcached)
     paths = ("/d/6", "/d/7", "/d/8")
@@ -160,6 +164,42 @@ def test_what_a_write_made_invalid_meanwhile_is_gone_when_the_cache_is_back(
             for path in paths:
                 got = await get(engine, path)
                 assert (got.body, got.result) == (b"new", "miss"), path
+
+    run(work())
+    cache.close()
+
+
+@pytest.mark.parametrize("most", [calls.MOST_OWED, 1], ids=["one", "all"])
+def test_what_comes_to_be_owed_within_a_purge_is_purged_after_it(
+    own_memcached: Memcached, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """A write that ends while the purge of one before is on its way is another."""
+    cache = connect(own_memcached)
+    monkeypatch.setattr(calls, "MOST_OWED", most)
+    monkeypatch.setattr(calls, "FIRST_PAUSE", 0.01)
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        purged: list[str] = []
+        with ThreadPoolExecutor(2) as threads:
+            store = Store("shop", cache)
+            one = calls.Calls(store, threads)
+
+            def purge(target: str) -> None:
+                if not purged:
+                    again = threading.Event()
+                    loop.call_soon_threadsafe(lambda: (one.owe_purge("a"), again.set()))
+                    assert again.wait(30)
+                purged.append(target)
+
+            monkeypatch.setattr(store, "purge_url", purge)
+            monkeypatch.setattr(store, "purge_all", lambda: purge("all"))
+            one.owe_purge("a")
+            if most == 1:
+                one.owe_purge("b")
+            while one.is_down:
+                await asyncio.sleep(0.01)
+        assert purged == (["a", "a"] if most > 1 else ["all", "a"])
 
     run(work())
     cache.close()

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -578,6 +579,63 @@ def test_a_local_copy_is_looked_up_after_its_time_only(
         assert one.gets_hit("/hit/local")
         assert engine.call("DELETE", "/api/v2/shop/hit/local?purge=true").status == 200
         eventually(lambda: not one.is_hit("/hit/local"))
+
+
+def test_a_copy_that_was_looked_up_within_a_write_is_no_more(
+    origin: Origin, cache: Memcached, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the write makes invalid is there until the cache has heard of it."""
+    origin.on("/hit/written", reply(200, FRESH, "x"))
+    with instance(tmp_path / "own", origin, {"local_ms": 60_000}, **on(cache)) as one:
+        one.get("/hit/written")
+        assert one.gets_hit("/hit/written")
+        purging, gate = threading.Event(), threading.Event()
+        store = one.backend.set
+
+        def held_up(*arguments: Any) -> None:
+            purging.set()
+            assert gate.wait(30)
+            store(*arguments)
+
+        monkeypatch.setattr(one.backend, "set", held_up)
+        with ThreadPoolExecutor(1) as pool:
+            written = pool.submit(one.call, "POST", "/api/v2/shop/hit/written", {})
+            assert purging.wait(30)
+            assert one.get("/hit/written").status == 200
+            monkeypatch.setattr(one.backend, "set", store)
+            gate.set()
+            assert written.result().status == 200
+        assert not one.is_hit("/hit/written")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "headers"),
+    [
+        ({}, {"key_headers": '"X-Tenant"'}, {}),
+        ({}, {"cookies": '"user"'}, {}),
+        ({"shared_cookies": '"language"'}, {}, {"Set-Cookie": "language=de"}),
+    ],
+    ids=["key header", "cookie", "shared cookie"],
+)
+def test_what_was_stored_by_other_settings_reaches_nobody_whom_these_part(
+    origin: Origin,
+    cache: Memcached,
+    tmp_path: Path,
+    before: dict[str, str],
+    now: dict[str, str],
+    headers: dict[str, str],
+) -> None:
+    """Who mends a leak by a setting has it mended at once."""
+    path = f"/hit/mended/{tmp_path.name}"
+    origin.on(path, reply(200, {**FRESH, **headers}, "theirs"), reply(200, FRESH, "mine"))
+    with instance(tmp_path / "before", origin, before, **on(cache)) as one:
+        assert one.get(path, X_Tenant="they", Cookie="user=they").body == b"theirs"
+        assert one.gets_hit(path, X_Tenant="me", Cookie="user=me")
+    with instance(tmp_path / "now", origin, now, **on(cache)) as one:
+        mine = {"X_Tenant": "me", "Cookie": "user=me"}
+        assert one.get(path, **mine).body == b"mine"
+        assert one.gets_hit(path, **mine)
+        assert one.get(path, **mine).body == b"mine"
 
 
 def test_what_is_held_has_a_bound(lane: Instance, origin: Origin) -> None:
