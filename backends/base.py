@@ -35,6 +35,7 @@ from backends.operations import Operation, each, perform_each
 from backends.options import Option
 from backends.portions import Portion
 from backends.statistics import ServerStatistics
+from backends.within import get_within
 
 if TYPE_CHECKING:
     from backends.probe import Probe
@@ -125,9 +126,10 @@ class Backend(Keyed, ABC):
 
         :param most: once the values have more bytes than this together, no further one is
             read: in its place is :class:`~backends.errors.NotRead`. One is always read. A
-            backend that learns of a size with the value only may return more.
+            backend that learns of a size with the value only may return some more: here keys
+            are asked for some at a time.
         """
-        return self.get_many(keys)
+        return self.get_many(keys) if most is None else get_within(self.get_many, keys, most)
 
     @abstractmethod
     def set(self, key: str, value: bytes, ttl: float | None) -> None:

@@ -8,7 +8,7 @@ is done by one :meth:`~backends.base.Backend.perform`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from backends.errors import BackendError, Failed, NotRead, Unavailable
@@ -37,6 +37,11 @@ _CHANGE: Final = frozenset({Item, Add, Replace, Delete, Increment, GetAndDelete}
 LOOKED_AT: Final = 16 * 1024 * 1024
 # A number that is counted on has no more bytes.
 _NUMBER: Final = 32
+# How many values are asked for at once where a backend tells a size with the value only: of a size
+# not known yet, and where all were small, in bytes.
+_MOST_UNKNOWN: Final = 16
+_MOST_SMALL: Final = 256
+_SMALL: Final = 16 * 1024
 
 
 class _Sizes:
@@ -78,6 +83,27 @@ class _Sizes:
             own[key] = max(own.get(key, 0), len(operation.value))
         elif isinstance(operation, Increment):
             own[key] = max(own.get(key, 0), _NUMBER)
+
+
+def get_within(
+    get_many: Callable[[Sequence[str]], Mapping[str, bytes]], keys: Iterable[str], most: int
+) -> dict[str, bytes | BackendError]:
+    """Return what ``get_many`` does, asked for some keys at a time.
+
+    :param most: as of :meth:`~backends.base.Backend.get_each`.
+    """
+    left = list(dict.fromkeys(keys))
+    found: dict[str, bytes | BackendError] = {}
+    size, step = 0, _MOST_UNKNOWN
+    while left and size <= most:
+        some, left = left[:step], left[step:]
+        part = get_many(some)
+        found.update(part)
+        sizes = [len(value) for value in part.values()]
+        size += sum(sizes)
+        step = min(2 * step, _MOST_SMALL) if max(sizes, default=0) < _SMALL else _MOST_UNKNOWN
+    found.update((key, NotRead()) for key in left)
+    return found
 
 
 def perform_within(backend: Backend, operations: Sequence[Operation], most: int) -> list[Any]:

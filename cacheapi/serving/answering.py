@@ -43,15 +43,18 @@ from cacheapi.serving.unsent import (
     MOST_WAITING_FOR,
     Waiting,
 )
-from cacheapi.web.batch import MOST_UNKNOWN, SMALL, read_many
+from cacheapi.web.batch import read_many
 from cacheapi.web.errors import RETRY_AFTER_SECONDS, ApiError, answer_to, internal, note
 
 # The values that are read in one turn, in bytes, about.
 TURN_BYTES: Final = 16 * 1024 * 1024
 # And by one call, which reads one value more at most.
 CALL_BYTES: Final = TURN_BYTES // 2
-# How many keys are asked for at once where values are small, and how often they have to be.
-MOST_KEYS: Final = 32
+# How many keys are asked for at once: of values whose size is not known yet, and where all were
+# small, in bytes; and how often they have to be. One call for more costs less than more calls.
+MOST_UNKNOWN: Final = 16
+SMALL: Final = 16 * 1024
+MOST_KEYS: Final = TURN_BYTES // SMALL
 PATIENCE: Final = 32
 # A value of this size, in bytes, is better made an answer of on a thread; for how long that is
 # remembered, and of how many keys.

@@ -29,10 +29,6 @@ from cacheapi.web.values import BadValue, raw_value_of
 
 # The values of one answer to a request for several keys, in bytes, about.
 MAX_ANSWER: Final = 32 * 1024 * 1024
-# How many values are asked for at once: of a size not known yet, and where they are small.
-MOST_UNKNOWN: Final = 16
-MOST_SMALL: Final = 256
-SMALL: Final = 16 * 1024
 
 # What a string of JSON has in another form, and what stands between two keys that succeeded.
 _ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
@@ -71,34 +67,27 @@ def read_many(
 ) -> dict[str, Value | BackendError]:
     """Return the values of those keys that are there, or what stands in the way of one.
 
-    They are asked for some at a time: how large they are is known only once they are here.
-
     :param turn: waited for before much is read; ``None``: nobody may be waited for.
     :raises ApiError: 400; they are too much for one answer.
     """
     found: dict[str, Value | BackendError] = {}
     unread = keys
     size = 0
-    step = MOST_UNKNOWN
     while unread:
         most = max(0, MAX_ANSWER - size)
         if turn is not None and not turn.is_ours:
             most = min(most, LARGE)
-        asked, rest = unread[:step], unread[step:]
-        part = cache.get_each(asked, most)
+        part = cache.get_each(unread, most)
         found.update(part)
-        left = [key for key, value in part.items() if isinstance(value, NotRead)]
-        for key in left:
+        unread = [key for key, value in part.items() if isinstance(value, NotRead)]
+        for key in unread:
             del found[key]
-        unread = [*left, *rest] if left else rest
-        sizes = [len(value.json) for value in part.values() if isinstance(value, Value)]
-        size += sum(sizes)
+        size += sum([len(value.json) for value in part.values() if isinstance(value, Value)])
         if size > MAX_ANSWER and len(found) > 1:
             raise too_large()
         if turn is not None and not turn.take(size):
             found, part, unread, size = {}, {}, keys, 0
             turn.wait()
-        step = min(2 * step, MOST_SMALL) if max(sizes, default=0) < SMALL else MOST_UNKNOWN
     return found
 
 

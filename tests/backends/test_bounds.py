@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from backends.base import MISSING, Backend, Item
@@ -49,6 +51,28 @@ def test_no_more_is_read_than_was_asked_for_and_the_rest_is_no_absence(backend: 
         assert backend.get(KEYS[0]) == KEYS[0].encode() + b"x" * LARGE
     assert found == {key: key.encode() + b"x" * LARGE for key in KEYS}
     assert backend.get_many([*KEYS, "absent"]).keys() == set(KEYS)
+
+
+def test_a_backend_that_bounds_nothing_itself_is_asked_for_some_keys_at_a_time(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    get_many = backend.get_many
+
+    def counted(keys: Iterable[str]) -> dict[str, bytes]:
+        keys = list(keys)
+        asked.append(len(keys))
+        return get_many(keys)
+
+    backend.set_many([Item(f"small{number}", b"x", None) for number in range(100)])
+    backend.set_many([Item(key, b"x" * LARGE, None) for key in KEYS])
+    monkeypatch.setattr(backend, "get_many", counted)
+    keys = [f"small{number}" for number in range(100)] + KEYS + ["absent"]
+    found = Backend.get_each(backend, [*keys, *keys], LARGE)
+    assert asked == [16, 32, 64]
+    assert [type(found[key]) for key in keys[:112]] == [bytes] * 112
+    assert isinstance(found["absent"], NotRead)
+    assert Backend.get_each(backend, keys) == get_many(keys)
 
 
 def test_one_is_read_however_large(backend: Backend) -> None:

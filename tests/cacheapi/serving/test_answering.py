@@ -32,6 +32,7 @@ class Cache:
     def __init__(self, sizes: dict[str, int]) -> None:
         self.sizes = sizes
         self.most_at_once = 0
+        self.calls: list[int] = []
         self.performed: list[Operation] = []
 
     def perform(self, operations: Sequence[Operation]) -> list[Any]:
@@ -51,6 +52,8 @@ class Cache:
     ) -> dict[str, bytes | BackendError]:
         given = 0
         found: dict[str, bytes | BackendError] = {}
+        keys = list(keys)
+        self.calls.append(len(keys))
         for key in keys:
             if most is not None and given > most:
                 found[key] = NotRead("left")
@@ -116,6 +119,17 @@ def act(sink: Sink, service: CacheService, *operations: Operation, gives: bool =
         brings=True,
         gives=gives,
     )
+
+
+def test_many_small_values_of_a_turn_are_one_call() -> None:
+    answering, service, cache = made({})
+    cache.calls.clear()
+    lists = [[f"{first}:{number}" for number in range(100)] for first in range(10)]
+    sinks = [Sink() for _ in lists]
+    taken = [read(sink, service, *keys) for sink, keys in zip(sinks, lists, strict=True)]
+    assert answering.answer([*taken], 0.0) == []
+    assert [sink.statuses for sink in sinks] == [[200]] * 10
+    assert cache.calls == [1000]
 
 
 def test_who_takes_nothing_gets_one_answer_at_a_time() -> None:
