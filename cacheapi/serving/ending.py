@@ -222,7 +222,7 @@ class Ending(HttpToolsProtocol):
 
     def _answer_taken(self) -> None:
         if self._taken:
-            self._site.lane.answer()
+            self._site.lane.turns.answer()
             self._site.hits.answer()
 
     def _refuse(self, status: int, message: str) -> None:

@@ -6,18 +6,15 @@ of keys or pairs is, :mod:`~cacheapi.serving.acts` what else is asked of keys,
 :class:`~cacheapi.caching.service.CacheService` what is there, and the texts of the answers are
 those that the views give.
 
-The requests that arrive in one turn of the event loop are gathered here, and answered at its
-end by :mod:`~cacheapi.serving.answering`: changes first, in the order in which they came. A
-request that comes alone waits for nobody.
+What is taken is gathered by :mod:`~cacheapi.serving.turns`, and answered by the end of this turn of
+the event loop.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-import time
 from asyncio import AbstractEventLoop
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -32,8 +29,10 @@ from cacheapi.observing.tail.watch import Tail
 from cacheapi.registry.rights import Caller, Rate
 from cacheapi.serving.acts import Asking, plan
 from cacheapi.serving.answering import Answering
-from cacheapi.serving.answers import Act, Read, Sink, Store, Taken
+from cacheapi.serving.answers import Act, Read, Sink, Store
+from cacheapi.serving.beside import READING, Beside
 from cacheapi.serving.health import Troubles, Way
+from cacheapi.serving.largeness import Largeness
 from cacheapi.serving.recognition import (
     UNSURE,
     Fields,
@@ -42,8 +41,8 @@ from cacheapi.serving.recognition import (
     asked_by,
     read_fields,
     read_target,
-    service_of,
 )
+from cacheapi.serving.turns import Turns
 from cacheapi.serving.unsent import Waiting
 from cacheapi.web.access import Access
 from cacheapi.web.batch import check_keys, read_pairs
@@ -56,21 +55,6 @@ MAX_STORE: Final = 256 * 1024
 # A turn that has so many keys and pairs, or so many KiB of pairs, takes no further list: where
 # many clients send long ones, their sum would stop the worker for longer than it may be silent.
 MOST_AT_ONCE: Final = 5_000
-
-# Of what Flask serves on the loop's thread: the bytes of a body, and how many in one turn.
-MOST_NEAR: Final = 64 * 1024
-NEAR_AT_ONCE: Final = 16
-
-# Of one key: other verbs take no parameters here.
-READING: Final = frozenset({"GET", "HEAD"})
-
-# How long what is to bring a large answer waits, before it is looked whether it has room now.
-CROWDED_SECONDS: Final = 0.05
-
-# The name, in the state of an ASGI request, of what :meth:`Lane.listener` returned.
-LISTENER: Final = "cacheapi.listener"
-# And of what :meth:`Lane.weigh` returned.
-WEIGHT: Final = "cacheapi.weight"
 
 
 class Asker(msgspec.Struct):
@@ -108,6 +92,8 @@ class Lane:
     :param tally: where answers are counted, if anywhere.
     :param tail: what who watches is told by, if anything.
     :ivar waiting: the large answers of the worker that wait for their clients.
+    :ivar turns: what was taken and is not answered yet.
+    :ivar beside: what is known here of the requests that Flask serves.
     """
 
     def __init__(
@@ -120,20 +106,15 @@ class Lane:
         self._access = access
         self._unsure = UNSURE | access.left
         self._most_store = min(MAX_STORE, access.max_body)
-        self._loop = loop
-        self._taken: list[Taken] = []
-        # When the first of those came, and what they have of MOST_AT_ONCE.
-        self._since = 0.0
-        self._load = 0
-        # What waits for a connection to take what it was answered before.
-        self._waiting: dict[Sink, list[Taken]] = {}
-        # And what waits for other connections to take theirs.
-        self._crowded: dict[Sink, list[Taken]] = {}
         self.waiting = Waiting()
-        # How many requests Flask has served on this thread in this turn.
-        self._near = 0
         self._troubles = Troubles()
-        self._answering = Answering(self._troubles, tally, access.counts, self.waiting, tail)
+        self._large = Largeness(self._troubles)
+        self.beside = Beside(access, loop, self._troubles, self._large)
+        self._answering = Answering(
+            self._troubles, tally, access.counts, self.waiting, self._large, tail
+        )
+        self.turns = Turns(loop, self._answering)
+        self._gather = self.turns.gather
 
     def take(
         self,
@@ -188,7 +169,7 @@ class Lane:
         caller = self._access.who(asker.digest)
         if service is None or caller is None:
             return False
-        if self._crowded and sink in self._crowded:
+        if self.turns.crowded and sink in self.turns.crowded:
             # Flask's come behind the lane's.
             return False
         rate = caller.rate
@@ -201,7 +182,7 @@ class Lane:
         # All else is done before the reads, and a connection's requests keep their order.
         if sink.reads or asker.condition is not None or len(body) > self._most_store:
             return False
-        if self._load >= MOST_AT_ONCE:
+        if self.turns.load >= MOST_AT_ONCE:
             return False
         if method == b"POST" and asked.key is None:
             return self._take_store(common, asked, caller, body)
@@ -219,7 +200,7 @@ class Lane:
             if key is not None:
                 keys = [key]
                 service.check_key(key)
-            elif keys is not None and condition is None and self._load < MOST_AT_ONCE:
+            elif keys is not None and condition is None and self.turns.load < MOST_AT_ONCE:
                 check_keys(service, keys, self._access.max_batch)
             else:
                 return False
@@ -229,7 +210,7 @@ class Lane:
             return False
         if self._troubles and self._troubles.way(service.name, stores=False) is Way.FLASK:
             return False
-        if self._answering.large and any(self._answering.large_size(service, key) for key in keys):
+        if self._large.sizes and any(self._large.size(service, key) for key in keys):
             return False
         read = Read(*common, keys=keys, key=key, condition=condition)
         read.sink.reads += 1
@@ -290,6 +271,7 @@ class Lane:
         self, common: Common, method: str, asked: Target, caller: Caller, body: bytes
     ) -> bool:
         service = common[2]
+        # Of one key: other verbs take no parameters here.
         if not service.performs_at_once or (asked.query and method not in READING):
             return False
         asking = Asking(service, asked, body, self._access.max_batch, caller)
@@ -297,96 +279,12 @@ class Lane:
         if act is None or self._troubles.way(service.name, stores=not act.reads) is not Way.LANE:
             return False
         if act.brings:
-            if self._answering.large and self._is_better_on_a_thread(act):
+            if self._large.sizes and self._is_better_on_a_thread(act):
                 return False
             act.sink.reads += 1
         self._gather(act)
         return True
 
     def _is_better_on_a_thread(self, act: Act) -> bool:
-        size = self._answering.large_size(act.service, act.keys[0])
-        return bool(size) and not (act.gives and self._answering.is_crowded())
-
-    def near(self, target: bytes, size: int) -> CacheService | None:
-        """Return the service of a request that Flask may serve on this thread, ``None`` if not.
-
-        It is about one key, small, and calls a backend that the lane itself would call: then the
-        way to a thread and back, where two want to run at a time, costs more than all the rest.
-        Of one turn it is so many at most.
-
-        :param target: the path of it.
-        :param size: of its body, in bytes.
-        """
-        if self._troubles or size > MOST_NEAR or self._near >= NEAR_AT_ONCE:
-            return None
-        asked = read_target(target)
-        service = None if asked is None else self._access.find(asked.service)
-        if asked is None or asked.key is None or service is None or not service.performs_at_once:
-            return None
-        if self._answering.large and self._answering.large_size(service, asked.key):
-            return None
-        if not self._near:
-            self._loop.call_soon(self._begin_turn)
-        self._near += 1
-        return service
-
-    def _begin_turn(self) -> None:
-        self._near = 0
-
-    def note_near(self, service: CacheService, started: float, *, stores: bool) -> None:
-        """Note that a request that was :meth:`near` is served: if it took long, others are not."""
-        self._troubles.look(service.name, started, None, stores=stores)
-
-    def listener(self, target: bytes, *, stores: bool) -> Callable[[float, int], None] | None:
-        """Return what wants to hear the seconds and the status of a request that Flask serves."""
-        name = service_of(target) if self._troubles else None
-        service = None if name is None else self._access.find(name)
-        return None if service is None else self._troubles.listener(service.name, stores=stores)
-
-    def weigh(self, target: bytes) -> int:
-        """Return the bytes of the value that a request is about, if they are known to be many."""
-        asked = read_target(target) if self._answering.large else None
-        service = None if asked is None else self._access.find(asked.service)
-        if asked is None or asked.key is None or service is None:
-            return 0
-        return self._answering.likely_size(service, asked.key)
-
-    def _gather(self, request: Taken) -> None:
-        if not self._taken:
-            self._loop.call_soon(self.answer)
-            self._since = time.monotonic()
-        self._taken.append(request)
-        self._load += request.load
-
-    def answer(self) -> None:
-        """Answer what was taken until now."""
-        taken, self._taken = self._taken, []
-        self._load = 0
-        left = self._answering.answer(taken, self._since)
-        for request in left:
-            request.sink.flush()
-            if request.sink in self._answering.crowded:
-                if not self._crowded:
-                    self._loop.call_later(CROWDED_SECONDS, self._try_again)
-                self._crowded.setdefault(request.sink, []).append(request)
-            elif request.sink.is_full:
-                self._waiting.setdefault(request.sink, []).append(request)
-            else:
-                self._gather(request)
-
-    def _try_again(self) -> None:
-        """Answer what waited for others' large answers to leave."""
-        crowded, self._crowded = self._crowded, {}
-        for requests in crowded.values():
-            for request in requests:
-                self._gather(request)
-
-    def go_on(self, sink: Sink) -> None:
-        """Answer what waited for earlier answers of a connection to leave."""
-        for request in self._waiting.pop(sink, ()):
-            self._gather(request)
-
-    def forget(self, sink: Sink) -> None:
-        """Forget what waited for a connection that is gone."""
-        self._waiting.pop(sink, None)
-        self._crowded.pop(sink, None)
+        size = self._large.size(act.service, act.keys[0])
+        return bool(size) and not (act.gives and self._answering.crowd.is_crowded())

@@ -6,9 +6,10 @@ import math
 from typing import Any, Final, cast
 
 from cacheapi.serving.acts import WITH_BODY, WITHOUT_BODY
+from cacheapi.serving.beside import LISTENER, WEIGHT
 from cacheapi.serving.ending import Phase
 from cacheapi.serving.head import check_fields
-from cacheapi.serving.lane import LISTENER, WEIGHT, Asker
+from cacheapi.serving.lane import Asker
 from cacheapi.serving.readers import Reader
 from cacheapi.serving.recognition import Fields
 from cacheapi.serving.remotes import CYCLE, KNOWN, Known
@@ -38,12 +39,12 @@ class Taking(Sending):
         self._repeat: Repeat | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._site.lane.forget(self)
+        self._site.lane.turns.forget(self)
         super().connection_lost(exc)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._site.lane.go_on(self)
+        self._site.lane.turns.go_on(self)
 
     def _hand_over(self, version: str, keep_alive: bool) -> None:
         """Hand over a request whose head is there; one whose body the lane wants waits."""
@@ -201,9 +202,10 @@ class Taking(Sending):
         self.url = url
         self.expect_100_continue = expect
         super().on_headers_complete()
-        self.cycle.scope["state"][CYCLE] = self.cycle
-        self.cycle.scope["state"][LISTENER] = self._site.lane.listener(url, stores=stores)
-        self.cycle.scope["state"][WEIGHT] = self._site.lane.weigh(url)
+        state, beside = self.cycle.scope["state"], self._site.lane.beside
+        state[CYCLE] = self.cycle
+        state[LISTENER] = beside.listener(url, stores=stores)
+        state[WEIGHT] = beside.weigh(url)
         if not keep_alive or self._leaving:
             self.cycle.keep_alive = False
         self._await_body()

@@ -19,9 +19,9 @@ from a2wsgi.wsgi import build_environ
 
 from cacheapi.caching.codec import error_text
 from cacheapi.observing.facts import STARTED
+from cacheapi.serving.beside import LISTENER, READING, WEIGHT, Beside
 from cacheapi.serving.health import BYTES_A_SECOND
 from cacheapi.serving.heavy import Heavy
-from cacheapi.serving.lane import LISTENER, READING, WEIGHT, Lane
 from cacheapi.serving.remotes import CYCLE, Remotes
 from cacheapi.serving.threads import Threads
 from cacheapi.serving.unsent import CROWDED, LARGE_ANSWER, Waiting
@@ -98,7 +98,7 @@ class Application:
          refuse it.
     :param remotes: what serves services in front of an HTTP API, without a thread.
     :param waiting: the answers that wait for their clients.
-    :param lane: knows of which requests the loop may wait for the application.
+    :param beside: knows of which requests the loop may wait for the application.
     """
 
     def __init__(
@@ -108,10 +108,10 @@ class Application:
         access: Access,
         remotes: Remotes | None = None,
         waiting: Waiting | None = None,
-        lane: Lane | None = None,
+        beside: Beside | None = None,
     ) -> None:
         self._wsgi = wsgi
-        self._lane = lane
+        self._beside = beside
         self._remotes = remotes
         self._max_body = access.max_body
         self._most_body = access.most_body
@@ -159,13 +159,15 @@ class Application:
         :param size: of the body.
         """
         target = scope["raw_path"]
-        lane = self._lane
-        service = None if lane is None or scope["state"].get(WEIGHT) else lane.near(target, size)
-        if lane is not None and service is not None:
+        beside = self._beside
+        service = None
+        if beside is not None and not scope["state"].get(WEIGHT):
+            service = beside.near(target, size)
+        if beside is not None and service is not None:
             try:
                 return self._run(environ)
             finally:
-                lane.note_near(service, environ[STARTED], stores=scope["method"] not in READING)
+                beside.note_near(service, environ[STARTED], stores=scope["method"] not in READING)
         threads = self._operating if target.startswith(_OPERATING) else self._threads
         return await threads.run(self._run, environ)
 

@@ -12,11 +12,12 @@ from backends.base import MISSING, Backend, Missing
 from backends.errors import BackendError, NotRead
 from backends.operations import Get, GetAndDelete, Operation, Touch
 from cacheapi.caching.service import CacheService
-from cacheapi.serving import answering as answering_module
-from cacheapi.serving import finishing
-from cacheapi.serving.answering import CALL_BYTES, MOST_KEYS, PATIENCE, TURN_BYTES, Answering
+from cacheapi.serving import finishing, leaving
+from cacheapi.serving.answering import Answering
 from cacheapi.serving.answers import Act, Read, Taken
+from cacheapi.serving.bringing import CALL_BYTES, MOST_KEYS, PATIENCE, TURN_BYTES
 from cacheapi.serving.health import SLOW_SECONDS, Troubles
+from cacheapi.serving.largeness import Largeness
 from cacheapi.serving.performing import MOST_BROUGHT
 from cacheapi.serving.unsent import Waiting
 
@@ -90,7 +91,8 @@ class Sink:
 def made(sizes: dict[str, int]) -> tuple[Answering, CacheService, Cache]:
     cache = Cache(sizes)
     service = CacheService("cache", cast("Backend", cache), default_ttl=0)
-    answering = Answering(Troubles(), None, service, Waiting())
+    troubles = Troubles()
+    answering = Answering(troubles, None, service, Waiting(), Largeness(troubles))
     # Small values have been read for a while: so many are asked for at once as ever.
     for _ in range(10 * PATIENCE):
         assert answering.answer([read(Sink(), service, "small")], 0.0) == []
@@ -217,7 +219,9 @@ class Crowd(Waiting):
 def crowded(sizes: dict[str, int]) -> tuple[Answering, CacheService, Cache, Crowd]:
     cache, crowd = Cache(sizes), Crowd()
     service = CacheService("cache", cast("Backend", cache), default_ttl=0)
-    return Answering(Troubles(), None, service, crowd), service, cache, crowd
+    troubles = Troubles()
+    answering = Answering(troubles, None, service, crowd, Largeness(troubles))
+    return answering, service, cache, crowd
 
 
 def test_a_large_pull_waits_for_room_and_nothing_is_lost() -> None:
@@ -232,7 +236,7 @@ def test_a_large_pull_waits_for_room_and_nothing_is_lost() -> None:
     left = answering.answer(taken, 0.0)
     # Both requests of its connection; small values wait for nobody, a plain read is refused.
     assert left == taken[:2]
-    assert answering.crowded == {large}
+    assert answering.crowd.sinks == {large}
     assert (large.statuses, small.statuses, plain.statuses) == ([], [200], [503])
     assert [one.key for one in cache.performed] == ["small"]
     assert answering.answer(left, 0.0) == left
@@ -246,7 +250,7 @@ def test_a_pull_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     sink = Sink()
     taken: list[Taken] = [act(sink, service, GetAndDelete("large"), gives=True)]
     assert answering.answer(taken, 0.0) == taken
-    monkeypatch.setattr(answering_module, "MOST_CROWDED_SECONDS", -1.0)
+    monkeypatch.setattr(leaving, "MOST_CROWDED_SECONDS", -1.0)
     assert answering.answer(taken, 0.0) == []
     assert sink.statuses == [200]
 
@@ -265,7 +269,7 @@ def test_a_call_that_brings_much_may_take_longer() -> None:
 def test_what_is_not_known_weighs_as_much_as_others_where_the_lane_leaves_it() -> None:
     answering, service, _ = made({"large": LARGE})
     answering.answer([read(Sink(), service, "large")], 0.0)
-    assert answering.likely_size(service, "large") == LARGE + 2
-    assert answering.likely_size(service, "other") == 0
+    assert answering._large.likely_size(service, "large") == LARGE + 2
+    assert answering._large.likely_size(service, "other") == 0
     answering._troubles.look("cache", time.monotonic() - 1, None, stores=True)
-    assert answering.likely_size(service, "other") == LARGE + 2
+    assert answering._large.likely_size(service, "other") == LARGE + 2

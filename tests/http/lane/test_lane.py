@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from cacheapi import create_app, load
 from cacheapi.serving import health
-from cacheapi.serving.lane import MOST_AT_ONCE, MOST_NEAR, NEAR_AT_ONCE, Lane
+from cacheapi.serving.beside import MOST_NEAR, NEAR_AT_ONCE
+from cacheapi.serving.lane import MOST_AT_ONCE, Lane
 from cacheapi.web.access import ACCESS
 from cacheapi.web.auth import HEADER
 from tests.http.client import FileStore, close_app
@@ -272,7 +273,7 @@ def test_one_turn_takes_no_more_lists_than_it_can_answer_soon(
             assert taken == MOST_AT_ONCE // 1000
             # One key costs next to nothing.
             assert turn.take(taker, b"GET", target + b"/7", fields, True) is not None
-            turn.answer()
+            turn.turns.answer()
             assert len(taker.statuses) == taken + 1
             taker.statuses.clear()
     close_app(app)
@@ -715,7 +716,7 @@ def test_flask_serves_what_is_about_one_small_key_on_the_loops_thread_but_not_to
     app = create_app(load({"CACHEAPI_API_KEY": KEY, "CACHEAPI_DATA_DIR": str(tmp_path)}, None))
     target = f"{CACHE}/k".encode()
     with contextlib.closing(asyncio.new_event_loop()) as loop:
-        lane = Lane(app.extensions[ACCESS], loop, None)
+        lane = Lane(app.extensions[ACCESS], loop, None).beside
         assert lane.near(CACHE.encode(), 0) is None
         assert lane.near(b"/api/v2/other/k", 0) is None
         assert lane.near(b"/api/v2/system/service", 0) is None
