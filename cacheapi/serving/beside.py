@@ -6,19 +6,22 @@ wait for room, and who wants to hear whether a cache that was in trouble has ans
 
 from __future__ import annotations
 
+import functools
 from asyncio import AbstractEventLoop
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from cacheapi.caching.service import CacheService
-from cacheapi.serving.health import Troubles
+from cacheapi.serving.health import Troubles, Way
 from cacheapi.serving.largeness import Largeness
-from cacheapi.serving.recognition import read_target, service_of
+from cacheapi.serving.recognition import Fields, read_fields, read_target, service_of
 from cacheapi.web.access import Access
 
 # Of what Flask serves on the loop's thread: the bytes of a body, and how many in one turn.
 MOST_NEAR: Final = 64 * 1024
 NEAR_AT_ONCE: Final = 16
+
+# What the count of a request is like, for who hears of answers.
+_COUNTED: Final = 200
 
 # Methods that store nothing.
 READING: Final = frozenset({"GET", "HEAD"})
@@ -27,6 +30,13 @@ READING: Final = frozenset({"GET", "HEAD"})
 LISTENER: Final = "cacheapi.listener"
 # And of what :meth:`Beside.weigh` returned.
 WEIGHT: Final = "cacheapi.weight"
+
+
+class Listener(Protocol):
+    """Wants to hear the outcome of a request."""
+
+    def __call__(self, seconds: float, status: int, *, is_counted: bool) -> None:
+        """Hear of it."""
 
 
 class Beside:
@@ -48,7 +58,9 @@ class Beside:
         # How many requests Flask has served on this thread in this turn.
         self._near = 0
 
-    def near(self, target: bytes, size: int) -> CacheService | None:
+    def near(
+        self, target: bytes, headers: Fields, size: int, *, stores: bool
+    ) -> CacheService | None:
         """Return the service of a request that Flask may serve on this thread, ``None`` if not.
 
         It is about one key, small, and calls a backend that the lane itself would call: then the
@@ -56,13 +68,17 @@ class Beside:
         Of one turn it is so many at most.
 
         :param target: the path of it.
+        :param headers: names in lower case, and values.
         :param size: of its body, in bytes.
+        :param stores: whether it may store something.
         """
-        if self._troubles or size > MOST_NEAR or self._near >= NEAR_AT_ONCE:
+        if size > MOST_NEAR or self._near >= NEAR_AT_ONCE:
             return None
         asked = read_target(target)
         service = None if asked is None else self._access.find(asked.service)
         if asked is None or asked.key is None or service is None or not service.performs_at_once:
+            return None
+        if self._troubles and not self._is_well(service.name, headers, stores=stores):
             return None
         if self._large.sizes and self._large.size(service, asked.key):
             return None
@@ -71,6 +87,20 @@ class Beside:
         self._near += 1
         return service
 
+    def _is_well(self, name: str, headers: Fields, *, stores: bool) -> bool:
+        """Return whether no call for a request would hold up the loop, nor the count before it."""
+        if self._troubles.way(name, stores=stores) is not Way.LANE:
+            return False
+        # Not asked for others: it is those who have a limit that find out when it is well again.
+        if not self._may_be_counted(headers):
+            return True
+        return self._troubles.way(self._access.counts.name, stores=True) is Way.LANE
+
+    def _may_be_counted(self, headers: Fields) -> bool:
+        said = read_fields(headers, ())
+        caller = None if said is None else self._access.who(self._access.digest(said.shown))
+        return caller is None or caller.rate is not None
+
     def _begin_turn(self) -> None:
         self._near = 0
 
@@ -78,11 +108,23 @@ class Beside:
         """Note that a request that was :meth:`near` is served: if it took long, others are not."""
         self._troubles.look(service.name, started, None, stores=stores)
 
-    def listener(self, target: bytes, *, stores: bool) -> Callable[[float, int], None] | None:
-        """Return what wants to hear the seconds and the status of a request that Flask serves."""
+    def listener(self, target: bytes, *, stores: bool) -> Listener | None:
+        """Return what wants to hear the outcome of a request that Flask serves.
+
+        It is told the seconds, the status and whether the request was counted, of a caller who
+        has a limit.
+        """
         name = service_of(target) if self._troubles else None
         service = None if name is None else self._access.find(name)
-        return None if service is None else self._troubles.listener(service.name, stores=stores)
+        return None if service is None else functools.partial(self._hear, service.name, stores)
+
+    def _hear(
+        self, name: str, stores: bool, seconds: float, status: int, *, is_counted: bool
+    ) -> None:
+        self._troubles.hear(name, stores, seconds, status)
+        if is_counted:
+            # Nobody else may ever store where the counts are.
+            self._troubles.hear(self._access.counts.name, True, seconds, _COUNTED)
 
     def weigh(self, target: bytes) -> int:
         """Return the bytes of the value that a request is about, if they are known to be many."""

@@ -10,9 +10,7 @@ serves meanwhile.
 from __future__ import annotations
 
 import enum
-import functools
 import time
-from collections.abc import Callable
 from typing import Final
 
 from backends.errors import Failed
@@ -122,10 +120,6 @@ class Troubles:
         if failure is not None or ended - started - size / BYTES_A_SECOND > SLOW_SECONDS:
             health = self._troubled.setdefault((name, stores), Health())
             health.failed(ended, failure)
-
-    def listener(self, name: str, *, stores: bool) -> Callable[[float, int], None]:
-        """Return what wants to hear the seconds and the status of a request of a service."""
-        return functools.partial(self.hear, name, stores)
 
     def hear(self, name: str, stores: bool, seconds: float, status: int) -> None:
         """Note what became of a request that Flask served."""

@@ -46,8 +46,10 @@ _ANNOUNCING: Final = (b"content-length", b"transfer-encoding")
 
 Fields = list[tuple[bytes, bytes]]
 
-# What such an answer keeps of the one in whose place it is.
-_KEPT: Final = (b"access-control-", b"vary", b"x-request-id", b"ratelimit-")
+# What an answer has only of a request that was counted.
+_COUNTED: Final = b"ratelimit-"
+# What an answer keeps of the one in whose place it is.
+_KEPT: Final = (b"access-control-", b"vary", b"x-request-id", _COUNTED)
 _TUNNEL: Final = b"x-http-method"
 _PULLS: Final = frozenset({"clear", "pull"})
 _ABOUT: Final = frozenset({"check_exist"})
@@ -158,16 +160,16 @@ class Application:
 
         :param size: of the body.
         """
-        target = scope["raw_path"]
+        target, stores = scope["raw_path"], scope["method"] not in READING
         beside = self._beside
         service = None
         if beside is not None and not scope["state"].get(WEIGHT):
-            service = beside.near(target, size)
+            service = beside.near(target, scope["headers"], size, stores=stores)
         if beside is not None and service is not None:
             try:
                 return self._run(environ)
             finally:
-                beside.note_near(service, environ[STARTED], stores=scope["method"] not in READING)
+                beside.note_near(service, environ[STARTED], stores=stores)
         threads = self._operating if target.startswith(_OPERATING) else self._threads
         return await threads.run(self._run, environ)
 
@@ -208,7 +210,9 @@ class Application:
                 self._waiting.add(cycle.transport)
         listener = scope["state"].get(LISTENER)
         if listener is not None:
-            listener(time.monotonic() - entered - weight / BYTES_A_SECOND, status)
+            seconds = time.monotonic() - entered - weight / BYTES_A_SECOND
+            is_counted = any(name.startswith(_COUNTED) for name, _ in fields)
+            listener(seconds, status, is_counted=is_counted)
         if not complete:
             fields = [field for field in fields if field[0] != b"connection"]
             fields.append((b"connection", b"close"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import re
 import socket
@@ -16,7 +17,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from backends.errors import Failed
 from cacheapi import create_app, load
+from cacheapi.caching.service import CacheService
 from cacheapi.serving import health
 from cacheapi.serving.beside import MOST_NEAR, NEAR_AT_ONCE
 from cacheapi.serving.lane import MOST_AT_ONCE, Lane
@@ -33,6 +36,7 @@ AUTH = f"X-DreamFactory-API-Key: {KEY}"
 # The order of methods in "Allow" depends on Python's hashes.
 ALIKE = {"WEB_CONCURRENCY": "1", "PYTHONHASHSEED": "0"}
 DATE = re.compile(rb"date: [^\r]*\r\n")
+FIELDS = [(b"host", b"h"), (HEADER.lower().encode(), KEY.encode())]
 
 VALUES = {
     "k": b'{"a": [1, 2.50, "\xc3\xa9"]}',
@@ -253,7 +257,7 @@ def test_one_turn_takes_no_more_lists_than_it_can_answer_soon(
     app = create_app(load({"CACHEAPI_API_KEY": KEY, "CACHEAPI_DATA_DIR": str(tmp_path)}, None))
     with contextlib.closing(asyncio.new_event_loop()) as loop:
         turn, taker = Lane(app.extensions[ACCESS], loop, None), Taker()
-        target, fields = CACHE.encode(), [(b"host", b"h"), (HEADER.lower().encode(), KEY.encode())]
+        target, fields = CACHE.encode(), FIELDS
         names = [f"{number}" for number in range(1000)]
         listed = target + b"?keys=" + ",".join(names).encode()
         pairs = json.dumps({"resource": [{"key": name, "value": 1} for name in names]}).encode()
@@ -716,21 +720,64 @@ def test_flask_serves_what_is_about_one_small_key_on_the_loops_thread_but_not_to
     app = create_app(load({"CACHEAPI_API_KEY": KEY, "CACHEAPI_DATA_DIR": str(tmp_path)}, None))
     target = f"{CACHE}/k".encode()
     with contextlib.closing(asyncio.new_event_loop()) as loop:
-        lane = Lane(app.extensions[ACCESS], loop, None).beside
-        assert lane.near(CACHE.encode(), 0) is None
-        assert lane.near(b"/api/v2/other/k", 0) is None
-        assert lane.near(b"/api/v2/system/service", 0) is None
-        assert lane.near(target, MOST_NEAR + 1) is None
+        beside = Lane(app.extensions[ACCESS], loop, None).beside
+
+        def near(target: bytes, size: int = 0, *, stores: bool = False) -> CacheService | None:
+            return beside.near(target, FIELDS, size, stores=stores)
+
+        assert near(CACHE.encode()) is None
+        assert near(b"/api/v2/other/k") is None
+        assert near(b"/api/v2/system/service") is None
+        assert near(target, MOST_NEAR + 1) is None
         for _ in range(2):
-            near = [lane.near(target, 10) for _ in range(2 * NEAR_AT_ONCE)]
-            assert [service is not None for service in near] == (
+            found = [near(target) for _ in range(2 * NEAR_AT_ONCE)]
+            assert [service is not None for service in found] == (
                 [True] * NEAR_AT_ONCE + [False] * NEAR_AT_ONCE
             )
             loop.run_until_complete(asyncio.sleep(0))
-        service = lane.near(target, 10)
+        service = near(target)
         assert service is not None
         # One that took long is a sign that the next ones may.
         monkeypatch.setattr(health, "SLOW_SECONDS", 0)
-        lane.note_near(service, time.monotonic() - 1, stores=True)
-        assert lane.near(target, 10) is None
+        beside.note_near(service, time.monotonic() - 1, stores=True)
+        assert near(target, stores=True) is None
+        # But not for reads, nor for other services.
+        assert near(target) is not None
+        # One that Flask has served well ends that, whether the lane is ever asked or not.
+        hear = beside.listener(target, stores=True)
+        assert hear is not None
+        hear(-1.0, 200, is_counted=False)
+        assert near(target, stores=True) is not None
+        assert beside.listener(target, stores=True) is None
+    close_app(app)
+
+
+def test_a_count_that_failed_holds_up_those_alone_who_have_a_limit_until_one_is_counted(
+    tmp_path: Path,
+) -> None:
+    app = create_app(load({"CACHEAPI_API_KEY": KEY, "CACHEAPI_DATA_DIR": str(tmp_path)}, None))
+    rules = [{"service": "*", "verbs": ["GET"]}]
+    body = {
+        "resource": [
+            {"name": "limited", "rules": rules, "rate_limit": {"requests": 9, "seconds": 60}}
+        ]
+    }
+    made = app.test_client().post("/api/v2/system/api_key", json=body, headers={HEADER: KEY})
+    limited = [FIELDS[0], (FIELDS[1][0], made.json["resource"][0]["api_key"].encode())]
+    target = f"{CACHE}/k".encode()
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        lane, access = Lane(app.extensions[ACCESS], loop, None), app.extensions[ACCESS]
+        lane._troubles.look(access.counts.name, 0.0, Failed("down"), stores=True)
+        near = functools.partial(lane.beside.near, target, size=0, stores=False)
+        assert near(FIELDS) is not None
+        assert near(limited) is None
+        assert lane.take(Taker(), b"GET", target, limited, True) is None
+        hear = lane.beside.listener(target, stores=False)
+        assert hear is not None
+        # An answer that was not counted says nothing of that.
+        hear(0.0, 200, is_counted=False)
+        assert near(limited) is None
+        hear(0.0, 404, is_counted=True)
+        assert near(limited) is not None
+        assert lane.take(Taker(), b"GET", target, limited, True) is not None
     close_app(app)
