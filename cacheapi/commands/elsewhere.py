@@ -231,10 +231,15 @@ class RemoteCache:
         answer = self._place.json("POST", self._path, document, X_HTTP_Method="DELETE")
         return [each["success"] for each in answer["resource"]]
 
-    def delete_prefix(self, prefix: str) -> int:
-        """Delete what starts so; return how many keys that were."""
+    def delete_prefix(self, prefix: str, done: Callable[[int], None]) -> int:
+        """Delete what starts so; return how many keys that were.
+
+        :param done: is told that number too.
+        """
         query = urlencode({"prefix": prefix})
-        return int(self._place.json("DELETE", f"{self._path}?{query}")["deleted"])
+        deleted = int(self._place.json("DELETE", f"{self._path}?{query}")["deleted"])
+        done(deleted)
+        return deleted
 
     def purge(self, tags: Sequence[str]) -> None:
         """Make gone what has one of some tags."""

@@ -23,7 +23,7 @@ from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.lifetimes import counted
 from cacheapi.commands.output import emit, note
 from cacheapi.commands.progress import bar
-from cacheapi.commands.session import as_json, of_service, service
+from cacheapi.commands.session import as_json, authored_service, of_service
 
 # What is stored and acknowledged at once.
 MOST_ITEMS: Final = 500
@@ -80,7 +80,7 @@ def import_(
     """
     if file == "-" and (resume or kept_at):
         raise click.UsageError("stdin cannot be resumed.")
-    with service(name, makes=True) as cache, ExitStack() as stack:
+    with authored_service(name, makes=True) as (cache, author), ExitStack() as stack:
         opened, path = sys.stdin.buffer, None
         if file != "-":
             path = Path(file)
@@ -91,6 +91,7 @@ def import_(
         if resume and not state:
             note("There is no checkpoint; starting at the beginning.")
         made = _Import(cache, checkpoint, keep_existing, restart_ttl, state)
+        had = made.state.stored
         try:
             made.run(opened, path)
         except BaseException:
@@ -99,6 +100,9 @@ def import_(
                     f"{made.state.lines} lines are done; go on with the same command and --resume."
                 )
             raise
+        finally:
+            if made.state.stored > had:
+                author.imported()
     _tell(made, as_json)
     return Exit.NO if made.state.refused or not made.is_whole else Exit.DONE
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import click
 
-from backends.errors import BackendError
+from backends.errors import BackendError, Failed
 from cacheapi.caching.codec import string_text
 from cacheapi.caching.listing import told
 from cacheapi.caching.service import MAX_PAGE, CacheService
@@ -21,7 +21,8 @@ from cacheapi.commands.entries import absent
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.lifetimes import FOREVER, counted, shown
 from cacheapi.commands.output import emit, emit_text, is_interactive, note, printable
-from cacheapi.commands.session import Cache, as_json, cache, of_service
+from cacheapi.commands.session import Cache, as_json, authored, cache, of_service
+from cacheapi.registry import contents
 
 # What is kept in memory of a list that is printed as a whole.
 _IN_MEMORY: Final = 16 * 1024 * 1024
@@ -184,6 +185,8 @@ def delete(
         if outcome is False:
             note(str(absent(key)))
     for outcome in outcomes:
+        if isinstance(outcome, Failed) and len(keys) > 1:
+            raise Failure(f"{outcome} {contents.left(outcomes.count(True))}")
         if isinstance(outcome, BackendError):
             raise outcome
     return Exit.DONE if all(outcomes) else Exit.NO
@@ -192,8 +195,12 @@ def delete(
 def _delete_prefix(name: str, prefix: str, as_json: bool) -> Exit:
     if not prefix:
         raise click.UsageError("The prefix is empty: 'cacheapi flush' deletes every key.")
-    with cache(name) as target:
-        deleted = target.delete_prefix(prefix)
+    gone: list[int] = []
+    with authored(name) as (target, author):
+        try:
+            deleted = contents.delete_prefix(target, prefix, gone.append, author)
+        except Failed as error:
+            raise Failure(f"{error} {contents.left(sum(gone))}") from error
     if as_json:
         emit({"success": True, "deleted": deleted})
     else:
@@ -206,8 +213,8 @@ def _delete_tags(name: str, tags: tuple[str, ...], as_json: bool) -> Exit:
         wanted = tags_in(tags)
     except InvalidTags as error:
         raise click.UsageError(f"--tag: {error}") from error
-    with cache(name) as target:
-        target.purge(wanted)
+    with authored(name) as (target, author):
+        contents.purge(target, wanted, author)
     if as_json:
         emit({"success": True})
     return Exit.DONE
@@ -227,13 +234,13 @@ def flush(name: str, yes: bool, as_json: bool) -> None:
       cacheapi flush
       cacheapi flush --service sessions --yes
     """
-    with cache(name) as target:
+    with authored(name) as (target, author):
         if not yes:
             if not is_interactive():
                 raise Failure("Nobody can be asked here; say --yes to flush.", Exit.USAGE)
             click.confirm(
                 f"Delete every key of {target.name} ({target.type})?", abort=True, err=True
             )
-        target.flush()
+        contents.flush(target, author)
     if as_json:
         emit({"success": True})

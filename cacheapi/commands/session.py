@@ -19,6 +19,7 @@ from backends.registry import backend_class
 from cacheapi.caching.service import CacheService
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.output import note
+from cacheapi.registry.contents import Author
 from cacheapi.registry.environment import SYSTEM_CACHE, system_cache
 from cacheapi.registry.errors import NotFound
 from cacheapi.registry.rights import Caller
@@ -86,15 +87,22 @@ def only_here() -> None:
 @contextmanager
 def cache(name: str, *, makes: bool = False) -> Iterator[Cache]:
     """Give a service to work on, here or elsewhere; see :func:`service`."""
+    with authored(name, makes=makes) as (opened, _):
+        yield opened
+
+
+@contextmanager
+def authored(name: str, *, makes: bool = False) -> Iterator[tuple[Cache, Author | None]]:
+    """Do as :func:`cache`, and give who does what is to be noted, unless that is done elsewhere."""
     place = elsewhere()
     if place is None:
-        with service(name, makes=makes) as opened:
+        with authored_service(name, makes=makes) as opened:
             yield opened
         return
     from cacheapi.commands.elsewhere import RemoteCache
 
     with closing(place):
-        yield RemoteCache(place, name)
+        yield RemoteCache(place, name), None
 
 
 @contextmanager
@@ -117,16 +125,26 @@ def service(name: str, *, makes: bool = False) -> Iterator[CacheService]:
     :raises Failure: there is no such service, or none at all.
     :raises SettingsError: the settings cannot be used.
     """
+    with authored_service(name, makes=makes) as (opened, _):
+        yield opened
+
+
+@contextmanager
+def authored_service(name: str, *, makes: bool = False) -> Iterator[tuple[CacheService, Author]]:
+    """Do as :func:`service`, and give who does what is to be noted."""
     settings = _settings()
+    place, who = Path(settings["CACHEAPI_DATA_DIR"]), operator()
     if name not in (SYSTEM_CACHE, backend_class(settings["CACHE_DRIVER"]).service_name):
         with _opened(settings, makes=makes) as opened:
-            yield find(opened, name)
+            found = find(opened, name)
+            number = opened.snapshot.definitions[found.name].number
+            yield found, Author(place, who, found.name, number)
         return
     if settings["CACHE_DRIVER"] == "file":
         _check_place(settings, makes=makes)
     system = system_cache(settings)
     try:
-        yield system
+        yield system, Author(place, who, system.name, None)
     finally:
         system.backend.close()
 
@@ -240,6 +258,9 @@ def operator() -> Caller:
         name = getpass.getuser()
     except (KeyError, OSError):
         name = str(os.getuid())
+    behind = os.environ.get("SUDO_USER", name)
+    if behind != name and os.geteuid() == 0:
+        name = f"{behind} as {name}"
     return Caller(b"", name, administrator=True)
 
 

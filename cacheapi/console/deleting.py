@@ -10,12 +10,12 @@ from typing import Any
 from flask import Blueprint, flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 
-from backends.errors import BackendError
+from backends.errors import BackendError, Failed
 from cacheapi.caching.codec import InvalidJson, parse_document
 from cacheapi.caching.service import CacheService
 from cacheapi.console import frame, words
 from cacheapi.console.entries import PAGE, listed, page_of
-from cacheapi.registry import administration
+from cacheapi.registry import administration, contents
 from cacheapi.registry.definition import Definition
 from cacheapi.web import blueprints
 from cacheapi.web.blueprints import find_service, permit, registry
@@ -42,15 +42,21 @@ def delete_selected(name: str) -> Response:
     try:
         if keys and request.form.get("confirm", "").strip() == str(len(keys)):
             outcomes = cache.delete_many(keys)
-            for outcome in outcomes:
-                if isinstance(outcome, BackendError):
-                    raise outcome
-            flash(f"{words.keys(outcomes.count(True))} deleted.")
-            back = url_for("console.service", name=name, prefix=prefix, _anchor="keys-title")
-            return redirect(back, 303)
+            failed = [one for one in outcomes if isinstance(one, BackendError)]
+            if not failed:
+                flash(f"{words.keys(outcomes.count(True))} deleted.")
+                back = url_for("console.service", name=name, prefix=prefix, _anchor="keys-title")
+                return redirect(back, 303)
+            fault = _stopped(failed[0], outcomes.count(True))
     except BackendError as error:
         fault = frame.faults_of(error)[""]
     return _listed_again(definition, cache, prefix, cursor, select_fault=fault, selected=keys)
+
+
+def _stopped(error: BackendError, deleted: int) -> str:
+    """Return what is told of a deletion that has stopped: why, where, and what is to be done."""
+    fault = frame.faults_of(error)[""]
+    return f"{fault} {contents.left(deleted)}" if isinstance(error, Failed) else fault
 
 
 def _selected() -> list[str]:
@@ -80,7 +86,7 @@ def delete_prefix(name: str) -> Response:
         try:
             blueprints.delete_prefix(definition.name, prefix, counts.append)
         except BackendError as error:
-            fault = f"{frame.faults_of(error)['']} Deleted until then: {sum(counts)}."
+            fault = _stopped(error, sum(counts))
         else:
             flash(
                 f"{words.keys(sum(counts))} deleted: all that started with {frame.visible(prefix)}"
@@ -96,7 +102,11 @@ def _listed_again(
     try:
         more = listed(cache, prefix, cursor)
     except BackendError as error:
-        return page_of(definition, 400, look_fault=frame.faults_of(error)[""])
+        # What was deleted until then is told also where the keys cannot be listed now.
+        told = [faults[name] for name in faults if name.endswith("_fault")]
+        why = frame.faults_of(error)[""]
+        told += [why] * (not any(why in text for text in told))
+        return page_of(definition, 400, look_fault=" ".join(told))
     return page_of(definition, 400, **faults, **more)
 
 

@@ -26,7 +26,11 @@ log = logging.getLogger("cacheapi.audit")
 # Of one file; there are two of each kind, an old one and the present one.
 MOST_BYTES: Final = 512 * 1024
 # What a service holds, and what services and API keys there are.
-CONTENTS: Final = ("flushed", "purged", "deleted a prefix of")
+FLUSHED: Final = "flushed"
+PURGED: Final = "purged"
+DELETED_PREFIX: Final = "deleted a prefix of"
+IMPORTED: Final = "imported into"
+CONTENTS: Final = (FLUSHED, PURGED, DELETED_PREFIX, IMPORTED)
 _FILES: Final = ("changes", "contents")
 _FOLDER: Final = "audit"
 _LOCK: Final = "lock"

@@ -7,6 +7,7 @@ serving go through the same door.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Callable
 from typing import Final
@@ -15,7 +16,7 @@ from urllib.parse import parse_qsl, unquote
 from backends.base import Backend
 from cacheapi.caching.codec import error_text
 from cacheapi.caching.tags import InvalidTags, tags_in
-from cacheapi.registry import audit
+from cacheapi.registry.contents import Author
 from cacheapi.registry.live import Registry
 from cacheapi.registry.rights import FLUSH, VERBS, Caller, digest_of
 from cacheapi.responses.addresses import BadAddress
@@ -186,7 +187,9 @@ class Door:
             await engine.purge_all(soft=purge.soft)
         definition = self._registry.snapshot.definitions.get(name)
         number = None if definition is None else definition.number
-        audit.note(self._registry.data_dir, caller, "purged", "service", number, name)
+        author = Author(self._registry.data_dir, caller, name, number)
+        # Not here: everybody would wait for the disk.
+        await asyncio.get_running_loop().run_in_executor(None, author.purged)
         return _json(200, '{"success":true}', "purge")
 
 

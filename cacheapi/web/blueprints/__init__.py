@@ -12,7 +12,7 @@ from flask import current_app, g, request
 from cacheapi.caching.service import CacheService
 from cacheapi.observing.facts import facts
 from cacheapi.observing.watching import watched
-from cacheapi.registry import audit
+from cacheapi.registry import contents
 from cacheapi.registry.live import Registry
 from cacheapi.registry.rights import FLUSH, Caller
 from cacheapi.web.errors import ApiError, not_read_yet
@@ -102,9 +102,7 @@ def flush(service: str) -> None:
     :raises ApiError: 403; or as :func:`find_service`.
     """
     permit_all(FLUSH, service)
-    find_service(service).flush()
-    number = registry().snapshot.definitions[service].number
-    audit.note(registry().data_dir, caller(), "flushed", "service", number, service)
+    contents.flush(find_service(service), _author(service))
 
 
 def purge(service: str, tags: Sequence[str]) -> None:
@@ -120,9 +118,7 @@ def purge(service: str, tags: Sequence[str]) -> None:
             f"This API key may not delete by tag in service '{service}': it takes DELETE on all "
             "keys, or FLUSH.",
         )
-    find_service(service).purge(tags)
-    number = registry().snapshot.definitions[service].number
-    audit.note(registry().data_dir, caller(), "purged", "service", number, service)
+    contents.purge(find_service(service), tags, _author(service))
 
 
 def delete_prefix(service: str, prefix: str, done: Callable[[int], None]) -> None:
@@ -133,9 +129,12 @@ def delete_prefix(service: str, prefix: str, done: Callable[[int], None]) -> Non
     :raises BackendError: what was deleted until then is gone.
     """
     permit_all("DELETE", service, prefix)
-    find_service(service).delete_prefix(prefix, done)
+    contents.delete_prefix(find_service(service), prefix, done, _author(service))
+
+
+def _author(service: str) -> contents.Author:
     number = registry().snapshot.definitions[service].number
-    audit.note(registry().data_dir, caller(), "deleted a prefix of", "service", number, service)
+    return contents.Author(registry().data_dir, caller(), service, number)
 
 
 def permit_some(service: str, *verbs: str) -> None:

@@ -16,6 +16,7 @@ from cacheapi.caching.codec import encode
 from cacheapi.caching.listing import told
 from cacheapi.caching.service import MAX_PAGE, CacheService
 from cacheapi.observing.facts import facts
+from cacheapi.registry.contents import left
 from cacheapi.registry.rights import FLUSH
 from cacheapi.web.auth import PARAMETER
 from cacheapi.web.batch import (
@@ -344,6 +345,7 @@ def _delete_prefix(service: str, keys: list[str] | None, query: Query) -> Respon
         raise ApiError(400, f"{error} Delete keys by name: ?keys=first,second.") from error
     except Failed as error:
         made = answer_to(error)
+        made.message = f"{made.message} {left(deleted)}"
         made.context = {"deleted": deleted}
         note(error)
         raise made from error

@@ -14,6 +14,7 @@ from cacheapi.caching.codec import Value
 from cacheapi.console import values
 from cacheapi.web.blueprints import EXTENSION
 from tests.cacheapi.console.conftest import Person, make_app, text_of
+from tests.support.faulty import StopsAfter
 from tests.support.processes import SASL_PASSWORD, SASL_USER, Memcached, free_port
 from tests.support.redis import Redis
 
@@ -409,6 +410,33 @@ def test_what_is_shown_is_deleted_once_its_prefix_is_typed(
     assert last == 'key of the environment "environment 1" deleted a prefix of service "cache"'
     page = text_of(person.done(f"{CACHE}/delete-prefix", query={"prefix": "use"}, confirm="use"))
     assert "1 key was deleted" in page
+
+
+def test_a_deletion_that_stops_half_way_says_how_far_it_came(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = [{"key": f"user:{number:04}", "value": 1} for number in range(1000)]
+    person.call("POST", "/cache", {"resource": pairs})
+    person.call("POST", "/cache", {"resource": [{"key": "user:x", "value": 1}]})
+    cache = person.app.extensions[EXTENSION].find("cache")
+    fails = StopsAfter(cache, 1)
+    monkeypatch.setattr(cache, "delete_many", fails)
+    why = "Timed out. 1000 keys were deleted until then, and the rest is left: delete it again"
+    query = {"prefix": "user:"}
+    answer = person.post(f"{CACHE}/delete-prefix", query=query, confirm="user:")
+    assert answer.status_code == 400
+    assert why in text_of(answer.text)
+    assert "user:x" in answer.text
+    # Also where there is no list to tell it beside.
+    fails.left, fails.stops_lists = 1, True
+    person.call("POST", "/cache", {"resource": pairs})
+    answer = person.post(f"{CACHE}/delete-prefix", query=query, confirm="user:")
+    assert text_of(answer.text).count(why) == 1
+    # And of those that were selected.
+    fails.left, fails.stops_lists = 0, False
+    selected = {"selected": '"user:x"', "confirm": "1"}
+    answer = person.post(f"{CACHE}/delete-selected", query=query, **selected)
+    assert "Timed out. Nothing was deleted." in text_of(answer.text)
 
 
 def test_a_prefix_that_cannot_be_typed_is_typed_as_it_is_shown(person: Person) -> None:

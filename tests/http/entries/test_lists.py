@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.http.client import ALL, Answer, Api, entry
+from tests.http.client import ALL, Answer, Api, application, entry
+from tests.support.faulty import StopsAfter
 
 KEYS = "/api/v2/system/api_key"
 FIELDS = {"key", "ttl", "bytes", "kind"}
@@ -68,6 +71,24 @@ def test_a_prefix_is_deleted_and_counted(listing_api: Api) -> None:
     assert sorted(item["key"] for item in left) == ["other", "user:4", "user:42", "user:43:0"]
     # Nothing there is nothing wrong.
     assert delete(listing_api, "prefix=user:42:").json == {"success": True, "deleted": 0}
+
+
+def test_a_deletion_that_stops_half_way_says_how_far_it_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with application(tmp_path) as api, caplog.at_level("INFO"):
+        pairs = [{"key": f"user:{number}", "value": 1} for number in range(1500)]
+        assert api.call("POST", ALL, body={"resource": pairs}).status == 201
+        cache = api.app.extensions["cacheapi"].find("cache")
+        monkeypatch.setattr(cache, "delete_many", StopsAfter(cache, 1))
+        answer = delete(api, "prefix=user:")
+        assert (answer.status, answer.error["context"]) == (500, {"deleted": 1000})
+        assert answer.error["message"].startswith("Timed out. 1000 keys were deleted until then,")
+        # What is gone is in the audit log, and where nothing is there is nothing to tell.
+        assert caplog.text.count("deleted a prefix of") == 1
+        answer = delete(api, "prefix=user:")
+        assert answer.error["message"] == "Timed out. Nothing was deleted."
+        assert caplog.text.count("deleted a prefix of") == 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,112 @@
+"""What is done to much of what a service holds, each with its line in the audit log.
+
+The API, the console and the program do it here: so the log has the same of each, and what is
+noted is decided once. What is done to keys by name is not noted: that is what a cache is for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from cacheapi.registry import audit
+from cacheapi.registry.rights import Caller
+
+
+class Holder(Protocol):
+    """What holds keys: a service here, or one elsewhere."""
+
+    def flush(self) -> None:
+        """Delete every key."""
+
+    def purge(self, tags: Sequence[str]) -> None:
+        """Make gone what has one of some tags."""
+
+    def delete_prefix(self, prefix: str, done: Callable[[int], None]) -> int:
+        """Delete every key with a prefix, some at a time; return how many."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Author:
+    """Who does something to a service, and where that is noted.
+
+    :ivar data_dir: as :func:`~cacheapi.registry.audit.note` takes it.
+    :ivar number: the service's id, if it has one.
+    """
+
+    data_dir: Path
+    caller: Caller
+    service: str
+    number: int | None
+
+    def purged(self) -> None:
+        """Note that a part of what is stored was made gone."""
+        self._note(audit.PURGED)
+
+    def flushed(self) -> None:
+        """Note that every key was deleted."""
+        self._note(audit.FLUSHED)
+
+    def deleted_prefix(self) -> None:
+        """Note that all keys with a prefix were deleted, or some of them."""
+        self._note(audit.DELETED_PREFIX)
+
+    def imported(self) -> None:
+        """Note that the entries of a file were stored, or some of them."""
+        self._note(audit.IMPORTED)
+
+    def _note(self, action: str) -> None:
+        audit.note(self.data_dir, self.caller, action, "service", self.number, self.service)
+
+
+def left(deleted: int) -> str:
+    """Return the sentences about a deletion in steps that has stopped half way."""
+    if not deleted:
+        return "Nothing was deleted."
+    were = "1 key was" if deleted == 1 else f"{deleted} keys were"
+    return f"{were} deleted until then, and the rest is left: delete it again once that is mended."
+
+
+def flush(holder: Holder, author: Author | None) -> None:
+    """Delete every key of a service.
+
+    :param author: ``None`` where it is noted elsewhere.
+    """
+    holder.flush()
+    if author is not None:
+        author.flushed()
+
+
+def purge(holder: Holder, tags: Sequence[str], author: Author | None) -> None:
+    """Make gone what has one of some tags; ``author`` as :func:`flush` takes it."""
+    holder.purge(tags)
+    if author is not None:
+        author.purged()
+
+
+def delete_prefix(
+    holder: Holder, prefix: str, done: Callable[[int], None], author: Author | None
+) -> int:
+    """Delete every key with a prefix, some at a time; return how many.
+
+    It is noted as soon as one is gone, or it has ended: also where it stops half way.
+
+    :param done: is told after each step how many it has deleted.
+    :param author: as :func:`flush` takes it.
+    """
+    deleted, is_done = 0, False
+
+    def count(more: int) -> None:
+        nonlocal deleted
+        deleted += more
+        done(more)
+
+    try:
+        holder.delete_prefix(prefix, count)
+        is_done = True
+    finally:
+        if author is not None and (deleted or is_done):
+            author.deleted_prefix()
+    return deleted
