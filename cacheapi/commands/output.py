@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from cacheapi.registry.audit import CONTENTS
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -116,8 +118,11 @@ class _Lines(logging.Handler):
     """The log of a command: lines for the person in front of it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        # What a backend has to say comes as the error of the command.
-        return not record.name.startswith("backends")
+        # What a backend has to say comes as the error of the command; and what was done to
+        # the keys of a service, it tells itself.
+        return not record.name.startswith("backends") and (
+            getattr(record, "action", None) not in CONTENTS
+        )
 
     def emit(self, record: logging.LogRecord) -> None:
         note(record.getMessage())

@@ -95,7 +95,8 @@ def note(
         who = "key of the environment" if caller.digest else "command line"
     what = kind if number is None else f"{kind} {number}"
     # As JSON, so that no name can end the line or pretend to be another field.
-    log.info("%s %s %s %s %s", who, json.dumps(caller.name), action, what, json.dumps(name))
+    shown = (who, json.dumps(caller.name), action, what, json.dumps(name))
+    log.info("%s %s %s %s %s", *shown, extra={"action": action})
     act = Act(time.time_ns(), who, caller.name, action, kind, number, name)
     try:
         _keep(data_dir / _FOLDER, act)

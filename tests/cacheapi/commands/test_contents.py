@@ -89,6 +89,7 @@ def test_a_deletion_that_stops_half_way_says_how_far_it_came(
     told = "1 key was deleted until then, and the rest is left: delete it again once that is mended"
     assert (ended.exit_code, ended.stdout) == (3, "")
     assert told in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
     # Some of it is gone: that is noted.
     assert noted(program) == [("deleted a prefix of", "cache", None)]
     # One that is asked for by name has nothing beside it.
