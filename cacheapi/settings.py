@@ -99,7 +99,7 @@ DEFAULT_TTL: Final = Option(
     variable="CACHE_DEFAULT_TTL",
     kind=integer(0, 52_560_000),
     default="300",
-    help="Values stored without a `ttl` live so long, in **minutes**; 0: they never expire.",
+    help="Values stored without a `ttl` live so long, in **minutes**; with 0 they never expire.",
     public_name="default_ttl",
     title="Default TTL (minutes)",
 )
@@ -108,7 +108,7 @@ VALUES: Final = Option(
     variable="CACHE_VALUES",
     kind=choice("json", "php", "pylibmc", "libmc", "auto"),
     default="json",
-    help="Whose values are read besides JSON, see `docs/sharing.md`: `php` (written too), "
+    help="Read whose values besides JSON (see `docs/sharing.md`): `php` (written too), "
     "`pylibmc`, `libmc`, or `auto` for what is beyond doubt.",
     public_name="values",
     title="Values of",
@@ -117,8 +117,9 @@ JSON_FLAGS: Final = Option(
     variable="CACHE_JSON_FLAGS",
     kind=integer(0, 255),
     default=None,
-    help="memcached's flags of stored JSON, which make it native to others: 6 PHP, 2 Node's "
-    "memcached, 1 Dalli and Perl with JSON. By default 6 where values are PHP's, else 0.",
+    help="Give stored JSON these flags of memcached's, which make it native to others: 6 PHP, 2 "
+    "Node's memcached, 1 Dalli and Perl with JSON. By default they are 6 where values are PHP's, "
+    "else 0.",
     public_name="json_flags",
     title="Flags of JSON",
 )

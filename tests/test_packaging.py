@@ -32,7 +32,8 @@ client = create_app().test_client()
 key = {"X-DreamFactory-API-Key": "a-key"}
 page = client.get("/api/v2/docs")
 assets = [client.get(f"/api/v2/docs/assets/{name}") for name in
-          ("api.js", "api.css", "swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")]
+          ("api.js", "api.css", "swagger-ui.css", "swagger-ui-bundle.js", "frame.css",
+           "icon.svg")]
 stored = client.post("/api/v2/cache", json={"key": "k", "value": 1}, headers=key)
 print([page.status_code, "cacheapi" in page.text, *(asset.status_code for asset in assets),
        stored.status_code, client.get("/api/v2/cache/k", headers=key).json["value"]])

@@ -86,7 +86,7 @@ OPTIONS: Final = (
         variable="MEMCACHED_HOST",
         kind=SERVERS,
         default="localhost",
-        help="Name the server, its Unix socket `/path`, or a weighted pool `host:port:weight,…`.",
+        help="Name the server, its Unix socket `/path`, or a weighted pool `host:port:weight, …`.",
         name="servers",
         public_name="host",
         public_default="127.0.0.1",
@@ -109,8 +109,8 @@ OPTIONS: Final = (
         variable="MEMCACHED_DISCOVERY",
         kind=choice("off", "dns", "config"),
         default="off",
-        help="Find the pool: `dns`, all addresses of the host's name; `config`, what a managed "
-        "cluster's configuration endpoint lists. Looked up again every minute.",
+        help="Find the pool anew every minute by `dns`, all addresses of the host's name, or "
+        "`config`, what a managed cluster's configuration endpoint lists.",
         name="discovery",
     ),
     Option(
@@ -132,7 +132,7 @@ OPTIONS: Final = (
         variable="MEMCACHED_AUTH",
         kind=choice("sasl", "text"),
         default="sasl",
-        help="How the login is sent: `sasl` (memcached's `-S`; needs pylibmc), `text` (its `-Y`).",
+        help="Send the login as `sasl` (memcached's `-S`; needs pylibmc) or `text` (its `-Y`).",
         name="auth",
         title="Login",
     ),

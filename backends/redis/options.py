@@ -297,8 +297,8 @@ OPTIONS: Final = (
             parse_url,
         ),
         default=None,
-        help="`redis://`, `rediss://` (TLS), or `valkey://`, `valkeys://`, or `unix://`: wins over "
-        "host, user and database.",
+        help="A URL, `redis://`, `rediss://` (TLS), `valkey://`, `valkeys://` or `unix://`, wins "
+        "over host, user and database.",
         name="url",
         title="URL",
         secret=True,

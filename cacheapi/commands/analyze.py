@@ -13,6 +13,7 @@ from cacheapi.commands.output import emit, emit_text, note, printable, table
 from cacheapi.commands.progress import bar
 from cacheapi.commands.session import Cache, as_json, cache
 from cacheapi.observing import analysis
+from cacheapi.observing.amounts import size
 from cacheapi.observing.prefixes import (
     CLASSES,
     DEEPEST,
@@ -151,13 +152,3 @@ def _lifetimes(group: Mapping[str, Any]) -> str:
         for name in CLASSES
         if (number := group["lifetimes"][name])
     )
-
-
-def size(number: int) -> str:
-    """Return a number of bytes in words."""
-    amount = float(number)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if amount < 1024:
-            return f"{number} B" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} TiB"

@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response
 
 from cacheapi.console import (
     analysis,
+    api_docs,
     deleting,
     entries,
     frame,
@@ -33,7 +34,7 @@ from cacheapi.web.auth import without_key
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-VIEWS: Final = (sign_in, services, entries, deleting, analysis, remotes, keys, now)
+VIEWS: Final = (sign_in, services, entries, deleting, analysis, remotes, keys, now, api_docs)
 
 
 def register(app: Flask, vault: Vault) -> None:

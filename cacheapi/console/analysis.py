@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response
 
 from backends.capabilities import Capability
 from backends.errors import BackendError
+from cacheapi.caching.reserved import is_reserved
 from cacheapi.console import frame
 from cacheapi.observing import analysis
 from cacheapi.observing.prefixes import CLASSES, DEEPEST, DEPTH, SEPARATOR
@@ -65,6 +66,7 @@ def show(name: str) -> Response:
         separator=SEPARATOR,
         words=_WORDS,
         classes=CLASSES,
+        is_reserved=is_reserved,
         finer=finer if more else None,
         # Scripts go on up to here; what is more takes a while, and a person's word.
         goes_on=finer <= analysis.USUAL,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import unicodedata
 from collections.abc import Mapping
 from importlib.resources import as_file, files
 from typing import Any, Final
 
 from flask import Blueprint, Response, g, render_template, request, send_from_directory, url_for
+from markupsafe import Markup, escape
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -100,6 +102,16 @@ def faults_of(error: Exception) -> dict[str, str]:
     return faults
 
 
+def code(text: str) -> Markup:
+    """Return a text with what stands between backticks as code."""
+    parts = text.split("`")
+    marked = [Markup("<code>{}</code>").format(part) for part in parts[1::2]]
+    plain = [escape(part) for part in parts[::2]]
+    return Markup("").join(
+        part for pair in itertools.zip_longest(plain, marked, fillvalue=Markup("")) for part in pair
+    )
+
+
 def visible(text: str) -> str:
     """Return a text with each character that cannot be seen as a sign that can."""
     return "".join(_sign(character) for character in text)
@@ -117,6 +129,7 @@ def _sign(character: str) -> str:
 _UNSEEN: Final = {"Cc", "Cf", "Zl", "Zp", "Co", "Cn"}
 FILTERS: Final = {
     "visible": visible,
+    "code": code,
     "size": words.size,
     "count": words.count,
     "duration": words.duration,

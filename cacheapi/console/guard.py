@@ -114,7 +114,7 @@ def _way_back() -> str | None:
 
 def _seal(response: Response) -> Response:
     for name, text in HEADERS.items():
-        response.headers[name] = text
+        response.headers.setdefault(name, text)
     if request.endpoint != "console.asset":
         response.headers["Cache-Control"] = "no-store"
     if LIVE in request.headers and response.status_code in (302, 303):

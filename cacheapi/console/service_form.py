@@ -247,8 +247,8 @@ def _own_fields(shown: Mapping[str, Any], faults: Mapping[str, str]) -> list[Fie
             "name",
             "Name",
             shown.get("name", ""),
-            hint="Programs call it so: it stands in the URL, /api/v2/{name}. It takes lower-case "
-            "letters, digits, '-' and '_'.",
+            hint="Programs call it so: it stands in the URL, `/api/v2/{name}`. It takes lower-case "
+            "letters, digits, `-` and `_`.",
             required=True,
             fault=faults.get("name", ""),
             pattern=PATTERN,
@@ -271,7 +271,7 @@ def _config_field(
     name = f"{CONFIG}{described['name']}"
     value = config.get(described["name"], described["default"])
     kind = {"boolean": "check", "integer": "number"}.get(described["type"], "text")
-    hint = described["description"].replace("`", "")
+    hint = described["description"].replace("**", "")
     if described["secret"]:
         kind = "secret"
         # What was typed is not sent back; what is stored never was.
@@ -283,7 +283,7 @@ def _config_field(
         described["label"],
         "" if value is None else value,
         kind=kind,
-        hint=hint.replace("**", ""),
+        hint=hint,
         required=described["required"],
         fault=faults.get(name, ""),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Final
 
+from cacheapi.observing import amounts
 from cacheapi.web.schemas.api_key import LATEST
 
 # A share of fewer is chance.
@@ -15,16 +16,7 @@ _UNITS: Final = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 def size(count: int | None) -> str:
     """Return a number of bytes: ``1.5 MiB``."""
-    if count is None:
-        return NOT_KNOWN
-    if count < 1024:
-        return f"{count} B"
-    amount = float(count)
-    for unit in ("KiB", "MiB", "GiB"):
-        amount /= 1024
-        if amount < 1024:
-            return f"{amount:.1f} {unit}"
-    return f"{amount / 1024:.1f} TiB"
+    return NOT_KNOWN if count is None else amounts.size(count)
 
 
 def count(number: int | None) -> str:

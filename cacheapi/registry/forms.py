@@ -31,7 +31,7 @@ Config = Mapping[str, Any]
 Kind: TypeAlias = type[Backend] | RemoteType
 # The field of what stands before every key.
 PREFIX: Final = "prefix"
-_PREFIX_HELP: Final = "Where a new service gives none, it is its name and `:`."
+_PREFIX_HELP: Final = "A new service that gives none has its name with `:` behind it."
 _JSON: Final[Mapping[str, type]] = {"string": str, "integer": int, "boolean": bool}
 
 

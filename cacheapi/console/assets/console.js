@@ -4,6 +4,7 @@ import { copyButtons } from "./copy.js";
 import { countDown } from "./countdown.js";
 import { hookForms } from "./live.js";
 import { handOver } from "./handover.js";
+import { countSelected } from "./selection.js";
 import { askForStates } from "./states.js";
 
 function start(root) {
@@ -12,6 +13,7 @@ function start(root) {
   countDown(root);
   copyButtons(root);
   handOver(root);
+  countSelected(root);
   for (const input of root.querySelectorAll("[data-secret]")) {
     // What is typed takes the place of the mask; it is not put behind it.
     input.addEventListener("focus", () => input.select());

@@ -24,7 +24,10 @@ WRITE_SECONDS: Final = 0.25
 # Of each kind, in that time: what goes well, and what does not.
 MOST: Final = 50
 # Paths whose requests are an operator's own looking on, and no traffic.
-OWN: Final = ("/health/", "/metrics", "/console", "/api/v2/system/tail", "/api/v2/system/slowest")
+OWN: Final = (
+    *("/health/", "/metrics", "/console", "/api/v2/docs/"),
+    *("/api/v2/system/tail", "/api/v2/system/slowest"),
+)
 
 # A request as it is taken: a key is hashed only where it is written.
 _Taken = tuple[float, str, str, str, "str | None", int, float, int, str]

@@ -7,6 +7,9 @@ that it shows, ``openapi.json``, wants a key as everything else.
 
 from __future__ import annotations
 
+import functools
+import hashlib
+from collections.abc import Callable
 from importlib.resources import as_file, files
 from typing import Final
 
@@ -17,8 +20,10 @@ from cacheapi.web.auth import without_key
 
 blueprint = Blueprint("pages", __name__, url_prefix="/api/v2/docs", template_folder="../templates")
 
-OWN: Final = frozenset({"api.js", "api.css"})
-SWAGGER_UI: Final = frozenset({"swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"})
+# Those of the frame are the console's too.
+OWN: Final = frozenset({"api.js", "api.css", "frame.css", "icon.svg"})
+FOLDER: Final = "page"
+SWAGGER_UI: Final = frozenset({"swagger-ui.css", "swagger-ui-bundle.js"})
 # Swagger UI styles its elements in place.
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
@@ -37,6 +42,22 @@ def api_page() -> Response:
     return response
 
 
+@blueprint.app_context_processor
+def _asset_of_ours() -> dict[str, Callable[[str], str]]:
+    return {"page_asset": asset_url}
+
+
+def asset_url(name: str) -> str:
+    """Return the address of one of our own files; another text has another, whoever keeps it."""
+    return url_for("pages.asset", name=name, v=_version(name))
+
+
+@functools.cache
+def _version(name: str) -> str:
+    data = files("cacheapi.web").joinpath(FOLDER, name).read_bytes()
+    return hashlib.sha256(data).hexdigest()[:12]
+
+
 def _console() -> str | None:
     """Return the address of the console, if there is one."""
     return url_for("console.index") if "console.index" in current_app.view_functions else None
@@ -49,7 +70,7 @@ def asset(name: str) -> Response:
     package = {"cacheapi.web": OWN, "flask_swagger_ui": SWAGGER_UI}
     for module, names in package.items():
         if name in names:
-            folder = "page" if module == "cacheapi.web" else "dist"
+            folder = FOLDER if module == "cacheapi.web" else "dist"
             with as_file(files(module) / folder) as directory:
                 return send_from_directory(directory, name, max_age=3600)
     raise NotFound

@@ -2,8 +2,15 @@
 "use strict";
 
 const page = document.getElementById("api");
-const form = document.getElementById("sign-in");
+const ask = document.getElementById("ask-key");
+const form = ask.querySelector("form");
 const notice = document.getElementById("notice");
+
+// Swagger UI has a dark side, for who wants it.
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const paint = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+dark.addEventListener("change", paint);
+paint();
 
 async function show(key) {
   notice.textContent = "Loading …";
@@ -21,7 +28,7 @@ async function show(key) {
     notice.textContent = answer.error.message;
     return;
   }
-  form.remove();
+  ask.remove();
   const ui = SwaggerUIBundle({
     spec: answer,
     domNode: page,

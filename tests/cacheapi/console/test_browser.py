@@ -251,11 +251,31 @@ def test_from_save_to_the_first_request_in_a_shell(browser: Browser, live: Servi
 
 
 def test_the_api_page_opens_with_the_key_of_who_signed_in(browser: Browser, live: Service) -> None:
-    with window(browser) as context:
+    with window(browser, viewport=PHONE, color_scheme="dark") as context:
         page, complaints = open_page(context, live)
         page.get_by_role("link", name="API docs").click()
         expect(page.get_by_text("A cache over HTTP: JSON values under keys.")).to_be_visible()
         assert "api_key" not in page.url
+        # In the console's frame, dark as that is, and no wider than the phone with a request open.
+        expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+        operation(page, "store")
+        for scheme, color in (("dark", "rgb(15, 19, 24)"), ("light", "rgb(245, 246, 248)")):
+            page.emulate_media(color_scheme=scheme)
+            page.wait_for_function("document.getAnimations().length === 0")
+            places = page.locator("body, .swagger-ui")
+            assert color in places.evaluate_all(
+                "all => all.map(it => getComputedStyle(it).backgroundColor)"
+            )
+            found = Axe().run(page, options={"runOnly": ["color-contrast"]})
+            assert found.violations_count == 0, f"{scheme}: {found.generate_report()}"
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        # A tab that no key was handed over to asks for it, in the frame too.
+        asks = context.new_page()
+        asks.goto(f"{live.url}/console/api-docs")
+        asks.get_by_label("API key").fill("wrong")
+        asks.get_by_role("button", name="Open the API page").click()
+        expect(asks.get_by_text("The API key is not valid.")).to_be_visible()
+        check(asks, "the API page that asks for a key")
         other = context.new_page()
         other.goto(f"{live.url}/api/v2/docs")
         expect(other.get_by_label("API key")).to_be_visible()

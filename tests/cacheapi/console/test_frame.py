@@ -7,7 +7,7 @@ import re
 import pytest
 
 from cacheapi.console import words
-from cacheapi.console.frame import visible
+from cacheapi.console.frame import code, visible
 from tests.cacheapi.console.conftest import Person, text_of
 
 PAGES = (
@@ -46,7 +46,7 @@ def test_no_page_has_anything_inline_or_from_elsewhere(person: Person, path: str
 
 def test_files_are_kept_by_browsers_as_long_as_they_are_the_same(person: Person) -> None:
     names = re.findall(r"/console(/assets/[0-9a-f]+/[a-z.]+)", person.page("/"))
-    assert len(set(names)) == 3
+    assert len(set(names)) == 2
     for name in names:
         answer = person.get(name)
         assert answer.status_code == 200
@@ -90,10 +90,36 @@ def test_an_unexpected_error_tells_nothing(person: Person, monkeypatch: pytest.M
 
 
 def test_a_dark_side_and_small_screens_are_thought_of(person: Person) -> None:
-    (style,) = re.findall(r"/console(/assets/[0-9a-f]+/console\.css)", person.page("/"))
-    text = person.get(style).text
-    assert "prefers-color-scheme: dark" in text
-    assert "max-width: 40rem" in text
+    page = person.page("/")
+    (style,) = re.findall(r"/console(/assets/[0-9a-f]+/console\.css)", page)
+    (frame,) = re.findall(r'"(/api/v2/docs/assets/frame\.css\?v=[0-9a-f]+)"', page)
+    answer = person.browser.get(frame)
+    assert "prefers-color-scheme: dark" in answer.text
+    assert "max-width: 40rem" in person.get(style).text
+    answer.close()
+
+
+def test_the_api_page_is_in_the_frame(person: Person) -> None:
+    answer = person.get("/api-docs")
+    assert 'href="/console/api-docs" aria-current="true"' in answer.text
+    assert answer.text.count("aria-current") == 1
+    assert "Sign out" in answer.text
+    assert 'data-description="/api/v2/docs/openapi.json"' in answer.text
+    # Swagger UI styles in place; nothing else is let go.
+    assert answer.headers["Content-Security-Policy"] == (
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'"
+    )
+    assert answer.headers["X-Frame-Options"] == "DENY"
+    for page in (person.page("/service/cache"), answer.text):
+        assert 'href="/console/api-docs"' in page
+        assert 'href="/api/v2/docs"' not in page
+
+
+def test_help_texts_have_their_code_marked() -> None:
+    assert code("a `b<` c, `d`") == "a <code>b&lt;</code> c, <code>d</code>"
+    assert code("<i>") == "&lt;i&gt;"
 
 
 def test_the_api_is_not_in_the_way(person: Person) -> None:

@@ -1,0 +1,20 @@
+"""Bytes in words, as the console and the program tell them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_LARGER: Final = ("KiB", "MiB", "GiB")
+
+
+def size(count: int) -> str:
+    """Return a number of bytes: ``512 B``, ``1.5 MiB``."""
+    if count < 1024:
+        return f"{count} B"
+    amount = float(count)
+    for unit in _LARGER:
+        amount /= 1024
+        # What would be rounded up to 1024 is one of the next.
+        if amount < 1023.95:
+            return f"{amount:.1f} {unit}"
+    return f"{amount / 1024:.1f} TiB"
