@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,19 @@ def test_what_fills_a_service_is_a_page(person: Person) -> None:
     assert 'class="share" width="' in page
     assert "data-finer" not in page
     assert "style=" not in page
+
+
+def test_what_is_kept_for_itself_is_not_taken_for_an_application_s(person: Person) -> None:
+    kept = [{"key": f"cacheapi:response:{number}", "value": "x" * 50} for number in range(3)]
+    assert person.call("POST", "/cache", {"resource": kept}).status_code == 201
+    fill(person)
+    page = person.page(PAGE)
+    rows = [text_of(row) for row in page.split("<tr>")]
+    ours = [row for row in rows if "kept by cacheapi for itself" in row]
+    assert [row.split()[0] for row in ours] == [
+        "cacheapi:response:*",
+        *("cacheapi:response:0", "cacheapi:response:1", "cacheapi:response:2"),
+    ]
 
 
 def test_a_larger_sample_is_one_step_away(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,5 +101,14 @@ def test_servers_are_looked_through(driver: str, tmp_path: Path, redis_one: Redi
         person = Person(make_app(tmp_path, **settings))
         person.sign_in()
         fill(person)
-        assert "user:*" in text_of(person.page(PAGE))
+        if driver == "redis":
+            with redis_one.client() as another:
+                another.set("another", 1)
+        text = text_of(person.page(PAGE))
+        assert "user:*" in text
+        if driver == "redis":
+            told = re.search(r"All (\d+) entries were looked at: (\d+) are this service", text)
+            assert told is not None
+            assert int(told[1]) == int(told[2]) + 1
+        assert "of all that use it" in text_of(person.page("/service/cache/state"))
         person.app.extensions["cacheapi"].close()

@@ -261,7 +261,7 @@ def test_the_api_page_opens_with_the_key_of_who_signed_in(browser: Browser, live
         operation(page, "store")
         for scheme, color in (("dark", "rgb(15, 19, 24)"), ("light", "rgb(245, 246, 248)")):
             page.emulate_media(color_scheme=scheme)
-            page.wait_for_function("document.getAnimations().length === 0")
+            page.evaluate("Promise.allSettled(document.getAnimations().map(each => each.finished))")
             places = page.locator("body, .swagger-ui")
             assert color in places.evaluate_all(
                 "all => all.map(it => getComputedStyle(it).backgroundColor)"

@@ -233,7 +233,9 @@ def test_many_keys_come_in_pages_and_are_found_by_name(person: Person) -> None:
     assert "11 found" in found
     assert "shop 112" in found
     assert "shop 12 " not in found
-    assert "There are none here." in person.page("/keys", search="none such")
+    assert "No API key has “none &lt;such” in its name." in person.page(
+        "/keys", search="none <such"
+    )
 
 
 def test_many_services_come_in_pages_the_system_cache_first(person: Person) -> None:
@@ -251,7 +253,9 @@ def test_many_services_come_in_pages_the_system_cache_first(person: Person) -> N
     assert "10 found" in found
     assert "System cache" not in found
     assert "System cache" in text_of(person.page("/", search="cache"))
-    assert "There are none here." in person.page("/", search="none such")
+    assert "No service has “none such” in its name or label." in person.page(
+        "/", search="none such"
+    )
 
 
 def test_of_many_services_the_name_of_one_is_typed(

@@ -80,5 +80,5 @@ def test_the_audit_log_page_by_page(person: Person, tmp_path: Path) -> None:
     assert "<b>n0</b>" in person.page("/audit", cursor=following[1])
     found = person.page("/audit", search="N119")
     assert ("<b>n119</b>" in found, "<b>n118</b>" in found) == (True, False)
-    assert "There is nothing here." in person.page("/audit", search="nobody")
+    assert "Nothing that was done has “nobody” in it." in person.page("/audit", search="nobody")
     assert person.get("/audit", cursor="x").status_code == 400

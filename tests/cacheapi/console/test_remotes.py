@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cacheapi.console import service_form
 from cacheapi.console.service_form import GROUPS
 from cacheapi.registry.vault import MASK
 from cacheapi.responses.options import OPTIONS
@@ -48,7 +49,10 @@ def test_its_form_has_groups_choices_and_sentences(person: Person, origin: Origi
         *("What tells answers of a URL apart", "What reaches the API", "Largest body (KiB)"),
     ):
         assert title in page
-    assert "Where the API is. All paths of the service stand below it" in page
+    assert "The API is here. All paths of the service stand below it" in page
+    assert "field <code>Vary</code>" not in page
+    assert "that its <code>Vary</code> names" in page
+    assert "`" not in page
     assert "<option selected>cache</option>" in page
     assert "<option selected>pass</option><option>503</option>" in page
     # A fault opens its group, and the choice that was made stays.
@@ -67,6 +71,17 @@ def test_its_form_has_groups_choices_and_sentences(person: Person, origin: Origi
     assert "<option selected>503</option>" in answer.text
     assert answer.text.count("<details open>") == 1
     assert "hush" not in answer.text
+
+
+def test_every_help_text_is_a_sentence_or_two() -> None:
+    # No heap of nouns, no list, no half of a question.
+    for name, described in service_form.types().items():
+        for field in described["config_schema"]:
+            text = field["description"].replace("`", "").replace("*", "")
+            where = f"{name}.{field['name']}: {text}"
+            assert text[0].isupper(), where
+            assert text.endswith((".", ")")), where
+            assert not text.startswith(("Whether", "Whose", "Where the API is", "How ")), where
 
 
 def test_no_setting_is_left_out_of_its_form() -> None:
