@@ -12,8 +12,8 @@
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-(cd "$folder" && apt-get download -qq -o APT::Sandbox::User=root haproxy=2.6.12-1+deb12u4 liblua5.3-0 libopentracing-c-wrapper0 \
-    libopentracing1 && for package in *.deb; do dpkg -x "$package" .; done)
+(cd "$folder" && apt-get download -qq -o APT::Sandbox::User=root haproxy=2.6.12-1+deb12u4 liblua5.3-0 \
+    libopentracing-c-wrapper0 libopentracing1 && for package in *.deb; do dpkg -x "$package" .; done)
 python3 - "$folder" <<'PYTHON'
 import http.client
 import http.server

@@ -14,7 +14,8 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 chmod 755 "$folder"
 (cd "$folder" && apt-get download -qq -o APT::Sandbox::User=root squid=5.7-2+deb12u6 squid-common=5.7-2+deb12u6 \
-    libecap3 libltdl7 libnetfilter-conntrack3 libnfnetlink0 squid-langpack && for package in *.deb; do dpkg -x "$package" .; done)
+    libecap3 libltdl7 libnetfilter-conntrack3 libnfnetlink0 squid-langpack \
+    && for package in *.deb; do dpkg -x "$package" .; done)
 python3 - "$folder" <<'PYTHON'
 import http.client
 import http.server

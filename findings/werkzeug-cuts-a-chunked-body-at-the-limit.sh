@@ -30,7 +30,8 @@ def at_once():
 def in_portions():
     return f"{sum(map(len, iter(lambda: request.stream.read(500), b'')))} bytes"
 PYTHON
-(cd "$folder" && exec venv/bin/gunicorn --log-level error --no-control-socket --bind "127.0.0.1:$port" application:app) & pid=$!
+(cd "$folder" && exec venv/bin/gunicorn --log-level error --no-control-socket \
+    --bind "127.0.0.1:$port" application:app) & pid=$!
 trap 'kill $pid; wait $pid || true; rm -rf "$folder"' EXIT
 python3 - "$port" <<'PYTHON'
 import http.client
