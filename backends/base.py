@@ -112,6 +112,14 @@ class Backend(Keyed, ABC):
     def get(self, key: str) -> bytes | Missing:
         """Return the value, or :data:`MISSING`."""
 
+    def has_mark(self, key: str) -> bool:
+        """Return whether a key of the product's own is there, stored without a lifetime.
+
+        Backends whose statistics count reads look in a way that is none, where there is one:
+        people judge a cache by how often what they ask for is there.
+        """
+        return self.get(key) is not MISSING
+
     @abstractmethod
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         """Return the values of those keys that are there."""
@@ -238,8 +246,9 @@ class Backend(Keyed, ABC):
     def describe_many(self, keys: Iterable[str]) -> dict[str, Described]:
         """Return what is known of those keys that are there, in one trip where it can be.
 
-        It counts as no read. What the backend cannot tell is left open; where it can tell
-        nothing, every key is taken to be there.
+        No value is read. What the backend cannot tell is left open; where it can tell
+        nothing, every key is taken to be there. Redis and memcached count a look at a lifetime
+        among their reads all the same.
         """
         if Capability.REMAINING_TTL not in self.capabilities:
             return {key: Described(MISSING) for key in keys}

@@ -352,6 +352,9 @@ class FileBackend(Backend):
         stored = self._stored(key)
         return self._database.read(lambda sqlite: self._entries.get(sqlite, stored))
 
+    def has_mark(self, key: str) -> bool:
+        return self.peek(key) is not None
+
     def close(self) -> None:
         self._database.close()
         self._counters.close()

@@ -203,6 +203,10 @@ class KeyCommands(Backend):
             Capability.GET_AND_DELETE,
         )
 
+    def has_mark(self, key: str) -> bool:
+        # That it is to stay for ever changes nothing, and counts as a touch.
+        return super().has_mark(key) if self._binary else self.touch(key, None)
+
     def touch(self, key: str, ttl: float | None) -> bool:
         if not self._binary:
             stored = self._stored(key)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from backends.redis.client import Client
     from backends.redis.comparing import Compared
 
+# A lifetime that ends never, in effect: ten years.
+_LONG_MS: Final = 315_360_000_000
 # What TYPE says of what is no other program's; it may have ended meanwhile, or not be told.
 _STRINGS: Final = frozenset({"string", "none", None})
 # What a read gives that has not failed.
@@ -159,6 +161,14 @@ class KeyCommands(Backend):
         if isinstance(outcome, BackendError):
             raise outcome
         return outcome
+
+    def has_mark(self, key: str) -> bool:
+        """Give it a lifetime, and take that away: Redis counts each look that is none to write."""
+        stored = self._stored(key)
+        if not self._client.run("PEXPIRE", stored, _LONG_MS, repeatable=True):
+            return False
+        self._client.run("PERSIST", stored, repeatable=True)
+        return True
 
     def ping(self, key: str) -> None:
         """Have the server of a key answer."""

@@ -78,6 +78,16 @@ class Abilities:
         assert {each.kind for each in found.values()} == {VALUE}
         assert backend.describe_many([]) == {}
 
+    def test_whether_a_mark_is_there(self, backend: Backend) -> None:
+        for _ in range(2):
+            assert backend.has_mark("mark") is False
+        backend.set("mark", b"1764000000", None)
+        for _ in range(2):
+            assert backend.has_mark("mark") is True
+        assert backend.get("mark") == b"1764000000"
+        if Capability.REMAINING_TTL in backend.capabilities:
+            assert backend.remaining_ttl("mark") is None
+
     @needs(Capability.ANALYZE)
     def test_what_fills_it_is_told(self, backend: Backend) -> None:
         backend.set_many([Item(f"user:{number}", b"x" * 100, 1000) for number in range(50)])

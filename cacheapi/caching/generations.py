@@ -87,7 +87,7 @@ class Generations:
         if known.since is not None or now - known.asked < LOOK_SECONDS:
             return known.since is not None
         try:
-            if self._backend.get(IN_USE) is not MISSING:
+            if self._backend.has_mark(IN_USE):
                 known.note()
         except BackendError:
             # Of a pool another server may have it. What this is about is asked for itself.

@@ -30,7 +30,7 @@ _CALLS: Final = frozenset(
 
 
 # The same work, told of by one name.
-_NAMES: Final = {"get_each": "get_many"}
+_NAMES: Final = {"get_each": "get_many", "has_mark": "get"}
 
 
 class Watched:

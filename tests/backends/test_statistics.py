@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from backends.memcached.backend import MemcachedBackend
 from backends.memcached.greeting import GREETING
 from backends.memcached.options import parse_servers
 from backends.statistics import Figures, ServerStatistics, number_or_text
+from cacheapi.caching.service import CacheService
 from cacheapi.observing.advice import advise
 from tests.conftest import connect, connect_redis
 from tests.support.processes import (
@@ -51,6 +53,39 @@ def traffic(backend: Backend) -> None:
         assert backend.get(f"key{number}") == b"value"
     for number in range(20):
         assert not backend.get(f"absent{number}")
+
+
+def uncounted(backend: Backend, work: Callable[[], object]) -> bool:
+    """Return whether the server counts neither a hit nor a miss for some work."""
+    before = figures(only(backend))
+    work()
+    after = figures(only(backend))
+    return (before.get_hits, before.get_misses) == (after.get_hits, after.get_misses)
+
+
+@pytest.fixture(params=["file", "memcached", "redis"])
+def each(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
+    """Each backend that counts, on a server of its own."""
+    with contextlib.ExitStack() as stack:
+        made: Backend
+        if request.param == "file":
+            made = FileBackend(data_dir=str(tmp_path), max_mb=16)
+        elif request.param == "memcached":
+            made = connect(stack.enter_context(memcached()), timeout_ms=PATIENT)
+        else:
+            made = connect_redis(stack.enter_context(redis_server()), REDIS_TIMEOUT_MS="5000")
+        yield made
+        made.close()
+
+
+def test_what_the_product_asks_for_itself_is_no_read_of_a_users(each: Backend) -> None:
+    for _ in range(2):
+        assert uncounted(each, lambda: each.has_mark("cacheapi:mark"))
+        each.set("cacheapi:mark", b"1764000000", None)
+    assert each.has_mark("cacheapi:mark") is True
+    # A user's deletion is one call, and whether the service has tags another.
+    service = CacheService("cache", each, default_ttl=0)
+    assert uncounted(each, lambda: service.delete("absent"))
 
 
 def test_a_memcached_of_known_traffic() -> None:
