@@ -247,6 +247,12 @@ def served_dir() -> Path:
     return Path(settings["CACHEAPI_DATA_DIR"])
 
 
+def shares_database() -> bool:
+    """Return whether other machines may change the services and API keys of the settings."""
+    url = load()["CACHEAPI_DATABASE_URL"]
+    return bool(url) and not url.startswith("sqlite")
+
+
 def data_dir() -> Path:
     """Return the data directory of the settings, which may not be there."""
     return Path(load()["CACHEAPI_DATA_DIR"])

@@ -14,7 +14,7 @@ import click
 from cacheapi.commands.elsewhere import Elsewhere
 from cacheapi.commands.lifetimes import counted
 from cacheapi.commands.output import NOTHING, emit, emit_text, note, printable, table
-from cacheapi.commands.session import as_json, elsewhere, served_dir
+from cacheapi.commands.session import as_json, elsewhere, served_dir, shares_database
 from cacheapi.observing.tail.files import FOLDER, TailFiles, fails, shown
 from cacheapi.observing.tail.slowest import MOST_SLOW, slowest
 from cacheapi.registry import audit as audit_log
@@ -163,8 +163,8 @@ def _slowest() -> list[Row]:
 def audit(search: str, limit: int, as_json: bool) -> None:
     r"""Show who changed which service or API key, or flushed one; the newest first.
 
-    Those of this machine: the log of each has the others. With SEARCH only what has it in one of
-    its texts.
+    Those of one machine: of several that share a database each keeps its own, and which it is
+    that answers is told on stderr. With SEARCH only what has it in one of its texts.
 
     \b
     Examples:
@@ -176,14 +176,20 @@ def audit(search: str, limit: int, as_json: bool) -> None:
         if place is None:
             page = audit_log.acts(served_dir(), limit, None, search)
             found = [audit_log.shown(act) for act in page.acts]
-            following = page.following
+            meta = {
+                "next": page.following,
+                "machine": audit_log.machine(),
+                "whole": not shares_database(),
+            }
         else:
             query = urlencode({"limit": limit, "search": search})
             answer = place.json("GET", f"/system/audit?{query}")
-            found, following = answer["resource"], answer["meta"]["next"]
+            found, meta = answer["resource"], answer["meta"]
     if as_json:
-        emit({"resource": found, "meta": {"next": following}})
+        emit({"resource": found, "meta": meta})
         return
+    if not meta.get("whole", True):
+        note(f"Of {meta['machine']} alone: machines that share the database keep a log each.")
     table(
         ("TIME", "WHO", "DID", "WHAT", "NAME"),
         [

@@ -12,7 +12,7 @@ from cacheapi.console import frame
 from cacheapi.observing.tail.slowest import slowest
 from cacheapi.registry import audit
 from cacheapi.web.blueprints import registry
-from cacheapi.web.blueprints.looking import current_tail
+from cacheapi.web.blueprints.looking import current_tail, unwatched
 from cacheapi.web.errors import ApiError
 
 # What a page shows, and of how many it chooses.
@@ -58,17 +58,20 @@ def acts() -> Response:
         found = audit.acts(registry().data_dir, ACTS, cursor or None, search)
     except audit.BadPlace as error:
         raise ApiError(400, "There is no such page of the audit log.") from error
-    return frame.page("audit", found=found)
+    shared = registry().is_shared
+    return frame.page("audit", found=found, machine=audit.machine(), is_shared=shared)
 
 
 def _latest() -> dict[str, Any]:
     """Return the latest requests that are wanted, and how many beside them there were."""
     service, errors = request.args.get("service", ""), request.args.get("errors") == "yes"
     files = current_tail().files
+    fault = None
     try:
         files.watch()
     except OSError as error:
-        raise ApiError(500, f"Requests cannot be watched: {error.strerror}.") from error
+        # What there is, such as the slowest, is shown all the same.
+        fault = unwatched(error)
     all_of_them = files.latest(MOST)
     wanted = [
         seen
@@ -77,6 +80,7 @@ def _latest() -> dict[str, Any]:
     ]
     return {
         "latest": wanted[:SHOWN],
+        "watch_fault": fault,
         "left_out": sum(seen.more for seen in all_of_them),
         "wanted_service": service,
         "wanted_errors": errors,

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import re
+import socket
 import time
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -128,6 +129,11 @@ def acts(data_dir: Path, most: int, place: str | None = None, search: str = "") 
     found.sort(key=lambda act: act.moment, reverse=True)
     page = found[:most]
     return Acts(page, str(page[-1].moment) if len(found) > most else None)
+
+
+def machine() -> str:
+    """Return the name of this machine, whose log alone is here."""
+    return socket.gethostname()
 
 
 def _text(act: Act) -> str:

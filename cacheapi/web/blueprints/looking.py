@@ -47,7 +47,7 @@ def tail_requests() -> Response:
     except BadPlace as error:
         raise ApiError(400, "The parameter cursor is none that was given here.") from error
     except OSError as error:
-        raise ApiError(500, f"Requests cannot be watched: {error.strerror}.") from error
+        raise ApiError(500, unwatched(error)) from error
     return json_response(
         encode(
             {
@@ -91,7 +91,10 @@ def list_slowest() -> Response:
 @blueprint.response(200, AuditSchema, description="Who changed what.")
 @doc.errors(blueprint)
 def list_audit() -> Response:
-    """List who changed which service or API key on this machine, or flushed one: a page of it."""
+    """List who changed which service or API key on this machine, or flushed one: a page of it.
+
+    Machines that share a database keep a log each: `meta.machine` says whose this one is.
+    """
     query = Query(request.query_string)
     limit = query.integer("limit", 1, listing.MOST, listing.USUAL)
     cursor, search = query.text("cursor"), query.text("search") or ""
@@ -100,7 +103,18 @@ def list_audit() -> Response:
     except audit.BadPlace as error:
         raise ApiError(400, "The parameter cursor is none that was given here.") from error
     resource = [audit.shown(act) for act in page.acts]
-    return json_response(encode({"resource": resource, "meta": {"next": page.following}}))
+    meta = {
+        "next": page.following,
+        "machine": audit.machine(),
+        "whole": not registry().is_shared,
+    }
+    return json_response(encode({"resource": resource, "meta": meta}))
+
+
+def unwatched(error: OSError) -> str:
+    """Return why requests cannot be watched, for an operator."""
+    where = "" if error.filename is None else f"{error.filename}: "
+    return f"Requests cannot be watched: {where}{error.strerror}."
 
 
 def current_tail() -> Tail:

@@ -93,12 +93,23 @@ class ActSchema(Schema):
 
 
 class AuditMetaSchema(Schema):
-    """Which page comes next."""
+    """Which page comes next, and what it is of."""
 
     next = fields.String(
         required=True,
         allow_none=True,
         metadata={"description": "The `cursor` of the next page; `null`: this is the last one."},
+    )
+    machine = fields.String(
+        required=True,
+        metadata={"description": "Whose log this is: its host name.", "example": "web-1"},
+    )
+    whole = fields.Boolean(
+        required=True,
+        metadata={
+            "description": "Whether that is all there is: no other machine shares the database of "
+            "services and API keys."
+        },
     )
 
 

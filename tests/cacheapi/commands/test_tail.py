@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -127,6 +128,16 @@ def test_the_audit_log(live: Service, watcher: Program) -> None:
     shown = watcher("audit", "AUDITED")
     assert "key of the environment" in shown
     assert "flushed" not in shown
+
+
+def test_whose_audit_log_it_is_where_machines_share_a_database(program: Program) -> None:
+    program("flush", "--yes")
+    assert program.json("audit")["meta"]["whole"] is True
+    assert program.run("audit").stderr == ""
+    program.settings["CACHEAPI_DATABASE_URL"] = "postgresql://nobody@127.0.0.1:1/none"
+    meta = program.json("audit")["meta"]
+    assert (meta["machine"], meta["whole"]) == (socket.gethostname(), False)
+    assert program.run("audit").stderr.startswith(f"cacheapi: Of {socket.gethostname()} alone: ")
 
 
 def test_where_nothing_is_there_is_nothing_to_watch(program: Program) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 from pathlib import Path
+
+import pytest
 
 from cacheapi.observing.tail.watch import Tail
 from cacheapi.registry import audit
+from cacheapi.registry.live import Registry
 from cacheapi.registry.rights import Caller
 from tests.cacheapi.console.conftest import Person, text_of
 
@@ -62,8 +66,13 @@ def test_where_nothing_can_be_kept_it_is_said(person: Person, tmp_path: Path) ->
     shutil.rmtree(tmp_path / "tail", ignore_errors=True)
     (tmp_path / "tail").write_text("no directory")
     answer = person.get("/now")
-    assert answer.status_code == 500
-    assert "Requests cannot be watched" in answer.text
+    assert answer.status_code == 200
+    assert "Requests cannot be watched: " in answer.text
+    assert "Nothing yet." not in answer.text
+    assert "The slowest of the last hour" in answer.text
+    answer = person.call("GET", "/system/tail")
+    assert (answer.status_code, answer.json["error"]["code"]) == (500, 500)
+    assert f"{tmp_path / 'tail'}: File exists" in answer.json["error"]["message"]
 
 
 def test_the_audit_log_page_by_page(person: Person, tmp_path: Path) -> None:
@@ -82,3 +91,16 @@ def test_the_audit_log_page_by_page(person: Person, tmp_path: Path) -> None:
     assert ("<b>n119</b>" in found, "<b>n118</b>" in found) == (True, False)
     assert "Nothing that was done has “nobody” in it." in person.page("/audit", search="nobody")
     assert person.get("/audit", cursor="x").status_code == 400
+    assert "share the database" not in first
+
+
+def test_whose_audit_log_it_is_where_machines_share_a_database(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = person.call("GET", "/system/audit").json
+    assert answer["meta"] == {"next": None, "machine": socket.gethostname(), "whole": True}
+    monkeypatch.setattr(Registry, "is_shared", True)
+    monkeypatch.setattr(socket, "gethostname", lambda: "web-<1>")
+    assert "This is <b>web-&lt;1&gt;</b>: machines that share the" in person.page("/audit")
+    answer = person.call("GET", "/system/audit").json
+    assert answer["meta"] == {"next": None, "machine": "web-<1>", "whole": False}
