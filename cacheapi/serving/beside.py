@@ -7,18 +7,23 @@ wait for room, and who wants to hear whether a cache that was in trouble has ans
 from __future__ import annotations
 
 import functools
+import time
 from asyncio import AbstractEventLoop
 from typing import Final, Protocol
 
 from cacheapi.caching.service import CacheService
 from cacheapi.serving.health import Troubles, Way
-from cacheapi.serving.largeness import Largeness
+from cacheapi.serving.largeness import LARGE, LARGE_SECONDS, Largeness
 from cacheapi.serving.recognition import Fields, read_fields, read_target, service_of
 from cacheapi.web.access import Access
 
 # Of what Flask serves on the loop's thread: the bytes of a body, and how many in one turn.
 MOST_NEAR: Final = 64 * 1024
 NEAR_AT_ONCE: Final = 16
+# Who takes more of a thread's time, in seconds, has a thread next time: it is about a large value,
+# mostly, whether its answer shows that or not. Of how many keys that is known.
+NEAR_SECONDS: Final = 0.002
+MOST_KNOWN: Final = 10_000
 
 # What the count of a request is like, for who hears of answers.
 _COUNTED: Final = 200
@@ -57,6 +62,8 @@ class Beside:
         self._large = large
         # How many requests Flask has served on this thread in this turn.
         self._near = 0
+        # By service and key, whether the last one took long, and until when that is remembered.
+        self._known: dict[tuple[str, str], tuple[bool, float]] = {}
 
     def near(
         self, target: bytes, headers: Fields, size: int, *, stores: bool
@@ -80,12 +87,47 @@ class Beside:
             return None
         if self._troubles and not self._is_well(service.name, headers, stores=stores):
             return None
-        if self._large.sizes and self._large.size(service, asked.key):
+        if self._takes_long(service, asked.key):
             return None
         if not self._near:
             self._loop.call_soon(self._begin_turn)
         self._near += 1
         return service
+
+    def _takes_long(self, service: CacheService, key: str) -> bool:
+        """Return whether a request about a key may be about much.
+
+        By how long the last one took; where there is none, by what the service had a short time
+        ago: it may have more that is large.
+        """
+        if not self._known and not self._large.sizes:
+            return False
+        takes_long, until = self._known.get((service.name, key), (False, 0.0))
+        if time.monotonic() < until:
+            return takes_long
+        return bool(self._large.last_size(service))
+
+    def note(self, target: bytes, seconds: float, size: int) -> None:
+        """Note what a request that Flask served was like.
+
+        :param target: the path of it.
+        :param seconds: what it took of its thread's time.
+        :param size: the bytes that it brought or stored, as far as that is known.
+        """
+        takes_long = seconds > NEAR_SECONDS or size > LARGE
+        if not takes_long and not self._known and not self._large.sizes:
+            return
+        asked = read_target(target)
+        service = None if asked is None else self._access.find(asked.service)
+        if asked is None or asked.key is None or service is None:
+            return
+        if size > LARGE:
+            self._large.note_size(service, asked.key, size)
+        about = service.name, asked.key
+        if takes_long or about in self._known or self._large.last_size(service):
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[about] = takes_long, time.monotonic() + LARGE_SECONDS
 
     def _is_well(self, name: str, headers: Fields, *, stores: bool) -> bool:
         """Return whether no call for a request would hold up the loop, nor the count before it."""

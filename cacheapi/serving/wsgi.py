@@ -85,6 +85,15 @@ def _asks(scope: dict[str, Any], names: frozenset[str]) -> bool:
     return not names.isdisjoint(name for name, _ in parse_qsl(query, keep_blank_values=True))
 
 
+def _size(method: str, body: int, status: int, fields: Fields, content: bytes) -> int:
+    """Return the bytes that a request stored, or that its answer has; of HEAD, would have."""
+    if status >= 300:
+        return 0
+    if method == "HEAD":
+        return next((int(value) for name, value in fields if name == b"content-length"), 0)
+    return max(body, len(content))
+
+
 def _may_be_asked_again(scope: dict[str, Any]) -> bool:
     """Return whether a request has changed nothing: a value that is pulled is gone."""
     return _verb(scope) == b"GET" and not _asks(scope, _PULLS)
@@ -128,8 +137,13 @@ class Application:
         if self._remotes is not None:
             await self._remotes.end()
 
-    def _run(self, environ: Any) -> tuple[int, Fields, bytes]:
-        """Run the application, on a thread; return its status, header fields and content."""
+    def _run(self, environ: Any) -> tuple[int, Fields, bytes, float]:
+        """Run the application, here and now.
+
+        :return: its status, header fields and content, and what it took of this thread's time, in
+            seconds.
+        """
+        began = time.thread_time()
         started: list[Any] = []
         written: list[bytes] = []
 
@@ -151,12 +165,12 @@ class Application:
         encoded = [
             (name.lower().encode("latin-1"), text.encode("latin-1")) for name, text in fields
         ]
-        return int(status.split()[0]), encoded, b"".join(written)
+        return int(status.split()[0]), encoded, b"".join(written), time.thread_time() - began
 
     async def _serve(
         self, scope: dict[str, Any], environ: Any, size: int
-    ) -> tuple[int, Fields, bytes]:
-        """Have the application answer, here or on a thread.
+    ) -> tuple[int, Fields, bytes, float]:
+        """Have the application answer, here or on a thread; as :meth:`_run`.
 
         :param size: of the body.
         """
@@ -191,7 +205,10 @@ class Application:
             await self._heavy.enter(weight, gives=gives, takes=gives and _asks(scope, _PULLS))
         entered = time.monotonic()
         try:
-            status, fields, content = await self._serve(scope, environ, len(body))
+            status, fields, content, seconds = await self._serve(scope, environ, len(body))
+            if self._beside is not None:
+                size = _size(scope["method"], len(body), status, fields, content)
+                self._beside.note(scope["raw_path"], seconds, size)
         except Exception as error:  # noqa: BLE001 (logged, and answered)
             refusal = internal(error)
             status, content = refusal.status, error_text(refusal.status, refusal.message).encode()
@@ -210,9 +227,9 @@ class Application:
                 self._waiting.add(cycle.transport)
         listener = scope["state"].get(LISTENER)
         if listener is not None:
-            seconds = time.monotonic() - entered - weight / BYTES_A_SECOND
+            waited = time.monotonic() - entered - weight / BYTES_A_SECOND
             is_counted = any(name.startswith(_COUNTED) for name, _ in fields)
-            listener(seconds, status, is_counted=is_counted)
+            listener(waited, status, is_counted=is_counted)
         if not complete:
             fields = [field for field in fields if field[0] != b"connection"]
             fields.append((b"connection", b"close"))

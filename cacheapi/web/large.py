@@ -6,6 +6,7 @@ holds several times its size. All threads of a process together shall not.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from types import TracebackType
 from typing import Final, Self
@@ -26,6 +27,8 @@ class Turn:
 
     def __init__(self) -> None:
         self.is_ours = False
+        # Whether others wait for its end.
+        self._is_held = False
 
     def take(self, size: int) -> bool:
         """Return whether so many bytes may be worked on now: they are not large, or nobody else is.
@@ -33,13 +36,19 @@ class Turn:
         If not, :meth:`wait`, and hold little meanwhile.
         """
         if size > LARGE and not self.is_ours:
-            self.is_ours = _turns.acquire(blocking=False)
+            self.is_ours = self._is_held = _turns.acquire(blocking=False)
             return self.is_ours
         return True
 
     def wait(self) -> None:
-        """Wait for others; who has a turn asks a cache at most, which has a time limit."""
-        _turns.acquire()
+        """Wait for others; who has a turn asks a cache at most, which has a time limit.
+
+        A thread that runs an event loop waits for nobody: it would hold up all that the loop
+        serves. It is one, and does one thing at a time.
+        """
+        if not _runs_a_loop():
+            _turns.acquire()
+            self._is_held = True
         self.is_ours = True
 
     def __enter__(self) -> Self:
@@ -51,6 +60,14 @@ class Turn:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.is_ours:
-            self.is_ours = False
+        if self._is_held:
             _turns.release()
+        self.is_ours = self._is_held = False
+
+
+def _runs_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -1,0 +1,116 @@
+"""Where Flask's requests about large values are served, and that they hold up nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from cacheapi import create_app, load
+from cacheapi.serving import beside, health
+from cacheapi.serving.largeness import LARGE
+from cacheapi.web.large import LARGE as WAITS
+from cacheapi.web.large import MOST_LARGE, Turn
+from tests.http.client import FileStore, close_app
+from tests.support.inside import Inside, inside
+from tests.support.live import CACHE, Connection
+
+FIELDS = {"range": {"Range": "bytes=0-1"}, "since": {"If-Modified-Since": "x"}}
+
+
+class Watched(NamedTuple):
+    """A service, its store, and the threads that its application ran on, one a request."""
+
+    live: Inside
+    store: FileStore
+    threads: list[str]
+
+
+@pytest.fixture
+def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
+    # A busy machine is not the backend's fault here, and nothing of it is a large value's.
+    monkeypatch.setattr(health, "SLOW_SECONDS", 60)
+    monkeypatch.setattr(beside, "NEAR_SECONDS", 60)
+    app = create_app(
+        load({"CACHEAPI_API_KEY": Inside.api_key, "CACHEAPI_DATA_DIR": str(tmp_path)}, None)
+    )
+    threads: list[str] = []
+    serve = app.wsgi_app
+
+    def noting(*arguments: Any) -> Any:
+        name = threading.current_thread().name
+        threads.append("thread" if name.startswith("wsgi_") else "loop")
+        return serve(*arguments)
+
+    monkeypatch.setattr(app, "wsgi_app", noting)
+    with inside(app, tmp_path) as live:
+        yield Watched(live, FileStore(tmp_path), threads)
+    close_app(app)
+
+
+@pytest.mark.parametrize(
+    ("method", "fields"),
+    [
+        ("GET", FIELDS["range"]),
+        ("GET", FIELDS["since"]),
+        ("GET", {"X-Server-Timing": "1"}),
+        ("HEAD", FIELDS["range"]),
+    ],
+)
+def test_a_large_value_is_read_on_a_thread_and_so_is_what_may_be_one(
+    watched: Watched, method: str, fields: dict[str, str]
+) -> None:
+    watched.store.plant("large", json.dumps("x" * (LARGE + 1)).encode())
+    watched.store.plant("small", b"1")
+    with Connection(watched.live.port) as client:
+        for key in ("small", "large", "large", "other", "small", "small", "large"):
+            status = client.call(method, f"{CACHE}/{key}", headers=fields).status
+            assert status == (404 if key == "other" else 200)
+    # The first large one is not known; then each key is tried on a thread before.
+    assert watched.threads == ["loop", "loop", "thread", "thread", "thread", "loop", "thread"]
+
+
+def test_a_large_value_that_is_stored_is_known_to_be_one(watched: Watched) -> None:
+    with Connection(watched.live.port) as client:
+        body = {"value": "x" * (LARGE + 1)}
+        assert client.call("POST", f"{CACHE}/large", body).status == 201
+        assert client.call("GET", f"{CACHE}/large", headers=FIELDS["range"]).status == 200
+    assert watched.threads == ["thread", "thread"]
+
+
+def test_what_takes_long_has_a_thread_next_time_whatever_its_answer_is(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched.store.plant("k", b"1")
+    change = {"ttl": 60}
+    with Connection(watched.live.port) as client:
+        for seconds in (0.0, 0.0, 60.0, 60.0):
+            monkeypatch.setattr(beside, "NEAR_SECONDS", seconds)
+            call = client.call("PATCH", f"{CACHE}/k", change, {"If-Match": '"other"'})
+            assert call.status == 412
+    assert watched.threads == ["loop", "thread", "thread", "loop"]
+
+
+def test_nobody_is_waited_for_on_the_thread_of_a_loop() -> None:
+    async def take() -> bool:
+        with Turn() as turn:
+            assert not turn.take(WAITS + 1)
+            turn.wait()
+            return turn.take(WAITS + 1)
+
+    others = [Turn() for _ in range(MOST_LARGE)]
+    assert all(turn.take(WAITS + 1) for turn in others)
+    assert asyncio.run(take())
+    for turn in others:
+        with turn:
+            assert turn.is_ours
+    # As many as there were.
+    again = [Turn() for _ in range(MOST_LARGE + 1)]
+    assert [turn.take(WAITS + 1) for turn in again] == [True] * MOST_LARGE + [False]
+    for turn in again:
+        turn.__exit__(None, None, None)
