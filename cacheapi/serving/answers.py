@@ -14,6 +14,7 @@ from cacheapi.caching.codec import Value, entry_text, error_text
 from cacheapi.caching.conditions import Condition, NotModified
 from cacheapi.caching.service import CacheService, Pair
 from cacheapi.registry.rights import Rate
+from cacheapi.serving.unsent import Client
 from cacheapi.web.batch import entries_text, outcomes_text, values_of
 from cacheapi.web.errors import CACHE_CONTROL, ApiError, absent, answer_to, note, without_places
 
@@ -27,6 +28,8 @@ class Sink(Protocol):
 
     # How many plain reads of it wait for an answer; before them there may be changes.
     reads: int
+    # Host and port.
+    client: Client
 
     @property
     def is_full(self) -> bool:

@@ -287,4 +287,4 @@ class Lane:
 
     def _is_better_on_a_thread(self, act: Act) -> bool:
         size = self._large.size(act.service, act.keys[0])
-        return bool(size) and not (act.gives and self._answering.crowd.is_crowded())
+        return bool(size) and not (act.gives and self._answering.crowd.is_crowded(act.sink))

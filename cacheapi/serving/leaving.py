@@ -1,8 +1,9 @@
 """What of a turn of the lane is answered in a later one.
 
 A connection gets nothing more before it has taken what it was sent, and its requests keep their
-order. And while many large answers wait for their clients no other one is given: what is taken out
-of a cache stays there until it has room, or has waited for long; a plain read is refused.
+order. And while large answers wait for a client, or too many for all of them, no other one is
+given: what is taken out of a cache stays there until it has room, or has waited for long; a plain
+read is refused.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from cacheapi.serving.unsent import (
     CROWDED,
     LARGE_ANSWER,
     MOST_CROWDED_SECONDS,
-    MOST_WAITING_FOR,
     Waiting,
 )
 from cacheapi.web.errors import RETRY_AFTER_SECONDS, ApiError
@@ -58,9 +58,9 @@ class Crowd:
         self._bringing = bringing
         self.sinks: set[Sink] = set()
 
-    def is_crowded(self) -> bool:
-        """Return whether so much waits for clients that large answers are given later."""
-        return not self._waiting.has_room(MOST_WAITING_FOR)
+    def is_crowded(self, sink: Sink) -> bool:
+        """Return whether a connection is given large answers later."""
+        return not self._waiting.room().has(sink.client)
 
     def leave(self, taken: list[Taken], giving: Sequence[Act], left: Left) -> list[Taken]:
         """Return what may be done now of what was taken: all, but for acts whose answers wait.
@@ -71,12 +71,14 @@ class Crowd:
         :param left: the others are added to it, and what goes behind them.
         """
         waiting = {one.sink for one in giving if one.sink.is_full}
-        if self.is_crowded():
+        room = self._waiting.room()
+        crowded = [one for one in giving if not room.has(one.sink.client)]
+        if crowded:
             now = time.monotonic()
-            for one in giving:
+            for one in crowded:
                 one.since = min(one.since, now)
             self.sinks = self._of_large(
-                [one for one in giving if now < one.since + MOST_CROWDED_SECONDS]
+                [one for one in crowded if now < one.since + MOST_CROWDED_SECONDS]
             )
             waiting |= self.sinks
         if not waiting:
@@ -124,5 +126,5 @@ class Crowd:
         if isinstance(found, ApiError) or read.condition is not None:
             return
         size = sum(value_sizes(map(found.get, read.keys)))
-        if size > LARGE_ANSWER and not self._waiting.has_room():
+        if size > LARGE_ANSWER and self.is_crowded(read.sink):
             raise ApiError(503, CROWDED, headers={"Retry-After": RETRY_AFTER_SECONDS})

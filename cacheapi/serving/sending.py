@@ -115,7 +115,7 @@ class Sending(Ending):
             self.transport.write(head + body)
         else:
             if len(body) > LARGE_ANSWER:
-                site.waiting.add(self.transport)
+                site.waiting.add(self.transport, self.client)
             self.transport.writelines((head, body))
         if self._body_held:
             self._release_bodies()
@@ -152,7 +152,7 @@ class Sending(Ending):
             head += "connection: close\r\n"
         data = (head + "\r\n").encode("latin-1")
         if body is not None and len(body) > LARGE_ANSWER:
-            self._site.waiting.add(self.transport)
+            self._site.waiting.add(self.transport, self.client)
         if body is not None and len(body) > LARGE_BODY:
             self._held += (data, body)
             self._held_size += len(body)

@@ -7,14 +7,16 @@ import contextlib
 import fcntl
 import sys
 import termios
+from collections.abc import Mapping
 from typing import Final
 
 # An answer of more bytes is not given while more than so many wait for those who asked for them.
 LARGE_ANSWER: Final = 256 * 1024
 MOST_WAITING: Final = 48 * 1024 * 1024
-# What the lane can as well do later is done later from so many on.
-MOST_WAITING_FOR: Final = 8 * 1024 * 1024
-# But not for ever: one client may wait for its answers in an order that is not theirs.
+# Nor to who has more than so many times what is left of that: the rest is for others.
+SHARE: Final = 2
+# What is taken out of its cache waits for room, but not for ever: one client may wait for its
+# answers in an order that is not theirs.
 MOST_CROWDED_SECONDS: Final = 5.0
 CROWDED: Final = "Too many large answers wait for their clients; try again in a second."
 
@@ -32,22 +34,50 @@ def count_unsent(transport: asyncio.Transport) -> int:
     return waits
 
 
+# Host and port of a client; ``None``: it is on this machine, and has none.
+Client = tuple[str, int] | None
+
+
+class Room:
+    """What there was of room for large answers at one moment.
+
+    :param waits: the bytes that wait, by the host of who is to take them.
+    """
+
+    def __init__(self, waits: Mapping[str, int]) -> None:
+        self._waits = waits
+        self._left = MOST_WAITING - sum(waits.values())
+
+    def has(self, client: Client) -> bool:
+        """Return whether another large answer may wait for a client.
+
+        Who takes nothing pays for it himself: one host may have two thirds of all, the next one two
+        thirds of the rest, and so on.
+        """
+        return self._left >= 0 and self._waits.get(_host(client), 0) <= SHARE * self._left
+
+
 class Waiting:
     """The large answers of a worker that wait for their clients to take them."""
 
     def __init__(self) -> None:
-        self._transports: set[asyncio.Transport] = set()
+        self._transports: dict[asyncio.Transport, str] = {}
 
-    def has_room(self, most: int = MOST_WAITING) -> bool:
-        """Return whether another large answer may wait: no more bytes than ``most`` do."""
-        waits = 0
-        for transport in list(self._transports):
+    def room(self) -> Room:
+        """Return what room there is now."""
+        waits: dict[str, int] = {}
+        for transport, host in list(self._transports.items()):
             size = 0 if transport.is_closing() else transport.get_write_buffer_size()
-            if not size:
-                self._transports.discard(transport)
-            waits += size
-        return waits <= most
+            if size:
+                waits[host] = waits.get(host, 0) + size
+            else:
+                del self._transports[transport]
+        return Room(waits)
 
-    def add(self, transport: asyncio.Transport) -> None:
+    def add(self, transport: asyncio.Transport, client: Client) -> None:
         """Count what waits on a connection."""
-        self._transports.add(transport)
+        self._transports[transport] = _host(client)
+
+
+def _host(client: Client) -> str:
+    return "" if client is None else client[0]

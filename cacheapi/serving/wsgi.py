@@ -199,10 +199,11 @@ class Application:
             return
         environ[STARTED] = time.monotonic()
         environ["wsgi.input"] = io.BytesIO(body)
-        weight = scope["state"].get(WEIGHT, 0)
+        weight, client = scope["state"].get(WEIGHT, 0), scope.get("client")
         if weight:
             gives = _verb(scope) == b"GET" and not _asks(scope, _ABOUT)
-            await self._heavy.enter(weight, gives=gives, takes=gives and _asks(scope, _PULLS))
+            takes = gives and _asks(scope, _PULLS)
+            await self._heavy.enter(weight, client, gives=gives, takes=takes)
         entered = time.monotonic()
         try:
             status, fields, content, seconds = await self._serve(scope, environ, len(body))
@@ -218,13 +219,13 @@ class Application:
                 self._heavy.leave(weight)
         if len(content) > LARGE_ANSWER:
             cycle = scope["state"].get(CYCLE)
-            if not self._waiting.has_room() and _may_be_asked_again(scope):
+            if not self._waiting.room().has(client) and _may_be_asked_again(scope):
                 status = 503
                 content = error_text(status, CROWDED).encode()
                 fields = [field for field in fields if field[0].startswith(_KEPT)] + _json(content)
                 fields.append((b"retry-after", RETRY_AFTER_SECONDS.encode()))
             elif cycle is not None:
-                self._waiting.add(cycle.transport)
+                self._waiting.add(cycle.transport, client)
         listener = scope["state"].get(LISTENER)
         if listener is not None:
             waited = time.monotonic() - entered - weight / BYTES_A_SECOND

@@ -19,7 +19,7 @@ from cacheapi.serving.bringing import CALL_BYTES, MOST_KEYS, PATIENCE, TURN_BYTE
 from cacheapi.serving.health import SLOW_SECONDS, Troubles
 from cacheapi.serving.largeness import Largeness
 from cacheapi.serving.performing import MOST_BROUGHT
-from cacheapi.serving.unsent import Waiting
+from cacheapi.serving.unsent import Room, Waiting
 
 LARGE = 4 * 1024 * 1024
 SMALL = b'"small"'
@@ -67,6 +67,8 @@ class Cache:
 
 class Sink:
     """A connection whose client takes nothing once it was sent more than it has room for."""
+
+    client = None
 
     def __init__(self, room: int = 2**60) -> None:
         self.room = room
@@ -212,8 +214,8 @@ class Crowd(Waiting):
 
     is_crowded = True
 
-    def has_room(self, most: int = 0) -> bool:
-        return not self.is_crowded
+    def room(self) -> Room:
+        return Room({"": 2**40} if self.is_crowded else {})
 
 
 def crowded(sizes: dict[str, int]) -> tuple[Answering, CacheService, Cache, Crowd]:

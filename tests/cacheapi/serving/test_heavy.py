@@ -8,7 +8,7 @@ import pytest
 
 from cacheapi.serving import heavy
 from cacheapi.serving.heavy import MOST_HEAVY, Heavy
-from cacheapi.serving.unsent import Waiting
+from cacheapi.serving.unsent import MOST_WAITING, Room, Waiting
 
 
 class Crowd(Waiting):
@@ -16,15 +16,15 @@ class Crowd(Waiting):
 
     is_crowded = False
 
-    def has_room(self, most: int = 0) -> bool:
-        return not self.is_crowded
+    def room(self) -> Room:
+        return Room({"": 2**40} if self.is_crowded else {})
 
 
 def test_few_bytes_are_worked_on_at_a_time() -> None:
     inside, most = [0], [0]
 
     async def work(room: Heavy, weight: int) -> None:
-        await room.enter(weight, gives=False, takes=False)
+        await room.enter(weight, None, gives=False, takes=False)
         inside[0] += weight
         most[0] = max(most[0], inside[0])
         await asyncio.sleep(0.001)
@@ -50,7 +50,7 @@ def test_an_answer_waits_for_others_to_leave_and_not_for_ever(
         crowd = Crowd()
         crowd.is_crowded = True
         room = Heavy(crowd)
-        waits = asyncio.create_task(room.enter(1, gives=True, takes=takes))
+        waits = asyncio.create_task(room.enter(1, None, gives=True, takes=takes))
         await asyncio.sleep(0.05)
         waited = not waits.done()
         crowd.is_crowded = False
@@ -58,9 +58,71 @@ def test_an_answer_waits_for_others_to_leave_and_not_for_ever(
         crowd.is_crowded = True
         for name in ("MOST_CROWDED_SECONDS", "CROWDED_SECONDS"):
             monkeypatch.setattr(heavy, name, -1.0)
-        await room.enter(1, gives=True, takes=takes)
+        await room.enter(1, None, gives=True, takes=takes)
         # Where the value is no answer, that does not matter.
-        await room.enter(1, gives=False, takes=False)
+        await room.enter(1, None, gives=False, takes=False)
         return waited
 
     assert asyncio.run(run())
+
+
+def test_who_came_first_goes_first_however_little_others_bring() -> None:
+    entered: list[int] = []
+
+    async def work(room: Heavy, weight: int) -> None:
+        await room.enter(weight, None, gives=False, takes=False)
+        entered.append(weight)
+
+    async def run() -> None:
+        room = Heavy(Crowd())
+        half = MOST_HEAVY // 2
+        tasks = [asyncio.create_task(work(room, half)) for _ in range(2)]
+        tasks += [asyncio.create_task(work(room, weight)) for weight in (MOST_HEAVY, 1, half, 2)]
+        await asyncio.sleep(3 * heavy._PAUSE_SECONDS)
+        for weight in (half, half, MOST_HEAVY):
+            room.leave(weight)
+            # What is small would have had room after the first.
+            assert len(entered) < 3 or entered[2] == MOST_HEAVY
+            await asyncio.sleep(0)
+        await asyncio.gather(*tasks)
+        assert entered == [half, half, MOST_HEAVY, 1, half, 2]
+
+    asyncio.run(run())
+
+
+def test_who_is_not_there_any_more_is_waited_for_by_nobody() -> None:
+    async def run() -> None:
+        room = Heavy(Crowd())
+        await room.enter(MOST_HEAVY, None, gives=False, takes=False)
+        gone = [
+            asyncio.create_task(room.enter(MOST_HEAVY, None, gives=False, takes=False))
+            for _ in range(2)
+        ]
+        last = asyncio.create_task(room.enter(MOST_HEAVY, None, gives=False, takes=False))
+        await asyncio.sleep(0)
+        gone[0].cancel()
+        await asyncio.sleep(0)
+        # One may have been let in already.
+        room.leave(MOST_HEAVY)
+        gone[1].cancel()
+        await asyncio.wait_for(last, 5)
+        room.leave(MOST_HEAVY)
+        assert room._inside == 0
+
+    asyncio.run(run())
+
+
+def test_who_does_not_take_earlier_answers_holds_up_nobody_else() -> None:
+    class Slow(Waiting):
+        def room(self) -> Room:
+            return Room({"slow": MOST_WAITING})
+
+    async def run() -> None:
+        room = Heavy(Slow())
+        slow = asyncio.create_task(room.enter(1, ("slow", 1), gives=True, takes=True))
+        await asyncio.sleep(0)
+        await asyncio.wait_for(room.enter(1, ("other", 1), gives=True, takes=True), 2)
+        assert not slow.done()
+        slow.cancel()
+
+    asyncio.run(run())

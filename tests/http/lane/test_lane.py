@@ -235,6 +235,8 @@ def test_all_else_is_left_to_flask(lane_alone: Inside, sent: bytes) -> None:
 class Taker:
     """A connection that keeps the statuses of its answers."""
 
+    client = None
+
     def __init__(self) -> None:
         self.statuses: list[int] = []
         self.is_full = False

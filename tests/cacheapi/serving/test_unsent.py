@@ -1,0 +1,84 @@
+"""Large answers that clients do not take: who pays for them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+
+from cacheapi import create_app, load
+from cacheapi.serving import health, heavy, leaving
+from cacheapi.serving.unsent import MOST_WAITING, Room
+from tests.http.client import FileStore, close_app
+from tests.support.inside import Inside, inside
+from tests.support.live import CACHE, Wire, head
+from tests.support.processes import eventually
+
+MIB = 2**20
+OTHER = ("other", 1)
+
+
+@pytest.mark.parametrize(
+    ("waits", "slow", "other"),
+    [
+        ({}, True, True),
+        # Several readers that take nothing.
+        ({"slow": 20 * MIB, "slower": 8 * MIB}, True, True),
+        # One that has more than its share.
+        ({"slow": 33 * MIB}, False, True),
+        ({"slow": 20 * MIB, "slower": 20 * MIB}, False, True),
+        # All together are bounded.
+        ({f"slow{number}": 5 * MIB for number in range(10)}, False, False),
+        ({"slow": MOST_WAITING + 1}, False, False),
+    ],
+)
+def test_who_takes_nothing_pays_himself(waits: dict[str, int], slow: bool, other: bool) -> None:
+    room = Room(waits)
+    assert room.has(("slow", 2)) is slow
+    assert room.has(OTHER) is other
+
+
+def test_what_waits_is_bounded_whoever_asks_and_one_host_leaves_room() -> None:
+    waits: dict[str, int] = {}
+    for number in range(20):
+        host = (f"{number}", 1)
+        # Each asks for as long as it may, and takes nothing.
+        while Room(waits).has(host):
+            waits[host[0]] = waits.get(host[0], 0) + MIB
+        assert sum(waits.values()) <= MOST_WAITING + MIB
+        assert Room(waits).has(OTHER) or number > 1
+
+
+def test_slow_readers_delay_no_other_large_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A busy machine is not the backend's fault here; and who has to wait does so for long.
+    monkeypatch.setattr(health, "SLOW_SECONDS", 60)
+    monkeypatch.setattr(heavy, "CROWDED_SECONDS", 60)
+    monkeypatch.setattr(heavy, "PATIENCE_SECONDS", 60)
+    for module in (heavy, leaving):
+        monkeypatch.setattr(module, "MOST_CROWDED_SECONDS", 60)
+    value = json.dumps("x" * 7 * MIB).encode()
+    app = create_app(
+        load({"CACHEAPI_API_KEY": Inside.api_key, "CACHEAPI_DATA_DIR": str(tmp_path)}, None)
+    )
+    for key in ("slow", "read", "pulled", "unknown"):
+        FileStore(tmp_path).plant(key, value)
+    with inside(app, tmp_path) as live, contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(Wire(live.port)) for _ in range(4)]
+        for wire in slow:
+            wire.send(head(f"GET {CACHE}/slow"))
+        eventually(lambda: sum(live.site.waiting.room()._waits.values()) > 10 * MIB)
+        with Wire(live.port) as wire:
+            # The second read is of what is known to be large; so is the first pull.
+            for target in ("read", "read", "unknown?pull=1"):
+                wire.send(head(f"GET {CACHE}/{target}"))
+                assert len(wire.answer().body) > 7 * MIB
+            wire.send(head(f"HEAD {CACHE}/pulled"))
+            assert wire.status() == 200
+        with Wire(live.port) as wire:
+            wire.send(head(f"GET {CACHE}/pulled?pull=1"))
+            assert len(wire.answer().body) > 7 * MIB
+    close_app(app)
