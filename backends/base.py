@@ -139,6 +139,23 @@ class Backend(Keyed, ABC):
         """
         return self.get_many(keys) if most is None else get_within(self.get_many, keys, most)
 
+    def known(self, values: Mapping[str, bytes | None]) -> Any:
+        """Return what :meth:`get_changed` is to compare some keys with.
+
+        :param values: what was read of them; ``None`` is absence.
+        :return: ``None``: to compare is no cheaper here than to read.
+        """
+        return None
+
+    def get_changed(self, known: Sequence[Any]) -> Mapping[str, bytes | BackendError] | None:
+        """Return what :meth:`get_each` does of keys; ``None``: all of it is as was known.
+
+        As sure as reading them, and cheaper where nothing has changed.
+
+        :param known: of :meth:`known`, none of them ``None``; they may have keys in common.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     def set(self, key: str, value: bytes, ttl: float | None) -> None:
         """Store, overwriting; also what is of another type."""

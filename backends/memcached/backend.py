@@ -10,18 +10,20 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from backends.capabilities import Capability, Limits, Traits
 from backends.endpoints import Endpoint, key_where
 from backends.errors import BackendError, BehindProxy, InvalidKey, InvalidOption, Unsupported
 from backends.memcached import analyzing, statistics
+from backends.memcached.comparing import Known, joined, known_of
 from backends.memcached.discovery import SEVERAL_ADDRESSES
 from backends.memcached.encoded import NAME, ODD
 from backends.memcached.errors import BEHIND_PROXY, CommandFailed, failure
 from backends.memcached.keys import LEARNED_SECONDS, KeyCommands
 from backends.memcached.options import OPTIONS, Server
+from backends.memcached.performing import KEYS_A_COMMAND
 from backends.memcached.statistics import SECTIONS
 from backends.memcached.target import target
 from backends.portions import Portion
@@ -119,6 +121,21 @@ class MemcachedBackend(KeyCommands):
                     raise InvalidKey(f"It may not contain {NAME}.")
             except InvalidKey as error:
                 raise InvalidOption(f"MEMCACHED_PREFIX: {error}") from error
+
+    def known(self, values: Mapping[str, bytes | None]) -> Known | None:
+        if self._binary or ODD.search("".join(values)):
+            return None
+        return known_of({self._stored(key): value for key, value in values.items()})
+
+    def get_changed(self, known: Sequence[Known]) -> Mapping[str, bytes | BackendError] | None:
+        together = joined(known)
+        if together is None or len(together) > KEYS_A_COMMAND:
+            return self.get_each({self._key(key): None for one in known for key in one})
+        read = self._members.compare_many(together)
+        return None if read is None else {self._key(key): value for key, value in read.items()}
+
+    def _key(self, stored: bytes) -> str:
+        return stored.decode()[len(self.prefix) :]
 
     def prove(self, key: str) -> None:
         """Have the server of a key answer; it counts that nowhere as a hit or a miss."""

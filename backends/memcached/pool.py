@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from backends.base import MISSING, Found, Missing, with_flags
 from backends.errors import BackendError, Failed, NotRead
+from backends.memcached.comparing import Known
 from backends.memcached.errors import (
     BEHIND_PROXY,
     CLIENT_ERROR,
@@ -28,6 +29,7 @@ from backends.operations import not_tried
 
 if TYPE_CHECKING:
     from backends.memcached.client import Client
+    from backends.memcached.text import TextClient
 
 T = TypeVar("T")
 
@@ -125,6 +127,25 @@ class Members(Placed):
             most -= size_of(read)
             found.update(read)
         return found
+
+    def compare_many(self, known: Known) -> ReadApart | None:
+        """Return what :meth:`read_each` does of some keys; ``None``: all of it is as is known.
+
+        :raises Failed: as of that.
+        """
+        keys = list(known)
+        groups = self._by_member(keys, None)
+        for member, names in groups.items():
+            some = known if len(groups) == 1 else {name: known[name] for name in names}
+            try:
+                read = member.run(_comparing(some), repeatable=True)
+            except CommandFailed as error:
+                if not error.answered:
+                    self._lost(member, error, sent=False)
+                return self.read_each(keys)
+            if read is not None:
+                return {**read} if len(groups) == 1 else self.read_each(keys)
+        return None
 
     def read(self, key: bytes) -> Found | Missing:
         """Return what a key's server has, with its token; absent only if that said so.
@@ -248,6 +269,10 @@ def _changing(batch: Batch) -> Callable[[Any], None]:
 
 def _taking(keys: Sequence[bytes], taken: Taken) -> Callable[[Any], None]:
     return lambda client: client.take_many(keys, taken)
+
+
+def _comparing(known: Known) -> Callable[[TextClient], Read | None]:
+    return lambda client: client.compare_many(known)
 
 
 def _reading(keys: Sequence[bytes], most: float) -> Callable[[Client], Read]:

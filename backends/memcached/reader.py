@@ -80,6 +80,16 @@ def read_many(link: Link, keys: Sequence[bytes], most: float = math.inf) -> Read
     return read
 
 
+def take_values(connection: socket.socket, data: bytes, wanted: set[bytes]) -> Read:
+    """Take a reply to ``get`` from the connection; return the values in it.
+
+    :param data: what has come of it already.
+    :param wanted: the keys that were asked for.
+    """
+    found = _usual(data, wanted)
+    return {**_by_key(_reply(connection, data, wanted, 4)[0])} if found is None else found
+
+
 def take_many(link: Link, keys: Sequence[bytes], taken: Taken) -> None:
     """Take the values of those different keys that the server has, and let them expire.
 

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from backends.errors import InvalidKey, NotRead
-from backends.memcached import commands, encoded, reader
+from backends.memcached import commands, comparing, encoded, reader
+from backends.memcached.comparing import Known
 from backends.memcached.encoded import has_odd
 from backends.memcached.errors import (
     BEHIND_PROXY,
@@ -84,6 +85,14 @@ class TextClient:
         except InvalidKey as error:
             read.update((key, error) for key in odd)
         return read
+
+    def compare_many(self, known: Known) -> Read | None:
+        """Return what the server has of keys; ``None``: it is as is known.
+
+        :param known: of keys that are sent as they are.
+        :raises CommandFailed: as of :meth:`read_many`.
+        """
+        return comparing.compare_many(self._link, known)
 
     def read(self, key: bytes) -> Stored | None:
         """Return what the server has under a key, as :meth:`read_many` does."""

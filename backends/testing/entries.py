@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -100,6 +100,34 @@ class Entries:
             "key": b"value",
             "other": b"",
         }
+
+    def test_what_is_known_is_told_from_what_has_changed(self, backend: Backend) -> None:
+        backend.set("key", b"value", None)
+        backend.set("other", b"", None)
+        known = [
+            backend.known({"key": b"value", "absent": None}),
+            backend.known({"other": b"", "key": b"value"}),
+        ]
+        if None in known:
+            # It is no cheaper here than to read.
+            return
+        assert backend.get_changed(known) is None
+        others = [backend.known({"key": b"value"}), backend.known({"key": b"eulav"})]
+        assert backend.get_changed(others) == {"key": b"value"}
+        changes: list[Callable[[], object]] = [
+            lambda: backend.set("key", b"eulav", None),
+            lambda: backend.set("absent", b"", None),
+            lambda: backend.delete("key"),
+            lambda: backend.delete("absent"),
+            lambda: backend.delete("other"),
+        ]
+        for change in changes:
+            change()
+            found = backend.get_many(["key", "absent", "other"])
+            assert backend.get_changed(known) == found
+        backend.set("key", b"value", None)
+        backend.set("other", b"", None)
+        assert backend.get_changed(known) is None
 
     def test_keys_that_look_alike_are_different(self, backend: Backend) -> None:
         forbidden = backend.limits.forbidden_in_key

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from cacheapi.responses import entries
 from cacheapi.responses.answers import Outgoing
@@ -24,7 +24,7 @@ from cacheapi.responses.ready import Ready, written
 # Of a URL that nothing is stored of, beside its text; and that of a whole answer beside its bytes.
 OWN_BYTES: Final = 3072
 # Of the name of something in the store, and of what says that it counts.
-KEY_BYTES: Final = 256
+KEY_BYTES: Final = 512
 # What the store is expected to give for a URL that was never looked up.
 UNKNOWN_BYTES: Final = 256 * 1024
 # Answers that are written out for one URL: one for each different wish of clients.
@@ -52,6 +52,7 @@ class Kept:
     :ivar key: what rules of an API key take for the key.
     :ivar keys: of what the store has of it.
     :ivar size: in bytes, about.
+    :ivar known: what the store is to compare its own with; ``None``: it is to be read.
     :ivar resized: who counts it is told of it and the size that it had.
     :ivar allowed: who may read it, as was found last.
     :ivar local_seconds: how long it may be served without a look at the store.
@@ -62,6 +63,7 @@ class Kept:
         self.key = key
         self.keys = engine.store.looking.keys_of(url)
         self.size = self._own = OWN_BYTES + sum(map(sys.getsizeof, (url, target, key)))
+        self.known: Any = None
         self.resized: Callable[[Kept, int], None] | None = None
         self.allowed: object = None
         self.local_seconds = engine.config.local_seconds
@@ -125,10 +127,11 @@ class Kept:
         missing = [key for key in keys if key not in self.keys]
         if keys != self.keys:
             self.keys = keys
-            self._found = None
+            self._found = self.known = None
         if missing:
             return missing
         self._found = [found.get(key) for key in keys]
+        self.known = self._engine.store.backend.known(dict(zip(keys, self._found, strict=True)))
         self._looked = looked = looking.looked(record, found)
         self._leave_written()
         self._is_one = all(not one.stored.vary for one in looked.variants)
@@ -163,6 +166,13 @@ class Kept:
     def _note(self, now: float, purges: int | None) -> None:
         self._asked = now
         self._purges = self._engine.purges if purges is None else purges
+
+    def hold(self, now: float) -> None:
+        """Note that what the store has is what is known.
+
+        :param now: as of :meth:`take`.
+        """
+        self._note(now, None)
 
     def answer(self, wish: Wish, *, hides_id: bool) -> Ready | None:
         """Return the answer to a wish, which was fresh once; ``None`` if none is here.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from backends.base import Backend
 from backends.errors import BackendError, Failed
@@ -20,6 +20,8 @@ from cacheapi.web.errors import note
 
 # What is read in one trip, in bytes, about.
 TRIP_BYTES: Final = 4 * 1024 * 1024
+# That a store has what it had.
+SAME: Final[dict[str, bytes]] = {}
 
 
 class Stores:
@@ -50,12 +52,21 @@ class Stores:
             kepts[kept] = None
         unknown: set[Kept] = set()
         for backend, kepts in by_backend.items():
-            found = self._get(backend, {key: None for kept in kepts for key in kept.keys})
+            known = [kept.known for kept in kepts]
+            found = self._get(
+                backend,
+                (key for kept in kepts for key in kept.keys),
+                () if None in known else known,
+            )
             if found is None:
                 unknown.update(kepts)
                 self._tell(backend, engines)
                 continue
             now = time.monotonic()
+            if found is SAME:
+                for kept in kepts:
+                    kept.hold(now)
+                continue
             lacking: dict[Kept, list[str]] = {}
             for kept in kepts:
                 missing = kept.take(found, now)
@@ -63,9 +74,7 @@ class Stores:
                     lacking[kept] = missing
             if not lacking:
                 continue
-            more = self._get(
-                backend, dict.fromkeys(key for missing in lacking.values() for key in missing)
-            )
+            more = self._get(backend, (key for missing in lacking.values() for key in missing))
             if more is None:
                 unknown.update(lacking)
                 continue
@@ -91,16 +100,27 @@ class Stores:
             if size <= TRIP_BYTES:
                 by_backend.setdefault(engine.store.backend, []).append(kept)
         for backend, kepts in by_backend.items():
-            found = self._get(backend, [kept.lacking for kept in kepts if kept.lacking])
+            found = self._get(backend, (kept.lacking for kept in kepts if kept.lacking))
             for kept in kepts:
                 kept.take_body(found or {})
 
-    def _get(self, backend: Backend, keys: Iterable[str]) -> dict[str, bytes] | None:
-        """Return what a store has; ``None`` if it cannot be known."""
+    def _get(
+        self, backend: Backend, keys: Iterable[str], known: Sequence[Any] = ()
+    ) -> dict[str, bytes] | None:
+        """Return what a store has; ``None`` if it cannot be known.
+
+        :param known: what it has been; where that is so still, return :data:`SAME`.
+        """
         started = time.monotonic()
         failure: Failed | None = None
         try:
-            values = backend.get_each(list(keys))
+            if known:
+                changed = backend.get_changed(known)
+                if changed is None:
+                    return SAME
+                values = changed
+            else:
+                values = backend.get_each(dict.fromkeys(keys))
         except Failed as error:
             note(error)
             failure = error

@@ -322,6 +322,39 @@ def test_a_turn_is_one_trip(filled: None, lane: Instance) -> None:
         connection.close()
 
 
+def test_what_the_store_has_still_is_compared_and_what_it_has_not_is_read(
+    lane: Instance, engine: Instance, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"/hit/compared/{number}" for number in range(4)]
+    told: list[bool] = []
+    compare = lane.backend.get_changed
+
+    def watched(known: Any) -> Any:
+        changed = compare(known)
+        told.append(changed is None)
+        return changed
+
+    monkeypatch.setattr(lane.backend, "get_changed", watched)
+    for name in names:
+        origin.on(name, reply(200, {**FRESH, "Cache-Tag": "t,u"}, "old"))
+        lane.get(name)
+        assert lane.gets_hit(name)
+    told.clear()
+    assert all(lane.is_hit(name) for name in names)
+    assert told == [True] * 4
+    # By another worker; of those it is known what they had, and the others had no part in it.
+    origin.on(names[1], reply(200, {**FRESH, "Cache-Tag": "v"}, "new"))
+    assert engine.call("DELETE", f"/api/v2/shop{names[1]}?purge=true").status == 200
+    assert engine.get(names[1]).body == b"new"
+    told.clear()
+    assert [lane.get(name).body for name in names] == [b"old", b"new", b"old", b"old"]
+    lane.settle()
+    assert told[:2] == [True, False]
+    assert lane.gets_hit(names[1])
+    assert engine.call("DELETE", "/api/v2/shop?tag=u").status == 200
+    assert [lane.is_hit(name) for name in names] == [False, True, False, False]
+
+
 def test_purges_are_in_force_at_once(lane: Instance, engine: Instance, origin: Origin) -> None:
     headers = {**FRESH, "Cache-Tag": "a,b"}
     origin.on("/hit/purged", reply(200, headers, "x"))
