@@ -35,10 +35,13 @@ class Keyed:
         """
         if not key:
             raise InvalidKey("A key may not be empty.")
-        try:
-            size = len(self._stored(key))
-        except UnicodeEncodeError as error:
-            raise InvalidKey("A key must be valid Unicode text.") from error
+        if key.isascii() and not self.prefix:
+            size = len(key)
+        else:
+            try:
+                size = len(self._stored(key))
+            except UnicodeEncodeError as error:
+                raise InvalidKey("A key must be valid Unicode text.") from error
         limits = self.limits
         if limits.max_key_bytes is not None and size > limits.max_key_bytes:
             own = len(key.encode())

@@ -101,14 +101,17 @@ class KeyCommands(Backend):
     def _read(
         self, keys: Iterable[str], read: Callable[..., Mapping[bytes, Any]], most: int | None
     ) -> dict[str, bytes | BackendError]:
-        names = {self._stored(key): key for key in keys}
-        stored = list(names)
-        found: dict[str, bytes | BackendError] = {}
+        prefix = self.prefix
+        names = {(prefix + key).encode(): key for key in keys}
         left = math.inf if most is None else most
+        stored = list(names)
+        if len(stored) <= KEYS_A_COMMAND:
+            return {names[key]: value for key, value in read(stored, left).items()}
+        found: dict[str, bytes | BackendError] = {}
         for start in range(0, len(stored), KEYS_A_COMMAND):
             values = read(stored[start : start + KEYS_A_COMMAND], left)
             found.update((names[key], value) for key, value in values.items())
-            if len(stored) > KEYS_A_COMMAND and most is not None:
+            if most is not None:
                 left -= size_of(values)
         return found
 

@@ -76,8 +76,14 @@ class Value(msgspec.Struct, frozen=True, gc=False):
     @property
     def etag(self) -> str:
         """A strong validator: equal for equal values only (RFC 9110, section 8.8.3)."""
-        mark = b"b" if self.encoding else b"j"
-        return hashlib.blake2b(mark + self.json.encode(), digest_size=16).hexdigest()
+        if self.encoding:
+            return hashlib.blake2b(b"b" + self.json.encode(), digest_size=16).hexdigest()
+        return etag_of(self.json.encode())
+
+
+def etag_of(text: bytes) -> str:
+    """Return the validator of the value that a JSON text stands for."""
+    return hashlib.blake2b(b"j" + text, digest_size=16).hexdigest()
 
 
 def encode(value: Any) -> str:

@@ -50,7 +50,7 @@ class Making:
 
     def lifetime(self, ttl: int | None) -> float | None:
         """Return the lifetime in seconds from now."""
-        return lifetime(ttl, self._default, self._clock())
+        return lifetime(ttl, self._default, self._clock)
 
     def set(self, key: str, value: str | bytes, ttl: int | None) -> Item:
         """Make a store, overwriting.

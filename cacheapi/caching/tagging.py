@@ -108,6 +108,8 @@ class Tagging(Backend):
         self, keys: Iterable[str], most: int | None = None
     ) -> Mapping[str, bytes | BackendError]:
         found = self._inner.get_each(keys, most)
+        if FIRST not in {value[:1] for value in found.values() if isinstance(value, bytes)}:
+            return found
         marked = _marked(found)
         return _without_envelopes(found, marked, self._each_opened(marked)) if marked else found
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from typing import Final
 
 LONGEST_RELATIVE: Final = 60 * 60 * 24 * 30
@@ -72,10 +73,11 @@ def as_ttl(left: float | None, now: float) -> int:
     return seconds if seconds <= LONGEST_RELATIVE else math.ceil(now + left)
 
 
-def lifetime(ttl: int | None, default: float | None, now: float) -> float | None:
-    """Return the lifetime in seconds from ``now`` that a valid ``ttl`` means.
+def lifetime(ttl: int | None, default: float | None, clock: Callable[[], float]) -> float | None:
+    """Return the lifetime in seconds from now that a valid ``ttl`` means.
 
     :param default: the service's default lifetime in seconds, ``None`` for ever.
+    :param clock: Unix time in seconds; few ask for it.
     :return: ``None`` for ever; not positive if it is over already.
     """
     if ttl is None:
@@ -84,4 +86,4 @@ def lifetime(ttl: int | None, default: float | None, now: float) -> float | None
         return None
     if ttl <= LONGEST_RELATIVE:
         return float(ttl)
-    return ttl - now
+    return ttl - clock()

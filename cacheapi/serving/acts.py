@@ -8,18 +8,18 @@ the views give. What a view would refuse, and what it does with conditions, is l
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 from backends.base import MISSING
 from backends.capabilities import Capability
 from backends.errors import InvalidKey, Refused
 from backends.operations import Delete, Get, GetAndDelete, Operation
-from cacheapi.caching.codec import InvalidJson, Value, encode
+from cacheapi.caching.codec import InvalidJson, Value, encode, etag_of
 from cacheapi.caching.service import CacheService
 from cacheapi.registry.rights import Caller
 from cacheapi.serving import finishing
-from cacheapi.serving.answers import Act, Finish
+from cacheapi.serving.answers import Act, Common, Finish, tag_field
 from cacheapi.serving.recognition import Target
 from cacheapi.web.batch import check_keys
 from cacheapi.web.errors import ApiError
@@ -41,6 +41,7 @@ class Asking(NamedTuple):
     """What a request says, and whose it is.
 
     :ivar most: how many keys a list has at most.
+    :ivar common: of the connection; see :data:`~cacheapi.serving.answers.Common`.
     """
 
     service: CacheService
@@ -48,74 +49,85 @@ class Asking(NamedTuple):
     body: bytes
     most: int
     caller: Caller
+    common: Common
 
-    @property
-    def key(self) -> str:
-        """The one key; for who may use a verb on it."""
+    def key(self, verb: str) -> str:
+        """Return the one key; leave to Flask who may not use a verb on it."""
         key = self.asked.key
         if key is None:
             raise Unsure
         self.service.check_key(key)
+        if not self.caller.may(verb, self.service.name, key):
+            raise Unsure
         return key
 
-    def needs(self, verb: str, keys: Sequence[str]) -> None:
-        """Leave to Flask who may not."""
-        if not self.caller.may_each(verb, self.service.name, keys):
-            raise Unsure
+    def may_read(self, key: str) -> bool:
+        """Return whether a value may be shown: its tag would tell a guess from a wrong one."""
+        return self.caller.may("GET", self.service.name, key)
 
-    def shown(self, value: Value, key: str) -> Value | None:
-        """Return a value for who may read it: its tag would tell a guess from a wrong one."""
-        return value if self.caller.may("GET", self.service.name, key) else None
+    def act(
+        self, method: str, keys: list[str], operations: list[Operation], finish: Finish, **more: Any
+    ) -> Act:
+        """Return what it does."""
+        return Act(
+            *self.common,
+            method=method,
+            keys=keys,
+            size=len(self.body),
+            operations=operations,
+            finish=finish,
+            **more,
+        )
 
 
-def plan(method: str, asking: Asking, make: Callable[..., Act]) -> Act | None:
-    """Return what a request does; ``None``: it is Flask's.
-
-    :param make: makes an act of what is known here.
-    """
+def plan(method: str, asking: Asking) -> Act | None:
+    """Return what a request does; ``None``: it is Flask's."""
     try:
-        return _PLANS[method](asking, make)
+        return _PLANS[method](asking)
     except (Unsure, ApiError, InvalidJson, InvalidKey, Refused):
         return None
 
 
-def _put(asking: Asking, make: Callable[..., Act]) -> Act:
-    return _store(asking, make, "PUT", asking.service.make.replace, finishing.replace)
+def _put(asking: Asking) -> Act:
+    return _store(asking, "PUT", asking.service.make.replace, finishing.replace)
 
 
-def _post(asking: Asking, make: Callable[..., Act]) -> Act:
-    return _store(asking, make, "POST", asking.service.make.add, finishing.add)
+def _post(asking: Asking) -> Act:
+    return _store(asking, "POST", asking.service.make.add, finishing.add)
 
 
 def _store(
     asking: Asking,
-    make: Callable[..., Act],
     verb: str,
-    operation: Callable[[str, str, int | None], Operation],
+    operation: Callable[[str, str | bytes, int | None], Operation],
     finish: Finish,
 ) -> Act:
-    key = asking.key
-    asking.needs(verb, [key])
+    key = asking.key(verb)
     read = plain_value(asking.body)
     if read is None:
         raise Unsure
-    value, ttl = read
-    stored = operation(key, value, ttl)
-    shown = asking.shown(asking.service.values.shown(value), key)
-    return make(verb, [key], [stored], finish, value=shown)
+    raw, ttl = read
+    values, is_shown = asking.service.values, asking.may_read(key)
+    if values.writes_json:
+        stored = operation(key, raw, ttl)
+        tag = tag_field(etag_of(raw)) if is_shown else ""
+    else:
+        text = raw.decode()
+        stored = operation(key, text, ttl)
+        tag = tag_field(values.shown(text).etag) if is_shown else ""
+    return asking.act(verb, [key], [stored], finish, tag=tag)
 
 
-def _patch(asking: Asking, make: Callable[..., Act]) -> Act:
-    key, service = asking.key, asking.service
-    asking.needs("PATCH", [key])
+def _patch(asking: Asking) -> Act:
+    key, service = asking.key("PATCH"), asking.service
     change = plain_change(asking.body)
     if change is None:
         raise Unsure
     ttl, delta, initial = change
     if delta is not MISSING:
         _able(service, Capability.INCREMENT)
-        if delta == 0:
-            asking.needs("GET", [key])
+        if delta == 0 and not asking.may_read(key):
+            raise Unsure
         operation = service.make.increment(
             key,
             delta,
@@ -123,61 +135,57 @@ def _patch(asking: Asking, make: Callable[..., Act]) -> Act:
             None if ttl is MISSING else ttl,
         )
         # Whether its tag is told: the number is not known yet.
-        told = asking.shown(Value(""), key) if service.values.writes_json else None
-        return make("PATCH", [key], [operation], finishing.count, value=told)
+        tells = service.values.writes_json and asking.may_read(key)
+        return asking.act("PATCH", [key], [operation], finishing.count, tells=tells)
     if ttl is MISSING or initial is not MISSING:
         raise Unsure
     _able(service, Capability.TOUCH)
-    told = asking.shown(Value(""), key)
-    operations = [Get(key), service.make.touch(key, ttl)]
-    return make("PATCH", [key], operations, finishing.touch, value=told, brings=True)
+    operations: list[Operation] = [Get(key), service.make.touch(key, ttl)]
+    return asking.act(
+        "PATCH", [key], operations, finishing.touch, tells=asking.may_read(key), brings=True
+    )
 
 
-def _delete(asking: Asking, make: Callable[..., Act]) -> Act:
+def _delete(asking: Asking) -> Act:
     if asking.asked.keys is not None:
         keys = asking.asked.keys
         check_keys(asking.service, keys, asking.most)
-        asking.needs("DELETE", keys)
-        return make(
-            "DELETE",
-            keys,
-            [Delete(key) for key in keys],
-            finishing.deletions,
-            lists=True,
+        if not asking.caller.may_each("DELETE", asking.service.name, keys):
+            raise Unsure
+        return asking.act(
+            "DELETE", keys, [Delete(key) for key in keys], finishing.deletions, lists=True
         )
-    key = asking.key
-    asking.needs("DELETE", [key])
-    return make("DELETE", [key], [Delete(key)], finishing.delete)
+    key = asking.key("DELETE")
+    return asking.act("DELETE", [key], [Delete(key)], finishing.delete)
 
 
-def _get(asking: Asking, make: Callable[..., Act], method: str = "GET") -> Act:
-    key = asking.key
-    asking.needs("GET", [key])
+def _get(asking: Asking, method: str = "GET") -> Act:
+    key = asking.key("GET")
     query = Query(asking.asked.query)
     if not query.names() <= _OPTIONS:
         raise Unsure
     asks = query.flag("check_exist")
     takes = (query.flag("clear") or query.flag("pull")) and not asks
-    if takes:
-        asking.needs("DELETE", [key])
+    if takes and not asking.caller.may("DELETE", asking.service.name, key):
+        raise Unsure
     operation: Operation = Get(key)
     if takes and method != "HEAD":
         _able(asking.service, Capability.GET_AND_DELETE)
         operation = GetAndDelete(key)
     default = query.text("default")
-    return make(
+    return asking.act(
         method,
         [key],
         [operation],
         finishing.exists if asks else finishing.read,
-        value=None if default is None else Value(encode(default)),
+        default=None if default is None else Value(encode(default)),
         reads=type(operation) is Get,
         brings=True,
         gives=method != "HEAD" and not asks,
     )
 
 
-_PLANS: Final[dict[str, Callable[[Asking, Callable[..., Act]], Act]]] = {
+_PLANS: Final[dict[str, Callable[[Asking], Act]]] = {
     "DELETE": _delete,
     "GET": _get,
     "HEAD": functools.partial(_get, method="HEAD"),

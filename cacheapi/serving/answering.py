@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import Final
 
 from backends.errors import NotRead
 from cacheapi.caching.service import CacheService
@@ -35,6 +36,8 @@ from cacheapi.serving.performing import Performing
 from cacheapi.serving.tailing import tell
 from cacheapi.serving.unsent import Waiting
 from cacheapi.web.errors import ApiError
+
+_READS: Final = frozenset({Read})
 
 
 def _lacks(read: Read, found: Mapping[CacheService, Found]) -> bool:
@@ -83,10 +86,11 @@ class Answering:
         """
         self._performing.limit(taken)
         left, self.crowd.sinks = Left(), set()
-        giving = [one for one in taken if isinstance(one, Act) and one.gives]
-        if giving:
-            taken = self.crowd.leave(taken, giving, left)
-        self._performing.perform(taken)
+        if not _READS.issuperset(map(type, taken)):
+            giving = [one for one in taken if isinstance(one, Act) and one.gives]
+            if giving:
+                taken = self.crowd.leave(taken, giving, left)
+            self._performing.perform(taken)
         part: list[Taken] = []
         keys = size = 0
         for request in taken:
@@ -94,13 +98,14 @@ class Answering:
                 left.add(request)
                 continue
             if isinstance(request, Read):
-                if part and keys + len(request.keys) > self._bringing.most_keys:
+                number = len(request.keys)
+                if part and keys + number > self._bringing.most_keys:
                     size += self._answer(part, left, since)
                     part, keys = [], 0
                 if size > TURN_BYTES or left.holds(request):
                     left.add(request)
                     continue
-                keys += len(request.keys)
+                keys += number
             part.append(request)
         if part:
             self._answer(part, left, since)
@@ -120,7 +125,13 @@ class Answering:
         reads: dict[CacheService, dict[str, None]] = {}
         for request in part:
             if isinstance(request, Read) and request.refusal is None:
-                reads.setdefault(request.service, {}).update(dict.fromkeys(request.keys))
+                wanted = reads.get(request.service)
+                if wanted is None:
+                    wanted = reads[request.service] = {}
+                if request.key is None:
+                    wanted.update(dict.fromkeys(request.keys))
+                else:
+                    wanted[request.key] = None
         alone = len(part) == 1
         bring = self._bringing.get
         found = {service: bring(service, list(keys), alone) for service, keys in reads.items()}
@@ -153,7 +164,7 @@ class Answering:
                     answered.append(answer_store(request))
                 else:
                     # What was read for one is not kept while the others are answered.
-                    own, request.outcomes = request.outcomes, []
+                    own, request.outcomes = request.outcomes, ()
                     answered.append(request.finish(request, own))
                     del own
             except ApiError as error:

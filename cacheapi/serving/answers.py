@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -74,7 +74,7 @@ class Request(msgspec.Struct):
     told: str = ""
     refusal: ApiError | None = None
     method: str = "GET"
-    outcomes: list[Any] = []
+    outcomes: Sequence[Any] = ()
 
 
 class Read(Request, kw_only=True):
@@ -115,7 +115,9 @@ class Act(Request, kw_only=True):
     :ivar size: of its body, in bytes.
     :ivar operations: what it takes.
     :ivar finish: answers it, once their outcomes are there.
-    :ivar value: what is stored by it, for who may read it.
+    :ivar tag: the header field with the tag of what it stores, for who may read that.
+    :ivar tells: whether its caller may read what is there when it is done.
+    :ivar default: what a read is answered with where its key is absent.
     :ivar reads: whether its key is read.
     :ivar hit: whether that was there, once that is known.
     :ivar brings: whether its key's value is brought here for it, which may be large: then it is
@@ -128,7 +130,9 @@ class Act(Request, kw_only=True):
     size: int
     operations: list[Operation]
     finish: Finish
-    value: Value | None = None
+    tag: str = ""
+    tells: bool = False
+    default: Value | None = None
     lists: bool = False
     reads: bool = False
     hit: bool | None = None
@@ -142,12 +146,15 @@ class Act(Request, kw_only=True):
         return len(self.keys) + self.size // 1024
 
 
+# Of a request: the connection, whether it stays, the service, whether errors tell where a cache
+# is, and the limit by which the request is counted.
+Common = tuple[Sink, bool, CacheService, bool, tuple[str, Rate] | None]
 # What the lane takes.
 Taken = Read | Store | Act
 
 Answered = tuple[int, int]
 # What answers an act, once the outcomes of its operations are known.
-Finish = Callable[["Act", list[Any]], Answered]
+Finish = Callable[["Act", Sequence[Any]], Answered]
 # The values of a service's keys that are there, or what all who asked for them get.
 Found = dict[str, Value | BackendError] | ApiError
 
@@ -155,6 +162,11 @@ Found = dict[str, Value | BackendError] | ApiError
 def value_sizes(outcomes: Iterable[Any]) -> list[int]:
     """Return how large those outcomes are that are values, in bytes."""
     return [len(one.json) for one in outcomes if isinstance(one, Value)]
+
+
+def tag_field(etag: str) -> str:
+    """Return the header field with the tag of a value."""
+    return f'etag: "{etag}"\r\n'
 
 
 def answer_read(read: Read, found: Found) -> Answered:
@@ -179,7 +191,7 @@ def answer_read(read: Read, found: Found) -> Answered:
             fields = f'{_FIELDS}etag: "{etag}"\r\n{read.told}{_SEALED}'
             read.sink.answer(304, fields, None, read.keep_alive)
             return 304, 0
-    return answer_json(read, 200, entry_text(key, value), f'etag: "{etag}"\r\n')
+    return answer_json(read, 200, entry_text(key, value), tag_field(etag))
 
 
 def answer_store(store: Store) -> Answered:
@@ -204,7 +216,10 @@ def answer_json(request: Request, status: int, text: str, more: str = "") -> Ans
     :param more: header fields.
     """
     body = text.encode()
-    fields = f"{_JSON_FIELDS}content-length: {len(body)}\r\n{more}{request.told}{_SEALED}"
-    has_body = request.method != "HEAD"
-    request.sink.answer(status, fields, body if has_body else None, request.keep_alive)
-    return status, len(body) if has_body else 0
+    size = len(body)
+    fields = f"{_JSON_FIELDS}content-length: {size}\r\n{more}{request.told}{_SEALED}"
+    if request.method == "HEAD":
+        request.sink.answer(status, fields, None, request.keep_alive)
+        return status, 0
+    request.sink.answer(status, fields, body, request.keep_alive)
+    return status, size

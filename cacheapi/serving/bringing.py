@@ -84,7 +84,7 @@ class Bringing:
             return internal(error)
         finally:
             self._troubles.look(
-                service.name, started, failure, stores=False, size=sum(_sizes(found))
+                service.name, started, failure, stores=False, brought=lambda: sum(_sizes(found))
             )
 
 

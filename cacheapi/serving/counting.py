@@ -26,33 +26,37 @@ def count(
     :param found: what was read.
     """
     numbers: dict[str, int] = {}
+    # Reads of one key, which most are, and the others; how often they were answered alike.
+    ones: dict[tuple[str, int], int] = {}
+    others: dict[tuple[str, str, int], int] = {}
+    sent: dict[str, int] = {}
+    received: dict[str, int] = {}
     for request, (status, size) in zip(taken, answered, strict=True):
         name = request.service.name
         numbers[name] = numbers.get(name, 0) + 1
+        sent[name] = sent.get(name, 0) + size
+        if isinstance(request, Read) and request.key is not None:
+            one = name, status
+            ones[one] = ones.get(one, 0) + 1
+        else:
+            other = name, request.method, status
+            others[other] = others.get(other, 0) + 1
+            if not isinstance(request, Read):
+                received[name] = received.get(name, 0) + request.size
+                _count_change(tally, request)
+            elif request.refusal is None:
+                _count_list(tally, request, status, found)
         if request.refusal is not None:
             tally.refused(REASONS[status])
-        if isinstance(request, Read):
-            _count_read(tally, request, status, size, found)
-        else:
-            tally.answered(name, request.method, status, size)
-            tally.received(name, request.size)
-            _count_change(tally, request)
+    tally.took_part(ones, others, sent, received)
     for name, number in numbers.items():
         tally.took(name, seconds, number)
     if troubles:
         _count_failures(tally, troubles, taken, answered)
 
 
-def _count_read(
-    tally: Tally, read: Read, status: int, size: int, found: Mapping[CacheService, Found]
-) -> None:
+def _count_list(tally: Tally, read: Read, status: int, found: Mapping[CacheService, Found]) -> None:
     name = read.service.name
-    if read.key is not None:
-        tally.read_one(name, status, size)
-        return
-    tally.answered(name, "GET", status, size)
-    if read.refusal is not None:
-        return
     tally.batch(name, "GET", len(read.keys))
     values = found[read.service]
     if status == HTTPStatus.OK and not isinstance(values, ApiError):

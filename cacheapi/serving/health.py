@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import enum
 import time
+from collections.abc import Callable
 from typing import Final
 
 from backends.errors import Failed
@@ -110,14 +111,23 @@ class Troubles:
         return None if health is None else health.failure
 
     def look(
-        self, name: str, started: float, failure: Failed | None, *, stores: bool, size: int = 0
+        self,
+        name: str,
+        started: float,
+        failure: Failed | None,
+        *,
+        stores: bool,
+        brought: Callable[[], int] = lambda: 0,
     ) -> None:
         """Note a call that failed, or that took long since it was started.
 
-        :param size: of the values that it brought, in bytes.
+        :param brought: says how many bytes its values have; asked only where it took long.
         """
         ended = time.monotonic()
-        if failure is not None or ended - started - size / BYTES_A_SECOND > SLOW_SECONDS:
+        took = ended - started
+        if failure is not None or (
+            took > SLOW_SECONDS and took - brought() / BYTES_A_SECOND > SLOW_SECONDS
+        ):
             health = self._troubled.setdefault((name, stores), Health())
             health.failed(ended, failure)
 

@@ -12,10 +12,9 @@ the event loop.
 
 from __future__ import annotations
 
-import functools
 import re
 from asyncio import AbstractEventLoop
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -26,10 +25,10 @@ from cacheapi.caching.conditions import Condition, InvalidCondition, parse_tags
 from cacheapi.caching.service import CacheService
 from cacheapi.observing.metrics.tally import Tally
 from cacheapi.observing.tail.watch import Tail
-from cacheapi.registry.rights import Caller, Rate
+from cacheapi.registry.rights import Caller
 from cacheapi.serving.acts import Asking, plan
 from cacheapi.serving.answering import Answering
-from cacheapi.serving.answers import Act, Read, Sink, Store
+from cacheapi.serving.answers import Act, Common, Read, Sink, Store
 from cacheapi.serving.beside import READING, Beside
 from cacheapi.serving.health import Troubles, Way
 from cacheapi.serving.largeness import Largeness
@@ -66,18 +65,6 @@ class Asker(msgspec.Struct):
 
     digest: bytes
     condition: Condition | None
-
-
-# Of a request: the connection, whether it stays, the service, whether errors tell where a cache
-# is, and the limit by which the request is counted.
-Common = tuple[Sink, bool, CacheService, bool, tuple[str, Rate] | None]
-
-
-def _act(common: Common, size: int, *plan: Any, **more: Any) -> Act:
-    method, keys, operations, finish = plan
-    return Act(
-        *common, method=method, keys=keys, size=size, operations=operations, finish=finish, **more
-    )
 
 
 def _condition(tags: str | None) -> Condition | None:
@@ -165,10 +152,30 @@ class Lane:
         keep_alive: bool,
         body: bytes,
     ) -> bool:
+        named = asked.service, asker.digest
+        known = self.turns.known.get(named)
+        if known is not None:
+            return self._take_known(sink, method, asked, asker, keep_alive, body, *known)
         service = self._access.find(asked.service)
         caller = self._access.who(asker.digest)
         if service is None or caller is None:
             return False
+        taken = self._take_known(sink, method, asked, asker, keep_alive, body, service, caller)
+        if taken:
+            self.turns.known[named] = service, caller
+        return taken
+
+    def _take_known(
+        self,
+        sink: Sink,
+        method: bytes,
+        asked: Target,
+        asker: Asker,
+        keep_alive: bool,
+        body: bytes,
+        service: CacheService,
+        caller: Caller,
+    ) -> bool:
         if self.turns.crowded and sink in self.turns.crowded:
             # Flask's come behind the lane's.
             return False
@@ -274,8 +281,7 @@ class Lane:
         # Of one key: other verbs take no parameters here.
         if not service.performs_at_once or (asked.query and method not in READING):
             return False
-        asking = Asking(service, asked, body, self._access.max_batch, caller)
-        act = plan(method, asking, functools.partial(_act, common, len(body)))
+        act = plan(method, Asking(service, asked, body, self._access.max_batch, caller, common))
         if act is None or self._troubles.way(service.name, stores=not act.reads) is not Way.LANE:
             return False
         if act.brings:

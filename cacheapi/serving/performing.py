@@ -26,6 +26,7 @@ from cacheapi.web.rates import Standing, count_many, refusal
 Seen = Callable[[CacheService, Mapping[str, Value]], None]
 
 _DONE: Final = 201
+_STORES: Final = frozenset({Store})
 # Types of outcomes that are no failure.
 _FINE: Final = frozenset({bool, int, Value, Missing})
 # The values that acts bring in one turn, in bytes, about; one value more at most.
@@ -80,12 +81,18 @@ class Performing:
         most = MOST_BROUGHT
         for service, requests in changes.items():
             outcomes = self._change(service, requests, most)
-            start = 0
-            for request in requests:
-                asked = request.operations if isinstance(request, Act) else request.pairs
-                request.outcomes = outcomes[start : start + len(asked)]
-                start += len(asked)
-            most -= sum(value_sizes(outcomes))
+            if len(outcomes) == len(requests):
+                # Each has one: none has no operation.
+                for request, outcome in zip(requests, outcomes, strict=True):
+                    request.outcomes = (outcome,)
+            else:
+                start = 0
+                for request in requests:
+                    asked = request.operations if isinstance(request, Act) else request.pairs
+                    request.outcomes = outcomes[start : start + len(asked)]
+                    start += len(asked)
+            if len(changes) > 1:
+                most -= sum(value_sizes(outcomes))
 
     def _change(
         self, service: CacheService, requests: Sequence[Store | Act], most: int
@@ -94,9 +101,8 @@ class Performing:
 
         :param most: as of :func:`~backends.within.perform_within`.
         """
-        stores = [request for request in requests if isinstance(request, Store)]
-        if len(stores) == len(requests):
-            pairs = [pair for store in stores for pair in store.pairs]
+        if _STORES.issuperset(map(type, requests)):
+            pairs = [pair for store in requests if isinstance(store, Store) for pair in store.pairs]
             return self._ask(service, lambda: service.set_many(pairs), len(pairs), stores=True)
         operations: list[Operation] = []
         for request in requests:
@@ -109,12 +115,12 @@ class Performing:
         outcomes = self._ask(
             service, lambda: service.perform(operations, most), len(operations), stores=writes
         )
-        values = {
-            operation.key: outcome
-            for operation, outcome in zip(operations, outcomes, strict=True)
-            if isinstance(outcome, Value)
-        }
-        if values:
+        if Value in set(map(type, outcomes)):
+            values = {
+                operation.key: outcome
+                for operation, outcome in zip(operations, outcomes, strict=True)
+                if isinstance(outcome, Value)
+            }
             self._seen(service, values)
         return outcomes
 
@@ -134,8 +140,13 @@ class Performing:
         if not kinds <= _FINE:
             failures = (outcome for outcome in outcomes if isinstance(outcome, Failed))
             failure = next((one for one in failures if not one.apart), None)
-        size = sum(value_sizes(outcomes)) if Value in kinds else 0
-        self._troubles.look(service.name, started, failure, stores=stores, size=size)
+        self._troubles.look(
+            service.name,
+            started,
+            failure,
+            stores=stores,
+            brought=lambda: sum(value_sizes(outcomes)),
+        )
         if failure is None and self._troubles:
             self._troubles.hear(service.name, stores, time.monotonic() - started, _DONE)
         return outcomes

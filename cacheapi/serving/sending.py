@@ -132,40 +132,46 @@ class Sending(Ending):
         is_dated: bool = False,
     ) -> None:
         """Send an answer of the lane; see :class:`~cacheapi.serving.answers.Sink`."""
-        self._taken -= 1
+        site, state, transport = self._site, self.server_state, self.transport
+        left = self._taken = self._taken - 1
         self._late = None
-        self.reads = min(self.reads, self._taken)
+        if self.reads > left:
+            self.reads = left
         # One that leaves says so with its last answer.
-        keep_alive = keep_alive and not (self._leaving and not self._taken)
-        if self.transport.is_closing():
+        keep_alive = keep_alive and not (self._leaving and not left)
+        if transport.is_closing():
             return
-        self.server_state.total_requests += 1
-        access_log = self._site.access_log
+        state.total_requests += 1
+        access_log = site.access_log
         if access_log is not None:
             begun = self._logged.popleft()
             fields += f"x-request-id: {begun.request_id}\r\n"
         if is_dated:
-            head = self._site.bare_line(status) + fields
+            line = site.bare_line(status)
         else:
-            head = self._site.status_line(status, self.server_state.default_headers) + fields
-        if not keep_alive:
-            head += "connection: close\r\n"
-        data = (head + "\r\n").encode("latin-1")
-        if body is not None and len(body) > LARGE_ANSWER:
-            self._site.waiting.add(self.transport, self.client)
+            line = site.status_line(status, state.default_headers)
+        end = "\r\n" if keep_alive else "connection: close\r\n\r\n"
+        data = f"{line}{fields}{end}".encode("latin-1")
         if body is not None and len(body) > LARGE_BODY:
+            if len(body) > LARGE_ANSWER:
+                site.waiting.add(transport, self.client)
             self._held += (data, body)
-            self._held_size += len(body)
-        else:
+            self._held_size += len(body) + len(data)
+            if not (left and keep_alive) or self._held_size > MOST_HELD:
+                self.flush()
+        elif left or self._held:
             self._held.append(data + body if body else data)
-        self._held_size += len(data)
-        if not (self._taken and keep_alive) or self._held_size > MOST_HELD:
-            self.flush()
-        if not self._taken:
+            self._held_size += len(data)
+            if not (left and keep_alive) or self._held_size > MOST_HELD:
+                self.flush()
+        else:
+            # Nearly always it is all that its connection gets in this turn.
+            transport.write(data + body if body else data)
+        if not left and self._body_held:
             self._release_bodies()
         if not keep_alive:
-            self.transport.close()
-        elif not self._taken:
+            transport.close()
+        elif not left:
             self._go_on()
         if access_log is not None:
             access_log.note(begun, status, len(body or b""), self.client)

@@ -148,14 +148,18 @@ class Taking(Sending):
     def _take_lanes(self, repeat: Repeat, asker: Asker, data: bytes) -> int:
         """Give requests that come again to the lane; return where the last that it took ends."""
         start, size = 0, len(data)
+        lane, is_logged = self._site.lane, self._site.access_log is not None
         while start < size and self._taken < TAKEN_AT_ONCE:
             found = repeat.find(data, start)
             if found is None:
                 break
             match, body, end = found
-            if not self._site.lane.take_again(self, repeat.method, match, asker, body):
+            if not lane.take_again(self, repeat.method, match, asker, body):
                 break
-            self._take(repeat.method, repeat.target_of(match), repeat.headers)
+            if is_logged:
+                self._take(repeat.method, repeat.target_of(match), repeat.headers)
+            else:
+                self._taken += 1
             start = end
         return start
 

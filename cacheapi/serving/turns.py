@@ -12,6 +12,8 @@ import time
 from asyncio import AbstractEventLoop
 from typing import Final
 
+from cacheapi.caching.service import CacheService
+from cacheapi.registry.rights import Caller
 from cacheapi.serving.answering import Answering
 from cacheapi.serving.answers import Sink, Taken
 
@@ -24,6 +26,8 @@ class Turns:
 
     :param answering: answers what was taken.
     :ivar load: what the requests of this turn have of what one may have.
+    :ivar known: which service and caller a name and the digest of an API key stand for, of what was
+        taken in this turn; what a turn that took nothing was told ends with it.
     :ivar crowded: what waits for other connections to take their answers, by its own.
     """
 
@@ -34,6 +38,7 @@ class Turns:
         # When the first of those came.
         self._since = 0.0
         self.load = 0
+        self.known: dict[tuple[str, bytes], tuple[CacheService, Caller]] = {}
         # What waits for a connection to take what it was answered before.
         self._waiting: dict[Sink, list[Taken]] = {}
         self.crowded: dict[Sink, list[Taken]] = {}
@@ -50,6 +55,7 @@ class Turns:
         """Answer what was taken until now."""
         taken, self._taken = self._taken, []
         self.load = 0
+        self.known = {}
         left = self._answering.answer(taken, self._since)
         crowded = self._answering.crowd.sinks
         for request in left:

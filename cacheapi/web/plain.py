@@ -141,8 +141,11 @@ def _pairs(body: bytes) -> tuple[list[_Pair], int]:
         return [_PAIR.decode(body)], 1
 
 
-def plain_value(body: bytes) -> tuple[str, int | None] | None:
-    """Return the value and the lifetime of a body for one key; or ``None``, as above."""
+def plain_value(body: bytes) -> tuple[bytes, int | None] | None:
+    """Return the value and the lifetime of a body for one key; or ``None``, as above.
+
+    :return: the value as the bytes of its JSON text.
+    """
     try:
         read = _VALUE.decode(body)
         # Wrong UTF-8 anywhere is an error to it.
@@ -150,11 +153,10 @@ def plain_value(body: bytes) -> tuple[str, int | None] | None:
         value = bytes(read.value)
         if value[0] != _QUOTE:
             _check_others([value], 1)
-        text = value.decode()
         ttl = None if read.ttl is msgspec.UNSET else check_ttl(read.ttl)
     except _REFUSALS:
         return None
-    return text, ttl
+    return value, ttl
 
 
 def plain_change(body: bytes) -> Change | None:

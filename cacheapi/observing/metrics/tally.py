@@ -7,12 +7,14 @@ one step of the interpreter, and a number that is a moment old is no fault.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from cacheapi.observing.metrics import families
 from cacheapi.observing.metrics.families import Family
+
+K = TypeVar("K")
 
 # What the cache did with a request for an answer that it has.
 HIT: Final = "hit"
@@ -77,11 +79,24 @@ class Tally:
         self._requests[key] = self._requests.get(key, 0) + 1
         self._sent[service] = self._sent.get(service, 0) + sent
 
-    def read_one(self, service: str, status: int, sent: int) -> None:
-        """Count an answer to a read of one key; most answers are of these, so this is short."""
-        key = (service, status)
-        self._reads[key] = self._reads.get(key, 0) + 1
-        self._sent[service] = self._sent.get(service, 0) + sent
+    def took_part(
+        self,
+        reads: Mapping[tuple[str, int], int],
+        others: Mapping[tuple[str, str, int], int],
+        sent: Mapping[str, int],
+        received: Mapping[str, int],
+    ) -> None:
+        """Count what the lane answered in one turn.
+
+        :param reads: how often reads of one key were answered, by service and status.
+        :param others: the same of all others, by service, method and status.
+        :param sent: bytes of bodies, by service.
+        :param received: the same of requests.
+        """
+        _add(self._reads, reads)
+        _add(self._requests, others)
+        _add(self._sent, sent)
+        _add(self._received, received)
 
     def fresh(self, service: str, method: str, status: int, number: int, sent: int) -> None:
         """Count so many fresh answers of an HTTP API that the lane gave in one turn."""
@@ -183,6 +198,11 @@ class Tally:
             yield from _histogram(families.SECONDS, (service, self._lane), distribution)
         for labels_of_batch, distribution in self._batches.copy().items():
             yield from _histogram(families.BATCHES, labels_of_batch, distribution)
+
+
+def _add(counts: dict[K, int], more: Mapping[K, int]) -> None:
+    for key, number in more.items():
+        counts[key] = counts.get(key, 0) + number
 
 
 def _named(family: Family, labels: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

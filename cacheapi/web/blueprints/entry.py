@@ -245,7 +245,7 @@ def _load_value() -> dict[str, Any]:
     this = this_request()
     text = read_json(this)
     read = None if this.query_string else plain_value(text)
-    return _load(_VALUE, text) if read is None else {"value": read[0], "ttl": read[1]}
+    return _load(_VALUE, text) if read is None else {"value": read[0].decode(), "ttl": read[1]}
 
 
 def _load_change() -> dict[str, Any]:

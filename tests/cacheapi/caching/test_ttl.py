@@ -14,6 +14,11 @@ NOW = 1_800_000_000.0
 DEFAULT = 18_000.0
 HUGE = 10**6000
 
+
+def _now() -> float:
+    return NOW
+
+
 TABLE = [
     (None, DEFAULT),
     (-1, DEFAULT),
@@ -30,16 +35,16 @@ TABLE = [
 
 @pytest.mark.parametrize(("ttl", "seconds"), TABLE)
 def test_a_ttl_means_what_the_table_says(ttl: int | None, seconds: float | None) -> None:
-    assert lifetime(check_ttl(ttl), DEFAULT, NOW) == seconds
+    assert lifetime(check_ttl(ttl), DEFAULT, _now) == seconds
 
 
 @pytest.mark.parametrize(("ttl", "seconds"), TABLE[1:])
 def test_a_ttl_in_a_query_means_the_same(ttl: int, seconds: float | None) -> None:
-    assert lifetime(parse_ttl(str(ttl)), DEFAULT, NOW) == seconds
+    assert lifetime(parse_ttl(str(ttl)), DEFAULT, _now) == seconds
 
 
 def test_without_a_default_values_stay_for_ever() -> None:
-    assert lifetime(None, None, NOW) is None
+    assert lifetime(None, None, _now) is None
 
 
 @pytest.mark.parametrize(
@@ -101,7 +106,7 @@ def test_any_other_text_in_a_query_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["9" * 6000, "9" * 20, "0" * 6000 + "9" * 30])
 def test_a_far_future_in_a_query_is_a_time_that_never_comes(text: str) -> None:
-    left = lifetime(parse_ttl(text), DEFAULT, NOW)
+    left = lifetime(parse_ttl(text), DEFAULT, _now)
     assert left is not None
     assert left > 100 * 365 * 86400
 
@@ -112,20 +117,20 @@ def test_leading_zeros_in_a_query_change_nothing() -> None:
 
 
 def test_a_huge_integer_is_a_time_that_never_comes() -> None:
-    left = lifetime(check_ttl(HUGE), DEFAULT, NOW)
+    left = lifetime(check_ttl(HUGE), DEFAULT, _now)
     assert left is not None
     assert 100 * 365 * 86400 < left < float("inf")
 
 
 @given(ttl=st.integers(min_value=1, max_value=LONGEST_RELATIVE))
 def test_up_to_thirty_days_it_is_seconds_from_now(ttl: int) -> None:
-    assert lifetime(check_ttl(ttl), DEFAULT, NOW) == ttl
-    assert lifetime(parse_ttl(str(ttl)), DEFAULT, NOW) == ttl
+    assert lifetime(check_ttl(ttl), DEFAULT, _now) == ttl
+    assert lifetime(parse_ttl(str(ttl)), DEFAULT, _now) == ttl
 
 
 @given(ttl=st.integers(min_value=LONGEST_RELATIVE + 1))
 def test_over_thirty_days_it_is_a_unix_time(ttl: int) -> None:
-    left = lifetime(check_ttl(ttl), DEFAULT, NOW)
+    left = lifetime(check_ttl(ttl), DEFAULT, _now)
     assert left is not None
     assert (left <= 0) == (ttl <= NOW)
     if ttl < 2**50:

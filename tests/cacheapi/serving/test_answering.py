@@ -260,7 +260,7 @@ def test_a_pull_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_call_that_brings_much_may_take_longer() -> None:
     troubles = Troubles()
     started = time.monotonic() - 2 * SLOW_SECONDS
-    troubles.look("cache", started, None, stores=False, size=2**40)
+    troubles.look("cache", started, None, stores=False, brought=lambda: 2**40)
     assert not troubles
     troubles.look("cache", started, None, stores=False)
     assert troubles

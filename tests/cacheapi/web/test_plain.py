@@ -240,5 +240,5 @@ def test_a_plain_value_is_what_the_rules_make_of_it(body: bytes) -> None:
 
 
 def test_usual_values_are_plain() -> None:
-    assert plain_value(b'{"value": {"a": [1.5e3]}, "ttl": 60}') == ('{"a": [1.5e3]}', 60)
-    assert plain_value(b'{"value": "x"}') == ('"x"', None)
+    assert plain_value(b'{"value": {"a": [1.5e3]}, "ttl": 60}') == (b'{"a": [1.5e3]}', 60)
+    assert plain_value(b'{"value": "x"}') == (b'"x"', None)

@@ -262,7 +262,7 @@ def test_promtool_finds_nothing_wrong(tmp_path: Path) -> None:
 def filled(number: int) -> Tally:
     tally = Tally("fast")
     for _ in range(number):
-        tally.read_one("cache", 200, 5)
+        tally.took_part({("cache", 200): 1}, {}, {"cache": 5}, {})
     tally.took("cache", 0.0002, number)
     tally.took("cache", 99)
     return tally
