@@ -236,7 +236,8 @@ def bodies_of_one_key(draw: st.DrawFn) -> bytes:
 def test_a_plain_value_is_what_the_rules_make_of_it(body: bytes) -> None:
     plain = plain_value(body)
     if plain is not None:
-        assert by_the_rules(b'{"key":"k",' + body[1:]) == [Pair("k", *plain)]
+        value, ttl = plain
+        assert by_the_rules(b'{"key":"k",' + body[1:]) == [Pair("k", value.decode(), ttl)]
 
 
 def test_usual_values_are_plain() -> None:
