@@ -75,6 +75,8 @@ class Performing:
 
     def run(self) -> list[Any]:
         """Do them; return an outcome each."""
+        if _STEPS.keys().isdisjoint(map(type, self._operations)):
+            return self._members.change_many(changes(self._keys, self._operations))
         rounds = _rounds(self._keys, self._operations)
         for number, steps in enumerate(rounds):
             if number and self._is_gone():
@@ -109,7 +111,9 @@ class Performing:
             self._count(counts, found)
 
     def _change(self, indexes: Sequence[int]) -> None:
-        made = [change(self._keys[index], self._operations[index]) for index in indexes]
+        made = changes(
+            [self._keys[index] for index in indexes], [self._operations[index] for index in indexes]
+        )
         for index, outcome in zip(indexes, self._members.change_many(made), strict=True):
             self._outcomes[index] = outcome
 
@@ -201,7 +205,7 @@ class Performing:
                 return MISSING
             if ttl is None or ttl > 0:
                 found[key] = initial
-            return key, commands.storage(b"add", key, initial, expiry(ttl)), ADD
+            return key, commands.storage(b"add", key, initial, expiry(ttl), False), ADD
         try:
             number = count_from(value, delta, self._backend.limits)
         except NotAnInteger as error:
@@ -211,16 +215,26 @@ class Performing:
         return key, b"%b %b %d\r\n" % (name, key, abs(delta)), COUNT
 
 
-def change(key: bytes, operation: Any) -> Change:
-    """Return a change as it is sent."""
+def changes(keys: Sequence[bytes], operations: Sequence[Any]) -> list[Change]:
+    """Return changes as they are sent."""
+    # Mostly none is.
+    are_odd = has_odd(b"".join(keys))
+    return [
+        _change(key, operation, are_odd and has_odd(key))
+        for key, operation in zip(keys, operations, strict=True)
+    ]
+
+
+def _change(key: bytes, operation: Any, is_odd: bool) -> Change:
     kind = type(operation)
     if kind is Delete:
-        return changed(key, commands.delete(key), DELETE)
+        return changed(key, commands.delete(key, is_odd), DELETE, is_odd)
     if kind is Touch:
-        return changed(key, commands.touch(key, expiry(operation.ttl)), TOUCH)
+        return changed(key, commands.touch(key, expiry(operation.ttl), is_odd), TOUCH, is_odd)
     name, answered = _STORAGE[kind]
-    command = commands.storage(name, key, operation.value, expiry(operation.ttl))
-    return changed(key, command, answered)
+    _, value, ttl = operation
+    command = commands.storage(name, key, value, expiry(ttl), is_odd)
+    return changed(key, command, answered, is_odd)
 
 
 _STORAGE: Final[Mapping[type, tuple[bytes, Kind]]] = {

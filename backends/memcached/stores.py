@@ -68,9 +68,12 @@ _ENCODED: Final[Mapping[Kind, Kind]] = {
 Change = tuple[bytes, bytes, Kind]
 
 
-def changed(key: bytes, command: bytes, kind: Kind) -> Change:
-    """Return a change of a key, by a command that :mod:`backends.memcached.commands` made of it."""
-    return key, command, _ENCODED[kind] if has_odd(key) else kind
+def changed(key: bytes, command: bytes, kind: Kind, is_odd: bool) -> Change:
+    """Return a change of a key, by a command that :mod:`backends.memcached.commands` made of it.
+
+    :param is_odd: whether its key is sent encoded.
+    """
+    return key, command, _ENCODED[kind] if is_odd else kind
 
 
 def pack(prefix: str, items: Sequence[Item]) -> list[Change]:
@@ -82,8 +85,9 @@ def pack(prefix: str, items: Sequence[Item]) -> list[Change]:
         return [
             changed(
                 stored := f"{prefix}{key}".encode(),
-                commands.storage(b"set", stored, value, expiry(ttl)),
+                commands.storage(b"set", stored, value, expiry(ttl), is_odd := has_odd(stored)),
                 SET,
+                is_odd,
             )
             for key, value, ttl in items
         ]
@@ -98,7 +102,7 @@ def pack(prefix: str, items: Sequence[Item]) -> list[Change]:
             stored,
             b"set %b%b%d\r\n%b\r\n" % (stored, middles[ttl], len(value), value)
             if type(value) is bytes
-            else commands.storage(b"set", stored, value, expiry(ttl)),
+            else commands.storage(b"set", stored, value, expiry(ttl), False),
             SET,
         )
         for stored, (_, value, ttl) in zip(keys, items, strict=True)

@@ -151,32 +151,32 @@ class TextClient:
 
     def add(self, key: bytes, value: bytes, exptime: int) -> bool:
         """Store if the key is absent; return whether it was."""
-        return self._said_yes(key, commands.storage(b"add", key, value, exptime))
+        return self._said_yes(key, commands.storage(b"add", key, value, exptime, has_odd(key)))
 
     def replace(self, key: bytes, value: bytes, exptime: int) -> bool:
         """Store if the key is there; return whether it was."""
-        return self._said_yes(key, commands.storage(b"replace", key, value, exptime))
+        return self._said_yes(key, commands.storage(b"replace", key, value, exptime, has_odd(key)))
 
     def cas(self, key: bytes, value: bytes, cas: int, exptime: int) -> bool:
         """Store if the value's unique number is still ``cas``; return whether it was.
 
         :raises CommandFailed: there is no such key, among others.
         """
-        return self._said_yes(key, commands.cas(key, value, cas, exptime))
+        return self._said_yes(key, commands.cas(key, value, cas, exptime, has_odd(key)))
 
     def delete(self, key: bytes) -> bool:
         """Delete.
 
         :raises CommandFailed: there is no such key, among others.
         """
-        return self._said_yes(key, commands.delete(key))
+        return self._said_yes(key, commands.delete(key, has_odd(key)))
 
     def touch(self, key: bytes, exptime: int) -> bool:
         """Give a new lifetime.
 
         :raises CommandFailed: there is no such key, among others.
         """
-        return self._said_yes(key, commands.touch(key, exptime))
+        return self._said_yes(key, commands.touch(key, exptime, has_odd(key)))
 
     def count(self, key: bytes, delta: int) -> int:
         """Count up or, with a negative ``delta``, down; return the new number.

@@ -25,7 +25,7 @@ from cacheapi.caching.conditions import Condition, InvalidCondition, parse_tags
 from cacheapi.caching.service import CacheService
 from cacheapi.observing.metrics.tally import Tally
 from cacheapi.observing.tail.watch import Tail
-from cacheapi.registry.rights import Caller
+from cacheapi.registry.rights import Caller, Rate
 from cacheapi.serving.acts import Asking, plan
 from cacheapi.serving.answering import Answering
 from cacheapi.serving.answers import Act, Common, Read, Sink, Store
@@ -160,9 +160,12 @@ class Lane:
         caller = self._access.who(asker.digest)
         if service is None or caller is None:
             return False
-        taken = self._take_known(sink, method, asked, asker, keep_alive, body, service, caller)
+        rate = caller.rate
+        limit = None if rate is None else (name_of(caller.digest), rate)
+        known = service, caller, limit
+        taken = self._take_known(sink, method, asked, asker, keep_alive, body, *known)
         if taken:
-            self.turns.known[named] = service, caller
+            self.turns.known[named] = known
         return taken
 
     def _take_known(
@@ -175,14 +178,13 @@ class Lane:
         body: bytes,
         service: CacheService,
         caller: Caller,
+        limit: tuple[str, Rate] | None,
     ) -> bool:
         if self.turns.crowded and sink in self.turns.crowded:
             # Flask's come behind the lane's.
             return False
-        rate = caller.rate
-        if rate is not None and self._troubles and not self._counts_well():
+        if limit is not None and self._troubles and not self._counts_well():
             return False
-        limit = None if rate is None else (name_of(caller.digest), rate)
         common = (sink, keep_alive, service, caller.administrator, limit)
         if method == b"GET" and not asked.query:
             return self._take_read(common, asked, caller, asker.condition)

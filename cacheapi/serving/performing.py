@@ -66,9 +66,7 @@ class Performing:
             request.limit = None
             if standing is None:
                 continue
-            request.told = "".join(
-                f"{name.lower()}: {text}\r\n" for name, text in standing.headers.items()
-            )
+            request.told = standing.lines
             if standing.is_over:
                 request.refusal = refusal(standing)
 

@@ -13,12 +13,15 @@ from asyncio import AbstractEventLoop
 from typing import Final
 
 from cacheapi.caching.service import CacheService
-from cacheapi.registry.rights import Caller
+from cacheapi.registry.rights import Caller, Rate
 from cacheapi.serving.answering import Answering
 from cacheapi.serving.answers import Sink, Taken
 
 # How long what is to bring a large answer waits, before it is looked whether it has room now.
 CROWDED_SECONDS: Final = 0.05
+
+# A service, who asks, and the limit by which their requests are counted.
+Known = tuple[CacheService, Caller, tuple[str, Rate] | None]
 
 
 class Turns:
@@ -26,8 +29,8 @@ class Turns:
 
     :param answering: answers what was taken.
     :ivar load: what the requests of this turn have of what one may have.
-    :ivar known: which service and caller a name and the digest of an API key stand for, of what was
-        taken in this turn; what a turn that took nothing was told ends with it.
+    :ivar known: what a name and the digest of an API key stand for, of what was taken in this turn;
+        what a turn that took nothing was told ends with it.
     :ivar crowded: what waits for other connections to take their answers, by its own.
     """
 
@@ -38,7 +41,7 @@ class Turns:
         # When the first of those came.
         self._since = 0.0
         self.load = 0
-        self.known: dict[tuple[str, bytes], tuple[CacheService, Caller]] = {}
+        self.known: dict[tuple[str, bytes], Known] = {}
         # What waits for a connection to take what it was answered before.
         self._waiting: dict[Sink, list[Taken]] = {}
         self.crowded: dict[Sink, list[Taken]] = {}

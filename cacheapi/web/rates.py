@@ -14,7 +14,7 @@ import logging
 import math
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from flask import Response, g
 
@@ -25,6 +25,10 @@ from cacheapi.registry.rights import Caller, Rate
 from cacheapi.web.errors import ApiError
 
 log = logging.getLogger(__name__)
+
+
+_NAMES: Final = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+_LINES: Final = "".join(f"{name.lower()}: %d\r\n" for name in _NAMES)
 
 
 class Standing(NamedTuple):
@@ -43,13 +47,19 @@ class Standing(NamedTuple):
         return self.number > self.rate.requests
 
     @property
+    def _numbers(self) -> tuple[int, int, int]:
+        most = self.rate.requests
+        return most, max(0, most - self.number), self.reset
+
+    @property
     def headers(self) -> dict[str, str]:
         """The header fields that tell it."""
-        return {
-            "RateLimit-Limit": str(self.rate.requests),
-            "RateLimit-Remaining": str(max(0, self.rate.requests - self.number)),
-            "RateLimit-Reset": str(self.reset),
-        }
+        return dict(zip(_NAMES, map(str, self._numbers), strict=True))
+
+    @property
+    def lines(self) -> str:
+        """The same as they are sent."""
+        return _LINES % self._numbers
 
 
 def count(caller: Caller, counts: CacheService) -> None:
@@ -89,21 +99,29 @@ def count_as(name: str, rate: Rate, counts: CacheService) -> Standing | None:
 
 
 def count_many(requests: Sequence[tuple[str, Rate]], counts: CacheService) -> list[Standing | None]:
-    """Count requests, by name and limit, in order; as :func:`count_as`."""
+    """Count requests, by name and limit, in order; as :func:`count_as`.
+
+    Those of one name are one count: each has its place in what that added.
+    """
     now = time.time()
-    operations = []
-    for name, rate in requests:
-        window = int(now // rate.seconds)
+    places: dict[tuple[str, int], list[int]] = {}
+    for index, (name, rate) in enumerate(requests):
+        places.setdefault((name, rate.seconds), []).append(index)
+    make = counts.make.increment
+    operations = [
         # It may be gone only after the window, whatever the clocks of other machines say.
-        operations.append(counts.make.increment(f"{RATE}{name}:{window}", 1, 1, 2 * rate.seconds))
-    standings: list[Standing | None] = []
-    for (_, rate), number in zip(requests, counts.perform(operations), strict=True):
-        if isinstance(number, BackendError):
-            log.error("A rate limit could not be counted: %s", number)
-            standings.append(None)
+        make(f"{RATE}{name}:{int(now // seconds)}", len(indexes), len(indexes), 2 * seconds)
+        for (name, seconds), indexes in places.items()
+    ]
+    standings: list[Standing | None] = [None] * len(requests)
+    outcomes = counts.perform(operations)
+    for ((_, seconds), indexes), last in zip(places.items(), outcomes, strict=True):
+        if isinstance(last, BackendError):
+            log.error("A rate limit could not be counted: %s", last)
             continue
-        reset = max(1, math.ceil((int(now // rate.seconds) + 1) * rate.seconds - now))
-        standings.append(Standing(rate, number, reset))
+        reset = max(1, math.ceil((int(now // seconds) + 1) * seconds - now))
+        for number, index in enumerate(indexes, last - len(indexes) + 1):
+            standings[index] = Standing(requests[index][1], number, reset)
     return standings
 
 
