@@ -26,6 +26,8 @@ class Outcomes:
     def __init__(self, changes: Sequence[Change]) -> None:
         self._changes = changes
         self._known: list[Any] = [None] * len(changes)
+        # Whether nothing was taken yet.
+        self._is_new = True
         # Those that may have been done without a reply, at any server.
         self._sent: set[int] = set()
         self._last: tuple[CommandFailed, str] | None = None
@@ -40,8 +42,13 @@ class Outcomes:
         :param error: why some have no reply. Of those, it is unknown what became of each that was
             sent and may not be sent again.
         """
-        replies = batch.replies
-        if not _AS_THEY_ARE.issuperset(map(type, replies)):
+        replies, self._is_new = batch.replies, False
+        are_known = _AS_THEY_ARE.issuperset(map(type, replies))
+        if are_known and indexes == range(len(self._known)) == range(len(replies)):
+            # Nearly always: one server was sent all of them, and has answered.
+            self._known = replies
+            return
+        if not are_known:
             replies = [
                 self._outcome(index, reply, place)
                 for index, reply in zip(indexes, replies, strict=False)
@@ -56,10 +63,12 @@ class Outcomes:
             if not self._changes[index][2].repeatable:
                 self._known[index] = _failed(error, place, sent=True)
 
-    def waiting(self, indexes: Sequence[int] | None = None) -> list[int]:
+    def waiting(self, indexes: Sequence[int] | None = None) -> Sequence[int]:
         """Return which changes, of some or of all, have no outcome."""
         if None not in self._known:
-            return []
+            return ()
+        if indexes is None and self._is_new:
+            return range(len(self._known))
         some = range(len(self._known)) if indexes is None else indexes
         return [index for index in some if self._known[index] is None]
 

@@ -24,7 +24,7 @@ from backends.memcached.member import Member
 from backends.memcached.outcomes import Outcomes
 from backends.memcached.placing import Placed
 from backends.memcached.reader import Read, Taken, size_of
-from backends.memcached.stores import Batch, Change
+from backends.memcached.stores import KIND_OF, Batch, Change
 from backends.operations import not_tried
 
 if TYPE_CHECKING:
@@ -203,11 +203,12 @@ class Members(Placed):
 
         Where some may not be sent twice, the others are sent again without them.
         """
-        if any(changes[index][2].encoded for index in indexes):
+        if any(kind.encoded for kind in set(map(KIND_OF, changes))):
             # Those come last, so that there are two parts of a batch and no more.
             indexes = sorted(indexes, key=lambda index: changes[index][2].encoded)
         for again in (True, False):
-            batch = Batch([changes[index] for index in indexes])
+            is_all = indexes == range(len(changes))
+            batch = Batch(changes if is_all else [changes[index] for index in indexes])
             try:
                 member.run(_changing(batch), repeatable=batch.repeatable)
             except CommandFailed as error:

@@ -10,6 +10,7 @@ import bisect
 import dataclasses
 import functools
 import itertools
+import operator
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -66,6 +67,7 @@ _ENCODED: Final[Mapping[Kind, Kind]] = {
 
 # A key, the command as it is sent, and its kind.
 Change = tuple[bytes, bytes, Kind]
+KIND_OF: Final[Callable[[Change], Kind]] = operator.itemgetter(2)
 
 
 def changed(key: bytes, command: bytes, kind: Kind, is_odd: bool) -> Change:
@@ -81,32 +83,32 @@ def pack(prefix: str, items: Sequence[Item]) -> list[Change]:
 
     :param prefix: text before every key.
     """
-    if has_odd("".join([item.key for item in items]).encode()):
+    if not items:
+        return []
+    names, values, ttls = zip(*items, strict=True)
+    are_odd = has_odd("".join(names).encode())
+    # Mostly all have the same, and are as long.
+    exptimes = {ttl: expiry(ttl) for ttl in set(ttls)}
+    times = map(exptimes.__getitem__, ttls)
+    if are_odd or set(map(type, values)) != {bytes}:
         return [
             changed(
-                stored := f"{prefix}{key}".encode(),
-                commands.storage(b"set", stored, value, expiry(ttl), is_odd := has_odd(stored)),
+                stored := f"{prefix}{name}".encode(),
+                commands.storage(b"set", stored, value, exptime, is_odd := has_odd(stored)),
                 SET,
                 is_odd,
             )
-            for key, value, ttl in items
+            for name, value, exptime in zip(names, values, times, strict=True)
         ]
-    # Mostly all have the same.
-    middles = {ttl: b" 0 %d " % expiry(ttl) for ttl in {item[2] for item in items}}
-    if not items:
-        return []
     # All at once: none of these has a blank.
-    keys = " ".join([prefix + item[0] for item in items]).encode().split(b" ")
-    return [
-        (
-            stored,
-            b"set %b%b%d\r\n%b\r\n" % (stored, middles[ttl], len(value), value)
-            if type(value) is bytes
-            else commands.storage(b"set", stored, value, expiry(ttl), False),
-            SET,
-        )
-        for stored, (_, value, ttl) in zip(keys, items, strict=True)
-    ]
+    keys = (prefix + f" {prefix}".join(names)).encode().split(b" ")
+    frames = list(zip(times, map(len, values), strict=True))
+    middles = {frame: b" 0 %d %d\r\n" % frame for frame in set(frames)}
+    always = itertools.repeat
+    parts = zip(  # noqa: B905 (some never end)
+        always(b"set "), keys, map(middles.__getitem__, frames), values, always(b"\r\n")
+    )
+    return list(zip(keys, map(b"".join, parts), always(SET)))  # noqa: B905
 
 
 class Batch:
@@ -120,9 +122,10 @@ class Batch:
 
     def __init__(self, changes: Sequence[Change]) -> None:
         self._changes = changes
+        self._kinds = set(map(KIND_OF, changes))
         self.replies: list[Any] = []
         self.sent = 0
-        self.repeatable = all(kind.repeatable for kind in {kind for _, _, kind in changes})
+        self.repeatable = all(kind.repeatable for kind in self._kinds)
 
     def run(self, link: Link, judge: Callable[[CommandFailed], BackendError | None]) -> None:
         """Send what has no reply yet, and take the replies.
@@ -135,8 +138,9 @@ class Batch:
             some = self._changes[start : start + STORES_AT_ONCE]
             encoded = some[0][2].encoded
             part = [data for _, data, kind in some if kind.encoded is encoded]
-            sizes = itertools.accumulate(map(len, part))
-            part = part[: max(1, bisect.bisect_right(list(sizes), BYTES_AT_ONCE))]
+            if sum(map(len, part)) > BYTES_AT_ONCE:
+                sizes = itertools.accumulate(map(len, part))
+                part = part[: max(1, bisect.bisect_right(list(sizes), BYTES_AT_ONCE))]
             try:
                 if encoded:
                     self._run_encoded(link, judge, part)
@@ -177,11 +181,11 @@ class Batch:
         :raises ValueError: something else came. Then none of them is taken for certain.
         :raises OSError: they did not come, or not in time. Those that did are.
         """
-        start = len(self.replies)
-        kinds = [kind for _, _, kind in self._changes[start : start + count]]
-        if data == _STORED * count and all(kind.stores for kind in set(kinds)):
+        if data == _STORED * count and all(kind.stores for kind in self._kinds):
             self.replies += [True] * count
             return
+        start = len(self.replies)
+        kinds = [kind for _, _, kind in self._changes[start : start + count]]
         replies: list[Any] = []
         try:
             while True:
