@@ -9,7 +9,7 @@ import pytest
 from backends.base import MISSING, Backend, Item
 from backends.capabilities import Capability
 from backends.errors import Failed, NotAnInteger, NotRead, OutOfMemory, Refused, ValueTooLarge
-from backends.file import backend as file_room
+from backends.file import keys as file_room
 from backends.file.backend import FileBackend
 from backends.memcached import performing as memcached_performing
 from backends.memcached.backend import MemcachedBackend

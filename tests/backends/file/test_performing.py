@@ -10,8 +10,9 @@ import pytest
 
 from backends.base import MISSING
 from backends.errors import NotAnInteger, Timeout
-from backends.file.backend import ITEMS_A_WRITE, FileBackend
+from backends.file.backend import FileBackend
 from backends.file.database import Database
+from backends.file.keys import ITEMS_A_WRITE
 from backends.operations import (
     Add,
     Delete,
