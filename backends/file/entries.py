@@ -233,7 +233,7 @@ class Entries:
         return cursor.rowcount == DELETED_AT_ONCE
 
     def _make_room(self, sqlite: Connection, pair: Pair) -> None:
-        self._housekeeping.make_room(sqlite, pages_for(len(pair.value)))
+        self._housekeeping.make_room_for_one(sqlite, len(pair.value))
 
 
 def _read(

@@ -71,8 +71,9 @@ class Housekeeping:
         self._clock = clock
         self._notes: set[int] = set()
         self._due = 0
-        # By the write under way.
+        # By the write under way; and the pages that are free for it as far as it has looked.
         self.evicted = 0
+        self._free = 0
         # The last entry that a walk of this process looked at.
         self._reached = 0
 
@@ -83,7 +84,7 @@ class Housekeeping:
 
     def tidy(self, sqlite: sqlite3.Connection, stored: int) -> None:
         """Begin a write that stores so many entries, and do its share."""
-        self.evicted = 0
+        self.evicted = self._free = 0
         if self._notes:
             self._write_notes(sqlite)
         self._due += stored
@@ -92,8 +93,17 @@ class Housekeeping:
             self._due = 0
             self._walk(sqlite, walk)
 
+    def make_room_for_one(self, sqlite: sqlite3.Connection, size: int) -> None:
+        """Make room for a value of ``size`` bytes; looks anew once what was free may be used."""
+        needed = pages_for(size)
+        if self._free < needed:
+            self._free = self.make_room(sqlite, needed)
+        self._free -= needed
+
     def make_room(self, sqlite: sqlite3.Connection, needed: int) -> int:
         """Evict until ``needed`` pages and a few to spare are free; return how many are."""
+        # Whoever asks uses it.
+        self._free = 0
         unused = self._max_pages - _pragma(sqlite, "page_count")
         if unused >= needed + SPARE_PAGES:
             return unused - SPARE_PAGES
