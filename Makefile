@@ -20,7 +20,7 @@ help: ## Show the targets
 run: install ## Install what the service needs and serve it
 	@exec $(BIN)/gunicorn wsgi:app
 
-install: $(VENV)/.run $(VENV)/.memcached $(VENV)/.postgresql $(VENV)/.redis ## Install what the service needs, with locked versions, into .venv
+install: $(VENV)/.run $(VENV)/.memcached $(VENV)/.postgresql $(VENV)/.redis $(BIN)/cacheapi ## Install what the service needs, with locked versions, into .venv
 
 dist: $(VENV)/.build ## Build a wheel and an sdist into dist/, to be installed by pip
 	@rm -rf dist build *.egg-info
@@ -101,6 +101,12 @@ $(VENV)/.run: requirements/run.txt | $(VENV)/bin/pip
 	@$(LOCKED) -r $<
 	@$(PIP) check
 	@touch $@
+
+# A checkout is not installed: its program works from every directory all the same.
+$(BIN)/cacheapi: $(VENV)/.run
+	@printf '%s\n' '#!/bin/sh' 'export PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}"' \
+		'exec "$(abspath $(BIN))/python" -m cacheapi "$$@"' >$@
+	@chmod +x $@
 
 # For a login with SASL alone. There are ready-made files for Python 3.11; later ones compile it.
 $(VENV)/.memcached: requirements/memcached.txt | $(VENV)/.run

@@ -79,8 +79,11 @@ TEXT = Kind("any text", str)
 HOST_AND_PORT = r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s\[\]:,/@]+)(?::(?P<port>\d{1,5}))?"
 
 
-def integer(lowest: int, highest: int) -> Kind:
-    """Make the kind of whole numbers from ``lowest`` to ``highest``."""
+def integer(lowest: int, highest: int, unit: str = "") -> Kind:
+    """Make the kind of whole numbers from ``lowest`` to ``highest``.
+
+    :param unit: what they count, such as ``minutes``; who is refused is told.
+    """
 
     def parse(text: str) -> int:
         number = int(text)
@@ -88,7 +91,8 @@ def integer(lowest: int, highest: int) -> Kind:
             raise ValueError(text)
         return number
 
-    return Kind(f"a whole number from {lowest} to {highest}", parse, json="integer")
+    of = f" of {unit}" if unit else ""
+    return Kind(f"a whole number{of} from {lowest} to {highest}", parse, json="integer")
 
 
 def _boolean(text: str) -> bool:

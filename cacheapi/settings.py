@@ -97,7 +97,7 @@ def _ready_services(text: str) -> tuple[str, ...]:
 
 DEFAULT_TTL: Final = Option(
     variable="CACHE_DEFAULT_TTL",
-    kind=integer(0, 52_560_000),
+    kind=integer(0, 52_560_000, "minutes"),
     default="300",
     help="Values stored without a `ttl` live so long, in **minutes**; with 0 they never expire.",
     public_name="default_ttl",
@@ -178,7 +178,7 @@ CORE: Final = (
     ),
     Option(
         variable="CACHEAPI_MAX_BODY_MB",
-        kind=integer(1, 1024),
+        kind=integer(1, 1024, "MiB"),
         default="8",
         help="Largest request body, in MiB.",
     ),
@@ -190,7 +190,7 @@ CORE: Final = (
     ),
     Option(
         variable="CACHEAPI_SAMPLE_SECONDS",
-        kind=integer(0, 3600),
+        kind=integer(0, 3600, "seconds"),
         default="30",
         help="How often the statistics of each service are noted, for the last hour; 0: never.",
     ),
@@ -204,7 +204,7 @@ CORE: Final = (
     ),
     Option(
         variable="CACHEAPI_READY_TIMEOUT_MS",
-        kind=integer(10, 60_000),
+        kind=integer(10, 60_000, "milliseconds"),
         default="800",
         help="How long `/health/ready` waits for all of them, in milliseconds.",
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +101,37 @@ def test_the_distribution_works_on_its_own(installed: Environment, tmp_path: Pat
     programs = {file for file in found if file.endswith("/bin/cacheapi")}
     assert len(programs) == 1
     assert {file.split("/")[0] for file in found - programs} == {"backends", "cacheapi"}
+
+
+def test_a_checkout_has_the_program_in_its_environment(tmp_path: Path) -> None:
+    """As ``make run`` puts it there, for ``. .venv/bin/activate``."""
+    programs = tmp_path / "venv" / "bin"
+    programs.mkdir(parents=True)
+    python = programs / "python"
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
+    venv = programs.parent
+    made = subprocess.run(
+        ["make", "-s", f"VENV={venv}", "-o", f"{venv}/.run", f"{programs}/cacheapi"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert made.returncode == 0, made.stderr
+    # What lies where it is called from is not taken for a part of it.
+    (tmp_path / "backends").mkdir()
+    (tmp_path / "backends" / "__init__.py").write_text("raise SystemExit('not this one')\n")
+    ended = subprocess.run(
+        [programs / "cacheapi", "get", "a"],
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert ended.stderr.startswith("cacheapi: There is no service here")
 
 
 def test_an_application_on_a_file_serves_from_another_directory(

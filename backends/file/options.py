@@ -10,7 +10,7 @@ OPTIONS: Final = (
     DATA_DIR,
     Option(
         variable="CACHE_FILE_MAX_MB",
-        kind=integer(1, 1024 * 1024),
+        kind=integer(1, 1024 * 1024, "MiB"),
         default="256",
         help="The embedded cache file takes so many MiB; the least recently used goes first.",
         name="max_mb",

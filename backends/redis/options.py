@@ -397,7 +397,7 @@ OPTIONS: Final = (
     ),
     Option(
         variable="REDIS_TIMEOUT_MS",
-        kind=integer(1, 60_000),
+        kind=integer(1, 60_000, "milliseconds"),
         default="500",
         help="Wait no longer for a connection and for each reply, in milliseconds.",
         name="timeout_ms",

@@ -11,7 +11,7 @@ from cacheapi.caching.service import CacheService
 from cacheapi.commands.lifetimes import counted, shown
 from cacheapi.commands.output import emit, emit_text, note, printable, table
 from cacheapi.commands.progress import bar
-from cacheapi.commands.session import Cache, as_json, cache
+from cacheapi.commands.session import Cache, as_json, cache, of_service
 from cacheapi.observing import analysis
 from cacheapi.observing.amounts import size
 from cacheapi.observing.prefixes import (
@@ -21,7 +21,6 @@ from cacheapi.observing.prefixes import (
     LONGEST_SEPARATOR,
     SEPARATOR,
 )
-from cacheapi.registry.environment import SYSTEM_CACHE
 
 # More than there can be.
 _EVERYTHING: Final = 2**62
@@ -37,7 +36,8 @@ _CLASS_WORDS: Final = {
 
 
 @click.command()
-@click.argument("name", default=SYSTEM_CACHE, metavar="[SERVICE]")
+@click.argument("named", default="", metavar="[SERVICE]")
+@of_service
 @click.option(
     "--sample",
     type=click.IntRange(1, analysis.MOST),
@@ -63,7 +63,9 @@ _CLASS_WORDS: Final = {
     help="What a part of a key ends with.",
 )
 @as_json
-def analyze(name: str, sample: int, whole: bool, depth: int, separator: str, as_json: bool) -> None:
+def analyze(
+    named: str, name: str, sample: int, whole: bool, depth: int, separator: str, as_json: bool
+) -> None:
     r"""Show what fills a service: its entries by the prefixes of their keys.
 
     Number, bytes, share and lifetimes left of each prefix, and the largest entries. A key
@@ -79,7 +81,7 @@ def analyze(name: str, sample: int, whole: bool, depth: int, separator: str, as_
     """
     if not 1 <= len(separator) <= LONGEST_SEPARATOR:
         raise click.UsageError(f"--separator must have 1 to {LONGEST_SEPARATOR} characters.")
-    with cache(name) as target:
+    with cache(named or name) as target:
         found = _analyze(target, sample, whole, depth, separator)
     if as_json:
         emit(found)

@@ -20,8 +20,8 @@ from cacheapi.commands.session import as_json, cache, of_service
 @click.option(
     "--ttl",
     type=Lifetime(),
-    metavar="N",
-    help=f"{HELP} By default the service's own.",
+    metavar="LIFETIME",
+    help=HELP,
 )
 @as_json
 def touch(key: str, name: str, ttl: int | None, as_json: bool) -> None:
@@ -91,8 +91,8 @@ def ttl(keys: tuple[str, ...], name: str, as_json: bool) -> int:
 @click.option(
     "--ttl",
     type=Lifetime(),
-    metavar="N",
-    help=f"With --initial. {HELP} By default the service's own.",
+    metavar="LIFETIME",
+    help=f"With --initial. {HELP}",
 )
 @as_json
 def incr(key: str, by: int, name: str, initial: int | None, ttl: int | None, as_json: bool) -> None:

@@ -110,8 +110,8 @@ def absent(key: str) -> Failure:
 @click.option(
     "--ttl",
     type=Lifetime(),
-    metavar="N",
-    help=f"{HELP} By default the service's own.",
+    metavar="LIFETIME",
+    help=HELP,
 )
 @click.option(
     "--tag",

@@ -14,8 +14,9 @@ from cacheapi.caching.ttl import LATEST, InvalidTtl, as_ttl, parse_ttl
 FOREVER: Final = "forever"
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 HELP: Final = (
-    "Lifetime: 90s, 15m, 2h, 7d, or forever. A plain number is what the API takes: seconds, at "
-    "most 2592000; more is a Unix time; 0 is for ever."
+    "Lifetime: 90s, 15m, 2h, 7d, or forever. A plain number is in seconds, as in the API: at most "
+    "2592000 (30 days); more is a Unix time; 0 is for ever. By default what the service's "
+    "default_ttl says, which is in minutes."
 )
 _WITH_UNIT: Final = re.compile(r"([0-9]{1,12})([smhd])")
 
@@ -44,8 +45,13 @@ class Lifetime(click.ParamType[int | None]):
             return min(as_ttl(seconds, time.time()), LATEST)
         try:
             return parse_ttl(value)
-        except InvalidTtl as error:
-            self.fail(f"{error} Or with a unit: 90s, 15m, 2h, 7d, forever.", param, ctx)
+        except InvalidTtl:
+            self.fail(
+                f"{value!r} is no lifetime; write 90s, 15m, 2h, 7d or forever. A plain number is "
+                "in seconds, at most 2592000 (30 days); more is a Unix time.",
+                param,
+                ctx,
+            )
 
 
 def shown(seconds: float | None) -> str:

@@ -11,33 +11,34 @@ from importlib import import_module
 from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from cacheapi.commands.failures import Exit, code_of, is_of_output, line_of
 from cacheapi.commands.output import log_lines
 
-# Each by its name, with where it is: a call imports the one that it is for.
+# Each by its name, with where it is and what it does: a call imports the one that it is for.
 PLACES: Final = {
-    "serve": "serve:serve",
-    "doctor": "doctor:doctor",
-    "get": "entries:get",
-    "set": "entries:set_",
-    "touch": "changing:touch",
-    "ttl": "changing:ttl",
-    "incr": "changing:incr",
-    "delete": "keys:delete",
-    "batch": "batch:batch",
-    "keys": "keys:keys",
-    "flush": "keys:flush",
-    "stats": "stats:stats",
-    "tail": "tail:tail",
-    "audit": "tail:audit",
-    "analyze": "analyze:analyze",
-    "export": "exporting:export",
-    "import": "importing:import_",
-    "services": "services:services",
-    "api-key": "api_keys:api_key",
-    "explain": "explain:explain",
-    "completion": "completion:completion",
+    "serve": ("serve:serve", "Serve the API over HTTP."),
+    "doctor": ("doctor:doctor", "Find out what is wrong, and what to do."),
+    "get": ("entries:get", "Print the values of keys."),
+    "set": ("entries:set_", "Store a value."),
+    "touch": ("changing:touch", "Give a key a new lifetime."),
+    "ttl": ("changing:ttl", "Say how long keys have left."),
+    "incr": ("changing:incr", "Count, in one atomic step."),
+    "delete": ("keys:delete", "Delete keys: by name, prefix or tag."),
+    "batch": ("batch:batch", "Do several different operations in one go."),
+    "keys": ("keys:keys", "List keys."),
+    "flush": ("keys:flush", "Delete every key of a service."),
+    "stats": ("stats:stats", "Show hits, memory and evictions, live."),
+    "tail": ("tail:tail", "Show requests as they are answered, or the slowest."),
+    "audit": ("tail:audit", "Show who changed a service or an API key."),
+    "analyze": ("analyze:analyze", "Show what fills a service, by prefixes of its keys."),
+    "export": ("exporting:export", "Write the entries of a service to a file."),
+    "import": ("importing:import_", "Store the entries of such a file."),
+    "services": ("services:services", "List, try, make, change and delete services."),
+    "api-key": ("api_keys:api_key", "Make, list and revoke API keys."),
+    "explain": ("explain:explain", "Say what is stored of a URL, of a service in front of an API."),
+    "completion": ("completion:completion", "Print what lets a shell complete all this."),
 }
 
 
@@ -51,11 +52,24 @@ class Commands(click.Group):
         if cmd_name not in PLACES:
             return None
         if cmd_name not in self.commands:
-            module, _, name = PLACES[cmd_name].partition(":")
+            module, _, name = PLACES[cmd_name][0].partition(":")
             command = getattr(import_module(f"cacheapi.commands.{module}"), name)
             _keep_lines(command)
             self.add_command(command, cmd_name)
         return self.commands[cmd_name]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, does) for name, (_, does) in PLACES.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        commands = [
+            CompletionItem(name, help=does)
+            for name, (_, does) in PLACES.items()
+            if name.startswith(incomplete)
+        ]
+        # Its options.
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
 
     def main(
         self,
@@ -146,7 +160,7 @@ def cacheapi(ctx: click.Context, url: str | None, key: str | None) -> None:
     Examples:
       cacheapi serve
       cacheapi doctor
-      cacheapi set greeting '"hello"' --ttl 60s
+      cacheapi set greeting '"hello"' --ttl 15m
       cacheapi --url https://cache.example --key @cache.key get greeting
     """
     ctx.obj = {"url": url, "key": key}

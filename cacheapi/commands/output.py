@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 # A pipe has no width; a table for one should not be cut.
 WIDE: Final = 200
+# On a terminal that is narrower a table of many columns would be cut to pieces.
+NARROW: Final = 90
+# Between columns.
+_GAP: Final = "  "
 NOTHING: Final = "-"
 
 
@@ -87,8 +91,23 @@ def for_terminal(text: str) -> str:
 def table(
     headings: Iterable[str], rows: Iterable[Iterable[object]], *, headed: bool = True
 ) -> None:
-    """Print a table."""
-    stdout().print(columns(headings, rows, headed=headed))
+    """Print a table; where a narrow terminal has no room for it, a line for each row."""
+    titles = tuple(headings)
+    cells = [[_cell(cell) for cell in row] for row in rows]
+    console = stdout()
+    if console.width >= NARROW or _width(titles if headed else (), cells) <= console.width:
+        console.print(columns(titles, cells, headed=headed))
+        return
+    for line in ([titles] if headed else []) + cells:
+        console.print(*line, sep=_GAP, soft_wrap=True)
+
+
+def _width(titles: Sequence[str], rows: Sequence[Sequence[Text]]) -> int:
+    """Return how wide a table is that nothing is cut of."""
+    widest = [len(title) for title in titles] or [0] * max(map(len, rows), default=0)
+    for row in rows:
+        widest = [max(most, cell.cell_len) for most, cell in zip(widest, row, strict=True)]
+    return sum(widest) + len(_GAP) * max(0, len(widest) - 1)
 
 
 def columns(

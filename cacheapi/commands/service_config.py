@@ -8,7 +8,9 @@ from typing import Any
 import click
 
 from cacheapi.commands.administering import Administration
-from cacheapi.commands.lifetimes import seconds_of
+from cacheapi.commands.lifetimes import FOREVER, seconds_of, shown
+from cacheapi.commands.output import note
+from cacheapi.settings import DEFAULT_TTL
 
 with_settings = click.option(
     "--set",
@@ -16,8 +18,8 @@ with_settings = click.option(
     multiple=True,
     metavar="FIELD=VALUE",
     help="A field of its config; 'cacheapi services types' lists them. FIELD=@FILE reads the "
-    "value from a file, which keeps a password out of the list of processes. default_ttl is in "
-    "minutes, or has its unit: 90m, 2h, 7d.",
+    "value from a file, which keeps a password out of the list of processes. default_ttl is "
+    "written 90m, 2h, 7d; a plain number is in minutes, unlike that of --ttl.",
 )
 
 
@@ -45,10 +47,8 @@ def config_of(place: Administration, kind: str, settings: tuple[str, ...]) -> di
 def _value(field: str, kind: str, text: str) -> Any:
     if text.startswith("@"):
         text = Path(text[1:]).read_text(encoding="utf-8").rstrip("\n")
-    if field == "default_ttl" and (seconds := seconds_of(text)) is not None:
-        if seconds % 60:
-            raise click.UsageError("--set: default_ttl must be whole minutes.")
-        return seconds // 60
+    if field == DEFAULT_TTL.field:
+        return _minutes(text)
     if kind == "integer":
         try:
             return int(text)
@@ -59,3 +59,27 @@ def _value(field: str, kind: str, text: str) -> Any:
             raise click.UsageError(f"--set: {field} must be true or false.")
         return text.lower() == "true"
     return text
+
+
+def _minutes(text: str) -> int:
+    """Return a default lifetime, which the config has in minutes."""
+    if text == FOREVER:
+        return 0
+    seconds = seconds_of(text)
+    if seconds is None:
+        try:
+            minutes = int(text)
+        except ValueError as error:
+            raise click.UsageError(
+                f"--set: default_ttl: {text!r} is no lifetime; write 90m, 2h, 7d or forever. "
+                "A plain number is in minutes."
+            ) from error
+        if minutes > 0:
+            # It would be seconds elsewhere.
+            note(f"default_ttl={minutes} is in minutes: {shown(minutes * 60)}.")
+        return minutes
+    if seconds % 60:
+        raise click.UsageError(
+            f"--set: default_ttl must be whole minutes, and {text!r} is not; write 2m, 90m, 2h."
+        )
+    return seconds // 60

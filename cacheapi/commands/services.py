@@ -145,7 +145,7 @@ def create(
 
     \b
     Examples:
-      cacheapi services create pages --type cache_local --set default_ttl=60
+      cacheapi services create pages --type cache_local --set default_ttl=2h
       cacheapi services create sessions --type cache_memcached --set host=10.0.0.1:11211 --test
       cacheapi services create shop --type cache_redis --set password=@/run/secrets/redis
     """

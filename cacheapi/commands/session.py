@@ -190,7 +190,7 @@ def _opened(settings: Settings, *, makes: bool) -> Iterator[Registry]:
         _check_place(settings, makes=makes)
     from cacheapi.registry.opening import open_registry
 
-    opened = open_registry(settings)
+    opened = open_registry(settings, asks=makes)
     try:
         yield opened
     finally:

@@ -22,7 +22,7 @@ from rich.text import Text
 from backends.statistics import Figures, ServerStatistics
 from cacheapi.caching.service import CacheService
 from cacheapi.commands.failures import Exit
-from cacheapi.commands.output import columns, emit, printable, stdout
+from cacheapi.commands.output import NARROW, columns, emit, printable, stdout
 from cacheapi.commands.session import Cache, as_json, cache, data_dir, of_service
 from cacheapi.observing import statistics
 from cacheapi.observing.advice import Advice
@@ -31,8 +31,6 @@ from cacheapi.observing.statistics import Statistics
 
 # As wide as it is told apart on a small terminal.
 PLOTTED: Final = 60
-# A terminal that is narrower has the figures one below the other.
-NARROW: Final = 90
 # What stands beside the bars.
 _BESIDE_BARS: Final = len("hit ratio  ") + len(" 100.0%")
 _BARS: Final = "▁▂▃▄▅▆▇█"
@@ -251,7 +249,7 @@ def plot(ratios: Sequence[float | None], width: int = PLOTTED) -> str:
     """
     known = [ratio for ratio in ratios if ratio is not None]
     if not known:
-        return "no reads yet"
+        return "no reads while this was looked at"
     encoding = (sys.stdout.encoding or "ascii").lower()
     bars = _BARS if encoding.startswith("utf") else _PLAIN_BARS
     drawn = "".join(

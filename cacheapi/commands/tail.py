@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import click
 
+from cacheapi.commands.administering import administration
 from cacheapi.commands.elsewhere import Elsewhere
 from cacheapi.commands.lifetimes import counted
 from cacheapi.commands.output import NOTHING, emit, emit_text, note, printable, table
@@ -31,7 +32,7 @@ Look = Callable[[], tuple[list[Row], int]]
 
 @click.command()
 @click.option("--service", "-s", metavar="NAME", help="Only requests for this service.")
-@click.option("--errors", is_flag=True, help="Only what failed: no misses.")
+@click.option("--errors", is_flag=True, help="Only what failed; a miss is no failure.")
 @click.option(
     "--min-ms", type=click.FloatRange(min=0), metavar="MS", help="Only what took so long."
 )
@@ -55,8 +56,9 @@ def tail(
 
     Time in UTC, verb, status, milliseconds, who answered (the fast lane or Flask), service and
     path. A key is told where CACHEAPI_LOG_KEYS=hash lets the log have it, as the start of its
-    SHA-256. Of more than 200 a second and process some are taken by chance, and the number of
-    the others is told on stderr. With --json each line is a JSON object.
+    SHA-256. Of each worker at most 200 successes and 200 failures a second are shown, chosen
+    by chance; a line such as "… and 4321 requests more." on stderr counts the others. With
+    --json each line is a JSON object.
 
     \b
     Examples:
@@ -65,6 +67,10 @@ def tail(
       cacheapi tail --slowest --count 10
       cacheapi --url https://cache.example --key @admin.key tail --json | jq .ms
     """
+    if service is not None:
+        with administration() as administrator:
+            # Known by one name, whatever it is called.
+            service = administrator.service(service)["name"]
 
     def wanted(row: Row) -> bool:
         return (

@@ -13,16 +13,18 @@ from cacheapi.registry.vault import Vault
 from cacheapi.settings import Settings, SettingsError
 
 
-def open_registry(settings: Settings) -> Registry:
+def open_registry(settings: Settings, *, asks: bool = True) -> Registry:
     """Return the services and API keys of the settings. Leaves no connection open.
 
+    :param asks: whether anybody will show an API key of the environment. Where nobody does, the
+        first start is still to come, and none is made.
     :raises SettingsError: a source of them cannot be used; see
         :mod:`~cacheapi.registry.environment` and
         :meth:`~cacheapi.registry.live.Registry.start`.
     """
     data_dir = Path(settings["CACHEAPI_DATA_DIR"])
     system = environment.system_cache(settings)
-    callers = environment.callers(environment.load_keys(settings))
+    callers = environment.callers(environment.load_keys(settings)) if asks else {}
     file = settings["CACHEAPI_SERVICES_FILE"]
     url = settings["CACHEAPI_DATABASE_URL"]
     try:

@@ -108,7 +108,7 @@ OPTIONS: Final = (
     ),
     Option(
         variable="RWS_CACHE_TTL",
-        kind=integer(0, 365 * _DAY),
+        kind=integer(0, 365 * _DAY, "seconds"),
         default="0",
         help="Where the API states no freshness, answers have so many seconds of it; with 0 it is "
         "guessed as RFC 9111 says.",
@@ -117,7 +117,7 @@ OPTIONS: Final = (
     ),
     Option(
         variable="RWS_STALE_WHILE_REVALIDATE",
-        kind=integer(0, 365 * _DAY),
+        kind=integer(0, 365 * _DAY, "seconds"),
         default="0",
         help="For so many seconds a stale answer is served while it is fetched anew, where the API "
         "does not say how long.",
@@ -126,7 +126,7 @@ OPTIONS: Final = (
     ),
     Option(
         variable="RWS_STALE_IF_ERROR",
-        kind=integer(0, 365 * _DAY),
+        kind=integer(0, 365 * _DAY, "seconds"),
         default="0",
         help="For so many seconds a stale answer is served instead of an error, where the API does "
         "not say how long.",
@@ -210,7 +210,7 @@ OPTIONS: Final = (
     ),
     Option(
         variable="RWS_CONNECT_TIMEOUT_MS",
-        kind=integer(10, 60_000),
+        kind=integer(10, 60_000, "milliseconds"),
         default="3000",
         help="Wait no longer for a connection to the API, in milliseconds.",
         name="connect_timeout_ms",
@@ -218,7 +218,7 @@ OPTIONS: Final = (
     ),
     Option(
         variable="RWS_READ_TIMEOUT_MS",
-        kind=integer(10, 600_000),
+        kind=integer(10, 600_000, "milliseconds"),
         default="30000",
         help="Wait no longer for its answer, and for each piece of it, in milliseconds.",
         name="read_timeout_ms",
@@ -226,7 +226,7 @@ OPTIONS: Final = (
     ),
     Option(
         variable="RWS_MAX_BODY_KB",
-        kind=integer(1, 64 * 1024),
+        kind=integer(1, 64 * 1024, "KiB"),
         default="4096",
         help="Store no larger body, in KiB; a larger one is passed on as it comes.",
         name="max_body_kb",
@@ -234,7 +234,7 @@ OPTIONS: Final = (
     ),
     Option(
         variable="RWS_LOCAL_MS",
-        kind=integer(0, 60_000),
+        kind=integer(0, 60_000, "milliseconds"),
         default="0",
         help="A worker serves its own copy of an answer so long without a look at the cache, in "
         "milliseconds: so long may a purge by another worker take. With 0 it always looks.",

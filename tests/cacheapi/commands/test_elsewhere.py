@@ -176,6 +176,8 @@ def test_a_service_is_made_changed_and_deleted(anywhere: Program) -> None:
         (("create", "x", "--type", "cache_local", "--set", "max_mb=big"), "a whole number"),
         (("create", "x", "--type", "cache_local", "--set", "raw_bytes=no"), "true or false"),
         (("create", "x", "--type", "cache_local", "--set", "default_ttl=90s"), "whole minutes"),
+        (("create", "x", "--type", "cache_local", "--set", "default_ttl=long"), "in minutes"),
+        (("create", "x", "--type", "cache_local", "--set", "default_ttl=-1"), "of minutes from 0"),
         (("create", "X!", "--type", "cache_local"), "name"),
         (("create", "cache", "--type", "cache_local"), "There is a service 'cache' already"),
         (("edit", "cache", "--label", "x"), "is set up in the environment"),
@@ -191,6 +193,33 @@ def test_what_no_service_can_be_is_wrong_use(
     anywhere: Program, arguments: tuple[str, ...], words: str
 ) -> None:
     assert words in anywhere.fails("services", *arguments, code=2)
+
+
+@pytest.mark.parametrize(
+    ("written", "minutes", "told"),
+    [
+        ("90m", 90, ""),
+        ("7d", 7 * 24 * 60, ""),
+        ("forever", 0, ""),
+        ("0", 0, ""),
+        ("90", 90, "default_ttl=90 is in minutes: 1h 30m."),
+    ],
+)
+def test_a_default_lifetime_is_in_minutes_and_says_so(
+    anywhere: Program, written: str, minutes: int, told: str
+) -> None:
+    words = ("services", "create", "timed", "--type", "cache_local")
+    made = anywhere.run(*words, "--set", f"default_ttl={written}", "--off")
+    try:
+        assert made.exit_code == 0
+        assert told in made.stderr
+        assert ("minutes" in made.stderr) == bool(told)
+        (found,) = [
+            each for each in anywhere.json("services")["resource"] if each["name"] == "timed"
+        ]
+        assert found["config"]["default_ttl"] == minutes
+    finally:
+        anywhere("services", "delete", "timed", "--yes")
 
 
 def test_a_password_comes_from_a_file(anywhere: Program) -> None:

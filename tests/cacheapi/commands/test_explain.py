@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,17 @@ from tests.cacheapi.commands.conftest import Program
 from tests.cacheapi.responses.running import get, running
 from tests.support import origin as scripted
 from tests.support.origin import Origin, reply
+from tests.support.processes import REPOSITORY
+
+PAGE = (REPOSITORY / "docs" / "commands.md").read_text()
+(SAMPLE,) = re.findall(
+    r"^    cacheapi explain [^\n]*\n\n```text\n(.*?)```", PAGE, re.MULTILINE | re.DOTALL
+)
+
+
+def words(shown: str) -> list[str]:
+    """Return a sample's words, all numbers of seconds and bytes alike."""
+    return re.sub(r"(?<= )\d+(?=\s)", "0", shown).split()
 
 
 @pytest.fixture
@@ -28,7 +40,11 @@ def test_it_says_what_is_stored_and_why(program: Program, origin: Origin) -> Non
     )
     program.settings["CACHEAPI_SERVICES_FILE"] = str(services)
     assert "Nothing is stored" in program("explain", "shop", "/x?a=1", code=1)
-    headers = {"Cache-Control": "max-age=600", "Vary": "Accept-Language", "xkey": "a b"}
+    headers = {
+        "Cache-Control": "max-age=600",
+        "Vary": "Accept-Language",
+        "xkey": "product-1 prices",
+    }
     origin.on("/x", reply(200, headers, "body"))
 
     async def fill() -> None:
@@ -51,7 +67,7 @@ def test_it_says_what_is_stored_and_why(program: Program, origin: Origin) -> Non
         "status": 200,
         "rule": "max-age",
         "vary": {"accept-language": "de"},
-        "tags": ["a", "b"],
+        "tags": ["product-1", "prices"],
         "bytes": 4,
         "stale_while_revalidate": 0,
         "stale_if_error": 0,
@@ -60,6 +76,8 @@ def test_it_says_what_is_stored_and_why(program: Program, origin: Origin) -> Non
     text = program("explain", "shop", "x?a=1", "-H", "Accept-Language: de")
     assert "hit (fresh)" in text
     assert "accept-language=de" in text
+    shown = text.replace(f"{origin.url}/x?a=1", "https://shop.example/v1/items?page=2")
+    assert words(shown) == words(SAMPLE)
     other = program.json("explain", "shop", "/x?a=1", "-H", "Accept-Language: fr", code=1)
     assert (other["decision"], other["why"]) == ("miss", "vary-miss")
 

@@ -47,6 +47,17 @@ def test_every_command_has_help(program: Program, path: tuple[str, ...]) -> None
         assert f"cacheapi {path[0]}" in shown if path else "cacheapi serve" in shown
 
 
+def test_the_list_of_commands_says_in_a_line_what_each_does(program: Program) -> None:
+    listed = program("--help").partition("\nCommands:\n")[2].partition("\n\n")[0].splitlines()
+    names = [line.split()[0] for line in listed]
+    assert names == cacheapi.list_commands(click.Context(cacheapi))
+    assert all(line.endswith(".") and not line.endswith("...") for line in listed)
+    assert [each.value for each in cacheapi.shell_complete(click.Context(cacheapi), "")] == names
+    assert "services" in [
+        each.value for each in cacheapi.shell_complete(click.Context(cacheapi), "se")
+    ]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -151,7 +162,7 @@ def test_an_unknown_service_is_one_mistake_everywhere(program: Program) -> None:
     line = "Service 'nope' does not exist; there are: cache."
     for arguments in (
         *(("get", "a"), ("set", "a", "1"), ("delete", "a"), ("keys",), ("flush", "--yes")),
-        *(("stats",), ("export", "x"), ("import", "given.ndjson")),
+        *(("stats",), ("export", "x"), ("import", "given.ndjson"), ("analyze",), ("tail",)),
     ):
         (program.directory / "given.ndjson").write_text('{"key":"k","value":1}\n')
         assert program.fails(*arguments, "-s", "nope", code=2) == line
@@ -195,7 +206,8 @@ HEAVY = ("alembic", "cryptography", "flask", "marshmallow", "rich", "sqlalchemy"
 
 
 @pytest.mark.parametrize(
-    "arguments", [("get", "a"), ("set", "a", "1"), ("delete", "a"), ("keys",), ("--version",)]
+    "arguments",
+    [("get", "a"), ("set", "a", "1"), ("delete", "a"), ("keys",), ("--version",), ("--help",)],
 )
 def test_a_call_imports_what_it_needs(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     """Each of them costs a tenth of a second and more, which a person waits for."""

@@ -40,7 +40,7 @@ def test_known_traffic_is_shown(program: Program) -> None:
         shown = program("stats")
         assert f"127.0.0.1:{server.port}" in shown
         assert "80.0%" in shown
-        assert "hit ratio  no reads yet" in shown
+        assert "hit ratio  no reads while this was looked at" in shown
         assert program("stats", "--once").splitlines()[1:] == shown.splitlines()[1:]
         raw = program.json("stats", "--section", "settings")["servers"][0]["raw"]
         assert "maxbytes" in raw
@@ -90,7 +90,7 @@ def test_the_last_hour_is_plotted(program: Program) -> None:
 
 
 def test_a_plot_is_bars() -> None:
-    assert plot([]) == plot([None]) == "no reads yet"
+    assert plot([]) == plot([None]) == "no reads while this was looked at"
     drawn = plot([0.0, None, 0.5, 1.0])
     assert drawn in ("▁ ▅█ 100.0%", "_ :# 100.0%")
     assert len(plot([0.5] * 1000)) < 80
@@ -129,6 +129,25 @@ def test_it_fits_a_small_terminal_and_q_ends_it(tmp_path: Path, key: bytes) -> N
     # Each figure with its name, whole.
     assert any(re.fullmatch(r"HITS +50\.0%\s*", line) for line in lines)
     assert any(re.fullmatch(r"MEMORY +[0-9.]+/256 MiB\s*", line) for line in lines)
+
+
+def test_a_table_that_a_small_terminal_has_no_room_for_is_a_line_a_row(tmp_path: Path) -> None:
+    run(tmp_path, "set", "a", "1")
+    code, shown = on_terminal(
+        tmp_path,
+        *("services", "types"),
+        until=lambda shown: False,
+        width=60,
+        NO_COLOR="1",
+    )
+    assert code == 0, shown
+    lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in shown.splitlines()]
+    assert lines[0] == "TYPE  FIELD  VALUE  DEFAULT  MEANING"
+    # The terminal breaks it, between words or not; nothing is put into a column of five letters.
+    assert (
+        "cache_local  max_mb  integer  256  The embedded cache file takes so many MiB; the "
+        in (lines[1])
+    )
 
 
 def test_a_doctor_is_in_colour_on_a_terminal(tmp_path: Path) -> None:

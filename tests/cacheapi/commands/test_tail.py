@@ -115,7 +115,23 @@ def test_the_slowest(live: Service, watcher: Program) -> None:
 
     (row,) = eventually(found, 30)
     assert str(row["route"]) in watcher("tail", "--slowest")
-    assert watcher.json("tail", "--slowest", "--service", "none")["resource"] == []
+    # It is of no service.
+    assert watcher.json("tail", "--slowest", "--service", "cache", "--min-ms", "1e9") == {
+        "resource": []
+    }
+
+
+def test_a_service_is_known_by_its_other_name_too(live: Service, watcher: Program) -> None:
+    with started(watcher, "--service", "local", "--count", "1") as running:
+        line = asked_until_told(live, running).decode()
+        running.communicate(timeout=30)
+    assert line.split()[6] == "cache"
+
+
+def test_nobody_watches_a_service_that_is_not_there(watcher: Program) -> None:
+    for arguments in (("tail", "-s", "nope"), ("tail", "-s", "nope", "--slowest")):
+        line = watcher.fails(*arguments, code=2)
+        assert line.startswith("Service 'nope' does not exist")
 
 
 def test_the_audit_log(live: Service, watcher: Program) -> None:
@@ -144,3 +160,10 @@ def test_where_nothing_is_there_is_nothing_to_watch(program: Program) -> None:
     (program.directory / "data" / "services").rmdir()
     for command in ("tail", "audit"):
         assert program.fails(command, code=3).startswith("There is no service here")
+
+
+def test_who_only_looks_makes_no_api_key(program: Program) -> None:
+    del program.settings["CACHEAPI_API_KEY"]
+    for arguments in (("services",), ("tail", "--slowest", "-s", "cache"), ("api-key", "list")):
+        program(*arguments)
+    assert not (program.directory / "data" / "api-key").exists()
