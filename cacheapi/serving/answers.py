@@ -38,6 +38,9 @@ class Sink(Protocol):
     def flush(self) -> None:
         """Send what waits for further answers."""
 
+    def end(self) -> None:
+        """Send what waits, and close the connection: nothing more will be answered."""
+
     def answer(
         self,
         status: int,

@@ -85,6 +85,11 @@ class Sending(Ending):
         elif held:
             self.transport.writelines(held)
 
+    def end(self) -> None:
+        """Send what waits, and close; see :class:`Sink`."""
+        self.flush()
+        self.transport.close()
+
     def give(self, ready: Ready, now: float, body: bytes | None, keep_alive: bool) -> bool:
         """Send a fresh answer, of a read that hits took; see :class:`~.hits.Late`.
 
@@ -97,11 +102,10 @@ class Sending(Ending):
                 return False
             self.answer(ready.status, fields, body, keep_alive, is_dated=ready.is_dated)
             return True
-        if ready.is_dated:
-            line = site.bare_line(ready.status)
-        else:
-            line = site.status_line(ready.status, self.server_state.default_headers)
-        head = ready.head(line, now)
+        lines = site.first_lines(
+            ready.status, self.server_state.default_headers, is_dated=ready.is_dated
+        )
+        head = ready.head(lines, now)
         if head is None:
             return False
         self._taken -= 1
@@ -146,10 +150,7 @@ class Sending(Ending):
         if access_log is not None:
             begun = self._logged.popleft()
             fields += f"x-request-id: {begun.request_id}\r\n"
-        if is_dated:
-            line = site.bare_line(status)
-        else:
-            line = site.status_line(status, state.default_headers)
+        line = site.first_lines(status, state.default_headers, is_dated=is_dated)
         end = "\r\n" if keep_alive else "connection: close\r\n\r\n"
         data = f"{line}{fields}{end}".encode("latin-1")
         if body is not None and len(body) > LARGE_BODY:

@@ -59,7 +59,7 @@ class Site:
         self._tally = tally
         self._running = False
         self._default_headers: list[tuple[bytes, bytes]] | None = None
-        self._status_lines: dict[int, str] = {}
+        self._first_lines: dict[int, str] = {}
         self._bare_lines: dict[int, str] = {}
 
     def watch(self, connections: Collection[Any]) -> None:
@@ -93,22 +93,21 @@ class Site:
         origin = next((value for name, value in headers if name == ORIGIN), b"")
         return {"Vary": "Origin", **fields_for(origin.decode("latin-1"), self._origins)}
 
-    def status_line(self, status: int, default_headers: list[tuple[bytes, bytes]]) -> str:
-        """Return the first lines of a response: its status, and what uvicorn adds to all."""
+    def first_lines(
+        self, status: int, default_headers: list[tuple[bytes, bytes]], *, is_dated: bool
+    ) -> str:
+        """Return the first lines of a response: its status, and what uvicorn adds to all.
+
+        :param is_dated: whether it has all its fields, so that nothing is added.
+        """
         # uvicorn makes a new list for each new date.
         if default_headers is not self._default_headers:
             self._default_headers = default_headers
-            self._status_lines = {}
-        lines = self._status_lines.get(status)
+            self._first_lines = {}
+        lines = (self._bare_lines if is_dated else self._first_lines).get(status)
         if lines is None:
-            fields = b"".join(b"%b: %b\r\n" % field for field in default_headers)
-            lines = self.bare_line(status) + fields.decode()
-            self._status_lines[status] = lines
+            lines = self._bare_lines[status] = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+            if not is_dated:
+                fields = b"".join(b"%b: %b\r\n" % field for field in default_headers)
+                lines = self._first_lines[status] = lines + fields.decode()
         return lines
-
-    def bare_line(self, status: int) -> str:
-        """Return the first line of a response that has all its fields."""
-        line = self._bare_lines.get(status)
-        if line is None:
-            line = self._bare_lines[status] = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
-        return line

@@ -59,7 +59,13 @@ class Turns:
         taken, self._taken = self._taken, []
         self.load = 0
         self.known = {}
-        left = self._answering.answer(taken, self._since)
+        try:
+            left = self._answering.answer(taken, self._since)
+        except BaseException:
+            # Who was not answered would wait for ever.
+            for request in taken:
+                request.sink.end()
+            raise
         crowded = self._answering.crowd.sinks
         for request in left:
             request.sink.flush()

@@ -84,6 +84,9 @@ class Sink:
     def flush(self) -> None:
         pass
 
+    def end(self) -> None:
+        pass
+
     def answer(self, status: int, fields: str, body: bytes | None, keep_alive: bool) -> None:
         self.statuses.append(status)
         self.bodies.append((body or b"")[:30])

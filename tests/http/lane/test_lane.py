@@ -245,6 +245,9 @@ class Taker:
     def flush(self) -> None:
         pass
 
+    def end(self) -> None:
+        pass
+
     def answer(self, status: int, fields: str, body: bytes | None, keep_alive: bool) -> None:
         self.statuses.append(status)
         self.reads = 0
@@ -751,6 +754,29 @@ def test_flask_serves_what_is_about_one_small_key_on_the_loops_thread_but_not_to
         hear(-1.0, 200, is_counted=False)
         assert near(target, stores=True) is not None
         assert beside.listener(target, stores=True) is None
+    close_app(app)
+
+
+def test_a_fault_in_a_turn_ends_its_connections_instead_of_leaving_them_without_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = lane_alone_app(load({"CACHEAPI_API_KEY": KEY, "CACHEAPI_DATA_DIR": str(tmp_path)}, None))
+    with inside(app, tmp_path) as live, Wire(live.port) as wire, Wire(live.port) as other:
+        answering = live.site.lane.turns._answering
+
+        def fail(*_: object) -> None:
+            raise AssertionError("a fault")
+
+        raised: list[object] = []
+        loop = live.site.lane.turns._loop
+        loop.set_exception_handler(lambda _, context: raised.append(context["exception"]))
+        with monkeypatch.context() as patch:
+            patch.setattr(answering._performing, "limit", fail)
+            wire.send(head(f"GET {CACHE}/k") * 2)
+            assert wire.is_closed()
+        assert raised
+        other.send(head(f"GET {CACHE}/absent"))
+        assert other.answer().status == 404
     close_app(app)
 
 
