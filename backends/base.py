@@ -306,6 +306,13 @@ class Backend(Keyed, ABC):
         """
         return self
 
+    def uncounted(self) -> Backend:
+        """Return this backend for a person's looks at it, which are no application's reads.
+
+        Statistics leave its reads out where that can be had; here it is this backend itself.
+        """
+        return self
+
     def probe(self, key: str) -> Probe:
         """Return a look at whether this backend does its work, by a key that nobody else uses.
 

@@ -8,6 +8,7 @@ in :mod:`backends.file.housekeeping`, what happens to a damaged file in
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from backends.base import Backend
 from backends.capabilities import Capability, Limits, Traits
 from backends.errors import Failed, InvalidOption
 from backends.file import analyzing, statistics
-from backends.file.counters import Counters
+from backends.file.counters import Counters, Uncounted
 from backends.file.database import Database
 from backends.file.entries import Entries
 from backends.file.keys import KeyCommands
@@ -118,6 +119,12 @@ class FileBackend(KeyCommands):
         return FileBackend(
             data_dir=str(self._apart), max_mb=APART_MB, timeout=self._timeout, clock=self._clock
         )
+
+    def uncounted(self) -> Backend:
+        """Return the same over the same file, whose reads nobody counts."""
+        made = copy.copy(self)
+        made._counters = Uncounted()  # noqa: SLF001
+        return made
 
     def probe(self, key: str) -> Probe:
         return _Probe(self, key)

@@ -195,3 +195,13 @@ def _same(status: os.stat_result, path: Path) -> bool:
         return os.path.samestat(status, os.stat(path))
     except FileNotFoundError:
         return False
+
+
+class Uncounted(Counters):
+    """Counters that count nothing; no file is opened for them."""
+
+    def __init__(self) -> None:
+        super().__init__(Path(os.devnull))
+
+    def add(self, **_: int) -> None:
+        """Count nothing."""

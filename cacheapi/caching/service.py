@@ -106,6 +106,10 @@ class CacheService:
         made.make = self.make.over(backend)
         return made
 
+    def uncounted(self) -> CacheService:
+        """Return the same service for a person's looks, which no statistics count if it can be."""
+        return self.over(self.backend.uncounted())
+
     def check_key(self, key: str) -> None:
         """Raise :class:`~backends.errors.InvalidKey` for a key that the backend cannot carry."""
         self.backend.check_key(key)

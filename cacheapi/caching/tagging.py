@@ -63,7 +63,8 @@ class Tagging(Backend):
         super().__init__()
         self._inner = inner
         self._known = known or Known()
-        self._generations = Generations(inner, self._known)
+        # What a tag's generation is nobody has asked for: no statistics count it.
+        self._generations = Generations(inner.uncounted(), self._known)
 
     def over(self, inner: Backend) -> Tagging:
         """Return the same over another object for the same store."""

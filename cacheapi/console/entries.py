@@ -133,6 +133,8 @@ def page_of(definition: Definition, status: int = 200, **more: Any) -> Response:
         definition=definition,
         cache=cache,
         can=can,
+        flushes=cache is not None
+        and (not cache.backend.prefix or Capability.FLUSH_PREFIX.name in can),
         warnings=registry().snapshot.overlaps.of(definition.name),
         settings=[one for one in service_form.settings_of(definition) if one.is_usual and one.text],
         lines=first_steps.lines(registry().snapshot, rules),
@@ -158,6 +160,7 @@ def _looked_up(cache: CacheService, key: str, sent: Any = None) -> dict[str, Any
     :param sent: the form that was sent, to be shown again.
     """
     cache.check_key(key)
+    cache = cache.uncounted()
     looked_at = cache.look_at(key)
     found: dict[str, Any] = {"looked_up": True, "value": None, "sent": sent}
     if looked_at is MISSING:
@@ -183,6 +186,7 @@ def _looked_up(cache: CacheService, key: str, sent: Any = None) -> dict[str, Any
 
 def listed(cache: CacheService, prefix: str, cursor: str | None) -> dict[str, Any]:
     """Return what a page shows of some keys."""
+    cache = cache.uncounted()
     keys, following = cache.list_keys(prefix, PAGE, cursor)
     found = cache.describe_many(keys)
     # What has ended since it was listed is there no more.

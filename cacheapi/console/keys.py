@@ -59,7 +59,13 @@ def make_key() -> Response:
         return _form(form, status=400)
     (made,) = key_administration.create(registry(), caller(), [fields])
     rules = first_steps.ALL if fields.get("administrator") else fields.get("rules", ())
-    return frame.page("new_key", made=made, lines=first_steps.lines(registry().snapshot, rules))
+    named = {rule.service for rule in rules} & set(registry().snapshot.names)
+    return frame.page(
+        "new_key",
+        made=made,
+        lines=first_steps.lines(registry().snapshot, rules),
+        service=min(named) if len(named) == 1 else None,
+    )
 
 
 def api_key(number: int) -> Response:

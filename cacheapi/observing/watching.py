@@ -40,6 +40,11 @@ class Watched:
         self._service = service
         self._around = around
 
+    def uncounted(self) -> Any:
+        """Return what counts no reads; where that is the same, watched too."""
+        quiet = self._service.backend.uncounted()
+        return self if quiet is self._service.backend else quiet
+
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._service.backend, name)
         told = _NAMES.get(name, name)

@@ -36,7 +36,7 @@ def main() -> None:
         with service(Path(directory), WEB_CONCURRENCY="1", **settings) as live:
             fill(live, server.port)
             with chromium() as browser:
-                with opened(browser, live, 1120, 720, "light") as page:
+                with opened(browser, live, 1120, 770, "light") as page:
                     settled(page)
                     page.screenshot(path=PICTURES / "services.png")
                 with opened(browser, live, 390, 800, "dark") as page:
@@ -48,6 +48,21 @@ def main() -> None:
                     page.goto(f"{live.url}/console/now")
                     page.locator("tbody tr").nth(12).wait_for()
                     page.screenshot(path=PICTURES / "now.png")
+                with opened(browser, live, 1120, 800, "light") as page:
+                    page.goto(f"{live.url}/console/service/catalogue/analysis")
+                    page.get_by_role("heading", name="By prefix").wait_for()
+                    page.screenshot(path=PICTURES / "fills.png")
+                    page.goto(f"{live.url}/console/service/catalogue?prefix=product:1")
+                    settled(page)
+                    for number in range(3):
+                        page.locator("[name=selected]").nth(number).check()
+                    page.locator("summary", has_text="Delete the selected").click()
+                    page.locator("#keys-title").evaluate("place => place.scrollIntoView()")
+                    page.screenshot(path=PICTURES / "selection.png")
+                act(live)
+                with opened(browser, live, 1120, 520, "dark") as page:
+                    page.goto(f"{live.url}/console/audit")
+                    page.screenshot(path=PICTURES / "audit.png")
 
 
 def settled(page: Page) -> None:
@@ -73,8 +88,28 @@ def fill(live: Service, port: int) -> None:
         for name, word in (("catalogue", "product"), ("sessions", "user"), ("cache", "page")):
             pairs = [{"key": f"{word}:{number}", "value": PRODUCT} for number in range(290)]
             connection.call("POST", f"/api/v2/{name}", {"resource": pairs})
+            for other, count, size, ttl in (("list:new", 40, 900, 600), ("image", 12, 9000, 0)):
+                more = [
+                    {"key": f"{other}:{number}", "value": "x" * size, "ttl": ttl}
+                    for number in range(count)
+                ]
+                connection.call("POST", f"/api/v2/{name}", {"resource": more})
             for _ in range(400):
                 connection.call("GET", f"/api/v2/{name}/{word}:{chance.randrange(340)}")
+
+
+def act(live: Service) -> None:
+    """Do what the audit log notes."""
+    with Connection(live.port) as connection:
+        rules = [{"service": "sessions", "verbs": ["GET", "POST", "DELETE"], "keys": "user:*"}]
+        for name in ("web shop", "nightly report"):
+            body = {"name": name, "rules": rules}
+            made = connection.call("POST", "/api/v2/system/api_key", body)
+        number = made.json["resource"][0]["id"]
+        connection.call("DELETE", f"/api/v2/system/api_key/{number}")
+        connection.call("PATCH", "/api/v2/system/service/search", {"label": "Search"})
+        connection.call("DELETE", "/api/v2/catalogue?prefix=list:")
+        connection.call("DELETE", "/api/v2/catalogue")
 
 
 @contextmanager

@@ -247,6 +247,17 @@ def test_from_save_to_the_first_request_in_a_shell(browser: Browser, live: Servi
         assert '"success":true' in done.stdout
         assert done.stdout.endswith('{"key":"hello","value":"world"}'), done
         check(page, "the key with its first request")
+        # What was stored is a click away; on the page of its keys all are selected, and deleted.
+        page.get_by_role("link", name="The service first").click()
+        page.get_by_role("checkbox", name="Select all on this page").check()
+        expect(page.get_by_role("checkbox", name="Select hello")).to_be_checked()
+        expect(page.locator("#selected-count")).to_have_text(": 1")
+        bar = page.locator("summary", has_text="Delete the selected keys: 1")
+        expect(bar).to_be_in_viewport()
+        bar.press("Enter")
+        page.get_by_label("Type how many keys").fill("1")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("1 key was deleted.")).to_be_visible()
         assert complaints == []
 
 

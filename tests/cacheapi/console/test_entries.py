@@ -313,6 +313,7 @@ def test_where_the_time_left_is_not_known_it_says_so(
     person.sign_in()
     store(person, "entry", 1)
     page = person.page(CACHE, key="entry")
+    assert "Delete all keys" in page
     assert "Time left not known" in text_of(page)
     assert 'value="keep"' not in page
     assert save(person, "entry", "2").status_code == 303
@@ -331,6 +332,16 @@ def test_on_redis_all_of_it_works(redis_one: Redis, tmp_path: Path) -> None:
     assert save(person, "entry", '{"a": 2}').status_code == 303
     assert 900 < (left(person, "entry") or 0) <= 1001
     assert "Up" in text_of(person.page(f"{CACHE}/state"))
+    person.app.extensions[EXTENSION].close()
+
+
+def test_what_cannot_be_flushed_alone_says_so_beforehand(tmp_path: Path) -> None:
+    settings = {"CACHE_DRIVER": "memcached", "MEMCACHED_PORT": str(free_port())}
+    person = Person(make_app(tmp_path, **settings, MEMCACHED_PREFIX="mine:"))
+    person.sign_in()
+    page = person.page(CACHE)
+    assert "Memcached flushes whole servers" in text_of(page)
+    assert 'name="confirm"' not in page
     person.app.extensions[EXTENSION].close()
 
 
@@ -518,3 +529,21 @@ def test_a_server_that_is_gone_leaves_the_page(tmp_path: Path) -> None:
     assert "The keys cannot be listed:" in page
     assert settings["REDIS_PORT"] in page
     person.app.extensions[EXTENSION].close()
+
+
+def test_looking_is_no_read_of_an_application(person: Person) -> None:
+    pairs = [{"key": f"k{number}", "value": number, "tags": ["t"]} for number in range(5)]
+    assert person.call("POST", "/cache", {"resource": pairs}).status_code == 201
+    assert person.call("GET", "/cache/k1").status_code == 200
+    before = reads(person)
+    assert before[0] >= 1
+    for query in ({"key": "k1"}, {"key": "absent"}, {"prefix": ""}, {}):
+        person.page(CACHE, **query)
+    assert reads(person) == before
+    assert person.call("GET", "/cache/k1").status_code == 200
+    assert reads(person) == (before[0] + 1, before[1])
+
+
+def reads(person: Person) -> tuple[int, int]:
+    told = person.call("GET", "/system/service/cache/stats").json["stats"]
+    return told["get_hits"], told["get_misses"]
