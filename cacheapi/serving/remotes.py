@@ -32,8 +32,8 @@ from cacheapi.responses.shelf import Shelf
 from cacheapi.responses.timing import Timing, timing
 from cacheapi.web.access import Access
 from cacheapi.web.errors import ApiError, internal
-from cacheapi.web.rates import Standing
-from cacheapi.web.remotes import Door, Sought, over_limit, refused
+from cacheapi.web.rates import Standing, refusal
+from cacheapi.web.remotes import Door, Sought, refused
 
 # The names, in the state of an ASGI request, of the cycle of uvicorn that serves it.
 CYCLE: Final = "cacheapi.cycle"
@@ -205,7 +205,7 @@ class Remotes:
         if found is not None:
             standing.append(found)
             if found.is_over:
-                raise over_limit(caller, found)
+                raise refusal(found)
 
     async def _send(self, out: Outgoing, fields: Fields, send: Send, is_head: bool) -> int:
         """Send an answer; return the bytes of its body that were."""

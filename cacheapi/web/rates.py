@@ -87,7 +87,8 @@ def refusal(standing: Standing) -> ApiError:
     rate = standing.rate
     return ApiError(
         429,
-        f"This API key may make {rate.requests} requests in {rate.seconds} s.",
+        f"This API key may make {rate.requests} request{'' if rate.requests == 1 else 's'} in "
+        f"{rate.seconds} s.",
         headers={"Retry-After": str(standing.reset)},
     )
 

@@ -30,7 +30,8 @@ from cacheapi.responses.timing import Timing, timing
 from cacheapi.web.errors import ApiError
 from cacheapi.web.http import TUNNELLED, read_body
 from cacheapi.web.local_copies import LocalCopies
-from cacheapi.web.remotes import Door, Purge, Sought, over_limit, refused
+from cacheapi.web.rates import refusal
+from cacheapi.web.remotes import Door, Purge, Sought, refused
 
 T = TypeVar("T")
 
@@ -92,7 +93,7 @@ class RemoteAnswers:
         parts = Timing() if request.headers.get("X-Server-Timing") == "1" else None
         try:
             if standing is not None and standing.is_over:
-                raise over_limit(caller, standing)
+                raise refusal(standing)
             purge = self._door.plan(sought, caller)
             found.key = sought.key
             body = read_body(request)

@@ -205,16 +205,6 @@ def refused(error: ApiError | NoAnswer) -> Outgoing:
     return _json(error.status, text, "error", extra)
 
 
-def over_limit(caller: Caller, standing: rates.Standing) -> ApiError:
-    """Return the refusal of a request too many."""
-    assert caller.rate is not None
-    return ApiError(
-        429,
-        f"This API key may make {caller.rate.requests} requests in {caller.rate.seconds} s.",
-        headers={"Retry-After": str(standing.reset)},
-    )
-
-
 def _json(status: int, text: str, result: str, extra: dict[str, str] | None = None) -> Outgoing:
     body = text.encode()
     fields = (

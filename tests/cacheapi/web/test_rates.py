@@ -11,7 +11,7 @@ from backends.file.backend import FileBackend
 from backends.operations import Increment
 from cacheapi.caching.service import CacheService
 from cacheapi.registry.rights import Rate
-from cacheapi.web.rates import count_as, count_many
+from cacheapi.web.rates import Standing, count_as, count_many, refusal
 
 WIDE = Rate(2, 1_000_000)
 NARROW = Rate(9, 500_000)
@@ -53,3 +53,12 @@ def test_a_count_goes_on_from_those_of_before(counts: CacheService) -> None:
         f"{name.lower()}: {text}\r\n" for name, text in standing.headers.items()
     )
     assert standing.headers["RateLimit-Remaining"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("requests", "words"), [(1, "make 1 request in 60 s."), (2, "make 2 requests in 60 s.")]
+)
+def test_one_too_many_is_told_in_good_english(requests: int, words: str) -> None:
+    refused = refusal(Standing(Rate(requests, 60), requests + 1, 30))
+    assert (refused.status, refused.headers["Retry-After"]) == (429, "30")
+    assert refused.message.endswith(words)
