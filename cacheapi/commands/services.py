@@ -76,11 +76,16 @@ def types(as_json: bool) -> None:
     table(
         ("TYPE", "FIELD", "VALUE", "DEFAULT", "MEANING"),
         [
-            (kind["name"], field["name"], field["type"], _default(field), field["description"])
+            (kind["name"], field["name"], field["type"], _default(field), _plain(field))
             for kind in found
             for field in kind["config_schema"]
         ],
     )
+
+
+def _plain(field: Mapping[str, Any]) -> str:
+    """Return what a field means without the marks of a page."""
+    return str(field["description"]).replace("**", "").replace("`", "")
 
 
 def _default(field: Mapping[str, Any]) -> Any:

@@ -160,7 +160,10 @@ def test_a_service_is_made_changed_and_deleted(anywhere: Program) -> None:
     )
     assert line.startswith("Nothing is saved: 'connect' failed: ")
     assert {each["name"] for each in anywhere.json("services")["resource"]} >= {"cart"}
-    assert "timeout_ms" in anywhere("services", "types")
+    types = anywhere("services", "types")
+    assert "timeout_ms" in types
+    assert "`" not in types
+    assert "**" not in types
     anywhere("services", "create", "files", "--type", "cache_local", "--off", "--test")
     assert "Nobody can be asked" in anywhere.fails("services", "delete", "cart", code=2)
     for name in ("cart", "files"):
