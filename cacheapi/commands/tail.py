@@ -86,6 +86,8 @@ def tail(
         else:
             headings = ("TIME", "VERB", "STATUS", "MS", "BY", "SERVICE", "PATH", "KEY")
             table(headings, [_cells(row) for row in found])
+            if not found:
+                note("Nothing of that took 5 ms or more within the last hour.")
         return
     # How it is ended is no fault.
     with contextlib.suppress(KeyboardInterrupt), _opened() as place:

@@ -115,6 +115,8 @@ def test_the_slowest(live: Service, watcher: Program) -> None:
 
     (row,) = eventually(found, 30)
     assert str(row["route"]) in watcher("tail", "--slowest")
+    nothing = watcher.run("tail", "--slowest", "--min-ms", "1e9")
+    assert "Nothing of that took 5 ms or more" in nothing.stderr
     # It is of no service.
     assert watcher.json("tail", "--slowest", "--service", "cache", "--min-ms", "1e9") == {
         "resource": []
