@@ -47,7 +47,7 @@ def explain(service: str, url: str, headers: tuple[str, ...], as_json: bool) -> 
         try:
             fields = fields_of(headers)
             path, query = url_of(remote.config, f"{MOUNT}{service}", url)
-            store = Store(service, cache.backend)
+            store = Store(service, cache.backend, remote.config.counts)
             found = explanation(remote.config, store, path, query, fields, time.time())
         except (NotAsked, NoAnswer) as error:
             raise Failure(str(error), Exit.USAGE) from error
@@ -66,17 +66,27 @@ def _show(found: dict[str, Any]) -> None:
         emit_text("Nothing is stored of it.")
         return
     table(
-        ("STATUS", "AGE", "TTL", "RULE", "VARY", "TAGS", "BYTES"),
+        ("STATUS", "AGE", "TTL", "STALE", "RULE", "VARY", "TAGS", "BYTES"),
         [
             (
                 one["status"],
                 one["age"],
                 one["ttl"],
+                _stale(one),
                 one["rule"],
                 ", ".join(f"{name}={value}" for name, value in one["vary"].items()),
                 ", ".join(one["tags"]),
-                one["bytes"],
+                one["bytes"] if one["is_whole"] else f"{one['bytes']} (gone)",
             )
             for one in found["variants"]
         ],
     )
+
+
+def _stale(variant: dict[str, Any]) -> str:
+    """Return for how long a variant may be served stale, and when."""
+    windows = (
+        ("stale_while_revalidate", "while fetched"),
+        ("stale_if_error", "on errors"),
+    )
+    return ", ".join(f"{variant[name]} {when}" for name, when in windows if variant[name])

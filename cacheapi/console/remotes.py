@@ -65,6 +65,8 @@ REASONS: Final = {
     "request": "the request wants it so",
     "partial": "a part is stored",
     "method": "the method",
+    "off": "the cache is off",
+    "gone": "the body of what is stored is not there any more",
 }
 RULES: Final = {
     "s-maxage": "Cache-Control: s-maxage",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cacheapi.responses.asking import target_of
+from cacheapi.responses.asking import Incoming, asked_of
 from cacheapi.responses.config import Config
 from cacheapi.responses.deciding import Hit, decide
+from cacheapi.responses.entries import Variant
 from cacheapi.responses.freshness import current_age
 from cacheapi.responses.messages import Fields, Request
 from cacheapi.responses.store import Store
@@ -59,18 +60,19 @@ def explain(
     """Describe what is stored of a URL; blocks as the store does.
 
     :param path: below the service's, percent-encoded; empty, or with a slash first.
-    :param fields: of a GET that asks for it, as the origin would see them.
+    :param fields: of a GET that asks for it, as a client sends them.
     :return: ``url``, ``decision`` and ``why`` for such a GET, ``alone`` (seconds for which
         fetches are not waited for), and ``variants``, newest first: ``status``, ``age``,
         ``ttl`` (negative: stale for so long), ``rule`` (what decided the lifetime), ``vary``,
         ``tags``, ``bytes``, ``stale_while_revalidate``, ``stale_if_error``, ``is_whole``.
-    :raises NoAnswer: 400; there is no such URL.
+    :raises NoAnswer: 400 or 405; there is no such URL, or the service passes on no GET.
     """
-    url, _ = target_of(config, path, query)
-    looked = store.look(url)
-    decision = decide(Request("GET", url, fields), (one.stored for one in looked.variants), now)
+    request = asked_of(config, Incoming("GET", path, query, fields)).request
+    looked = store.look(request.target)
+    whole = {variant: store.body(variant) is not None for variant in looked.variants}
+    decision, why = _decided(config, request, whole, now)
     variants = []
-    for variant in looked.variants:
+    for variant, is_whole in whole.items():
         stored = variant.stored
         age = current_age(stored, now)
         variants.append(
@@ -84,16 +86,32 @@ def explain(
                 "bytes": stored.length,
                 "stale_while_revalidate": int(stored.while_revalidate),
                 "stale_if_error": int(stored.if_error),
-                "is_whole": store.body(variant) is not None,
+                "is_whole": is_whole,
             }
         )
     alone = 0.0 if looked.record is None else max(0.0, looked.record.alone_until - now)
     return {
-        "url": url,
-        "decision": type(decision).__name__.lower(),
-        "why": "stale"
-        if isinstance(decision, Hit) and decision.refresh
-        else getattr(decision, "fwd", "fresh"),
+        "url": request.target,
+        "decision": decision,
+        "why": why,
         "alone": int(alone),
         "variants": variants,
     }
+
+
+def _decided(
+    config: Config, request: Request, whole: Mapping[Variant, bool], now: float
+) -> tuple[str, str]:
+    """Return what is done about a request, and why.
+
+    :param whole: the variants that count, and whether the body of each is there.
+    """
+    if not config.is_on:
+        return "pass", "off"
+    decision = decide(request, (one.stored for one in whole), now)
+    if isinstance(decision, Hit):
+        gone = any(one.stored is decision.stored for one, is_whole in whole.items() if not is_whole)
+        if gone:
+            return "miss", "gone"
+        return "hit", "stale" if decision.refresh else "fresh"
+    return type(decision).__name__.lower(), str(getattr(decision, "fwd", "fresh"))
