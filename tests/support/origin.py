@@ -2,8 +2,8 @@
 
 A script belongs to a path and is a list of answers, each a list of steps; the last answer
 is given again and again. A step is ``["send", text]`` (Latin-1), ``["sleep", seconds]``,
-``["fill", bytes]`` (so many bytes, in pieces), ``["wait"]`` (until :meth:`Origin.go_on`) or
-``["close"]``.
+``["fill", bytes]`` (so many bytes, in pieces), ``["wait"]`` (until :meth:`Origin.go_on`; with
+a number, until it was called so many times since the last script was set) or ``["close"]``.
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ class _Scripted:
     def __init__(self) -> None:
         self.scripts: dict[str, list[Steps]] = {}
         self.requests: list[dict[str, Any]] = []
-        self.go_on = asyncio.Event()
+        self.gone_on = 0
+        self.going_on = asyncio.Condition()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
@@ -114,7 +115,7 @@ class _Scripted:
         named = {name.lower(): value for name, value in headers}
         body = await reader.readexactly(int(named.get("content-length", 0)))
         if target == "/__control":
-            said = json.dumps(self._control(method, json.loads(body or b"null")))
+            said = json.dumps(await self._control(method, json.loads(body or b"null")))
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(said))
             writer.write(said.encode())
             await writer.drain()
@@ -150,20 +151,24 @@ class _Scripted:
                     left -= len(piece)
                     await writer.drain()
             elif name == "wait":
-                await self.go_on.wait()
+                times = arguments[0] if arguments else 1
+                async with self.going_on:
+                    await self.going_on.wait_for(lambda times=times: self.gone_on >= times)
             elif name == "close":
                 return False
         return True
 
-    def _control(self, method: str, document: Any) -> Any:
+    async def _control(self, method: str, document: Any) -> Any:
         if method == "GET":
             return self.requests
         if method == "PUT":
-            self.go_on.clear()
+            self.gone_on = 0
             self.scripts[document["path"]] = document["answers"]
             self.requests = [one for one in self.requests if one["path"] != document["path"]]
         else:
-            self.go_on.set()
+            async with self.going_on:
+                self.gone_on += 1
+                self.going_on.notify_all()
         return None
 
 
