@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from backends.base import MISSING, Backend, Described, Found, Missing, count_from
+from backends.base import MISSING, Backend, Described, Found, Missing
 from backends.endpoints import trial_key
-from backends.errors import BackendError, NotAnInteger, NotRead, WrongType
-from backends.operations import Get, Increment, Operation, count
-from backends.within import LOOKED_AT, perform_within
+from backends.errors import BackendError, WrongType
+from backends.operations import Operation, count
+from backends.within import perform_within
 from cacheapi.caching.codec import Value
+from cacheapi.caching.conditional import Conditional
 from cacheapi.caching.conditions import Condition, PreconditionFailed
+from cacheapi.caching.flagged import perform_by_flags, refuse_boolean
 from cacheapi.caching.making import Making
 from cacheapi.caching.reserved import is_reserved
 from cacheapi.caching.tagging import Tagging
-from cacheapi.caching.tags import Tagged, like
+from cacheapi.caching.tags import Tagged
 from cacheapi.caching.values import Values
 
-# How often a conditional write is tried against others' writes of the same key.
-ATTEMPTS: Final = 32
 MAX_PAGE: Final = 1000
 
 
@@ -196,8 +195,8 @@ class CacheService:
         if condition is None:
             stored = self.entries.get_and_delete(key)
             return MISSING if stored is MISSING else self._read(stored)
-        found = self._conditionally(
-            key, condition, lambda found: self.entries.compare_and_delete(key, found.token)
+        found = self._conditional(key, condition).change(
+            lambda found: self.entries.compare_and_delete(key, found.token)
         )
         return MISSING if found is MISSING else self._read(found.value)
 
@@ -270,10 +269,8 @@ class CacheService:
         made = made._replace(value=self._with(tags, made.value))
         if condition is None:
             return self.entries.replace(*made)
-        found = self._conditionally(
-            key,
-            condition,
-            lambda found: self.entries.compare_and_set(key, made.value, found.token, made.ttl),
+        found = self._conditional(key, condition).change(
+            lambda found: self.entries.compare_and_set(key, made.value, found.token, made.ttl)
         )
         return found is not MISSING
 
@@ -285,10 +282,8 @@ class CacheService:
         seconds = self.make.lifetime(ttl)
         if condition is None:
             return self.entries.touch(key, seconds)
-        found = self._conditionally(
-            key,
-            condition,
-            lambda found: self.entries.compare_and_set(key, found.value, found.token, seconds),
+        found = self._conditional(key, condition).change(
+            lambda found: self.entries.compare_and_set(key, found.value, found.token, seconds)
         )
         return found is not MISSING
 
@@ -312,11 +307,13 @@ class CacheService:
         """
         made = self.make.increment(key, delta, initial, ttl)
         if condition is not None:
-            return self._increment_conditionally(made, condition)
+            return self._conditional(key, condition).increment(
+                made, lambda stored: refuse_boolean(self.values, stored)
+            )
         if self.values.has_booleans:
             stored = self.entries.get(key)
             if stored is not MISSING:
-                self._refuse_boolean(stored)
+                refuse_boolean(self.values, stored)
         return count(self.entries, made)
 
     def delete(self, key: str, condition: Condition | None = None) -> bool:
@@ -326,8 +323,8 @@ class CacheService:
         """
         if condition is None:
             return self.entries.delete(key)
-        found = self._conditionally(
-            key, condition, lambda found: self.entries.compare_and_delete(key, found.token)
+        found = self._conditional(key, condition).change(
+            lambda found: self.entries.compare_and_delete(key, found.token)
         )
         return found is not MISSING
 
@@ -377,56 +374,14 @@ class CacheService:
         :param operations: those that :attr:`make` made, and reads and deletions as they are.
         :param most: as of :func:`~backends.within.perform_within`; ``None``: there is no bound.
         """
+        if self.values.has_booleans:
+            outcomes = perform_by_flags(self.entries, self.values, operations, most)
+        elif most is None:
+            outcomes = self.entries.perform(operations)
+        else:
+            outcomes = perform_within(self.entries, operations, most)
         read = self._read
-        perform = self._perform_by_flags if self.values.has_booleans else self._perform
-        return [
-            read(outcome) if isinstance(outcome, bytes) else outcome
-            for outcome in perform(operations, most)
-        ]
-
-    def _perform(self, operations: Sequence[Operation], most: int | None) -> list[Any]:
-        if most is None:
-            return self.entries.perform(operations)
-        return perform_within(self.entries, operations, most)
-
-    def _perform_by_flags(self, operations: Sequence[Operation], most: int | None) -> list[Any]:
-        """Do operations where digits may be no number: counts are looked at before."""
-        outcomes: list[Any] = []
-        # The keys of what was not read: nothing that goes behind is done.
-        stopped: dict[str, NotRead] = {}
-        for counts, run in itertools.groupby(operations, lambda made: type(made) is Increment):
-            some = list(run)
-            found = [stopped.get(one.key) for one in some]
-            if counts:
-                looked = self._countable([one.key for one in some])
-                found = [no or looked.get(one.key) for no, one in zip(found, some, strict=True)]
-            left = [one for one, no in zip(some, found, strict=True) if no is None]
-            done = iter(self._perform(left, most))
-            added = [next(done) if no is None else no for no in found]
-            for one, outcome in zip(some, added, strict=True):
-                if isinstance(outcome, NotRead):
-                    stopped[one.key] = outcome
-            if most is not None:
-                most -= sum(len(one) for one in added if isinstance(one, bytes))
-            outcomes += added
-        return outcomes
-
-    def _countable(self, keys: Sequence[str]) -> dict[str, Any]:
-        """Return for some keys why nothing may be counted on what they have."""
-        refused: dict[str, Any] = {}
-        left = list(dict.fromkeys(keys))
-        while left:
-            found = perform_within(self.entries, [Get(key) for key in left], LOOKED_AT)
-            unread = []
-            for key, stored in zip(left, found, strict=True):
-                if isinstance(stored, NotRead):
-                    unread.append(key)
-                elif isinstance(stored, BackendError):
-                    refused[key] = stored
-                elif isinstance(stored, bytes) and self.values.is_boolean(stored):
-                    refused[key] = _boolean()
-            left = unread
-        return refused
+        return [read(one) if isinstance(one, bytes) else one for one in outcomes]
 
     # Rules
 
@@ -436,43 +391,5 @@ class CacheService:
     def _etag(self, found: Found | Missing) -> str | None:
         return None if found is MISSING else self._read(found.value).etag
 
-    def _refuse_boolean(self, stored: bytes) -> None:
-        if self.values.is_boolean(stored):
-            raise _boolean()
-
-    def _conditionally(
-        self, key: str, condition: Condition, change: Callable[[Found], bool]
-    ) -> Found | Missing:
-        """Do a change that the backend makes only if the value is still the one found."""
-        for _ in range(ATTEMPTS):
-            found = self.entries.get_with_token(key)
-            condition.check(self._etag(found))
-            if found is MISSING or change(found):
-                return found
-        raise PreconditionFailed
-
-    def _increment_conditionally(self, operation: Increment, condition: Condition) -> int | Missing:
-        key, delta, initial, seconds = operation
-        number = 0
-
-        def count_on(found: Found) -> bool:
-            nonlocal number
-            self._refuse_boolean(found.value)
-            number = count_from(found.value, delta, self.backend.limits)
-            raw = like(str(number).encode(), found.value)
-            return self.entries.compare_and_set(key, raw, found.token, seconds)
-
-        if self._conditionally(key, condition, count_on) is not MISSING:
-            return number
-        if initial is None:
-            return MISSING
-        # The condition holds for an absent key; "add" keeps it so.
-        if not self.entries.add(key, initial, seconds):
-            raise PreconditionFailed
-        return int(initial)
-
-
-def _boolean() -> NotAnInteger:
-    return NotAnInteger(
-        "The stored value is true or false to the program that stored it, and no number."
-    )
+    def _conditional(self, key: str, condition: Condition) -> Conditional:
+        return Conditional(self.entries, key, condition, self._etag)

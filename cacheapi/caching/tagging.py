@@ -13,13 +13,13 @@ service: then all know.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
 from backends.base import MISSING, Backend, Described, Found, Item, Missing, count_from
 from backends.capabilities import Capability
-from backends.errors import BackendError, NotAnInteger, NotRead, Unavailable
+from backends.errors import BackendError, NotAnInteger, Unavailable
 from backends.operations import (
     Add,
     Delete,
@@ -30,7 +30,7 @@ from backends.operations import (
     Touch,
     perform_each,
 )
-from backends.within import LOOKED_AT
+from cacheapi.caching.envelopes import Envelopes, marked_of, without_envelopes
 from cacheapi.caching.generations import ATTEMPTS, Generations, Known
 from cacheapi.caching.tags import (
     FIRST,
@@ -41,11 +41,6 @@ from cacheapi.caching.tags import (
     unsealed,
 )
 
-K = TypeVar("K")
-V = TypeVar("V")
-
-# Values that are read at once only to see whether they are there; see also LOOKED_AT.
-KEYS_AT_ONCE: Final = 64
 # Operations whose outcome says whether a key was there.
 _ASK: Final = frozenset({Add, Replace, Delete, Touch, Exists, Increment})
 
@@ -65,6 +60,7 @@ class Tagging(Backend):
         self._known = known or Known()
         # What a tag's generation is nobody has asked for: no statistics count it.
         self._generations = Generations(inner.uncounted(), self._known)
+        self._envelopes = Envelopes(inner, self._generations)
 
     def over(self, inner: Backend) -> Tagging:
         """Return the same over another object for the same store."""
@@ -102,8 +98,8 @@ class Tagging(Backend):
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         found = self._inner.get_many(keys)
-        marked = _marked(found)
-        return _without_envelopes(found, marked, self._opened(marked)) if marked else found
+        marked = marked_of(found)
+        return without_envelopes(found, marked, self._envelopes.opened(marked)) if marked else found
 
     def get_each(
         self, keys: Iterable[str], most: int | None = None
@@ -111,8 +107,8 @@ class Tagging(Backend):
         found = self._inner.get_each(keys, most)
         if FIRST not in {value[:1] for value in found.values() if isinstance(value, bytes)}:
             return found
-        marked = _marked(found)
-        return _without_envelopes(found, marked, self._each_opened(marked)) if marked else found
+        marked = marked_of(found)
+        return without_envelopes(found, marked, self._envelopes.each_opened(marked))
 
     def get_with_token(self, key: str) -> Found | Missing:
         found = self._inner.get_with_token(key)
@@ -130,7 +126,7 @@ class Tagging(Backend):
         Only in a service with tags is anything read for it.
         """
         keys = list(keys)
-        gone = self._purged(keys) if self._generations.are_in_use() else ()
+        gone = self._envelopes.purged(keys) if self._generations.are_in_use() else ()
         return [key for key in keys if key not in gone]
 
     def describe_many(self, keys: Iterable[str]) -> dict[str, Described]:
@@ -138,8 +134,8 @@ class Tagging(Backend):
         described = self._inner.describe_many(keys)
         if not self._generations.are_in_use():
             return described
-        for marked in self._each_marked(keys):
-            opened = self._opened(marked)
+        for marked in self._envelopes.each_marked(keys):
+            opened = self._envelopes.opened(marked)
             for key in marked.keys() & described.keys():
                 if key not in opened:
                     del described[key]
@@ -182,7 +178,7 @@ class Tagging(Backend):
         return self._inner.delete(key) and not is_gone
 
     def delete_many(self, keys: Sequence[str]) -> list[bool | BackendError]:
-        gone = self._purged(keys) if self._generations.are_in_use() else frozenset()
+        gone = self._envelopes.purged(keys) if self._generations.are_in_use() else frozenset()
         return [
             outcome and key not in gone if isinstance(outcome, bool) else outcome
             for key, outcome in zip(keys, self._inner.delete_many(keys), strict=True)
@@ -219,7 +215,7 @@ class Tagging(Backend):
         apart: AbstractSet[str] = frozenset()
         try:
             if asking and self._generations.are_in_use():
-                apart = self._enveloped(asking)
+                apart = self._envelopes.enveloped(asking)
         except BackendError:
             # Each says what became of it.
             apart = asking.keys()
@@ -240,9 +236,9 @@ class Tagging(Backend):
         if any(isinstance(getattr(one, "value", None), Tagged) for one in operations):
             operations = list(map(_with_envelope, operations))
         outcomes = self._inner.perform(operations)
-        marked = _marked(dict(enumerate(outcomes)))
+        marked = marked_of(dict(enumerate(outcomes)))
         if marked:
-            opened = self._each_opened(marked)
+            opened = self._envelopes.each_opened(marked)
             for number in marked:
                 outcomes[number] = opened.get(number, MISSING)
         return outcomes
@@ -252,68 +248,18 @@ class Tagging(Backend):
     def _one(self, key: str, stored: bytes | Missing) -> bytes | Missing:
         if stored is MISSING or stored[:1] != FIRST:
             return stored
-        return self._opened({key: stored}).get(key, MISSING)
-
-    def _opened(self, marked: Mapping[K, bytes]) -> dict[K, bytes]:
-        """Return values without their envelopes, and without those that were purged."""
-        values = {key: unsealed(value) for key, value in marked.items()}
-        under = [value for value in values.values() if isinstance(value, Tagged)]
-        now = self._generations.of({name for value in under for name in value.names})
-        return {
-            key: value
-            for key, value in values.items()
-            if not isinstance(value, Tagged)
-            or all(now.get(name) == generation for name, generation in value.tags)
-        }
-
-    def _each_opened(self, marked: Mapping[K, bytes]) -> Mapping[K, bytes | BackendError]:
-        """Return what :meth:`_opened` does, or of each why it is not known whether it counts."""
-        try:
-            return self._opened(marked)
-        except BackendError as error:
-            return dict.fromkeys(marked, error)
+        return self._envelopes.opened({key: stored}).get(key, MISSING)
 
     # What was purged and is still in the backend
 
     def _is_gone(self, key: str) -> bool:
         """Return whether what is under a key was purged."""
-        return self._generations.are_in_use() and bool(self._purged([key]))
-
-    def _purged(self, keys: Iterable[str]) -> AbstractSet[str]:
-        """Return those of some keys under which is what was purged."""
-        gone: set[str] = set()
-        for marked in self._each_marked(keys):
-            gone |= marked.keys() - self._opened(marked).keys()
-        return gone
-
-    def _enveloped(self, keys: Iterable[str]) -> AbstractSet[str]:
-        """Return those of some keys under which an envelope is, or it is not known what."""
-        found: set[str] = set()
-        left = list(keys)
-        while left:
-            some, left = left[:KEYS_AT_ONCE], left[KEYS_AT_ONCE:]
-            found.update(
-                key
-                for key, value in self._inner.get_each(some, LOOKED_AT).items()
-                if isinstance(value, BackendError) or value[:1] == FIRST
-            )
-        return found
-
-    def _each_marked(self, keys: Iterable[str]) -> Iterator[dict[str, bytes]]:
-        """Yield what is stored in envelopes under some keys; of many large values a part."""
-        left = list(keys)
-        while left:
-            some, left = left[:KEYS_AT_ONCE], left[KEYS_AT_ONCE:]
-            found = self._inner.get_each(some, LOOKED_AT)
-            left = [key for key in some if isinstance(found.get(key), NotRead)] + left
-            marked = _marked(found)
-            if marked:
-                yield marked
+        return self._generations.are_in_use() and bool(self._envelopes.purged([key]))
 
     def _clear(self, key: str) -> bool:
         """Delete what was purged under a key; return whether there may be nothing now."""
         if Capability.COMPARE_AND_SET not in self._inner.capabilities:
-            return bool(self._purged([key])) and (self._inner.delete(key) or True)
+            return bool(self._envelopes.purged([key])) and (self._inner.delete(key) or True)
         found = self._inner.get_with_token(key)
         if found is MISSING:
             return True
@@ -343,23 +289,3 @@ def _with_envelope(one: Operation) -> Operation:
     if isinstance(one, Item | Add | Replace):
         return one._replace(value=sealed(one.value))
     return one
-
-
-def _marked(found: Mapping[K, Any]) -> dict[K, bytes]:
-    """Return those values that are in envelopes."""
-    return {
-        key: value
-        for key, value in found.items()
-        if isinstance(value, bytes) and value[:1] == FIRST
-    }
-
-
-def _without_envelopes(
-    found: Mapping[str, V], marked: Mapping[str, bytes], opened: Mapping[str, V]
-) -> dict[str, V]:
-    """Return what was found, but what was in envelopes as it is opened, or not at all."""
-    return {
-        key: opened.get(key, value)
-        for key, value in found.items()
-        if key in opened or key not in marked
-    }
