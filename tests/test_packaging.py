@@ -140,7 +140,7 @@ def test_an_application_on_a_file_serves_from_another_directory(
     settings = {"CACHEAPI_DATA_DIR": str(tmp_path), "CACHEAPI_API_KEY": "a-key"}
     answered = installed.python(ASK_FOR_THE_PAGE, **settings)
     assert answered.stderr == ""
-    assert answered.stdout.strip() == "[200, True, 200, 200, 200, 200, 200, 201, 1]"
+    assert answered.stdout.strip() == "[200, True, 200, 200, 200, 200, 200, 200, 201, 1]"
 
 
 def test_the_program_serves_from_another_directory(installed: Environment, tmp_path: Path) -> None:
