@@ -75,7 +75,9 @@ class MemcachedBackend(KeyCommands):
     limits = Limits(
         max_key_bytes=250,
         min_count=0,
-        max_count=2**64 - 1,
+        # It counts to 2^64-1, but refuses a number from 2^63 on if an earlier value has left a "-"
+        # behind it in the server's memory.
+        max_count=2**63 - 1,
         max_increment=2**31 - 1,
     )
 

@@ -225,9 +225,10 @@ class KeyCommands(Backend):
     def increment(self, key: str, delta: int) -> int | Missing:
         """Count up, or down to 0 and no further (protocol.txt, "Increment/Decrement").
 
-        The value is looked at first. The server would count on ``7 dwarfs`` and begin again
-        at 0 after 2^64-1; and over the binary protocol libmemcached takes its refusal for a
-        broken connection. The count itself is one command of the server.
+        The value is looked at first. The server would count on ``7 dwarfs``, begin again at 0
+        after 2^64-1, and refuse some numbers from 2^63 on and others not; and over the binary
+        protocol libmemcached takes its refusal for a broken connection. The count itself is one
+        command of the server.
         """
         value = self.get(key)
         if value is MISSING:

@@ -11,7 +11,7 @@ from backends.memcached.errors import CLIENT_ERROR, CommandFailed, failure
 from backends.memcached.stores import Batch, Change
 from backends.operations import not_tried
 
-NOT_A_NUMBER: Final = "The stored value is not a whole number from 0 to 2^64-1."
+NOT_A_NUMBER: Final = "The stored value is not a whole number from 0 to 2^63-1."
 
 # Types of replies that are outcomes.
 _AS_THEY_ARE: Final = frozenset({bool, int, Missing})

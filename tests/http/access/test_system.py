@@ -54,7 +54,7 @@ def test_the_types_say_what_the_document_says_of_memcached(file_api: Api) -> Non
     assert (memcached["label"], memcached["driver"]) == ("Memcached", "memcached")
     limits, traits = memcached["limits"], memcached["traits"]
     assert limits["max_key_bytes"] == 250
-    assert limits["max_count"] == 2**64 - 1
+    assert limits["max_count"] == 2**63 - 1
     assert "1 MB" in traits["max_value"]
     assert "strings" in traits["data_types"]
     assert traits["persistence"] == "values are gone"
