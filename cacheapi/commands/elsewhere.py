@@ -70,6 +70,12 @@ class Refused(Failure):
         return bytes(context) if bytes(context).startswith(b"{") else None
 
 
+def _document(told: Any) -> Any:
+    if not isinstance(told, dict):
+        raise TypeError
+    return told
+
+
 class Elsewhere:
     """A service by its address; a path in it is what it is mounted under.
 
@@ -110,7 +116,12 @@ class Elsewhere:
         :param path: below ``/api/v2``.
         :raises Failure: it cannot be reached, refuses, or is something else.
         """
-        sent = {"X-DreamFactory-API-Key": self._key, "Accept": "application/json"}
+        sent = {
+            "X-DreamFactory-API-Key": self._key,
+            "Accept": "application/json",
+            # A service in front of an HTTP API would pass the request on to that.
+            "X-Service-Kind": "cache",
+        }
         sent |= {name.replace("_", "-"): text for name, text in headers.items()}
         if body is not None:
             sent["Content-Type"] = "application/json"
@@ -122,19 +133,39 @@ class Elsewhere:
             self.close()
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise Failure(f"{self.url} cannot be reached: {reason}.") from error
+        if "Cache-Status" in response.headers:
+            # Only what stands in front of an API has it.
+            raise self.strange
         if 200 <= response.status < 300:
             return answer, response.headers
         message = self._message(response.status, response.headers, answer)
         raise Refused(response.status, message, answer)
 
-    def json(self, method: str, path: str, document: Any = None, **headers: str) -> Any:
-        """Do as :meth:`call` with a document, and return the answer's."""
-        body = None if document is None else json.dumps(document).encode()
-        answer, _ = self.call(method, path, body, **headers)
+    def json(
+        self,
+        method: str,
+        path: str,
+        document: Any = None,
+        take: Callable[[Any], Any] = _document,
+        **headers: str,
+    ) -> Any:
+        """Do as :meth:`call` with a document, and return the answer's.
+
+        :param document: as JSON text where it is bytes.
+        :param take: returns what is wanted of it, and may fail where it has another shape.
+        """
+        if document is not None and not isinstance(document, bytes):
+            document = json.dumps(document).encode()
+        answer, _ = self.call(method, path, document, **headers)
         try:
-            return json.loads(answer)
-        except ValueError as error:
-            raise Failure(f"{self.url} is something else than cacheapi.") from error
+            return take(json.loads(answer))
+        except (ValueError, LookupError, TypeError) as error:
+            raise self.strange from error
+
+    @property
+    def strange(self) -> Failure:
+        """What is raised for an answer of another shape than a cache's."""
+        return Failure(f"{self.url} is something else than cacheapi, or no cache of it answers.")
 
     def close(self) -> None:
         """Close the connection; the next request opens one."""
@@ -169,6 +200,11 @@ class RemoteCache:
         self.type = place.url
         self._path = f"/{quote(name, safe='')}"
 
+    @property
+    def strange(self) -> Failure:
+        """As :attr:`Elsewhere.strange`."""
+        return self._place.strange
+
     def check_key(self, key: str) -> None:
         """Leave that to the service: it says which keys its cache takes."""
         if not key:
@@ -181,7 +217,7 @@ class RemoteCache:
         try:
             found = msgspec.json.decode(answer, type=_Entries).resource
         except msgspec.MsgspecError as error:
-            raise Failure(f"{self._place.url} is something else than cacheapi.") from error
+            raise self._place.strange from error
         return {
             each.key: Value(bytes(each.value).decode(), each.encoding, each.flags) for each in found
         }
@@ -202,7 +238,8 @@ class RemoteCache:
     def set_many(self, pairs: Sequence[Pair]) -> list[Any]:
         """Store, overwriting; what the service refuses is raised."""
         items = ",".join(f"{{{_member(pair)}}}" for pair in pairs)
-        self._place.call("POST", self._path, f'{{"resource":[{items}]}}'.encode())
+        body = f'{{"resource":[{items}]}}'.encode()
+        self._place.json("POST", self._path, body, lambda told: told["resource"])
         return [True] * len(pairs)
 
     def add(
@@ -228,8 +265,16 @@ class RemoteCache:
     def delete_many(self, keys: Sequence[str]) -> list[Any]:
         """Delete; return of each whether it was there."""
         document = {"resource": list(keys)}
-        answer = self._place.json("POST", self._path, document, X_HTTP_Method="DELETE")
-        return [each["success"] for each in answer["resource"]]
+        done: list[Any] = self._place.json(
+            "POST",
+            self._path,
+            document,
+            lambda told: [each["success"] for each in told["resource"]],
+            X_HTTP_Method="DELETE",
+        )
+        if len(done) != len(keys):
+            raise self._place.strange
+        return done
 
     def delete_prefix(self, prefix: str, done: Callable[[int], None]) -> int:
         """Delete what starts so; return how many keys that were.
@@ -237,7 +282,9 @@ class RemoteCache:
         :param done: is told that number too.
         """
         query = urlencode({"prefix": prefix})
-        deleted = int(self._place.json("DELETE", f"{self._path}?{query}")["deleted"])
+        deleted: int = self._place.json(
+            "DELETE", f"{self._path}?{query}", take=lambda told: int(told["deleted"])
+        )
         done(deleted)
         return deleted
 
@@ -252,21 +299,23 @@ class RemoteCache:
         query = {"prefix": prefix, "limit": str(limit), "details": str(details).lower()}
         if cursor is not None:
             query["cursor"] = cursor
-        answer = self._place.json("GET", f"{self._path}?{urlencode(query)}")
-        return answer["resource"], answer["meta"]["next"]
+        path = f"{self._path}?{urlencode(query)}"
+        found: tuple[list[dict[str, Any]], str | None] = self._place.json(
+            "GET", path, take=lambda told: (list(map(dict, told["resource"])), told["meta"]["next"])
+        )
+        return found
 
     def remaining_ttl(self, key: str) -> float | Missing | None:
         """Return the seconds that a key has left; ``None`` for ever."""
         path = f"{self._path}/{quote(key, safe='')}?check_exist=true&ttl=true"
-        answer = self._place.json("GET", path)
-        if not answer["exists"]:
-            return MISSING
-        left: float | None = answer["ttl"]
+        left: float | Missing | None = self._place.json(
+            "GET", path, take=lambda told: told["ttl"] if told["exists"] else MISSING
+        )
         return left
 
     def touch(self, key: str, ttl: int | None) -> bool:
         """Give a new lifetime; return whether the key is there."""
-        return self._found(lambda: self._patch(key, {"ttl": ttl}))
+        return self._found(lambda: self._patch(key, {"ttl": ttl}, lambda told: told["success"]))
 
     def increment(
         self, key: str, delta: int, initial: int | None, ttl: int | None
@@ -276,7 +325,9 @@ class RemoteCache:
         if initial is not None:
             document["initial"] = initial
         counted: list[int] = []
-        if not self._found(lambda: counted.append(self._patch(key, document)["value"])):
+        if not self._found(
+            lambda: counted.append(self._patch(key, document, lambda told: int(told["value"])))
+        ):
             return MISSING
         return counted[0]
 
@@ -301,10 +352,12 @@ class RemoteCache:
     def _put(self, pair: Pair, **headers: str) -> None:
         text = _member(pair, with_key=False)
         path = f"{self._path}/{quote(pair.key, safe='')}"
-        self._place.call("PUT", path, f"{{{text}}}".encode(), **headers)
+        self._place.json(
+            "PUT", path, f"{{{text}}}".encode(), lambda told: told["success"], **headers
+        )
 
-    def _patch(self, key: str, document: Any) -> Any:
-        return self._place.json("PATCH", f"{self._path}/{quote(key, safe='')}", document)
+    def _patch(self, key: str, document: Any, take: Callable[[Any], Any]) -> Any:
+        return self._place.json("PATCH", f"{self._path}/{quote(key, safe='')}", document, take)
 
     def _found(self, ask: Callable[[], Any]) -> bool:
         """Ask, and return whether there is such a key."""

@@ -212,8 +212,8 @@ def find(opened: Registry, name: str) -> CacheService:
         return found
     if name in opened.snapshot.remotes:
         raise Failure(
-            f"Service '{name}' stands in front of an HTTP API; 'cacheapi explain {name} URL' says "
-            "what is stored of it.",
+            f"Service '{name}' stands in front of an HTTP API and has no keys; 'cacheapi explain "
+            f"{name} URL' says what is stored of it.",
             Exit.USAGE,
         )
     if definition.fault is not None:

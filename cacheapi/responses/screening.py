@@ -15,7 +15,7 @@ from cacheapi.responses.messages import Fields, names_in
 _REQUEST_ONLY: Final = frozenset({"host", "content-length", "expect", "http2-settings"})
 
 # Meant for this service.
-_OURS: Final = frozenset({"x-dreamfactory-api-key", "x-server-timing"})
+_OURS: Final = frozenset({"x-dreamfactory-api-key", "x-server-timing", "x-service-kind"})
 
 # These change an answer, or the resource, and no Vary tells so: with one of them a client
 # could have an answer stored that others get for a URL that is not its own.

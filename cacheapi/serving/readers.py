@@ -24,6 +24,7 @@ _UNSURE: Final = frozenset(
         b"transfer-encoding",
         b"x-http-method",
         b"x-server-timing",
+        b"x-service-kind",
     }
 )
 _CONDITIONS: Final = frozenset(

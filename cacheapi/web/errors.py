@@ -153,6 +153,11 @@ def hidden(text: str) -> str:
     return _ADDRESS.sub("…", _PLACE.sub("", text))
 
 
+def no_keys(name: str) -> ApiError:
+    """Return the refusal of what is asked of the keys of a service in front of an API."""
+    return ApiError(400, f"Service '{name}' stands in front of an HTTP API and has no keys.")
+
+
 def not_read_yet() -> ApiError:
     """Return the answer where a service or an API key may be one of a database that is away."""
     return ApiError(

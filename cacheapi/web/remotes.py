@@ -28,7 +28,7 @@ from cacheapi.responses.engines import MOUNT
 from cacheapi.responses.messages import Fields, first, without
 from cacheapi.responses.remote import Remote
 from cacheapi.web import auth, rates
-from cacheapi.web.errors import CACHE_CONTROL, ApiError
+from cacheapi.web.errors import CACHE_CONTROL, ApiError, no_keys
 from cacheapi.web.query import TAG
 
 # The name of an application's Door in its "extensions".
@@ -38,6 +38,8 @@ PURGE: Final = "purge"
 SOFT: Final = "soft"
 # A client that may not change the URL says it so: "true" or "soft".
 PURGE_HEADER: Final = "x-purge"
+# A client that takes the service for a cache says so with "cache": nothing of it is passed on.
+KIND_HEADER: Final = "x-service-kind"
 _TRUE: Final = frozenset({"true", "1", "yes"})
 _PREFIX: Final = MOUNT.encode()
 # Methods that only read, beside GET: the right to GET is enough for them.
@@ -143,9 +145,12 @@ class Door:
     def plan(self, sought: Sought, caller: Caller) -> Purge | None:
         """Return what a caller may do with a request: a purge, or (``None``) to pass it on.
 
-        :raises ApiError: 400 for a malformed one, 403 for what the caller may not.
+        :raises ApiError: 400 for a malformed one, or one that is meant for a cache, 403 for what
+            the caller may not.
         """
         name = sought.remote.name
+        if _is_for_cache(sought):
+            raise no_keys(name)
         purge = _purge_of(sought)
         if purge is None:
             verb = "GET" if sought.method in _READING else sought.method
@@ -227,6 +232,15 @@ def _shown(sought: Sought) -> str:
 
 def _parameters(query: bytes) -> list[tuple[str, str]]:
     return parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+
+
+def _is_for_cache(sought: Sought) -> bool:
+    """Return whether a request is meant for a cache, and does what only a cache does."""
+    if first(sought.fields, KIND_HEADER) != "cache":
+        return False
+    # All of a service, and what has a tag, goes from either kind.
+    purges = sought.method == "DELETE" and not sought.path
+    return not purges or any(name != TAG for name, _ in _parameters(sought.query))
 
 
 def _purge_of(sought: Sought) -> Purge | None:

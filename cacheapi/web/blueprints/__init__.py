@@ -15,7 +15,7 @@ from cacheapi.observing.watching import watched
 from cacheapi.registry import contents
 from cacheapi.registry.live import Registry
 from cacheapi.registry.rights import FLUSH, Caller
-from cacheapi.web.errors import ApiError, not_read_yet
+from cacheapi.web.errors import ApiError, no_keys, not_read_yet
 from cacheapi.web.http import refuse_conditions
 from cacheapi.web.lean import this_request
 
@@ -49,7 +49,7 @@ def find_service(name: str) -> CacheService:
         return service if around is None else watched(service, around)
     definition = snapshot.definitions.get(name)
     if name in snapshot.remotes:
-        raise ApiError(400, f"Service '{name}' stands in front of an HTTP API and has no keys.")
+        raise no_keys(name)
     if definition is None and not snapshot.is_complete:
         raise not_read_yet()
     if definition is None:

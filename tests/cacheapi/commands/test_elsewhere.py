@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from cacheapi.commands.main import cacheapi
 from tests.cacheapi.commands.conftest import Program
+from tests.support import origin as scripted
 from tests.support.processes import Service, free_port, service
 
 
@@ -311,6 +312,67 @@ def test_something_else_at_the_address_is_named(
         code, said = run("--url", url, "--key", "k", "get", "k")
         server.shutdown()
     assert (code, words in said) == (3, True), said
+
+
+KEY_COMMANDS = (
+    *(("set", "items/1", "1"), ("set", "k", "1", "--add"), ("set", "k", "1", "--replace")),
+    *(("get", "k"), ("get", "--raw", "k"), ("touch", "k", "--ttl", "1h"), ("incr", "k")),
+    *(("ttl", "k"), ("keys",), ("delete", "k", "l"), ("delete", "--prefix", "a"), ("batch", "b")),
+)
+
+
+def test_nothing_meant_for_a_cache_reaches_an_api(program: Program, tmp_path: Path) -> None:
+    (program.directory / "b").write_text('{"method": "SET", "key": "k", "value": 1}\n')
+    services = tmp_path / "services.toml"
+    with scripted.origin() as origin:
+        services.write_text(
+            '[[service]]\nname = "shop"\ntype = "rws"\n'
+            f'[service.config]\nbase_url = "{origin.url}"\n'
+        )
+        there = tmp_path / "there"
+        there.mkdir()
+        with service(there, WEB_CONCURRENCY="1", CACHEAPI_SERVICES_FILE=str(services)) as running:
+            for command in KEY_COMMANDS:
+                code, said = run(
+                    *("--url", running.url, "--key", Service.api_key, *command, "-s", "shop")
+                )
+                assert (code, "Service 'shop' stands in front of an HTTP API" in said) == (2, True)
+            for command in (("flush", "--yes"), ("delete", "--tag", "prices")):
+                code, said = run(
+                    *("--url", running.url, "--key", Service.api_key, *command, "-s", "shop")
+                )
+                assert code == 0, said
+        assert origin.log() == []
+
+
+@pytest.mark.parametrize("body", [b"[]", b'{"x": 1}', b"7", b"<html>"])
+@pytest.mark.parametrize("fields", [{}, {"Cache-Status": "cacheapi; fwd=miss"}])
+def test_an_answer_of_another_shape_is_one_line(
+    program: Program, body: bytes, fields: dict[str, str]
+) -> None:
+    (program.directory / "b").write_text('{"method": "SET", "key": "k", "value": 1}\n')
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"] or 0))
+            self.send_response(200)
+            for name, text in {**fields, "Content-Length": str(len(body))}.items():
+                self.send_header(name, text)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        ended = [run("--url", url, "--key", "k", *command) for command in KEY_COMMANDS]
+        server.shutdown()
+    for command, (code, said) in zip(KEY_COMMANDS, ended, strict=True):
+        assert (code, "something else than cacheapi" in said) == (3, True), (command, said)
 
 
 def test_a_call_elsewhere_knows_no_settings(program: Program, live: Service) -> None:
