@@ -21,7 +21,7 @@ from cacheapi.commands.entries import absent
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.lifetimes import FOREVER, counted, shown
 from cacheapi.commands.output import emit, emit_text, is_interactive, note, printable
-from cacheapi.commands.session import Cache, as_json, authored, cache, of_service
+from cacheapi.commands.session import Cache, as_json, authored, cache, emptied, of_service
 from cacheapi.registry import contents
 
 # What is kept in memory of a list that is printed as a whole.
@@ -213,7 +213,7 @@ def _delete_tags(name: str, tags: tuple[str, ...], as_json: bool) -> Exit:
         wanted = tags_in(tags)
     except InvalidTags as error:
         raise click.UsageError(f"--tag: {error}") from error
-    with authored(name) as (target, author):
+    with emptied(name) as (target, author):
         contents.purge(target, wanted, author)
     if as_json:
         emit({"success": True})
@@ -225,7 +225,7 @@ def _delete_tags(name: str, tags: tuple[str, ...], as_json: bool) -> Exit:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @as_json
 def flush(name: str, yes: bool, as_json: bool) -> None:
-    r"""Delete every key of a service.
+    r"""Delete every key of a service, or all that is stored of one in front of an HTTP API.
 
     Asks first; where nobody can be asked, it needs --yes.
 
@@ -234,13 +234,20 @@ def flush(name: str, yes: bool, as_json: bool) -> None:
       cacheapi flush
       cacheapi flush --service sessions --yes
     """
-    with authored(name) as (target, author):
+    # Imported only here: it brings what serves such a service.
+    from cacheapi.commands.answers import Answers
+
+    with emptied(name) as (target, author):
         if not yes:
             if not is_interactive():
                 raise Failure("Nobody can be asked here; say --yes to flush.", Exit.USAGE)
             click.confirm(
                 f"Delete every key of {target.name} ({target.type})?", abort=True, err=True
             )
-        contents.flush(target, author)
+        if isinstance(target, Answers):
+            # The API notes the same.
+            contents.purge(target, (), author)
+        else:
+            contents.flush(target, author)
     if as_json:
         emit({"success": True})

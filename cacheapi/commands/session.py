@@ -26,6 +26,7 @@ from cacheapi.registry.rights import Caller
 from cacheapi.settings import Settings, load
 
 if TYPE_CHECKING:
+    from cacheapi.commands.answers import Answers
     from cacheapi.commands.elsewhere import Elsewhere, RemoteCache
     from cacheapi.registry.definition import Definition
     from cacheapi.registry.live import Registry
@@ -37,6 +38,7 @@ else:
     Cache = CacheService
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Found = TypeVar("Found", bound="CacheService | Answers")
 
 
 def as_json(command: Command) -> Command:
@@ -106,6 +108,17 @@ def authored(name: str, *, makes: bool = False) -> Iterator[tuple[Cache, Author 
 
 
 @contextmanager
+def emptied(name: str) -> Iterator[tuple[Cache | Answers, Author | None]]:
+    """Do as :func:`authored`, and give what stores of a service in front of an API too."""
+    if elsewhere() is not None:
+        with authored(name) as opened:
+            yield opened
+        return
+    with _authored(name, _emptied, makes=False) as (found, author):
+        yield found, author
+
+
+@contextmanager
 def registry(*, makes: bool = False) -> Iterator[Registry]:
     """Open the registry that the settings describe.
 
@@ -132,6 +145,14 @@ def service(name: str, *, makes: bool = False) -> Iterator[CacheService]:
 @contextmanager
 def authored_service(name: str, *, makes: bool = False) -> Iterator[tuple[CacheService, Author]]:
     """Do as :func:`service`, and give who does what is to be noted."""
+    with _authored(name, find, makes=makes) as opened:
+        yield opened
+
+
+@contextmanager
+def _authored(
+    name: str, find: Callable[[Registry, str], Found], *, makes: bool
+) -> Iterator[tuple[CacheService | Found, Author]]:
     settings = _settings()
     place, who = Path(settings["CACHEAPI_DATA_DIR"]), operator()
     if name not in (SYSTEM_CACHE, backend_class(settings["CACHE_DRIVER"]).service_name):
@@ -219,6 +240,19 @@ def find(opened: Registry, name: str) -> CacheService:
     if definition.fault is not None:
         raise Failure(f"Service '{name}' cannot be used: {definition.fault}")
     raise Failure(f"Service '{name}' is switched off.")
+
+
+def _emptied(opened: Registry, name: str) -> CacheService | Answers:
+    definition = opened.snapshot.definitions.get(name)
+    remote = opened.snapshot.remotes.get(name if definition is None else definition.name)
+    if remote is None:
+        return find(opened, name)
+    from cacheapi.commands.answers import Answers
+
+    cache = opened.find(remote.cache)
+    if cache is None:
+        raise Failure(f"The service '{remote.cache}' that stores cannot be used.")
+    return Answers(remote, cache)
 
 
 def defined(opened: Registry, reference: str) -> Definition:

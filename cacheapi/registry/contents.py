@@ -15,14 +15,18 @@ from cacheapi.registry import audit
 from cacheapi.registry.rights import Caller
 
 
-class Holder(Protocol):
+class Purged(Protocol):
+    """What holds something with tags: a service, or the answers of an HTTP API."""
+
+    def purge(self, tags: Sequence[str]) -> None:
+        """Make gone what has one of some tags."""
+
+
+class Holder(Purged, Protocol):
     """What holds keys: a service here, or one elsewhere."""
 
     def flush(self) -> None:
         """Delete every key."""
-
-    def purge(self, tags: Sequence[str]) -> None:
-        """Make gone what has one of some tags."""
 
     def delete_prefix(self, prefix: str, done: Callable[[int], None]) -> int:
         """Delete every key with a prefix, some at a time; return how many."""
@@ -79,7 +83,7 @@ def flush(holder: Holder, author: Author | None) -> None:
         author.flushed()
 
 
-def purge(holder: Holder, tags: Sequence[str], author: Author | None) -> None:
+def purge(holder: Purged, tags: Sequence[str], author: Author | None) -> None:
     """Make gone what has one of some tags; ``author`` as :func:`flush` takes it."""
     holder.purge(tags)
     if author is not None:

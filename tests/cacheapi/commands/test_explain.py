@@ -35,6 +35,31 @@ def origin() -> Iterator[Origin]:
         yield server
 
 
+@pytest.mark.parametrize("command", [("delete", "--tag", "prices"), ("flush", "--yes")])
+def test_what_is_stored_of_an_api_is_purged(
+    program: Program, origin: Origin, command: tuple[str, ...]
+) -> None:
+    services = program.directory / "services.toml"
+    services.write_text(
+        f'[[service]]\nname = "shop"\ntype = "rws"\n[service.config]\nbase_url = "{origin.url}"\n'
+    )
+    program.settings["CACHEAPI_SERVICES_FILE"] = str(services)
+    origin.on("/p", reply(200, {"Cache-Control": "max-age=600", "xkey": "prices"}, "body"))
+    assert "Nothing is stored" in program("explain", "shop", "/p", code=1)
+
+    async def fill() -> None:
+        cache = FileBackend(data_dir=str(Path(program.settings["CACHEAPI_DATA_DIR"])))
+        async with running(cache, origin.url) as engine:
+            await get(engine, "/p")
+        cache.close()
+
+    asyncio.run(fill())
+    assert program.json("explain", "shop", "/p")["decision"] == "hit"
+    program(*command, "--service", "shop")
+    assert program.json("explain", "shop", "/p", code=1)["decision"] != "hit"
+    assert program.json("audit")["resource"][0]["action"] == "purged"
+
+
 def test_it_says_what_is_stored_and_why(program: Program, origin: Origin) -> None:
     services = program.directory / "services.toml"
     services.write_text(
