@@ -69,7 +69,11 @@ def _print(examination: Examination, *, show_all: bool) -> None:
         table(
             ("NAME", "TYPE", ""),
             [
-                (" = ".join(each.names), each.type, "well" if each.success else "FAILED")
+                (
+                    " = ".join(each.names),
+                    each.type,
+                    ", ".join(filter(None, ("well" if each.success else "FAILED", each.about))),
+                )
                 for each in examination.services
             ],
         )
@@ -115,7 +119,8 @@ _HEADINGS: Final = (
 
 
 def _print_service(report: ServiceReport) -> None:
-    _heading(f"Service {' = '.join(report.names)} ({report.type})")
+    about = f": {report.about}" if report.about else ""
+    _heading(f"Service {' = '.join(report.names)} ({report.type}){about}")
     table(
         _HEADINGS,
         [_row(server) for server in report.servers]

@@ -23,6 +23,7 @@ from cacheapi.caching.service import KeyExists, Pair, TaggedPair
 from cacheapi.commands.failures import Exit, Failure
 
 TIMEOUT_SECONDS: Final = 30
+_API: Final = "/api/v2"
 _CODES: Final = {400: Exit.USAGE, 404: Exit.NO, 409: Exit.NO, 412: Exit.NO, 413: Exit.USAGE}
 
 
@@ -92,9 +93,10 @@ class Elsewhere:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise click.UsageError(f"--url: {url!r} is none like https://cache.example or "
                                    "http://127.0.0.1:8000.")  # fmt: skip
-        self.url = url.rstrip("/")
+        # What all its paths begin with is often in an address that was copied.
+        self.url = url.rstrip("/").removesuffix(_API)
         self._key = _key(key)
-        self._base = parts.path.rstrip("/")
+        self._base = parts.path.rstrip("/").removesuffix(_API)
         self._connection: http.client.HTTPConnection
         if parts.scheme == "https":
             self._connection = http.client.HTTPSConnection(
@@ -126,7 +128,7 @@ class Elsewhere:
         if body is not None:
             sent["Content-Type"] = "application/json"
         try:
-            self._connection.request(method, f"{self._base}/api/v2{path}", body, sent)
+            self._connection.request(method, f"{self._base}{_API}{path}", body, sent)
             response = self._connection.getresponse()
             answer = response.read()
         except (OSError, http.client.HTTPException) as error:

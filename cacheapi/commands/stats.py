@@ -177,9 +177,7 @@ class _View:
     def shown(self) -> Group:
         """Return what there is to see now."""
         rows = [
-            self._row(each.server, each.figures)
-            if each.figures is not None
-            else (each.server, each.error)
+            self._row(each.server, each.figures) if each.figures is not None else (each.server, "-")
             for each in self.now.servers
         ]
         if len(rows) > 1:
@@ -191,6 +189,11 @@ class _View:
         return Group(
             Text(heading, style="bold"),
             *tables,
+            *(
+                Text(f"{printable(each.server)}: {printable(each.error)}", style="bold red")
+                for each in self.now.servers
+                if each.error
+            ),
             Text(f"hit ratio  {bars}"),
             *(Text(f"-> {printable(advice.message)}") for advice in self.now.advice),
         )

@@ -36,22 +36,37 @@ class Overlaps:
 
     def of(self, name: str) -> list[str]:
         """Return what there is to say of a service, a sentence each; none for most."""
+        return _told(self._found(name))
+
+    def _found(self, name: str) -> dict[str, str]:
+        """Return what there is to say of a service, by the other one."""
         service = self._services.get(name)
         if service is None:
-            return []
+            return {}
         found: dict[str, str] = {}
         for place in sorted(service.backend.places()):
             near = (other for other in self._near(place, service.backend.prefix) if other != name)
             for other in islice(near, MOST + 1):
                 theirs = self._services[other].backend.prefix
                 found[other] = _sentence(other, service.backend.prefix, theirs)
-        sentences = [found[other] for other in sorted(found)]
-        return sentences if len(sentences) <= MOST else [*sentences[:MOST], MORE]
+        return found
 
     def all(self) -> dict[str, list[str]]:
         """Return what there is to say of each service that shares keys with another."""
         found = {name: self.of(name) for name in sorted(self._services)}
         return {name: sentences for name, sentences in found.items() if sentences}
+
+    def once(self) -> dict[str, list[str]]:
+        """Do as :meth:`all`, and tell each pair at the first of the two alone."""
+        told: set[tuple[str, str]] = set()
+        sentences: dict[str, list[str]] = {}
+        for name in sorted(self._services):
+            found = self._found(name)
+            new = {other: said for other, said in found.items() if (other, name) not in told}
+            told.update((name, other) for other in new)
+            if new:
+                sentences[name] = _told(new)
+        return sentences
 
     def _near(self, place: str, prefix: str) -> Iterator[str]:
         """Yield the services at a place whose keys may be those of a prefix."""
@@ -62,6 +77,11 @@ class Overlaps:
                 # Those that begin with the prefix stand together.
                 return
             yield from at.get(other, ())
+
+
+def _told(found: Mapping[str, str]) -> list[str]:
+    sentences = [found[other] for other in sorted(found)]
+    return sentences if len(sentences) <= MOST else [*sentences[:MOST], MORE]
 
 
 def _sentence(other: str, own: str, theirs: str) -> str:

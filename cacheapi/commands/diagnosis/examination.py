@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from backends.parallel import at_once
 from cacheapi.caching.service import CacheService
-from cacheapi.commands.diagnosis import machine, services
+from cacheapi.commands.diagnosis import machine, remotes, services
 from cacheapi.commands.diagnosis.findings import Finding, Level
 from cacheapi.commands.diagnosis.services import ServiceReport
 from cacheapi.commands.failures import Exit
@@ -88,6 +88,7 @@ class Examination:
                 ([name, *definitions[name].aliases], service)
                 for name, service in registry.snapshot.services.items()
             )
+            self._look_at_remotes(registry)
         finally:
             registry.close()
 
@@ -101,7 +102,7 @@ class Examination:
         system.backend.close()
 
     def _look_at_definitions(self, registry: Registry) -> None:
-        shared = registry.snapshot.overlaps.all()
+        shared = registry.snapshot.overlaps.once()
         for definition in registry.snapshot.definitions.values():
             where = f"service {definition.name}"
             for message in shared.get(definition.name, []):
@@ -115,6 +116,17 @@ class Examination:
     def _look_at_services(self, found: Iterable[tuple[list[str], CacheService]]) -> None:
         self.services = at_once(lambda pair: services.look(*pair), list(found))
         for report in self.services:
+            self.findings += report.findings
+
+    def _look_at_remotes(self, registry: Registry) -> None:
+        snapshot = registry.snapshot
+        found = [
+            ([name, *snapshot.definitions[name].aliases], remote, registry.find(remote.cache))
+            for name, remote in snapshot.remotes.items()
+        ]
+        reports = at_once(lambda one: remotes.look(*one), found)
+        self.services += reports
+        for report in reports:
             self.findings += report.findings
 
     def _cannot_start(self, error: SettingsError) -> None:

@@ -72,6 +72,7 @@ class ServiceReport:
     """What a service is like.
 
     :ivar names: of the same cache, by more than one.
+    :ivar about: what else there is to know.
     """
 
     names: list[str]
@@ -80,6 +81,7 @@ class ServiceReport:
     steps: list[Step]
     servers: list[ServerReport]
     findings: list[Finding]
+    about: str = ""
 
 
 def look(names: list[str], service: CacheService) -> ServiceReport:

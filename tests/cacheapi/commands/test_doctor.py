@@ -544,6 +544,47 @@ def test_services_of_the_file_are_looked_at_too(
     assert "pl4nted" not in shown
 
 
+def test_services_in_front_of_an_api_are_looked_at(program: Program) -> None:
+    away = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        (program.directory / "services.toml").write_text(
+            "".join(
+                f'[[service]]\nname = "{name}"\ntype = "rws"\n[service.config]\n'
+                f'base_url = "http://127.0.0.1:{port}"\ncache_enabled = {on}\n'
+                for name, port, on in (
+                    ("shop", there.getsockname()[1], "true"),
+                    ("gone", away, "false"),
+                )
+            )
+        )
+        program.settings["CACHEAPI_SERVICES_FILE"] = "services.toml"
+        found = program.json("doctor", code=3)
+        whole = program("doctor", "--all", code=3)
+        short = program("doctor", code=3)
+    told = {name: each for each in found["services"] for name in each["names"]}
+    assert (told["shop"]["success"], told["gone"]["success"]) == (True, False)
+    assert told["shop"]["about"].startswith("stored in ")
+    assert told["gone"]["about"] == "the cache is disabled"
+    (failed,) = (each for each in found["findings"] if "gone" in each["where"])
+    assert f"http://127.0.0.1:{away}" in failed["where"]
+    assert "Service shop (rws): stored in " in whole
+    assert "FAILED, the cache is disabled" in short
+
+
+def test_services_that_share_keys_are_told_once(program: Program) -> None:
+    (program.directory / "services.toml").write_text(
+        "".join(
+            f'[[service]]\nname = "{name}"\ntype = "cache_memcached"\n[service.config]\n'
+            f'host = "127.0.0.1"\nport = {port}\nprefix = "p"\n'
+            for port in [free_port()]
+            for name in ("one", "two")
+        )
+    )
+    program.settings["CACHEAPI_SERVICES_FILE"] = "services.toml"
+    found = program.json("doctor", code=3)["findings"]
+    assert [each["where"] for each in found if "shares keys" in each["message"]] == ["service one"]
+
+
 def test_a_data_directory_that_is_a_file_is_reported(
     doctor: Program, tmp_path: Path, memcached_server: Memcached
 ) -> None:

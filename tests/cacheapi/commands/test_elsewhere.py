@@ -375,6 +375,12 @@ def test_an_answer_of_another_shape_is_one_line(
         assert (code, "something else than cacheapi" in said) == (3, True), (command, said)
 
 
+@pytest.mark.parametrize("end", ["/api/v2", "/api/v2/"])
+def test_an_address_may_have_the_path_of_the_api(live: Service, end: str) -> None:
+    url = ("--url", live.url + end, "--key", Service.api_key)
+    assert run(*url, "set", "addressed", "1") == (0, "")
+
+
 def test_a_call_elsewhere_knows_no_settings(program: Program, live: Service) -> None:
     """It works beside what would stop a service, and makes nothing."""
     ended = CliRunner(

@@ -68,6 +68,16 @@ def test_servers_that_do_not_answer(program: Program, memcached_server: Memcache
     assert "cannot be reached" in program("stats")
 
 
+def test_what_is_wrong_with_a_server_stands_below_the_table(program: Program) -> None:
+    port = free_port()
+    program.settings |= {"CACHE_DRIVER": "memcached", "MEMCACHED_HOST": "127.0.0.1"}
+    program.settings["MEMCACHED_PORT"] = str(port)
+    shown = program("stats", "--once", code=3)
+    (row,) = (line for line in shown.splitlines() if line.strip().startswith(f"127.0.0.1:{port} "))
+    assert "refused" not in row
+    assert f"127.0.0.1:{port}: " in shown.replace(row, "")
+
+
 def test_redis_and_the_file_have_figures_too(program: Program, redis_one: Redis) -> None:
     assert "cache file" in program("stats")
     program.settings |= {"CACHE_DRIVER": "redis", "REDIS_TIMEOUT_MS": "3000", **redis_one.settings}
