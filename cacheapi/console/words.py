@@ -74,12 +74,21 @@ def duration(seconds: float | None) -> str:
     return " ".join(parts) or "0 s"
 
 
-def within(seconds: float | None) -> str:
-    """Return the bound of a wait: ``25 ms``; infinite: more than is measured."""
-    if seconds is None:
+def within(bounds: tuple[float, float] | None) -> str:
+    """Return between what a wait lies: ``10 to 25 ms``, ``5 ms at most``, ``over 30 s``."""
+    if bounds is None:
         return NOT_KNOWN
-    if seconds == float("inf"):
-        return "over 30 s"
+    lower, upper = bounds
+    if upper == float("inf"):
+        return f"over {_wait(lower)}"
+    if not lower:
+        return f"{_wait(upper)} at most"
+    low, high = _wait(lower), _wait(upper)
+    # One unit is enough where both have the same.
+    return f"{low.split()[0] if low.split()[1] == high.split()[1] else low} to {high}"
+
+
+def _wait(seconds: float) -> str:
     return f"{seconds * 1000:g} ms" if seconds < 1 else f"{seconds:g} s"
 
 

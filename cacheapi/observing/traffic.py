@@ -41,24 +41,35 @@ class Traffic(NamedTuple):
         return sum(self.results.get(result, 0) for result in WITH)
 
     @property
+    def reads(self) -> int:
+        """Answers to reads; all others are to writes and purges."""
+        return self.hits + self.misses
+
+    @property
     def hit_ratio(self) -> float | None:
         """The share of the reads that hit; ``None``: there were none."""
-        reads = self.hits + self.misses
-        return self.hits / reads if reads else None
+        return self.hits / self.reads if self.reads else None
 
     @property
     def fetches(self) -> int:
         """How often the API was asked."""
         return self.waits[-1][1] if self.waits else 0
 
-    def within(self, share: float) -> float | None:
-        """Return the seconds in which the API has answered so large a share of its requests.
+    def within(self, share: float) -> tuple[float, float] | None:
+        """Return between which seconds the API has answered so large a share of its requests.
 
-        :return: the upper bound of a bucket, and so infinite past the last; ``None``: unknown.
+        Only the buckets are counted, so what lies between their bounds is not known.
+
+        :return: the bounds of the bucket, the second infinite past the last; ``None``: unknown.
         """
         if not self.fetches:
             return None
-        return next(bound for bound, count in self.waits if count >= share * self.fetches)
+        lower = 0.0
+        for bound, count in self.waits:
+            if count >= share * self.fetches:
+                return lower, bound
+            lower = bound
+        return None
 
     @property
     def figures(self) -> Figures:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cacheapi.console import service_form
+from cacheapi.console import service_form, words
 from cacheapi.console.service_form import GROUPS
+from cacheapi.observing.metrics.meter import METER
 from cacheapi.registry.vault import MASK
 from cacheapi.responses.options import OPTIONS
 from cacheapi.web.blueprints import EXTENSION
@@ -146,6 +147,22 @@ def test_its_page_says_what_the_cache_did_and_how_the_api_does(
     state = text_of(shop.page("/service/shop/state"))
     assert "Up" in state
     assert "Hit ratio \u2013 (5 reads; shown from 100)" in state
+    assert "Answers 5 Hit ratio" in state
+    shop.app.extensions[METER].fast.response("shop", "purge")
+    state = text_of(shop.page("/service/shop/state"))
+    assert "Answers 6, 5 to reads Hit ratio" in state
+
+
+def test_a_wait_is_told_no_finer_than_it_was_measured() -> None:
+    bounds = ((1.0, 2.5), (0.01, 0.025), (0.75, 1.0), (0.0, 0.001), (30.0, float("inf")))
+    assert [words.within(each) for each in bounds] == [
+        "1 to 2.5 s",
+        "10 to 25 ms",
+        "750 ms to 1 s",
+        "1 ms at most",
+        "over 30 s",
+    ]
+    assert words.within(None) == words.NOT_KNOWN
 
 
 def test_a_url_is_looked_up_as_it_is_explained_in_the_shell(shop: Person, origin: Origin) -> None:

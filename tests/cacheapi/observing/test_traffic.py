@@ -40,9 +40,9 @@ def test_both_lanes_are_added_up_by_service() -> None:
     assert (shop.hits, shop.misses, shop.hit_ratio) == (7, 1, 7 / 8)
     assert (shop.errors, shop.purges, shop.fetches) == ({"timeout": 1}, {"tag": 1}, 4)
     assert [shop.within(share) for share in (0.25, 0.5, 0.75, 1.0)] == [
-        0.0025,
-        0.025,
-        0.025,
-        float("inf"),
+        (0.001, 0.0025),
+        (0.01, 0.025),
+        (0.01, 0.025),
+        (30.0, float("inf")),
     ]
     assert found["other"].hit_ratio == pytest.approx(0.0)
