@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import click
 
-from cacheapi.commands.administering import administration
+from cacheapi.commands.administering import Administration, administration
 from cacheapi.commands.lifetimes import seconds_of
-from cacheapi.commands.output import emit, emit_text, note, table
+from cacheapi.commands.output import emit, emit_text, note, printable, table
 from cacheapi.commands.session import as_json
+from cacheapi.registry.environment import SYSTEM_CACHE
+from cacheapi.registry.rights import VERBS
 
 # A thousand years: what is longer has no date.
 MOST_SECONDS: Final = 1000 * 365 * 86400
@@ -79,6 +82,9 @@ def create(
         given["rate_limit"] = _rate(rate)
     with administration(makes=True) as place:
         made = place.create_key(given)
+        unknown = _unknown([rule["service"] for rule in given["rules"]], place)
+    for line in unknown:
+        note(line)
     if as_json:
         emit(made)
         return
@@ -101,7 +107,29 @@ def _rule(text: str) -> dict[str, Any]:
     if not colon:
         raise click.UsageError(f"--rule: {text!r} is no SERVICE:VERBS or SERVICE:VERBS:KEYS.")
     listed = [verb.strip().upper() for verb in verbs.split(",") if verb.strip()]
+    for verb in listed:
+        if verb not in VERBS:
+            near = difflib.get_close_matches(verb, VERBS, n=1)
+            meant = f" Did you mean {near[0]}?" if near else ""
+            raise click.UsageError(
+                f"--rule: {printable(verb)!r} is no verb; verbs are {', '.join(VERBS)}.{meant}"
+            )
     return {"service": service, "verbs": listed, **({"keys": keys} if keys else {})}
+
+
+def _unknown(services: Sequence[str], place: Administration) -> list[str]:
+    """Return a line about each service of the rules that does not exist, or not yet."""
+    names = {"*", "system", SYSTEM_CACHE}
+    for each in place.services():
+        names.update((each["name"], *each.get("aliases", ())))
+    lines = []
+    for service in dict.fromkeys(services):
+        if service not in names:
+            near = difflib.get_close_matches(service, sorted(names), n=1)
+            meant = f" Did you mean '{near[0]}'?" if near else ""
+            name = printable(service)
+            lines.append(f"Service '{name}' does not exist yet: its rule waits for it.{meant}")
+    return lines
 
 
 def _rate(text: str) -> dict[str, int]:

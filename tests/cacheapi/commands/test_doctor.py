@@ -502,7 +502,8 @@ def test_a_clock_that_is_wrong(
     doctor.settings |= on_memcached(memcached_server)
     seen = doctor.json("doctor", code=1)
     (offset,) = (server["clock_offset"] for server in seen["services"][0]["servers"])
-    assert -101 < offset < -70
+    # A busy memcached's own clock may be late by a second and more.
+    assert -130 < offset < -70
     assert any("s apart" in each["message"] for each in seen["findings"])
 
 

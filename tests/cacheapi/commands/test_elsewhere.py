@@ -314,6 +314,18 @@ def test_something_else_at_the_address_is_named(
     assert (code, words in said) == (3, True), said
 
 
+def test_slips_in_the_rules_of_an_api_key_are_told(anywhere: Program) -> None:
+    ended = anywhere.run("api-key", "create", "y", "--rule", "cahce:GET", "--rule", "*:GET")
+    assert ended.exit_code == 0, ended.output
+    assert "Service 'cahce' does not exist yet" in ended.stderr
+    assert "Did you mean 'cache'?" in ended.stderr
+    well = anywhere.run("api-key", "create", "z", "--rule", "cache:GET", "--rule", "*:GET")
+    assert "does not exist" not in well.stderr
+    said = anywhere.fails("api-key", "create", "x", "--rule", "cache:GETT", code=2)
+    assert said.startswith("--rule: 'GETT' is no verb")
+    assert "Did you mean GET?" in said
+
+
 KEY_COMMANDS = (
     *(("set", "items/1", "1"), ("set", "k", "1", "--add"), ("set", "k", "1", "--replace")),
     *(("get", "k"), ("get", "--raw", "k"), ("touch", "k", "--ttl", "1h"), ("incr", "k")),
