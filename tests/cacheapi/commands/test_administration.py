@@ -100,7 +100,7 @@ def test_a_revoked_key_is_worth_nothing(program: Program) -> None:
     [
         ((), "give --rule or --administrator"),
         (("--rule", "cache"), "'cache' is no SERVICE:VERBS"),
-        (("--rule", "cache:READ"), "rules.0.verbs.0: Must be one of: GET"),
+        (("--rule", "cache:READ"), "'READ' is no verb; verbs are GET"),
         (("--rule", "no service:GET"), "rules.0.service: A name starts"),
         (("--rule", "cache:GET:user"), "rules.0.keys: It must end in '*'"),
         (("--rule", "*:GET", "--rate", "many"), "'many' is no N/SECONDS"),

@@ -315,9 +315,9 @@ def test_something_else_at_the_address_is_named(
 
 
 def test_slips_in_the_rules_of_an_api_key_are_told(anywhere: Program) -> None:
-    ended = anywhere.run("api-key", "create", "y", "--rule", "cahce:GET", "--rule", "*:GET")
+    ended = anywhere.run("api-key", "create", "y", "--rule", "cachx:GET", "--rule", "*:GET")
     assert ended.exit_code == 0, ended.output
-    assert "Service 'cahce' does not exist yet" in ended.stderr
+    assert "Service 'cachx' does not exist yet" in ended.stderr
     assert "Did you mean 'cache'?" in ended.stderr
     well = anywhere.run("api-key", "create", "z", "--rule", "cache:GET", "--rule", "*:GET")
     assert "does not exist" not in well.stderr
