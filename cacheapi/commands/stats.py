@@ -93,12 +93,15 @@ def _read(target: Cache, section: str | None = None) -> tuple[Statistics, dict[s
         found = statistics.read(target, section)
         return found, statistics.shown(target, found)
     told = target.statistics(section)
-    servers = [
-        ServerStatistics(each["server"], _figures(each["stats"]), each["raw"], each["error"])
-        for each in told["servers"]
-    ]
-    advice = [Advice(**each) for each in told["advice"]]
-    return Statistics(_figures(told["stats"]) or Figures(), servers, advice), told
+    try:
+        servers = [
+            ServerStatistics(each["server"], _figures(each["stats"]), each["raw"], each["error"])
+            for each in told["servers"]
+        ]
+        advice = [Advice(**each) for each in told["advice"]]
+        return Statistics(_figures(told["stats"]) or Figures(), servers, advice), told
+    except (LookupError, TypeError) as error:
+        raise target.strange from error
 
 
 def _figures(told: Mapping[str, Any] | None) -> Figures | None:

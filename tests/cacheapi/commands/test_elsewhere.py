@@ -381,9 +381,10 @@ def test_an_answer_of_another_shape_is_one_line(
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever).start()
         url = f"http://127.0.0.1:{server.server_address[1]}"
-        ended = [run("--url", url, "--key", "k", *command) for command in KEY_COMMANDS]
+        commands = (*KEY_COMMANDS, ("stats",))
+        ended = [run("--url", url, "--key", "k", *command) for command in commands]
         server.shutdown()
-    for command, (code, said) in zip(KEY_COMMANDS, ended, strict=True):
+    for command, (code, said) in zip(commands, ended, strict=True):
         assert (code, "something else than cacheapi" in said) == (3, True), (command, said)
 
 
