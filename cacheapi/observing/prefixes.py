@@ -20,6 +20,10 @@ LARGEST: Final = 20
 # With more prefixes than these, those below the share are told as a part of a shorter one.
 FEW: Final = 20
 LEAST_SHARE: Final = 0.01
+# And so are those below this share of a prefix that all of them begin with, as ids of users are.
+LEAST_OF_PARENT: Final = 0.1
+# Of those that are left the smallest are, until so few are told.
+MOST_TOLD: Final = 30
 
 DEPTH: Final = 2
 DEEPEST: Final = 8
@@ -110,9 +114,10 @@ class Prefixes:
             groups.setdefault(prefix, Group()).join(group)
         if len(groups) > FEW:
             for parts in range(self._depth, 0, -1):
-                deep = [each for each in groups if each.count(self._separator) == parts]
-                _fold(groups, filter(lambda each: self._is_small(groups[each]), deep),
-                      self._separator)  # fmt: skip
+                self._fold_level(groups, parts)
+            while len(groups) > MOST_TOLD:
+                least = min(filter(None, groups), key=lambda each: self._share(groups[each]))
+                _fold(groups, [least], self._separator)
         return sorted(groups.items(), key=lambda each: (-each[1].bytes, each[0]))
 
     def _prefix(self, key: str) -> str:
@@ -122,9 +127,33 @@ class Prefixes:
             prefix = parent(prefix, self._separator)
         return prefix
 
-    def _is_small(self, group: Group) -> bool:
-        few = max(2, LEAST_SHARE * self.total.keys)
-        return group.keys < few and group.bytes < LEAST_SHARE * self.total.bytes
+    def _fold_level(self, groups: dict[str, Group], parts: int) -> None:
+        """Fold what is small of the prefixes of so many parts."""
+        families: dict[str, list[str]] = {}
+        for each in groups:
+            if each.count(self._separator) == parts:
+                families.setdefault(parent(each, self._separator), []).append(each)
+        for above, below in families.items():
+            whole, share = self.total, LEAST_SHARE
+            if above and len(below) > FEW // 2:
+                whole, share = Group(), LEAST_OF_PARENT
+                for each in (above, *below):
+                    whole.join(groups.get(each, Group()))
+            small = [
+                each
+                for each in below
+                if _is_small(groups[each], self.total, LEAST_SHARE)
+                or _is_small(groups[each], whole, share)
+            ]
+            _fold(groups, small, self._separator)
+
+    def _share(self, group: Group) -> float:
+        """Return the larger of its shares, of the entries and of their bytes."""
+        return max(group.keys / self.total.keys, group.bytes / (self.total.bytes or 1))
+
+
+def _is_small(group: Group, whole: Group, share: float) -> bool:
+    return group.keys < max(2, share * whole.keys) and group.bytes < share * whole.bytes
 
 
 def class_of(ttl: float | None) -> str:

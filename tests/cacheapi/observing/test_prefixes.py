@@ -15,6 +15,7 @@ from cacheapi.observing.prefixes import (
     LARGEST,
     LONGEST_PREFIX,
     MOST_PREFIXES,
+    MOST_TOLD,
     Prefixes,
     class_of,
     parent,
@@ -74,6 +75,25 @@ def test_few_prefixes_are_all_told_however_small() -> None:
     keys["one:more"] = 1
     # As many as there are say little one by one: those that are small by bytes and by number.
     assert len(lines(summed({**keys, **{f"big:{n}": 1 for n in range(5000)}}))) == 2
+
+
+def test_siblings_that_are_much_alike_are_told_as_what_they_begin_with() -> None:
+    parts = ("name", "mail", "cart")
+    keys = {f"user:{user}:{part}": 100 + user for user in range(60) for part in parts}
+    keys["config:site:colours"] = 50
+    assert lines(summed(keys)).keys() == {"user:", ""}
+    # Of them one that is a good part of all stays.
+    keys["user:7:cart"] = 10_000
+    found = lines(summed(keys))
+    assert found.keys() == {"user:", "user:7:", ""}
+    assert found["user:"][0] == 59 * 3
+
+
+def test_no_more_are_told_than_a_page_has_room_for() -> None:
+    keys = {f"app{app}:{number}": 10 + app for app in range(60) for number in range(9)}
+    found = lines(summed(keys))
+    assert len(found) == MOST_TOLD
+    assert found.keys() > {f"app{app}:" for app in range(60 - MOST_TOLD + 1, 60)}
 
 
 def test_what_is_large_is_told_whatever_comes_between() -> None:
