@@ -51,6 +51,19 @@ def test_requests_are_shown_while_the_page_is_open(person: Person, tmp_path: Pat
     assert "/console" not in "".join(row for row in rows)
 
 
+def test_what_has_no_route_was_not_refused_unless_it_was(person: Person, tmp_path: Path) -> None:
+    tail = other_process(tmp_path)
+    person.page("/now")
+    tail.look()
+    tail.note("GET", "", "", "", 302, 0.001, 2, "flask")
+    tail.note("", "", "", "", 431, 0.001, 2, "")
+    tail.look()
+    rows = re.findall(r"<tr.*?</tr>", person.page("/now/requests"), re.DOTALL)[1:]
+    assert ["refused before it was read" in row for row in rows] == [True, False]
+    assert "no route of the API" in rows[1]
+    assert all('class="only-phone"> UTC<' in row for row in rows)
+
+
 def test_how_many_were_left_out(person: Person, tmp_path: Path) -> None:
     tail = other_process(tmp_path)
     person.page("/now")
