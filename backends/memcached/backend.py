@@ -151,7 +151,8 @@ class MemcachedBackend(KeyCommands):
             raise Unsupported(
                 self.label,
                 Capability.FLUSH_PREFIX,
-                "it flushes whole servers, and MEMCACHED_PREFIX says that others use them too",
+                f"it flushes whole servers, and the prefix {self.prefix!r} says that others use "
+                "them too; a tag makes gone what was stored with it",
             )
         failures = self._members.run_on_each(lambda client: client.flush())
         for failed in failures:

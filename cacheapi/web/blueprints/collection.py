@@ -280,8 +280,9 @@ def _refuse_parameters(names: Iterable[str]) -> None:
     for name in names:
         raise ApiError(
             400,
-            f"There is no parameter {name!r}. keys=a,b or key=a deletes those keys, tag=a what has "
-            "that tag; a DELETE with no parameter at all flushes the service.",
+            f"There is no parameter {name!r}. keys=a,b or key=a deletes those keys, prefix=a all "
+            "that start so, tag=a what has that tag; a DELETE with no parameter at all flushes the "
+            "service.",
         )
 
 
@@ -342,7 +343,9 @@ def _delete_prefix(service: str, keys: list[str] | None, query: Query) -> Respon
     try:
         delete_prefix(service, prefix, count)
     except Unsupported as error:
-        raise ApiError(400, f"{error} Delete keys by name: ?keys=first,second.") from error
+        raise ApiError(
+            400, f"{error} Delete by name (?keys=first,second) or by tag (?tag=first)."
+        ) from error
     except Failed as error:
         made = answer_to(error)
         made.message = f"{made.message} {left(deleted)}"

@@ -476,7 +476,7 @@ def test_a_pool_with_a_prefix_is_not_flushed(
     servers: list[Memcached], backend: MemcachedBackend
 ) -> None:
     prefixed = connect(servers, prefix="app:")
-    with pytest.raises(Unsupported, match="MEMCACHED_PREFIX says that others use them"):
+    with pytest.raises(Unsupported, match="the prefix 'app:' says that others use them"):
         prefixed.flush()
     assert missing(backend) == 0
     prefixed.close()
