@@ -29,7 +29,7 @@ def api_key() -> None:
 
     \b
     Examples:
-      cacheapi api-key create "web shop" --rule "sessions:GET,PUT,DELETE:shop:*"
+      cacheapi api-key create "web shop" --rule "sessions:GET,POST,PUT,DELETE:shop:*"
       cacheapi api-key list
       cacheapi api-key revoke 3
     """
@@ -42,7 +42,7 @@ def api_key() -> None:
     "rules",
     multiple=True,
     metavar="SERVICE:VERBS[:KEYS]",
-    help="What it may do, such as 'sessions:GET,PUT:user:*', or '*:GET' for reading everywhere. "
+    help="What it may do, such as 'sessions:GET,POST,PUT:user:*', or '*:GET' for reading everywhere. "
     "Verbs are GET, POST, PUT, PATCH, DELETE, FLUSH. The first rule that fits decides.",
 )
 @click.option("--administrator", is_flag=True, help="It may do everything.")
@@ -66,7 +66,7 @@ def create(
     \b
     Examples:
       cacheapi api-key create reader --rule "*:GET"
-      cacheapi api-key create "web shop" --rule "sessions:GET,PUT:shop:*" --rate 1000/60
+      cacheapi api-key create "web shop" --rule "sessions:GET,POST,PUT:shop:*" --rate 1000/60
       KEY=$(cacheapi api-key create deploy --administrator --expires 2030-01-31T12:00:00Z)
     """
     if not rules and not administrator:
