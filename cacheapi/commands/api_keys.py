@@ -42,7 +42,7 @@ def api_key() -> None:
     "rules",
     multiple=True,
     metavar="SERVICE:VERBS[:KEYS]",
-    help="What it may do, such as 'sessions:GET,POST,PUT:user:*', or '*:GET' for reading everywhere. "
+    help="What it may do, such as 'sessions:GET,POST:user:*', or '*:GET' for reading everywhere. "
     "Verbs are GET, POST, PUT, PATCH, DELETE, FLUSH. The first rule that fits decides.",
 )
 @click.option("--administrator", is_flag=True, help="It may do everything.")

@@ -102,7 +102,7 @@ def import_(
             raise
         finally:
             if made.state.stored > had:
-                author.imported()
+                author.imported(made.state.stored - had)
     _tell(made, as_json)
     return Exit.NO if made.state.refused or not made.is_whole else Exit.DONE
 

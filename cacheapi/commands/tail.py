@@ -199,7 +199,7 @@ def audit(search: str, limit: int, as_json: bool) -> None:
     if not meta.get("whole", True):
         note(f"Of {meta['machine']} alone: machines that share the database keep a log each.")
     table(
-        ("TIME", "WHO", "DID", "WHAT", "NAME"),
+        ("TIME", "WHO", "DID", "WHAT", "NAME", "DETAIL"),
         [
             (
                 _clock(act["time"], "%Y-%m-%d %H:%M:%S"),
@@ -207,6 +207,8 @@ def audit(search: str, limit: int, as_json: bool) -> None:
                 act["action"],
                 act["kind"] if act["id"] is None else f"{act['kind']} {act['id']}",
                 act["name"],
+                # A service of before tells none.
+                act.get("detail", ""),
             )
             for act in found
         ],

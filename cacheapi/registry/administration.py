@@ -115,8 +115,22 @@ def update(
         transaction.put(tables.services, number, row)
         if new.name != old.name:
             _rename(transaction, old.name, new.name)
-    audit.note(registry.data_dir, caller, "changed", "service", number, new.name)
+    detail = _changes(old, old.config if keeps_config else new.config, new)
+    audit.note(registry.data_dir, caller, "changed", "service", number, new.name, detail)
     return find(registry, str(number))
+
+
+def _changes(old: Definition, config: Mapping[str, Any], new: Definition) -> str:
+    """Return which fields of a service changed, in words; a value may be a secret.
+
+    :param config: what it has now.
+    """
+    names = [name for name in _PLAIN if getattr(old, name) != getattr(new, name)]
+    options = old.config.keys() | config.keys()
+    names += sorted(name for name in options if old.config.get(name) != config.get(name))
+    if names == ["is_active"]:
+        return "switched on" if new.is_active else "switched off"
+    return ", ".join(names)
 
 
 def delete(registry: Registry, caller: Caller, reference: str) -> Definition:

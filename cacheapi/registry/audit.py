@@ -48,6 +48,7 @@ class Act(msgspec.Struct, frozen=True, array_like=True):
     :ivar kind: what it was done to: ``service``, ``API key``.
     :ivar number: its id, if it has one.
     :ivar name: its name at that time.
+    :ivar detail: what of it, in words: which fields changed, how many keys were deleted.
     """
 
     moment: int
@@ -57,6 +58,8 @@ class Act(msgspec.Struct, frozen=True, array_like=True):
     kind: str
     number: int | None
     name: str
+    # Lines of before have none.
+    detail: str = ""
 
     @property
     def time(self) -> float:
@@ -82,12 +85,19 @@ _decoder = msgspec.json.Decoder(Act)
 
 
 def note(
-    data_dir: Path, caller: Caller, action: str, kind: str, number: int | None, name: str
+    data_dir: Path,
+    caller: Caller,
+    action: str,
+    kind: str,
+    number: int | None,
+    name: str,
+    detail: str = "",
 ) -> None:
     """Write and keep a line: the caller, then what was done to what.
 
     :param data_dir: where it is kept; where it cannot be, the program's log alone has it.
     :param action: as :class:`Act` has it.
+    :param detail: likewise. It names no keys, which may be in no log.
     """
     if caller.number is not None:
         who = f"API key {caller.number}"
@@ -97,8 +107,9 @@ def note(
     what = kind if number is None else f"{kind} {number}"
     # As JSON, so that no name can end the line or pretend to be another field.
     shown = (who, json.dumps(caller.name), action, what, json.dumps(name))
-    log.info("%s %s %s %s %s", *shown, extra={"action": action})
-    act = Act(time.time_ns(), who, caller.name, action, kind, number, name)
+    more = f" ({detail})" if detail else ""
+    log.info("%s %s %s %s %s%s", *shown, more, extra={"action": action})
+    act = Act(time.time_ns(), who, caller.name, action, kind, number, name, detail)
     try:
         _keep(data_dir / _FOLDER, act)
     except OSError as error:
@@ -138,7 +149,8 @@ def machine() -> str:
 
 def _text(act: Act) -> str:
     what = act.kind if act.number is None else f"{act.kind} {act.number}"
-    return "\n".join((act.who, act.caller, f"{act.action} {what}", act.name)).casefold()
+    texts = act.who, act.caller, f"{act.action} {what}", act.name, act.detail
+    return "\n".join(texts).casefold()
 
 
 def _keep(directory: Path, act: Act) -> None:
@@ -178,4 +190,5 @@ def shown(act: Act) -> dict[str, Any]:
         "kind": act.kind,
         "id": act.number,
         "name": act.name,
+        "detail": act.detail,
     }

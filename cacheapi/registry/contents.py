@@ -45,24 +45,34 @@ class Author:
     service: str
     number: int | None
 
-    def purged(self) -> None:
-        """Note that a part of what is stored was made gone."""
-        self._note(audit.PURGED)
+    def purged(self, what: str) -> None:
+        """Note that a part of what is stored was made gone, such as ``2 tags``."""
+        self._note(audit.PURGED, what)
 
     def flushed(self) -> None:
         """Note that every key was deleted."""
         self._note(audit.FLUSHED)
 
-    def deleted_prefix(self) -> None:
-        """Note that all keys with a prefix were deleted, or some of them."""
-        self._note(audit.DELETED_PREFIX)
+    def deleted_prefix(self, deleted: int) -> None:
+        """Note that all keys with a prefix were deleted, or some of them, and how many."""
+        self._note(audit.DELETED_PREFIX, _in_words(deleted))
 
-    def imported(self) -> None:
-        """Note that the entries of a file were stored, or some of them."""
-        self._note(audit.IMPORTED)
+    def imported(self, stored: int) -> None:
+        """Note that the entries of a file were stored, or some of them, and how many."""
+        self._note(audit.IMPORTED, _in_words(stored))
 
-    def _note(self, action: str) -> None:
-        audit.note(self.data_dir, self.caller, action, "service", self.number, self.service)
+    def _note(self, action: str, detail: str = "") -> None:
+        about = "service", self.number, self.service
+        audit.note(self.data_dir, self.caller, action, *about, detail)
+
+
+def _in_words(keys: int) -> str:
+    return "1 key" if keys == 1 else f"{keys} keys"
+
+
+def tags_in_words(tags: Sequence[str]) -> str:
+    """Return how many tags were purged, as the audit log has it; none: all."""
+    return "all" if not tags else "1 tag" if len(tags) == 1 else f"{len(tags)} tags"
 
 
 def left(deleted: int) -> str:
@@ -87,7 +97,7 @@ def purge(holder: Purged, tags: Sequence[str], author: Author | None) -> None:
     """Make gone what has one of some tags; ``author`` as :func:`flush` takes it."""
     holder.purge(tags)
     if author is not None:
-        author.purged()
+        author.purged(tags_in_words(tags))
 
 
 def delete_prefix(
@@ -112,5 +122,5 @@ def delete_prefix(
         is_done = True
     finally:
         if author is not None and (deleted or is_done):
-            author.deleted_prefix()
+            author.deleted_prefix(deleted)
     return deleted

@@ -19,6 +19,8 @@ from cacheapi.registry.rights import Caller, Rate, Rule, digest_of
 
 # Enough to tell keys apart, and little of the 43 characters that are random.
 SHOWN: Final = 9
+# The columns of a field of another name.
+_FIELDS: Final = {"rate_requests": "rate_limit", "rate_seconds": "rate_limit"}
 
 
 class NewKey(NamedTuple):
@@ -98,7 +100,7 @@ def update(registry: Registry, caller: Caller, number: int, fields: Mapping[str,
     :raises RegistryUnavailable: the database cannot be reached.
     """
     with change(registry) as transaction:
-        name = _stored(transaction, number)["name"]
+        old = _stored(transaction, number)
         row = dict(fields)
         if "rules" in row:
             row["rules"] = _rules_text(registry, row["rules"])
@@ -106,7 +108,9 @@ def update(registry: Registry, caller: Caller, number: int, fields: Mapping[str,
             row |= records.rate_row(row.pop("rate_limit"))
         if row:
             transaction.put(tables.api_keys, number, row)
-    audit.note(registry.data_dir, caller, "changed", "API key", number, fields.get("name", name))
+    names = dict.fromkeys(_FIELDS.get(name, name) for name in row if row[name] != old[name])
+    name = fields.get("name", old["name"])
+    audit.note(registry.data_dir, caller, "changed", "API key", number, name, ", ".join(names))
     return find(registry, number)
 
 

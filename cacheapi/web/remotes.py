@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote
 from backends.base import Backend
 from cacheapi.caching.codec import error_text
 from cacheapi.caching.tags import InvalidTags, tags_in
-from cacheapi.registry.contents import Author
+from cacheapi.registry.contents import Author, tags_in_words
 from cacheapi.registry.live import Registry
 from cacheapi.registry.rights import FLUSH, VERBS, Caller, digest_of
 from cacheapi.responses.addresses import BadAddress
@@ -186,15 +186,20 @@ class Door:
         name = sought.remote.name
         if purge.query is not None:
             await engine.purge(sought.path, purge.query, soft=purge.soft)
+            what = "1 URL"
         elif purge.tags:
             await engine.purge_tags(purge.tags, soft=purge.soft)
+            what = tags_in_words(purge.tags)
         else:
             await engine.purge_all(soft=purge.soft)
+            what = tags_in_words(())
+        if purge.soft:
+            what = f"{what}, to stale"
         definition = self._registry.snapshot.definitions.get(name)
         number = None if definition is None else definition.number
         author = Author(self._registry.data_dir, caller, name, number)
         # Not here: everybody would wait for the disk.
-        await asyncio.get_running_loop().run_in_executor(None, author.purged)
+        await asyncio.get_running_loop().run_in_executor(None, author.purged, what)
         return _json(200, '{"success":true}', "purge")
 
 

@@ -90,6 +90,13 @@ class ActSchema(Schema):
     name = fields.String(
         required=True, metadata={"description": "Its name at that time.", "example": "sessions"}
     )
+    detail = fields.String(
+        required=True,
+        metadata={
+            "description": "What of it: which fields changed, how many keys were deleted.",
+            "example": "label, default_ttl",
+        },
+    )
 
 
 class AuditMetaSchema(Schema):

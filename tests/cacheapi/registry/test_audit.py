@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from cacheapi.registry import audit
@@ -34,12 +35,24 @@ def test_the_newest_come_first_page_by_page(tmp_path: Path) -> None:
         "kind": "service",
         "id": 7,
         "name": "sessions",
+        "detail": "",
     }
     assert second.following is None
     assert [act.name for act in acts(tmp_path, 9, None, "SERVICE 7").acts] == ["sessions"]
     with pytest.raises(BadPlace):
         acts(tmp_path, 2, "x")
     assert {file.stat().st_mode & 0o777 for file in (tmp_path / "audit").iterdir()} == {0o600}
+
+
+def test_what_of_it_is_told_and_found_and_lines_of_before_have_nothing(tmp_path: Path) -> None:
+    note(tmp_path, BOSS, "changed", "service", 7, "sessions")
+    file = tmp_path / "audit" / "changes"
+    (act,) = acts(tmp_path, 9).acts
+    before = msgspec.json.encode(msgspec.structs.astuple(act)[:-1])
+    file.write_bytes(b"\n" + before)
+    note(tmp_path, BOSS, "changed", "service", 7, "sessions", "label, host")
+    assert [act.detail for act in acts(tmp_path, 9).acts] == ["label, host", ""]
+    assert [act.detail for act in acts(tmp_path, 9, None, "HOST").acts] == ["label, host"]
 
 
 def test_many_purges_push_out_no_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -276,11 +276,14 @@ def test_changes_are_in_the_audit_log(app_api: AppApi, caplog: pytest.LogCapture
     number, key = make(app_api, administrator=True, name='deploy "x"')
     headers = {"X-DreamFactory-API-Key": key}
     app_api.call("PATCH", f"{KEYS}/{number}", headers, {"name": "new"})
+    rate = {"requests": 5, "seconds": 60}
+    app_api.call("PATCH", f"{KEYS}/{number}", headers, {"name": "new", "rate_limit": rate})
     app_api.call("DELETE", f"{KEYS}/{number}")
     lines = [record.getMessage() for record in caplog.records]
     assert lines == [
         f'key of the environment "environment 1" created API key {number} "deploy \\"x\\""',
-        f'API key {number} "deploy \\"x\\"" changed API key {number} "new"',
+        f'API key {number} "deploy \\"x\\"" changed API key {number} "new" (name)',
+        f'API key {number} "new" changed API key {number} "new" (rate_limit)',
         f'key of the environment "environment 1" revoked API key {number} "new"',
     ]
     assert key not in caplog.text

@@ -569,6 +569,8 @@ def test_changes_are_in_the_audit_log(api: AppApi, caplog: pytest.LogCaptureFixt
     make(api, name="s", type="cache_memcached", config={"username": "u", "password": HUSH})
     api.call("PATCH", f"{SERVICES}/s", body={"config": {"password": "hush-2"}})
     api.call("PATCH", f"{SERVICES}/s", body={"config": {"password": ""}})
+    api.call("PATCH", f"{SERVICES}/s", body={"is_active": False})
+    api.call("PATCH", f"{SERVICES}/s", body={"is_active": True, "label": "New"})
     api.call("DELETE", f"{SERVICES}/s")
     make(api, name="t", type="cache_local")
     assert api.call("DELETE", "/api/v2/t").status == 200
@@ -578,7 +580,9 @@ def test_changes_are_in_the_audit_log(api: AppApi, caplog: pytest.LogCaptureFixt
         f'key of the environment "environment 1" {what}'
         for what in (
             'created service 1 "s"',
-            'changed service 1 "s"',
+            'changed service 1 "s" (password)',
+            'changed service 1 "s" (switched off)',
+            'changed service 1 "s" (label, is_active)',
             'deleted service 1 "s"',
             'created service 2 "t"',
             'flushed service 2 "t"',
