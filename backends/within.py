@@ -39,9 +39,9 @@ LOOKED_AT: Final = 16 * 1024 * 1024
 _NUMBER: Final = 32
 # How many values are asked for at once where a backend tells a size with the value only: of a size
 # not known yet, and where all were small, in bytes.
-_MOST_UNKNOWN: Final = 16
+MOST_UNKNOWN: Final = 16
 _MOST_SMALL: Final = 256
-_SMALL: Final = 16 * 1024
+SMALL: Final = 16 * 1024
 
 
 class _Sizes:
@@ -94,14 +94,14 @@ def get_within(
     """
     left = list(dict.fromkeys(keys))
     found: dict[str, bytes | BackendError] = {}
-    size, step = 0, _MOST_UNKNOWN
+    size, step = 0, MOST_UNKNOWN
     while left and size <= most:
         some, left = left[:step], left[step:]
         part = get_many(some)
         found.update(part)
         sizes = [len(value) for value in part.values()]
         size += sum(sizes)
-        step = min(2 * step, _MOST_SMALL) if max(sizes, default=0) < _SMALL else _MOST_UNKNOWN
+        step = min(2 * step, _MOST_SMALL) if max(sizes, default=0) < SMALL else MOST_UNKNOWN
     found.update((key, NotRead()) for key in left)
     return found
 

@@ -56,6 +56,7 @@ def compare_many(link: Link, known: Known) -> Read | None:
             if at == len(expected):
                 return None
             data = receive(connection)
-        return take_values(connection, expected[:at] + data, set(known))
+        found, _ = take_values(connection, expected[:at] + data, set(known))
+        return found
 
     return link.exchange(b"get %b\r\n" % b" ".join(known), take)

@@ -67,11 +67,8 @@ def read_many(link: Link, keys: Sequence[bytes], most: float = math.inf) -> Read
 
     def take(connection: socket.socket, data: bytes) -> Read:
         nonlocal left
-        found = _usual(data, wanted)
-        if found is not None:
-            return found
-        parts, left = _reply(connection, data, wanted, 4, most)
-        return {**_by_key(parts)}
+        found, left = take_values(connection, data, wanted, most)
+        return found
 
     read = link.exchange(b"get %b\r\n" % b" ".join(keys), take)
     if left:
@@ -80,14 +77,21 @@ def read_many(link: Link, keys: Sequence[bytes], most: float = math.inf) -> Read
     return read
 
 
-def take_values(connection: socket.socket, data: bytes, wanted: set[bytes]) -> Read:
+def take_values(
+    connection: socket.socket, data: bytes, wanted: set[bytes], most: float = math.inf
+) -> tuple[Read, set[bytes]]:
     """Take a reply to ``get`` from the connection; return the values in it.
 
     :param data: what has come of it already.
     :param wanted: the keys that were asked for.
+    :param most: as of :func:`read_many`.
+    :return: also the keys of which it is not known, since there were enough.
     """
     found = _usual(data, wanted)
-    return {**_by_key(_reply(connection, data, wanted, 4)[0])} if found is None else found
+    if found is not None:
+        return found, set()
+    parts, left = _reply(connection, data, wanted, 4, most)
+    return {**_by_key(parts)}, left
 
 
 def take_many(link: Link, keys: Sequence[bytes], taken: Taken) -> None:

@@ -105,9 +105,9 @@ class Tagging(Backend):
         self, keys: Iterable[str], most: int | None = None
     ) -> Mapping[str, bytes | BackendError]:
         found = self._inner.get_each(keys, most)
-        if FIRST not in {value[:1] for value in found.values() if isinstance(value, bytes)}:
-            return found
         marked = marked_of(found)
+        if not marked:
+            return found
         return without_envelopes(found, marked, self._envelopes.each_opened(marked))
 
     def get_with_token(self, key: str) -> Found | Missing:

@@ -7,13 +7,13 @@ from typing import Any, Final
 
 import click
 
+from cacheapi.amounts import counted, size
 from cacheapi.caching.service import CacheService
-from cacheapi.commands.lifetimes import counted, shown
+from cacheapi.commands.lifetimes import shown
 from cacheapi.commands.output import emit, emit_text, note, printable, table
 from cacheapi.commands.progress import bar
 from cacheapi.commands.session import Cache, as_json, cache, of_service
 from cacheapi.observing import analysis
-from cacheapi.observing.amounts import size
 from cacheapi.observing.prefixes import (
     CLASSES,
     DEEPEST,

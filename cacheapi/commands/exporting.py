@@ -15,12 +15,12 @@ import click
 from backends.base import Backend
 from backends.capabilities import Capability
 from backends.errors import BackendError, NotRead, Unsupported, WrongType
+from cacheapi.amounts import counted
 from cacheapi.caching.service import MAX_PAGE, CacheService
 from cacheapi.caching.tags import Tagged
 from cacheapi.commands import dump
 from cacheapi.commands.checkpoint import Checkpoint
 from cacheapi.commands.failures import Exit, Failure
-from cacheapi.commands.lifetimes import counted
 from cacheapi.commands.output import emit, note
 from cacheapi.commands.progress import bar
 from cacheapi.commands.session import as_json, of_service, service

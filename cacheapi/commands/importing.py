@@ -15,12 +15,12 @@ import click
 
 from backends.base import Item, with_flags
 from backends.errors import BackendError, InvalidKey, Unavailable, ValueTooLarge
+from cacheapi.amounts import counted
 from cacheapi.caching.service import CacheService
 from cacheapi.caching.tags import escaped
 from cacheapi.commands import dump
 from cacheapi.commands.checkpoint import Checkpoint
 from cacheapi.commands.failures import Exit, Failure
-from cacheapi.commands.lifetimes import counted
 from cacheapi.commands.output import emit, note
 from cacheapi.commands.progress import bar
 from cacheapi.commands.session import as_json, authored_service, of_service

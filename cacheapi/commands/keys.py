@@ -13,13 +13,14 @@ from typing import Any, Final
 import click
 
 from backends.errors import BackendError, Failed
+from cacheapi.amounts import counted
 from cacheapi.caching.codec import string_text
 from cacheapi.caching.listing import told
 from cacheapi.caching.service import MAX_PAGE, CacheService
 from cacheapi.caching.tags import InvalidTags, tags_in
 from cacheapi.commands.entries import absent
 from cacheapi.commands.failures import Exit, Failure
-from cacheapi.commands.lifetimes import FOREVER, counted, shown
+from cacheapi.commands.lifetimes import FOREVER, shown
 from cacheapi.commands.output import emit, emit_text, is_interactive, note, printable
 from cacheapi.commands.session import Cache, as_json, authored, cache, emptied, of_service
 from cacheapi.registry import contents

@@ -64,8 +64,3 @@ def shown(seconds: float | None) -> str:
             rest = left % size // part
             return f"{left // size}{unit} {rest}{smaller}" if rest else f"{left // size}{unit}"
     return f"{left}s"
-
-
-def counted(number: int, word: str, plural: str = "") -> str:
-    """Return a number with its noun: ``1 key``, ``2 keys``."""
-    return f"{number} {word if number == 1 else plural or f'{word}s'}"

@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from cacheapi.commands.lifetimes import counted
+from cacheapi.amounts import counted
 from cacheapi.commands.output import stderr
 
 Moved = Callable[[int, int], None]

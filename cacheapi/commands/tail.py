@@ -11,9 +11,9 @@ from urllib.parse import urlencode
 
 import click
 
+from cacheapi.amounts import counted
 from cacheapi.commands.administering import administration
 from cacheapi.commands.elsewhere import Elsewhere
-from cacheapi.commands.lifetimes import counted
 from cacheapi.commands.output import NOTHING, emit, emit_text, note, printable, table
 from cacheapi.commands.session import as_json, elsewhere, served_dir, shares_database
 from cacheapi.observing.tail.files import FOLDER, TailFiles, fails, shown

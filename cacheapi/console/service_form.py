@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from werkzeug.datastructures import MultiDict
 
+from cacheapi.amounts import counted
 from cacheapi.console import words
 from cacheapi.registry import administration
 from cacheapi.registry.definition import FIELDS, LONGEST_TEXT, Definition
@@ -130,7 +131,7 @@ def _text(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if name == DEFAULT_TTL:
-        minutes = f"{value} minute{'' if value == 1 else 's'}"
+        minutes = counted(value, "minute")
         whole = words.duration(60 * value)
         return "0: for ever" if not value else f"{minutes} ({whole})" if value >= 60 else minutes
     return str(value)

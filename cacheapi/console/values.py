@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
+from cacheapi.amounts import counted
 from cacheapi.caching.codec import Value
 
 # What is shown of a large value; all of it is in the form, or a request of the API away.
@@ -119,8 +120,7 @@ def _leaf(value: Any) -> tuple[str, str]:
 
 
 def _summary(value: list[Any], is_object: bool) -> str:
-    what = "member" if is_object else "element"
-    return f"{len(value)} {what}{'' if len(value) == 1 else 's'}"
+    return counted(len(value), "member" if is_object else "element")
 
 
 def _rows(raw: bytes) -> Iterator[tuple[str, str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Final
 
-from cacheapi.observing import amounts
+from cacheapi import amounts
 from cacheapi.web.schemas.api_key import LATEST
 
 # A share of fewer is chance.

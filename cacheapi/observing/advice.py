@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from backends.statistics import Figures, ServerStatistics, Signs
+from cacheapi.amounts import counted
 
 # The part of what there is that is much: of memory, connections, the largest value.
 MUCH: Final = 0.8
@@ -74,7 +75,7 @@ def _hit_ratio(total: Figures) -> Iterator[str]:
 def _evictions(total: Figures) -> Iterator[str]:
     if total.evictions:
         yield (
-            f"{_count(total.evictions, 'entry was', 'entries were')} evicted to make room since "
+            f"{counted(total.evictions, 'entry was', 'entries were')} evicted to make room since "
             "the start. Give the cache more memory, or the values shorter lifetimes."
         )
 
@@ -154,7 +155,3 @@ def _is_much(taken: int | None, limit: int | None) -> bool:
 
 def _part(taken: int | None, limit: int | None) -> str:
     return f"{(taken or 0) / (limit or 1):.0%}"
-
-
-def _count(number: int, one: str, several: str) -> str:
-    return f"{number} {one if number == 1 else several}"

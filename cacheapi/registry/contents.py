@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from cacheapi.amounts import counted
 from cacheapi.registry import audit
 from cacheapi.registry.rights import Caller
 
@@ -55,31 +56,27 @@ class Author:
 
     def deleted_prefix(self, deleted: int) -> None:
         """Note that all keys with a prefix were deleted, or some of them, and how many."""
-        self._note(audit.DELETED_PREFIX, _in_words(deleted))
+        self._note(audit.DELETED_PREFIX, counted(deleted, "key"))
 
     def imported(self, stored: int) -> None:
         """Note that the entries of a file were stored, or some of them, and how many."""
-        self._note(audit.IMPORTED, _in_words(stored))
+        self._note(audit.IMPORTED, counted(stored, "key"))
 
     def _note(self, action: str, detail: str = "") -> None:
         about = "service", self.number, self.service
         audit.note(self.data_dir, self.caller, action, *about, detail)
 
 
-def _in_words(keys: int) -> str:
-    return "1 key" if keys == 1 else f"{keys} keys"
-
-
 def tags_in_words(tags: Sequence[str]) -> str:
     """Return how many tags were purged, as the audit log has it; none: all."""
-    return "all" if not tags else "1 tag" if len(tags) == 1 else f"{len(tags)} tags"
+    return counted(len(tags), "tag") if tags else "all"
 
 
 def left(deleted: int) -> str:
     """Return the sentences about a deletion in steps that has stopped half way."""
     if not deleted:
         return "Nothing was deleted."
-    were = "1 key was" if deleted == 1 else f"{deleted} keys were"
+    were = counted(deleted, "key was", "keys were")
     return f"{were} deleted until then, and the rest is left: delete it again once that is mended."
 
 

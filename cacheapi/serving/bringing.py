@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from backends.errors import Failed, NotRead
+from backends.within import MOST_UNKNOWN, SMALL
 from cacheapi.caching.service import CacheService
 from cacheapi.serving.answers import Found, value_sizes
 from cacheapi.serving.health import Troubles
@@ -21,10 +22,8 @@ from cacheapi.web.errors import ApiError, answer_to, internal, note
 TURN_BYTES: Final = 16 * 1024 * 1024
 # And by one call, which reads one value more at most.
 CALL_BYTES: Final = TURN_BYTES // 2
-# How many keys are asked for at once: of values whose size is not known yet, and where all were
-# small, in bytes; and how often they have to be. One call for more costs less than more calls.
-MOST_UNKNOWN: Final = 16
-SMALL: Final = 16 * 1024
+# How many keys are asked for at once where all values were small, and how often they have to be.
+# One call for more costs less than more calls.
 MOST_KEYS: Final = TURN_BYTES // SMALL
 PATIENCE: Final = 32
 

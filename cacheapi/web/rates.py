@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 from flask import Response, g
 
 from backends.errors import BackendError
+from cacheapi.amounts import counted
 from cacheapi.caching.reserved import RATE
 from cacheapi.caching.service import CacheService
 from cacheapi.registry.rights import Caller, Rate
@@ -87,8 +88,7 @@ def refusal(standing: Standing) -> ApiError:
     rate = standing.rate
     return ApiError(
         429,
-        f"This API key may make {rate.requests} request{'' if rate.requests == 1 else 's'} in "
-        f"{rate.seconds} s.",
+        f"This API key may make {counted(rate.requests, 'request')} in {rate.seconds} s.",
         headers={"Retry-After": str(standing.reset)},
     )
 

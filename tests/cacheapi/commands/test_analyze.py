@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from cacheapi.amounts import size
 from cacheapi.observing import analysis
-from cacheapi.observing.amounts import size
 from tests.cacheapi.commands.conftest import Program
 from tests.cacheapi.commands.test_elsewhere import anywhere, live  # noqa: F401 (fixtures)
 from tests.support.processes import Memcached

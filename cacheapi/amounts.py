@@ -1,4 +1,4 @@
-"""Bytes in words, as the console and the program tell them."""
+"""Numbers in words, as all tell them."""
 
 from __future__ import annotations
 
@@ -18,3 +18,8 @@ def size(count: int) -> str:
         if amount < 1023.95:
             return f"{amount:.1f} {unit}"
     return f"{amount / 1024:.1f} TiB"
+
+
+def counted(number: int, word: str, plural: str = "") -> str:
+    """Return a number with its noun: ``1 key``, ``2 keys``."""
+    return f"{number} {word if number == 1 else plural or f'{word}s'}"
