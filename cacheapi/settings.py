@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from backends.options import BOOLEAN, DATA_DIR, TEXT, Kind, NotAllowed, Option, 
 from backends.registry import BUILT_IN, drivers, options_of
 from cacheapi import dotenv_file, kubernetes
 from cacheapi.dotenv_file import SettingsError as SettingsError
+from cacheapi.slips import did_you_mean
 
 EVERY_SERVICE: Final = "*"
 _PARTS: Final[Mapping[str, float | None]] = {"off": None, "errors": 0.0, "all": 1.0}
@@ -424,6 +424,4 @@ def _misspelt(given: Mapping[str, str], options: Mapping[str, Option]) -> Iterat
         if kubernetes.is_its_own(name) or name in PROGRAM:
             continue
         if name.startswith(OWN_PREFIXES) and name not in options:
-            close = difflib.get_close_matches(name, options, n=1)
-            hint = f"; did you mean {close[0]}?" if close else "."
-            yield f"{name} is set, but there is no such setting{hint}"
+            yield f"{name} is set, but there is no such setting.{did_you_mean(name, options)}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from cacheapi.commands.output import emit, emit_text, note, printable, table
 from cacheapi.commands.session import as_json
 from cacheapi.registry.environment import SYSTEM_CACHE
 from cacheapi.registry.rights import VERBS
+from cacheapi.slips import did_you_mean
 
 # A thousand years: what is longer has no date.
 MOST_SECONDS: Final = 1000 * 365 * 86400
@@ -109,10 +109,9 @@ def _rule(text: str) -> dict[str, Any]:
     listed = [verb.strip().upper() for verb in verbs.split(",") if verb.strip()]
     for verb in listed:
         if verb not in VERBS:
-            near = difflib.get_close_matches(verb, VERBS, n=1)
-            meant = f" Did you mean {near[0]}?" if near else ""
             raise click.UsageError(
-                f"--rule: {printable(verb)!r} is no verb; verbs are {', '.join(VERBS)}.{meant}"
+                f"--rule: {printable(verb)!r} is no verb; verbs are {', '.join(VERBS)}."
+                + did_you_mean(verb, VERBS)
             )
     return {"service": service, "verbs": listed, **({"keys": keys} if keys else {})}
 
@@ -122,14 +121,12 @@ def _unknown(services: Sequence[str], place: Administration) -> list[str]:
     names = {"*", "system", SYSTEM_CACHE}
     for each in place.services():
         names.update((each["name"], *each.get("aliases", ())))
-    lines = []
-    for service in dict.fromkeys(services):
-        if service not in names:
-            near = difflib.get_close_matches(service, sorted(names), n=1)
-            meant = f" Did you mean '{near[0]}'?" if near else ""
-            name = printable(service)
-            lines.append(f"Service '{name}' does not exist yet: its rule waits for it.{meant}")
-    return lines
+    return [
+        f"Service '{printable(service)}' does not exist yet: its rule waits for it."
+        + did_you_mean(service, sorted(names))
+        for service in dict.fromkeys(services)
+        if service not in names
+    ]
 
 
 def _rate(text: str) -> dict[str, int]:

@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from backends.base import MISSING, Missing
 from cacheapi.caching.tags import tags_in
 from cacheapi.caching.ttl import parse_ttl
+from cacheapi.slips import did_you_mean
 from cacheapi.web.errors import ApiError
 
 TAG: Final = "tag"
+# The parameters of a service and of a key, by what is asked; the description has the same.
+OF_LISTS: Final = ("keys", "key", "prefix", "limit", "cursor", "details", "ttl")
+OF_READS: Final = ("default", "clear", "pull", "check_exist", "ttl")
+OF_STORES: Final = ("ttl", "forever")
+OF_DELETES: Final = ("keys", "key", "prefix", TAG)
+OF_PAGES: Final = ("search", "limit", "cursor")
+# Where another request has them, or another program: overlooked, they would be missed.
+_ELSEWHERE: Final[Mapping[str, str]] = {
+    "cursor": "It is for a list of keys, GET /api/v2/{service}.",
+    "details": "It is for a list of keys, GET /api/v2/{service}.",
+    "match": "There are no patterns; prefix=user: at GET /api/v2/{service} lists what starts so.",
+    "pattern": "There are no patterns; prefix=user: at GET /api/v2/{service} lists what starts so.",
+    "prefix": "It is for GET and DELETE of a service, /api/v2/{service}.",
+    TAG: (
+        'It is for DELETE /api/v2/{service}; an entry gets its tags in the body, "tags": ["a"], '
+        "and cannot be found by them."
+    ),
+}
+_LOOKED_AT: Final = 20
 _TRUE = {"true", "1", "yes", "on"}
 _FALSE = {"false", "0", "no", "off"}
 
@@ -35,6 +57,24 @@ class Query:
     def names(self) -> set[str]:
         """Return the names of the parameters."""
         return {name for name, _ in self._pairs}
+
+    def refuse_slips(self, known: Iterable[str]) -> Query:
+        """Refuse a parameter that was meant to be another one, and return the query.
+
+        Overlooked, a misspelt ``prefix`` would list every key. Others that are not known are
+        ignored, as a client of DreamFactory expects it: ``fields``, ``session_token``, ``_`` …
+
+        :param known: the parameters that this request has.
+        :raises ApiError: 400; says which was meant.
+        """
+        known = tuple(known)
+        others = dict.fromkeys(name for name, _ in self._pairs if name not in known)
+        # A look at one costs more than to send it.
+        for name in itertools.islice(others, _LOOKED_AT):
+            meant = did_you_mean(name, known) or _ELSEWHERE.get(name, "")
+            if meant:
+                raise ApiError(400, f"There is no parameter '{name}' here. {meant.strip()}")
+        return self
 
     def text(self, name: str) -> str | None:
         """Return a parameter; the last one of several."""

@@ -99,7 +99,7 @@ def test_a_misspelt_name_gets_a_warning_and_a_suggestion(name: str, suggestion: 
     assert warning.startswith(f"{name} is set, but there is no such setting")
     assert "hush" not in warning
     if suggestion:
-        assert warning.endswith(f"did you mean {suggestion}?")
+        assert warning.endswith(f"Did you mean '{suggestion}'?")
 
 
 def test_names_of_other_programs_are_no_warnings() -> None:
@@ -110,7 +110,7 @@ def test_names_of_other_programs_are_no_warnings() -> None:
 def test_warnings_are_logged_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     environ = {"CACHE_DRIVERS": "x", "CACHEAPI_DATA_DIR": str(tmp_path)}
     close_app(create_app(load(environ, None)))
-    assert "did you mean CACHE_DRIVER?" in caplog.text
+    assert "Did you mean 'CACHE_DRIVER'?" in caplog.text
 
 
 def test_the_defaults() -> None:
@@ -294,7 +294,7 @@ def test_what_kubernetes_sets_is_named_where_it_matters(driver: str) -> None:
 def test_a_common_misspelling_is_named() -> None:
     (warning,) = load({"MEMCACHE_HOST": "10.0.0.8"}, None).warnings
     assert warning == (
-        "MEMCACHE_HOST is set, but there is no such setting; did you mean MEMCACHED_HOST?"
+        "MEMCACHE_HOST is set, but there is no such setting. Did you mean 'MEMCACHED_HOST'?"
     )
 
 

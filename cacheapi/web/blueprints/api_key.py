@@ -17,7 +17,7 @@ from cacheapi.web.blueprints import documentation as doc
 from cacheapi.web.blueprints.service import body_items, page_shown, page_wanted
 from cacheapi.web.errors import ApiError
 from cacheapi.web.http import json_response, read_document
-from cacheapi.web.query import Query
+from cacheapi.web.query import OF_PAGES, Query
 from cacheapi.web.schemas.api_key import (
     ApiKeySchema,
     ApiKeysSchema,
@@ -55,7 +55,8 @@ class ApiKeys(MethodView):
     @doc.errors(blueprint)
     def get(self) -> Response:
         """List the API keys but those of the environment, by id: a page of them."""
-        page = listing.api_keys(registry(), page_wanted(Query(request.query_string)))
+        query = Query(request.query_string).refuse_slips(OF_PAGES)
+        page = listing.api_keys(registry(), page_wanted(query))
         return json_response(encode(page_shown(page, [shown(key) for key in page.items])))
 
     @blueprint.doc(

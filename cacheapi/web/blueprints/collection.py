@@ -51,7 +51,7 @@ from cacheapi.web.http import (
 from cacheapi.web.large import Turn
 from cacheapi.web.operations import Asked, asks_operations, read_operations
 from cacheapi.web.performing import perform, performed_text
-from cacheapi.web.query import TAG, Query
+from cacheapi.web.query import OF_DELETES, OF_LISTS, OF_STORES, TAG, Query
 from cacheapi.web.schemas.cache import (
     DeletedSchema,
     EntriesSchema,
@@ -94,7 +94,7 @@ class Collection(MethodView):
         permit_some(service, verb())
         refuse_conditions(request)
         cache = find_service(service)
-        query = Query(request.query_string)
+        query = Query(request.query_string).refuse_slips(OF_LISTS)
         keys = _listed_keys() if TUNNELLED in request.environ else None
         keys = query.keys() if keys is None else keys
         if keys is None:
@@ -187,7 +187,7 @@ class Collection(MethodView):
             permit_some(service, verb())
         refuse_conditions(request)
         cache = find_service(service)
-        ttl = Query(request.query_string).ttl()
+        ttl = Query(request.query_string).refuse_slips(OF_STORES).ttl()
         asked = read_operations(cache, body, ttl, max_batch()) if different else None
         if asked is not None:
             return _perform(service, cache, asked)
@@ -219,7 +219,7 @@ class Collection(MethodView):
         cache = find_service(service)
         # A list in the body counts without a tunnel too: to overlook it would flush all.
         keys = _listed_keys()
-        query = Query(request.query_string)
+        query = Query(request.query_string).refuse_slips(OF_DELETES)
         keys = query.keys() if keys is None else keys
         tags = query.tags()
         if tags is not None:

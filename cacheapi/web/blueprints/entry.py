@@ -22,7 +22,7 @@ from cacheapi.web.http import condition, json_response, max_batch, not_modified,
 from cacheapi.web.large import Turn
 from cacheapi.web.lean import this_request
 from cacheapi.web.plain import plain_change, plain_value
-from cacheapi.web.query import Query
+from cacheapi.web.query import OF_READS, OF_STORES, Query
 from cacheapi.web.schemas.cache import (
     ChangeSchema,
     EntrySchema,
@@ -63,7 +63,7 @@ class Entry(MethodView):
         """Get a value."""
         cache = _find(service, key)
         this = this_request()
-        query = Query(this.query_string)
+        query = Query(this.query_string).refuse_slips(OF_READS)
         wanted = condition(this)
         asks = query.flag("check_exist")
         takes = (query.flag("clear") or query.flag("pull")) and not asks
@@ -199,6 +199,7 @@ class Entry(MethodView):
     def delete(self, service: str, key: str) -> Response:
         """Delete a key; 404 if it is absent."""
         cache = _find(service, key)
+        Query(this_request().query_string).refuse_slips(())
         if not cache.delete(key, condition(this_request())):
             raise absent(key)
         return _done(key, 200)
@@ -270,7 +271,7 @@ def _load(schema: RequestSchema, text: bytes) -> dict[str, Any]:
         body: dict[str, Any] = schema.load(document)
     except ValidationError as error:
         raise invalid_body(error) from error
-    query_ttl = Query(request.query_string).ttl()
+    query_ttl = Query(request.query_string).refuse_slips(OF_STORES).ttl()
     if query_ttl is not MISSING:
         body.setdefault("ttl", query_ttl)
     return body

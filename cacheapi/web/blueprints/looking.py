@@ -16,7 +16,7 @@ from cacheapi.web.blueprints import documentation as doc
 from cacheapi.web.blueprints import permit_administrator, registry
 from cacheapi.web.errors import ApiError
 from cacheapi.web.http import json_response
-from cacheapi.web.query import Query
+from cacheapi.web.query import OF_PAGES, Query
 from cacheapi.web.schemas.looking import AuditSchema, SlowestSchema, TailSchema
 
 blueprint = Blueprint("What happens", __name__, url_prefix="/api/v2/system")
@@ -40,10 +40,11 @@ def tail_requests() -> Response:
     Ask once or twice a second, with the cursor that you were given. The first answer has none,
     and requests are noted from then on, until nobody has looked for ten seconds.
     """
+    cursor = Query(request.query_string).refuse_slips(("cursor",)).text("cursor")
     files = current_tail().files
     try:
         files.watch()
-        part = files.read(Query(request.query_string).text("cursor"))
+        part = files.read(cursor)
     except BadPlace as error:
         raise ApiError(400, "The parameter cursor is none that was given here.") from error
     except OSError as error:
@@ -75,7 +76,8 @@ def list_slowest() -> Response:
 
     Of those that the lane has answered together, one a service is listed.
     """
-    limit = Query(request.query_string).integer("limit", 1, MOST_SLOW, USUAL_SLOW)
+    query = Query(request.query_string).refuse_slips(("limit",))
+    limit = query.integer("limit", 1, MOST_SLOW, USUAL_SLOW)
     found = slowest(current_tail().files.directory, limit)
     return json_response(encode({"resource": [shown(each) for each in found]}))
 
@@ -95,7 +97,7 @@ def list_audit() -> Response:
 
     Machines that share a database keep a log each: `meta.machine` says whose this one is.
     """
-    query = Query(request.query_string)
+    query = Query(request.query_string).refuse_slips(OF_PAGES)
     limit = query.integer("limit", 1, listing.MOST, listing.USUAL)
     cursor, search = query.text("cursor"), query.text("search") or ""
     try:

@@ -21,7 +21,7 @@ from cacheapi.web.blueprints import administer, caller, find_service, registry
 from cacheapi.web.blueprints import documentation as doc
 from cacheapi.web.errors import ApiError
 from cacheapi.web.http import json_response, read_document
-from cacheapi.web.query import Query
+from cacheapi.web.query import OF_PAGES, Query
 from cacheapi.web.schemas.analysis import AnalysisSchema
 from cacheapi.web.schemas.cache import SuccessSchema
 from cacheapi.web.schemas.statistics import StatisticsSchema
@@ -65,7 +65,7 @@ class Services(MethodView):
     @doc.errors(blueprint)
     def get(self) -> Response:
         """List the services of all sources, by name: a page of them."""
-        query = Query(request.query_string)
+        query = Query(request.query_string).refuse_slips(("filter", *OF_PAGES))
         wanted_type = _wanted_type(query.text("filter"))
         page = listing.services(registry(), page_wanted(query), wanted_type)
         return json_response(encode(page_shown(page, administration.told(registry(), *page.items))))
@@ -188,7 +188,7 @@ def get_statistics(reference: str) -> Response:
     They are the servers' own figures, of all that use them and since they started.
     """
     service = find_service(administration.find(registry(), reference).name)
-    section = Query(request.query_string).text("section")
+    section = Query(request.query_string).refuse_slips(("section",)).text("section")
     return json_response(encode(statistics.shown(service, statistics.read(service, section))))
 
 
@@ -220,7 +220,7 @@ def analyze_service(reference: str) -> Response:
     at most, and the numbers are estimates; `complete` says which. A process does one at a time.
     """
     service = find_service(administration.find(registry(), reference).name)
-    query = Query(request.query_string)
+    query = Query(request.query_string).refuse_slips(("sample", "depth", "separator"))
     sample = query.integer("sample", 1, analysis.MOST, analysis.USUAL)
     depth = query.integer("depth", 1, prefixes.DEEPEST, prefixes.DEPTH)
     separator = _separator(query)

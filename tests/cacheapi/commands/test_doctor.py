@@ -634,4 +634,4 @@ def test_a_line_of_the_settings_that_is_none_is_named(
 def test_a_misspelt_setting_is_a_warning(doctor: Program) -> None:
     doctor.settings["MEMCACHE_HOST"] = "10.0.0.8"
     (found,) = doctor.json("doctor", code=1)["findings"]
-    assert "did you mean MEMCACHED_HOST?" in found["message"]
+    assert "Did you mean 'MEMCACHED_HOST'?" in found["message"]

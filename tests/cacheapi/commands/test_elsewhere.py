@@ -323,7 +323,7 @@ def test_slips_in_the_rules_of_an_api_key_are_told(anywhere: Program) -> None:
     assert "does not exist" not in well.stderr
     said = anywhere.fails("api-key", "create", "x", "--rule", "cache:GETT", code=2)
     assert said.startswith("--rule: 'GETT' is no verb")
-    assert "Did you mean GET?" in said
+    assert "Did you mean 'GET'?" in said
 
 
 KEY_COMMANDS = (

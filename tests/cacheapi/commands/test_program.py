@@ -241,7 +241,7 @@ def test_settings_come_from_the_file_of_the_directory_too(program: Program) -> N
     (program.directory / ".env").write_text("CACHE_DRIVR=file\nCACHE_DEFAULT_TTL=x\n")
     assert "CACHE_DEFAULT_TTL: 'x'" in program.fails("keys", code=3)
     (program.directory / ".env").write_text("CACHE_DRIVR=file\n")
-    assert "did you mean CACHE_DRIVER?" in program.run("keys").stderr
+    assert "Did you mean 'CACHE_DRIVER'?" in program.run("keys").stderr
 
 
 def test_a_foreign_data_directory_is_told(

@@ -99,7 +99,7 @@ def test_a_deletion_that_stops_half_way_says_how_far_it_came(
         ("prefix=a&key=a", "and not both"),
         ("prefix=a&limit=3", "There is no parameter 'limit'"),
         ("prefx=a", "There is no parameter 'prefx'"),
-        ("prefx=a", "prefix=a all that start so"),
+        ("start=a", "prefix=a all that start so"),
     ],
 )
 def test_what_is_no_plain_prefix_deletes_nothing(listing_api: Api, query: str, word: str) -> None:

@@ -117,7 +117,7 @@ def test_a_misspelt_setting_is_a_warning_with_a_suggestion(tmp_path: Path) -> No
             line for line in live.log.read_text().splitlines() if "CACHE_DEFUALT_TTL" in line
         ]
     assert "WARNING" in line
-    assert "did you mean CACHE_DEFAULT_TTL?" in line
+    assert "Did you mean 'CACHE_DEFAULT_TTL'?" in line
 
 
 def test_the_first_start_makes_a_key_and_says_so_once(tmp_path: Path) -> None:
