@@ -86,7 +86,7 @@ def test_what_others_send_is_taken_for_none_of_ours(name: str) -> None:
         ("TTL", PARAMETERS, "ttl"),
         ("chek_exst", PARAMETERS, "check_exist"),
         ("keyss", PARAMETERS, "keys"),
-        ("cahce", ["sessions", "cache"], "cache"),
+        ("caceh", ["sessions", "cache"], "cache"),
         ("MEMCACHED_PASS", ["MEMCACHED_PORT", "MEMCACHED_PASSWORD"], "MEMCACHED_PASSWORD"),
     ],
 )

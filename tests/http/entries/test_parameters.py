@@ -17,7 +17,7 @@ IGNORED = "_=1732831200&fields=*&session_token=abc&offset=0&filter=x&method=GET&
     ("query", "said"),
     [
         ("prefx=user:", "There is no parameter 'prefx' here. Did you mean 'prefix'?"),
-        ("detials=true", "Did you mean 'details'?"),
+        ("dteails=true", "Did you mean 'details'?"),
         ("limits=5&_=1", "Did you mean 'limit'?"),
         ("keys=a&tll=true", "Did you mean 'ttl'?"),
         ("Keys=a", "Did you mean 'keys'?"),
@@ -44,9 +44,9 @@ def test_a_slip_deletes_nothing(listing_api: Api, query: str) -> None:
 @pytest.mark.parametrize(
     ("method", "query"),
     [
-        *(("GET", query) for query in ("tll=true", "defalt=x", "Pull=true", "prefix=a", "tag=a")),
+        *(("GET", query) for query in ("tll=true", "dfault=x", "Pull=true", "prefix=a", "tag=a")),
         *(("PUT", query) for query in ("tll=60", "foreever=true", "tag=a")),
-        *(("POST", "tll=60"), ("PATCH", "forver=1"), ("DELETE", "prefix=a"), ("DELETE", "tag=a")),
+        *(("POST", "tll=60"), ("PATCH", "froever=1"), ("DELETE", "prefix=a"), ("DELETE", "tag=a")),
         ("HEAD", "tll=true"),
     ],
 )
