@@ -27,8 +27,11 @@ DOCUMENT_LEVELS: Final = 3
 OPERATION_LEVELS: Final = 4
 _WHITE_SPACE: Final = " \t\n\r"
 
-# A string that never ends is one token too: else each quote in it would be tried as a start.
-_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+# What a bracket does to the depth.
+_STEPS: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NO_BRACKETS: Final = bytes(set(range(256)) - {*_STEPS, ord('"')})
+# A text that is no deeper is known to be shallow without a look at each bracket.
+_SHALLOW: Final = 8
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _SPACES = re.compile(r"[ \t\n\r]*")
 # Text has none of these; what has one and could be decoded was text by chance.
@@ -197,7 +200,7 @@ def parse_document(body: bytes, most: int | None = None, levels: int = DOCUMENT_
         text = body.decode()
     except UnicodeDecodeError as error:
         raise InvalidJson(f"The body is not UTF-8: byte {error.start} is wrong.") from error
-    check_depth(text)
+    check_depth(body)
     try:
         start = _skip(text, 0)
         document, end = _parse(text, start, levels, _Budget(most, levels))
@@ -286,23 +289,33 @@ def _skip(text: str, index: int) -> int:
     return match.end()
 
 
-def check_depth(text: str, levels: int = 0) -> None:
+def check_depth(text: bytes, levels: int = 0) -> None:
     """Refuse what a parser of limited depth, ours or the reader's, would choke on.
+
+    A text that is no JSON may be refused for its depth, or not; its parser stops where it is none.
 
     :param levels: so deep within its document the text stands.
     :raises InvalidJson: it is nested deeper than :data:`MAX_DEPTH`.
     """
-    if levels + text.count("[") + text.count("{") <= MAX_DEPTH:
+    if levels + text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
         return
+    # Steps of some milliseconds a megabyte, none of which holds up other threads for long.
+    left = brackets = _brackets(text)
+    for _ in range(_SHALLOW):
+        left = left.replace(b"[]", b"").replace(b"{}", b"")
     depth = levels
-    for match in _TOKENS.finditer(text):
-        bracket = match[0]
-        if bracket in "[{":
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise InvalidJson(f"The body is nested deeper than {MAX_DEPTH} levels.")
-        elif bracket in "]}":
-            depth -= 1
+    for bracket in brackets if left else b"":
+        depth += _STEPS[bracket]
+        if depth > MAX_DEPTH:
+            raise InvalidJson(f"The body is nested deeper than {MAX_DEPTH} levels.")
+
+
+def _brackets(text: bytes) -> bytes:
+    """Return the brackets of a JSON text that are in no string."""
+    kept = text.replace(rb"\\", b"").replace(rb"\"", b"").translate(None, _NO_BRACKETS)
+    # Strings that have none. Two quotes less are as many strings that begin or end.
+    kept = kept.replace(b'""', b"")
+    return b"".join(kept.split(b'"')[::2]) if b'"' in kept else kept
 
 
 def _check_surrogates(text: str) -> None:

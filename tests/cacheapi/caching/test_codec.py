@@ -239,6 +239,27 @@ def test_brackets_within_strings_are_no_levels() -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["", "]", "[{", '"', '"]', "\\", "\\\\", '\\"[', "\\\\[", "n]", "é["]
+)
+@pytest.mark.parametrize("opening", ["[%s,", '{"%s":'])
+def test_strings_between_levels_change_no_depth(text: str, opening: str) -> None:
+    begins = opening.replace(
+        "%s", json.dumps(text) if opening[0] == "[" else json.dumps(text)[1:-1]
+    )
+    ends = "]" if opening[0] == "[" else "}"
+    # One level is the document's; flat ones around do not count.
+    for depth in (MAX_DEPTH - 2, MAX_DEPTH - 1):
+        deep = begins * depth + "1" + ends * depth
+        whole = f"[{','.join(['[{}]'] * 600)},{json.dumps(text)},{deep}]"
+        body = b'{"value":%b}' % whole.encode()
+        if depth == MAX_DEPTH - 2:
+            assert parse_document(body) == {"value": whole}
+        else:
+            with pytest.raises(InvalidJson, match="deeper than 512 levels"):
+                parse_document(body)
+
+
+@pytest.mark.parametrize(
     ("body", "document"),
     [
         (b'{"a":1,"a":2}', {"a": 2}),

@@ -243,3 +243,19 @@ def test_a_plain_value_is_what_the_rules_make_of_it(body: bytes) -> None:
 def test_usual_values_are_plain() -> None:
     assert plain_value(b'{"value": {"a": [1.5e3]}, "ttl": 60}') == (b'{"a": [1.5e3]}', 60)
     assert plain_value(b'{"value": "x"}') == (b'"x"', None)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        *("1e999", "1E400", "-1e+0309", "1.5e309", "9" * 210 + "e99", "1" + "0" * 400 + ".5"),
+        *("1e308", "1e-999", "9" * 199 + "e99", "0e999", "1" * 5000, '"1e999"', '{"e999":1}'),
+    ],
+)
+@pytest.mark.parametrize("around", ["", "x" * 10_000])
+def test_a_number_out_of_range_is_found_in_a_large_value(number: str, around: str) -> None:
+    body = f'{{"key":"a","value":[{json.dumps(around)},{number},1]}}'.encode()
+    pairs = plain_pairs(body, CACHE.check_keys, None, 1000)
+    assert pairs is None or as_text(pairs) == by_the_rules(body)
+    # What is left to the rules costs more, and mostly nothing is.
+    assert pairs is not None or "1e308" not in number
