@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from tests.support import pausing
 from tests.support.timing import Stopwatch
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -87,12 +88,12 @@ class Server:
         self.start()
 
     def pause(self) -> None:
-        os.kill(self._process.pid, signal.SIGSTOP)
-        status = Path(f"/proc/{self._process.pid}/stat")
-        eventually(lambda: status.read_text().rpartition(")")[2].split()[0] == "T")
+        """Let it hang."""
+        pausing.pause(self.pid, eventually)
 
     def resume(self) -> None:
-        os.kill(self._process.pid, signal.SIGCONT)
+        """Let it go on; return once it has done what it was sent meanwhile."""
+        pausing.resume(self.pid, self.port, eventually)
 
     def connect(self) -> socket.socket:
         """Return a plain connection, to say what no client library would."""
@@ -100,7 +101,6 @@ class Server:
 
     def stop(self) -> None:
         if self._process.poll() is None:
-            self.resume()
             self.kill()
 
 
