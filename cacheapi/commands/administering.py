@@ -163,58 +163,65 @@ class _There:
     """By the system API of a service elsewhere."""
 
     def __init__(self, place: Elsewhere) -> None:
+        from cacheapi.commands import system_shapes
+
+        self._place = place
         self._call = place.json
+        self._shapes = system_shapes
 
     def types(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self._call("GET", "/system/service_type")["resource"]
+        told = self._call("GET", "/system/service_type", self._shapes.Types)
+        found: list[dict[str, Any]] = told["resource"]
         return found
 
     def services(self) -> list[dict[str, Any]]:
-        return self._list("/system/service")
+        return self._list("/system/service", self._shapes.Services)
 
     def service(self, reference: str) -> dict[str, Any]:
-        found: dict[str, Any] = self._call("GET", _path(reference))
-        return found
+        return self._call("GET", _path(reference), self._shapes.Service)
 
     def create(self, fields: Fields) -> dict[str, Any]:
-        made: dict[str, Any] = self._call("POST", "/system/service", fields)["resource"][0]
-        return made
+        return self._made("/system/service", self._shapes.MadeServices, fields)
 
     def change(self, reference: str, fields: Fields) -> dict[str, Any]:
-        changed: dict[str, Any] = self._call("PATCH", _path(reference), fields)
-        return changed
+        return self._call("PATCH", _path(reference), self._shapes.Service, fields)
 
     def delete(self, reference: str) -> None:
-        self._call("DELETE", _path(reference))
+        self._call("DELETE", _path(reference), self._shapes.Done)
 
     def try_service(self, reference: str, config: Fields | None = None) -> dict[str, Any]:
         document = None if config is None else {"config": config}
-        tried: dict[str, Any] = self._call("POST", f"{_path(reference)}/test", document)
-        return tried
+        return self._call("POST", f"{_path(reference)}/test", self._shapes.Trial, document)
 
     def try_draft(self, fields: Fields) -> dict[str, Any]:
-        tried: dict[str, Any] = self._call("POST", "/system/service/test", fields)
-        return tried
+        return self._call("POST", "/system/service/test", self._shapes.Trial, fields)
 
     def api_keys(self) -> list[dict[str, Any]]:
-        return self._list("/system/api_key")
+        return self._list("/system/api_key", self._shapes.ApiKeys)
 
     def create_key(self, fields: Fields) -> dict[str, Any]:
-        made: dict[str, Any] = self._call("POST", "/system/api_key", fields)["resource"][0]
-        return made
+        return self._made("/system/api_key", self._shapes.MadeApiKeys, fields)
 
     def revoke_key(self, number: int) -> None:
-        self._call("DELETE", f"/system/api_key/{number}")
+        self._call("DELETE", f"/system/api_key/{number}", self._shapes.Done)
 
-    def _list(self, path: str) -> list[dict[str, Any]]:
+    def _made(self, path: str, shape: Any, fields: Fields) -> dict[str, Any]:
+        made: dict[str, Any] = self._call("POST", path, shape, fields)["resource"][0]
+        return made
+
+    def _list(self, path: str, shape: Any) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
-        following = f"{path}?limit={MOST}"
-        while following:
-            page = self._call("GET", following)
+        cursor, following = None, f"{path}?limit={MOST}"
+        while True:
+            page = self._call("GET", following, shape)
             found += page["resource"]
-            cursor = page.get("meta", {}).get("next")
-            following = cursor and f"{path}?limit={MOST}&cursor={quote(cursor, safe='')}"
-        return found
+            before, cursor = cursor, page.get("meta", {}).get("next")
+            if cursor is None:
+                return found
+            if cursor == before:
+                # It would have no end.
+                raise self._place.strange
+            following = f"{path}?limit={MOST}&cursor={quote(cursor, safe='')}"
 
 
 def _path(reference: str) -> str:

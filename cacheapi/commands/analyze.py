@@ -152,5 +152,5 @@ def _lifetimes(group: Mapping[str, Any]) -> str:
     return ", ".join(
         f"{_CLASS_WORDS[name]} {number / max(1, group['keys']):.0%}"
         for name in CLASSES
-        if (number := group["lifetimes"][name])
+        if (number := group["lifetimes"].get(name))
     )

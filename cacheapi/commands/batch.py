@@ -124,10 +124,7 @@ def _perform(
     body = b'{"operations":[' + b",".join(map(bytes, operations)) + b"]}"
     if not isinstance(target, CacheService):
         answer, failure = target.operations(body)
-        try:
-            return _OUTCOMES.decode(answer).resource, failure
-        except msgspec.MsgspecError as error:
-            raise target.strange from error
+        return _OUTCOMES.decode(answer).resource, failure
     # It takes a while to import, as the whole API.
     from cacheapi.web.errors import ApiError
     from cacheapi.web.large import Turn

@@ -14,7 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from cacheapi.commands.failures import Exit, code_of, is_of_output, line_of
-from cacheapi.commands.output import log_lines
+from cacheapi.commands.output import log_lines, note
 
 # Each by its name, with where it is and what it does: a call imports the one that it is for.
 PLACES: Final = {
@@ -100,7 +100,7 @@ class Commands(click.Group):
             expected = code_of(error)
             if expected is None:
                 raise
-            click.echo(f"cacheapi: {line_of(error)}", err=True)
+            note(line_of(error))
             if is_of_output(error):
                 _drop_output()
             return expected

@@ -27,7 +27,8 @@ from cacheapi.settings import Settings, load
 
 if TYPE_CHECKING:
     from cacheapi.commands.answers import Answers
-    from cacheapi.commands.elsewhere import Elsewhere, RemoteCache
+    from cacheapi.commands.elsewhere import Elsewhere
+    from cacheapi.commands.remote_cache import RemoteCache
     from cacheapi.registry.definition import Definition
     from cacheapi.registry.live import Registry
 
@@ -101,7 +102,7 @@ def authored(name: str, *, makes: bool = False) -> Iterator[tuple[Cache, Author 
         with authored_service(name, makes=makes) as opened:
             yield opened
         return
-    from cacheapi.commands.elsewhere import RemoteCache
+    from cacheapi.commands.remote_cache import RemoteCache
 
     with closing(place):
         yield RemoteCache(place, name), None

@@ -93,21 +93,19 @@ def _read(target: Cache, section: str | None = None) -> tuple[Statistics, dict[s
         found = statistics.read(target, section)
         return found, statistics.shown(target, found)
     told = target.statistics(section)
-    try:
-        servers = [
-            ServerStatistics(each["server"], _figures(each["stats"]), each["raw"], each["error"])
-            for each in told["servers"]
-        ]
-        advice = [Advice(**each) for each in told["advice"]]
-        return Statistics(_figures(told["stats"]) or Figures(), servers, advice), told
-    except (LookupError, TypeError) as error:
-        raise target.strange from error
+    servers = [
+        ServerStatistics(each["server"], _figures(each["stats"]), each["raw"], each["error"])
+        for each in told["servers"]
+    ]
+    advice = [Advice(each["rule"], each["message"]) for each in told["advice"]]
+    return Statistics(_figures(told["stats"]) or Figures(), servers, advice), told
 
 
 def _figures(told: Mapping[str, Any] | None) -> Figures | None:
     if told is None:
         return None
-    return Figures(**{name: told[name] for name in Figures._fields})
+    # A service of another version may not know each of them.
+    return Figures(**{name: told.get(name) for name in Figures._fields})
 
 
 def _code(found: Statistics) -> Exit:

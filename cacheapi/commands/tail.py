@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import click
 
 from cacheapi.amounts import counted
+from cacheapi.commands import system_shapes as shapes
 from cacheapi.commands.administering import administration
 from cacheapi.commands.elsewhere import Elsewhere
 from cacheapi.commands.output import NOTHING, emit, emit_text, note, printable, table
@@ -142,7 +143,7 @@ def _look_there(place: Elsewhere) -> Look:
 
     def look() -> tuple[list[Row], int]:
         query = f"?{urlencode({'cursor': cursors[-1]})}" if cursors else ""
-        answer = place.json("GET", f"/system/tail{query}")
+        answer = place.json("GET", f"/system/tail{query}", shapes.Look)
         cursors[:] = [answer["meta"]["next"]]
         return answer["resource"], answer["meta"]["left_out"]
 
@@ -152,7 +153,8 @@ def _look_there(place: Elsewhere) -> Look:
 def _slowest() -> list[Row]:
     with _opened() as place:
         if place is not None:
-            found: list[Row] = place.json("GET", f"/system/slowest?limit={MOST_SLOW}")["resource"]
+            path = f"/system/slowest?limit={MOST_SLOW}"
+            found: list[Row] = place.json("GET", path, shapes.Requests)["resource"]
             return found
     return [shown(each) for each in slowest(served_dir() / FOLDER, MOST_SLOW)]
 
@@ -191,13 +193,14 @@ def audit(search: str, limit: int, as_json: bool) -> None:
             }
         else:
             query = urlencode({"limit": limit, "search": search})
-            answer = place.json("GET", f"/system/audit?{query}")
+            answer = place.json("GET", f"/system/audit?{query}", shapes.Acts)
             found, meta = answer["resource"], answer["meta"]
     if as_json:
         emit({"resource": found, "meta": meta})
         return
     if not meta.get("whole", True):
-        note(f"Of {meta['machine']} alone: machines that share the database keep a log each.")
+        machine = meta.get("machine", "one machine")
+        note(f"Of {machine} alone: machines that share the database keep a log each.")
     table(
         ("TIME", "WHO", "DID", "WHAT", "NAME", "DETAIL"),
         [
