@@ -189,21 +189,31 @@ def _check_place(settings: Settings, *, makes: bool) -> None:
     :raises Failure: and nothing is to be.
     """
     place = Path(settings["CACHEAPI_DATA_DIR"])
-    try:
-        if next(place.iterdir(), None) is not None:
-            return
-    except FileNotFoundError:
-        pass
-    except OSError:
-        # What is wrong with it says who opens it.
+    if not nothing_is_in(place):
         return
     if makes:
         note(f"No service was here before: {str(place.absolute())!r} is new.")
         return
     raise Failure(
-        f"There is no service here: {str(place.absolute())!r} is not there, or empty. Run this "
-        "in the service's directory and with its settings, or name its CACHEAPI_DATA_DIR."
+        f"{no_service(place)} Run this in the service's directory and with its settings, or name "
+        "its CACHEAPI_DATA_DIR."
     )
+
+
+def nothing_is_in(place: Path) -> bool:
+    """Return whether nothing was ever stored in a data directory, which may not be there."""
+    try:
+        return next(place.iterdir(), None) is None
+    except FileNotFoundError:
+        return True
+    except OSError:
+        # What is wrong with it says who opens it.
+        return False
+
+
+def no_service(place: Path) -> str:
+    """Return what is said of such a data directory."""
+    return f"There is no service here: {str(place.absolute())!r} is not there, or empty."
 
 
 @contextmanager

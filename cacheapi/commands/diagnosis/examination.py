@@ -13,7 +13,7 @@ from cacheapi.commands.diagnosis.findings import Finding, Level
 from cacheapi.commands.diagnosis.services import ServiceReport
 from cacheapi.commands.failures import Exit
 from cacheapi.registry import overlaps
-from cacheapi.registry.environment import system_cache
+from cacheapi.registry.environment import key_file, system_cache
 from cacheapi.registry.live import Registry
 from cacheapi.registry.opening import open_registry
 from cacheapi.settings import Explained, Settings, SettingsError, explain, load
@@ -75,7 +75,9 @@ class Examination:
             if not self.directory["exists"] or "free_bytes" not in self.directory:
                 self._look_without_directory(settings)
                 return
-            registry = open_registry(settings)
+            # The first start makes the API key, and this is none.
+            asks = bool(settings["CACHEAPI_API_KEY"]) or key_file(settings).exists()
+            registry = open_registry(settings, asks=asks)
         except SettingsError as error:
             self._cannot_start(error)
             return

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy.exc import SQLAlchemyError
 
 from cacheapi.commands.diagnosis.findings import Finding, Level
-from cacheapi.commands.session import foreign_owner
+from cacheapi.commands.session import foreign_owner, no_service, nothing_is_in
 from cacheapi.registry.live import Registry, cause
 from cacheapi.registry.vault import MASK
 from cacheapi.settings import Explained, Settings
@@ -94,16 +94,9 @@ def directory(settings: Settings) -> tuple[dict[str, Any], list[Finding]]:
     except OSError as error:
         found["writable"] = False
         return found, [_unusable(path, f"cannot be looked into ({error.strerror})")]
-    if not found["exists"]:
-        return found, [
-            Finding(
-                Level.WARNING,
-                "data directory",
-                f"{str(path.resolve())!r} does not exist, so no service has started with it.",
-                "Start the service once, or run this where its settings are: in its directory, "
-                "with its environment.",
-            )
-        ]
+    if nothing_is_in(path):
+        action = "Start the service once, or run this in its directory and with its settings."
+        return found, [Finding(Level.WARNING, "data directory", no_service(path), action)]
     space = shutil.disk_usage(path)
     found |= {
         "writable": os.access(path, os.W_OK | os.X_OK),

@@ -310,7 +310,7 @@ def test_a_password_that_memcached_refuses(doctor: Program, sasl_server: Memcach
 def test_a_driver_that_is_not_installed(tmp_path: Path, driver: str, module: str) -> None:
     (tmp_path / "without").mkdir()
     (tmp_path / "without" / f"{module}.py").write_text("raise ImportError('not here')\n")
-    (tmp_path / "data").mkdir(mode=0o700)
+    (tmp_path / "data" / "services").mkdir(mode=0o700, parents=True)
     path = f"{tmp_path / 'without'}:{REPOSITORY}"
     # memcached's is needed for a login alone.
     login = {"MEMCACHED_USERNAME": "user", "MEMCACHED_PASSWORD": "pl4nted"}
@@ -422,8 +422,13 @@ def test_a_directory_that_is_not_there_is_not_made(program: Program, redis_one: 
     shutil.rmtree(program.directory / "data")
     seen = program.json("doctor", code=1)
     (found,) = seen["findings"]
-    assert found["message"].endswith("does not exist, so no service has started with it.")
+    assert found["message"].startswith("There is no service here: ")
     assert not (program.directory / "data").exists()
+    (program.directory / "data").mkdir()
+    (found,) = program.json("doctor", code=1)["findings"]
+    assert found["message"].startswith("There is no service here: ")
+    assert list((program.directory / "data").iterdir()) == []
+    (program.directory / "data").rmdir()
     # A server is looked at all the same.
     program.settings |= on_redis(redis_one)
     (service,) = program.json("doctor", code=1)["services"]
@@ -431,6 +436,13 @@ def test_a_directory_that_is_not_there_is_not_made(program: Program, redis_one: 
     assert not (program.directory / "data").exists()
     program.settings |= {"MEMCACHED_USERNAME": "u", "CACHE_DRIVER": "memcached"}
     assert "set both of them" in program("doctor", code=3)
+
+
+def test_no_api_key_is_made_by_who_only_looks(program: Program) -> None:
+    del program.settings["CACHEAPI_API_KEY"]
+    program("set", "k", "1")
+    assert program.json("doctor")["findings"] == []
+    assert not (program.directory / "data" / "api-key").exists()
 
 
 def test_secrets_that_others_may_read(doctor: Program) -> None:

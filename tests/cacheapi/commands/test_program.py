@@ -169,22 +169,58 @@ def test_an_unknown_service_is_one_mistake_everywhere(program: Program) -> None:
     assert program.fails("services", "test", "nope", code=2) == line
 
 
+# Every command that only looks, or changes what is there.
+LOOKING = (
+    *("get a", "get a -s nope", "touch a", "ttl a", "incr a", "delete a", "delete --prefix a"),
+    *("delete --tag t", "keys", "flush --yes", "stats --once", "stats --json", "tail --count 1"),
+    *("tail --slowest", "tail -s cache", "audit", "analyze", "export x", "export -"),
+    *("services", "services types", "services test cache", "services edit cache --label x"),
+    *("services on cache", "services off cache", "services delete cache --yes"),
+    *("api-key list", "api-key revoke 1", "explain shop http://x/"),
+)
+# Those that begin something, and those that look at no service.
+OTHERS = {
+    *("set", "batch", "import", "serve", "services create", "api-key create"),
+    *("doctor", "completion"),
+}
+
+
+def test_each_command_is_tried_in_a_wrong_directory() -> None:
+    names = {" ".join(path) for path in commands()} - {"", "api-key"}
+    tried = {name for name in names if any(f"{each} ".startswith(f"{name} ") for each in LOOKING)}
+    assert names - tried == OTHERS
+
+
 @pytest.mark.parametrize("directory", ["absent", "empty"])
-def test_in_a_wrong_directory_nothing_is_made(program: Program, directory: str) -> None:
+@pytest.mark.parametrize("driver", ["file", "redis"])
+def test_in_a_wrong_directory_nothing_is_made(
+    program: Program, directory: str, driver: str
+) -> None:
     place = program.directory / directory
     if directory == "empty":
         place.mkdir()
-    program.settings["CACHEAPI_DATA_DIR"] = str(place)
+    program.settings |= {
+        "CACHEAPI_DATA_DIR": str(place),
+        "CACHE_DRIVER": driver,
+        "REDIS_URL": f"redis://127.0.0.1:{free_port()}",
+    }
     del program.settings["CACHEAPI_API_KEY"]
     before = sorted(program.directory.rglob("*"))
-    for arguments in (
-        *(("get", "a"), ("get", "a", "-s", "nope"), ("delete", "a"), ("keys",)),
-        *(("flush", "--yes"), ("stats", "--once"), ("export", "x"), ("services",)),
-        *(("services", "test", "cache"), ("api-key", "list"), ("api-key", "revoke", "1")),
-    ):
-        line = program.fails(*arguments, code=3)
-        assert line.startswith(f"There is no service here: '{place}' is not there, or empty.")
-        assert sorted(program.directory.rglob("*")) == before
+    said = f"There is no service here: '{place}' is not there, or empty."
+    for arguments in LOOKING:
+        if driver != "file" and arguments == "export x":
+            # It is begun, to be resumed.
+            continue
+        ended = program.run(*arguments.split())
+        # A cache of another server needs no directory.
+        assert ended.exit_code == 3, (arguments, ended.output)
+        if driver == "file":
+            assert ended.stderr.startswith(f"cacheapi: {said}"), arguments
+        assert sorted(program.directory.rglob("*")) == before, arguments
+    assert said in program("doctor", code=1 if driver == "file" else 3)
+    assert sorted(program.directory.rglob("*")) == before
+    if driver != "file":
+        return
     # Who stores something wants it there, and is told that it is the first.
     ended = program.run("set", "a", "1")
     assert ended.exit_code == 0
