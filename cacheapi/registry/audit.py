@@ -102,8 +102,9 @@ def note(
     if caller.number is not None:
         who = f"API key {caller.number}"
     else:
-        # Who works at the machine itself shows no key.
-        who = "key of the environment" if caller.digest else "command line"
+        # Who works at the machine itself shows no key; the name of one without an id says where
+        # it stands.
+        who = "API key" if caller.digest else "command line"
     what = kind if number is None else f"{kind} {number}"
     # As JSON, so that no name can end the line or pretend to be another field.
     shown = (who, json.dumps(caller.name), action, what, json.dumps(name))

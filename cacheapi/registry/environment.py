@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,7 @@ from cacheapi.settings import Settings, SettingsError, parse_api_keys
 log = logging.getLogger(__name__)
 
 SYSTEM_CACHE: Final = "cache"
+KEYS: Final = "CACHEAPI_API_KEY"
 
 
 def system_cache(settings: Settings) -> CacheService:
@@ -62,8 +63,8 @@ def load_keys(settings: Settings) -> tuple[str, ...]:
 
     :raises SettingsError: the key's file cannot be written or read.
     """
-    if settings["CACHEAPI_API_KEY"]:
-        return tuple(settings["CACHEAPI_API_KEY"])
+    if settings[KEYS]:
+        return tuple(settings[KEYS])
     path = key_file(settings)
     try:
         if keep(path, lambda: secrets.token_urlsafe(32)):
@@ -83,10 +84,19 @@ def load_keys(settings: Settings) -> tuple[str, ...]:
     return (key,)
 
 
-def callers(keys: Iterable[str]) -> dict[bytes, Caller]:
-    """Return the administrators that show the keys of the environment, by digest."""
+def callers(keys: Sequence[str], origin: str = KEYS) -> dict[bytes, Caller]:
+    """Return the administrators that show these API keys, by digest.
+
+    :param origin: what their names say: as :func:`origin_of_keys` has it.
+    """
     found = {}
     for index, key in enumerate(keys, 1):
         digest = digest_of(key)
-        found[digest] = Caller(digest, f"environment {index}", administrator=True)
+        name = origin if len(keys) == 1 else f"{origin}, key {index}"
+        found[digest] = Caller(digest, name, administrator=True)
     return found
+
+
+def origin_of_keys(settings: Settings) -> str:
+    """Return where the API keys stand, for people: the setting, or the file of the one made."""
+    return KEYS if settings[KEYS] else "/".join(key_file(settings).absolute().parts[-2:])

@@ -24,7 +24,10 @@ def open_registry(settings: Settings, *, asks: bool = True) -> Registry:
     """
     data_dir = Path(settings["CACHEAPI_DATA_DIR"])
     system = environment.system_cache(settings)
-    callers = environment.callers(environment.load_keys(settings)) if asks else {}
+    callers = {}
+    if asks:
+        keys = environment.load_keys(settings)
+        callers = environment.callers(keys, environment.origin_of_keys(settings))
     file = settings["CACHEAPI_SERVICES_FILE"]
     url = settings["CACHEAPI_DATABASE_URL"]
     try:

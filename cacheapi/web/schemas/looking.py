@@ -76,13 +76,16 @@ class ActSchema(Schema):
     who = fields.String(
         required=True,
         metadata={
-            "description": "`API key 3`, `key of the environment` or `command line`.",
+            "description": "`API key 3`; `API key`, of the settings; or `command line`.",
             "example": "API key 3",
         },
     )
     caller = fields.String(
         required=True,
-        metadata={"description": "That API key's name, or the person's at the machine."},
+        metadata={
+            "description": "That API key's name, or where it stands (`CACHEAPI_API_KEY`, "
+            "`var/api-key`); or the name of the person at the machine."
+        },
     )
     action = fields.String(required=True, metadata={"example": "changed"})
     kind = fields.String(required=True, metadata={"example": "service"})

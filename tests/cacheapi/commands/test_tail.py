@@ -144,7 +144,7 @@ def test_the_audit_log(live: Service, watcher: Program) -> None:
     assert [act["action"] for act in told["resource"]] == ["flushed", "created"]
     assert told["meta"]["next"]
     shown = watcher("audit", "AUDITED")
-    assert "key of the environment" in shown
+    assert "API key (CACHEAPI_API_KEY)" in shown
     assert "flushed" not in shown
 
 

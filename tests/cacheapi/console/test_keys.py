@@ -52,7 +52,7 @@ def test_a_key_is_shown_once_and_works(person: Person, caplog: pytest.LogCapture
     assert "cache user:* GET" in text_of(page)
     assert key not in person.page("/key/1")
     lines = [record.getMessage() for record in caplog.records]
-    assert lines == ['key of the environment "environment 1" created API key 1 "web shop"']
+    assert lines == ['API key "CACHEAPI_API_KEY" created API key 1 "web shop"']
     assert key not in caplog.text
 
 

@@ -130,7 +130,7 @@ def test_a_service_is_made_and_is_a_cache_at_once(
     assert (made["label"], made["description"]) == ("Sessions", "Who is signed in.")
     assert made["config"]["port"] == memcached_server.port
     assert [record.getMessage() for record in caplog.records] == [
-        'key of the environment "environment 1" created service 1 "sessions"'
+        'API key "CACHEAPI_API_KEY" created service 1 "sessions"'
     ]
 
 

@@ -14,7 +14,7 @@ from werkzeug.test import EnvironBuilder
 
 from cacheapi import SettingsError, load
 from cacheapi.registry.callers import Callers
-from cacheapi.registry.environment import callers, key_file, load_keys
+from cacheapi.registry.environment import callers, key_file, load_keys, origin_of_keys
 from cacheapi.registry.snapshot import Snapshot
 from cacheapi.web.auth import HEADER, admit, shown_key, without_key
 from cacheapi.web.errors import ApiError
@@ -110,6 +110,20 @@ def test_an_open_view_needs_no_key() -> None:
 def test_configured_keys_make_no_file(tmp_path: Path) -> None:
     assert load_keys(settings(tmp_path, CACHEAPI_API_KEY="a,b")) == ("a", "b")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_api_key_of_the_settings_is_called_by_where_it_stands(tmp_path: Path) -> None:
+    def names(given: dict[str, str]) -> list[str]:
+        read = settings(tmp_path / "var", **given)
+        found = callers(load_keys(read), origin_of_keys(read))
+        return [caller.name for caller in found.values()]
+
+    assert names({"CACHEAPI_API_KEY": "a"}) == ["CACHEAPI_API_KEY"]
+    assert names({"CACHEAPI_API_KEY": "a,b"}) == [
+        "CACHEAPI_API_KEY, key 1",
+        "CACHEAPI_API_KEY, key 2",
+    ]
+    assert names({}) == ["var/api-key"]
 
 
 def test_a_key_is_made_once_and_kept_private(

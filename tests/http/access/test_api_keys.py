@@ -281,10 +281,10 @@ def test_changes_are_in_the_audit_log(app_api: AppApi, caplog: pytest.LogCapture
     app_api.call("DELETE", f"{KEYS}/{number}")
     lines = [record.getMessage() for record in caplog.records]
     assert lines == [
-        f'key of the environment "environment 1" created API key {number} "deploy \\"x\\""',
+        f'API key "CACHEAPI_API_KEY" created API key {number} "deploy \\"x\\""',
         f'API key {number} "deploy \\"x\\"" changed API key {number} "new" (name)',
         f'API key {number} "new" changed API key {number} "new" (rate_limit)',
-        f'key of the environment "environment 1" revoked API key {number} "new"',
+        f'API key "CACHEAPI_API_KEY" revoked API key {number} "new"',
     ]
     assert key not in caplog.text
 

@@ -577,7 +577,7 @@ def test_changes_are_in_the_audit_log(api: AppApi, caplog: pytest.LogCaptureFixt
     assert api.call("DELETE", "/api/v2/cache").status == 200
     lines = [record.getMessage() for record in caplog.records]
     assert lines == [
-        f'key of the environment "environment 1" {what}'
+        f'API key "CACHEAPI_API_KEY" {what}'
         for what in (
             'created service 1 "s"',
             'changed service 1 "s" (password)',

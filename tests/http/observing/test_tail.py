@@ -141,7 +141,10 @@ def test_the_audit_log_is_told(live: Service) -> None:
         ("created", "API key", "audited"),
     ]
     assert told["resource"][1]["id"] == number
-    assert told["resource"][0]["who"] == "key of the environment"
+    assert (told["resource"][0]["who"], told["resource"][0]["caller"]) == (
+        "API key",
+        "CACHEAPI_API_KEY",
+    )
     rest = call(live.port, "GET", "/api/v2/system/audit?limit=1&search=AUDITED").json
     following = call(
         live.port, "GET", f"/api/v2/system/audit?limit=1&cursor={rest['meta']['next']}"
