@@ -13,6 +13,12 @@ from pathlib import Path
 import pytest
 
 from backends.options import Option
+from cacheapi.console import now
+from cacheapi.console.entries import PAGE
+from cacheapi.console.services import CARDS
+from cacheapi.observing import prefixes
+from cacheapi.observing.tail.slowest import MOST_SLOW
+from cacheapi.registry.listing import USUAL
 from cacheapi.settings import table
 from tests.support.comparison import NOT_SAID, comparison
 from tests.support.live import CACHE, call
@@ -39,8 +45,8 @@ PARTS = {"cacheapi doctor": ".*?\nWhat to do\n", "cacheapi tail --slowest": "[^\
 # How they may end, but for 0.
 CODES = {"cacheapi doctor": (0, 1)}
 TAIL = "cacheapi tail\n"
-# What a block of the program begins with.
-PROGRAMS = ("cacheapi ", "echo ")
+# What a block of the program begins with; the first hit of the README is in the cache before them.
+PROGRAMS = ("cacheapi ", "echo ", "KEY=", "curl ")
 
 SHOWN = re.compile(
     r"^```sh\n(?P<command>.*?)^```\n(?:\s*^```text\n(?P<answer>.*?)^```$)?",
@@ -81,6 +87,28 @@ def test_every_page_is_in_the_index_and_every_link_leads_somewhere() -> None:
     for page in (REPOSITORY / "README.md", *DOCS.glob("*.md")):
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / link).exists(), (page.name, link)
+
+
+def test_the_pages_say_how_much_is_shown_at_once() -> None:
+    console, commands = (
+        " ".join((DOCS / page).read_text().split()) for page in ("console.md", "commands.md")
+    )
+    told = (
+        f"advice; {CARDS} on a page",
+        f"backend lists them, {PAGE} on a page",
+        f"({prefixes.MOST_TOLD} prefixes at most",
+        f"the {prefixes.LARGEST} largest ones",
+        f"the {now.SHOWN} latest, and the {now.SLOW} slowest",
+        f"purged, {now.ACTS} on a page",
+        f"**API keys**, {USUAL} on a page",
+    )
+    assert [words for words in told if words not in console] == []
+    told = (
+        f"the {prefixes.LARGEST} largest entries",
+        f"{prefixes.MOST_TOLD} lines are told at most",
+        f"{MOST_SLOW} at most (`--count`)",
+    )
+    assert [words for words in told if words not in commands] == []
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -131,8 +159,9 @@ def test_every_command_of_the_program_works_as_shown(tmp_path: Path, page: str) 
         key = tmp_path / "data" / "api-key"
         key.write_text(f"{live.api_key}\n")
         key.chmod(0o600)
+        settings["KEY"] = live.api_key
         for block in blocks:
-            command = block["command"]
+            command = block["command"].replace("http://127.0.0.1:8000", live.url)
             if command == TAIL:
                 assert block["answer"]
                 watch(tmp_path, settings, live, block["answer"])
@@ -161,7 +190,7 @@ def seen(command: str, shown: str) -> str:
         found = re.match(part, shown, re.DOTALL)
         assert found is not None, shown
         shown = found[0]
-    shown = re.sub(r"^hit ratio .*", "hit ratio", shown, flags=re.MULTILINE)
+    shown = re.sub(r"^hits lately .*", "hits lately", shown, flags=re.MULTILINE)
     shown = re.sub(r"\b\d+[smhd](?: \d+[smhd])?\b", "0", shown)
     shown = re.sub(r"\d[\d.,:%-]*", "0", shown)
     shown = re.sub(r"#+", "#", shown)

@@ -140,7 +140,13 @@ def _rate(text: str) -> dict[str, int]:
 @api_key.command("list")
 @as_json
 def list_(as_json: bool) -> None:
-    """List the API keys, without the keys."""
+    r"""List the API keys, without the keys.
+
+    \b
+    Examples:
+      cacheapi api-key list
+      cacheapi api-key list --json | jq '.resource[] | select(.administrator)'
+    """
     with administration() as place:
         found = place.api_keys()
     if as_json:
@@ -180,9 +186,13 @@ def _shown_rate(rate: Mapping[str, int] | None) -> str | None:
 @click.argument("number", type=click.IntRange(min=1), metavar="ID")
 @as_json
 def revoke(number: int, as_json: bool) -> None:
-    """Revoke an API key: within a second it is worth nothing anywhere.
+    r"""Revoke an API key: within a second it is worth nothing anywhere.
 
-    The exit code is 1 where there is no such key.
+    ID is its number in 'cacheapi api-key list'. The exit code is 1 where there is no such key.
+
+    \b
+    Examples:
+      cacheapi api-key revoke 3
     """
     with administration() as place:
         place.revoke_key(number)

@@ -30,6 +30,9 @@ _IN_MEMORY: Final = 16 * 1024 * 1024
 # What has a meaning in a pattern.
 _MAGIC: Final = re.compile(r"[*?\[]")
 
+# Tabs between, as in the lines below it.
+_HEADING: Final = "LEFT\tBYTES\tKIND\tKEY\n"
+
 Page = list[dict[str, Any]]
 
 
@@ -75,7 +78,7 @@ def keys(
         prefix = _MAGIC.split(match)[0]
     following = None
     with cache(name) as target, tempfile.SpooledTemporaryFile(_IN_MEMORY) as whole:
-        comma = ""
+        comma, heading = "", _HEADING
         # Written page by page: a million keys need not fit into memory.
         for page, following in _pages(target, prefix, limit, cursor, details):  # noqa: B007 (the last one's)
             if match is not None:
@@ -87,7 +90,8 @@ def keys(
                     comma = ","
             elif details:
                 for one in page:
-                    emit_text(_line(one))
+                    emit_text(f"{heading}{_line(one)}")
+                    heading = ""
             else:
                 found = (one["key"] for one in page)
                 text = "".join(f"{key}\0" if null else f"{printable(key)}\n" for key in found)

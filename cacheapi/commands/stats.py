@@ -32,7 +32,8 @@ from cacheapi.observing.statistics import Statistics
 # As wide as it is told apart on a small terminal.
 PLOTTED: Final = 60
 # What stands beside the bars.
-_BESIDE_BARS: Final = len("hit ratio  ") + len(" 100.0%")
+_LATELY: Final = "hits lately"
+_BESIDE_BARS: Final = len(_LATELY) + len("  ") + len(" 100.0%")
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _PLAIN_BARS: Final = "_.-:=+*#"
 _HEADINGS: Final = (
@@ -57,10 +58,11 @@ _HEADINGS: Final = (
 def stats(name: str, once: bool, every: float, section: str | None, as_json: bool) -> int:
     r"""Show how the servers of a service are used; q or Ctrl-C ends it.
 
-    Items, hit ratio, reads, evictions, memory and connections of each server, and advice.
-    They are those of all that use the servers, not of this service alone. Below is a plot of
-    the hit ratio: that of the reads from one look to the next, and before, where a service
-    runs on this machine, of its last hour. The exit code is 3 where no server answers.
+    Items, hits, reads, evictions, memory and connections of each server since it began (UP),
+    and advice. HITS is the part of all reads that found something. They are those of all that
+    use the servers, not of this service alone. Below, "hits lately" is the same of the reads
+    from one look to the next, the last one in figures, and before, where a service runs on
+    this machine, of its last hour. The exit code is 3 where no server answers.
 
     \b
     Examples:
@@ -195,7 +197,7 @@ class _View:
                 for each in self.now.servers
                 if each.error
             ),
-            Text(f"hit ratio  {bars}"),
+            Text(f"{_LATELY}  {bars}"),
             *(Text(f"-> {printable(advice.message)}") for advice in self.now.advice),
         )
 

@@ -106,7 +106,11 @@ def test_keys_are_listed_matched_and_deleted(anywhere: Program) -> None:
     assert anywhere("keys", "user:1", "--match", "*cart") == "user:1:cart\n"
     found = anywhere.json("keys", "other", "--details")["resource"]
     assert found == [{"key": "other", "ttl": None, "bytes": 3, "kind": "value"}]
-    assert anywhere("keys", "other", "--details") == "forever\t3 B\tvalue\tother\n"
+    assert anywhere("keys", "other", "--details") == (
+        "LEFT\tBYTES\tKIND\tKEY\nforever\t3 B\tvalue\tother\n"
+    )
+    # No heading of nothing.
+    assert anywhere("keys", "absent", "--details") == ""
     page = anywhere.json("keys", "user:", "--limit", "2")
     rest = anywhere.json("keys", "user:", "--cursor", page["meta"]["next"])
     assert len(page["resource"]) + len(rest["resource"]) == 3

@@ -40,7 +40,7 @@ def test_known_traffic_is_shown(program: Program) -> None:
         shown = program("stats")
         assert f"127.0.0.1:{server.port}" in shown
         assert "80.0%" in shown
-        assert "hit ratio  no reads while this was looked at" in shown
+        assert "hits lately  no reads while this was looked at" in shown
         assert program("stats", "--once").splitlines()[1:] == shown.splitlines()[1:]
         raw = program.json("stats", "--section", "settings")["servers"][0]["raw"]
         assert "maxbytes" in raw
@@ -95,7 +95,7 @@ def test_the_last_hour_is_plotted(program: Program) -> None:
         figures = Figures(get_hits=hits, get_misses=misses)
         files.add("cache", Sample(now - 300 + 30 * index, figures))
     files.add("cache", Sample(now - 100, Figures()))
-    (line,) = (line for line in program("stats").splitlines() if line.startswith("hit ratio"))
+    (line,) = (line for line in program("stats").splitlines() if line.startswith("hits lately"))
     assert line.split()[-1] == "50.0%"
 
 
@@ -128,7 +128,7 @@ def test_it_fits_a_small_terminal_and_q_ends_it(tmp_path: Path, key: bytes) -> N
     code, shown = on_terminal(
         tmp_path,
         *("stats", "--every", "0.1"),
-        until=lambda shown: shown.count("hit ratio") > 3,
+        until=lambda shown: shown.count("hits lately") > 3,
         press=key,
         width=60,
         NO_COLOR="1",
