@@ -33,10 +33,15 @@ KEYS_AT_ONCE: Final = 100
 ODD: Final = re.compile(r"[\x00-\x20\x7f]")
 NAME: Final = "white space or control characters"
 _ODD_BYTES: Final = bytes(range(0x21)) + b"\x7f"
-# An absent key, so that it is no hit; what is answered otherwise does not know the flag.
-PROOF: Final = b"mg %b b\r\n" % b2a_base64(b"cacheapi: probe", newline=False)
-_PROVEN: Final = (b"EN", b"HD")
-_UNKNOWN: Final = (b"ERROR", b"CLIENT_ERROR invalid flag")
+# Of a key that is never stored, so that nothing goes, and no read is counted; what is answered
+# otherwise does not know the flag.
+PROOF: Final = b"md %b b\r\n" % b2a_base64(b"cacheapi: probe", newline=False)
+_PROVEN: Final = (b"NF", b"HD")
+_UNKNOWN: Final = (
+    b"ERROR",
+    b"CLIENT_ERROR invalid flag",
+    b"CLIENT_ERROR invalid or duplicate flag",
+)
 
 
 def has_odd(data: bytes) -> bool:

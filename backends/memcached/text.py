@@ -27,7 +27,7 @@ from backends.memcached.errors import (
     refusal,
 )
 from backends.memcached.link import Link, take_line
-from backends.memcached.meta import remaining_ttl
+from backends.memcached.meta import look_at_ttl, remaining_ttl
 from backends.memcached.opening import PLAIN, Opening
 from backends.memcached.proxies import judge
 from backends.memcached.reader import Read, Stored, Taken
@@ -110,7 +110,7 @@ class TextClient:
             sent = encoded.encode(key)
             return self._encoded(lambda: remaining_ttl(self._link, sent))
         command = b"mg %b t\r\n" % key
-        return self._administer(command, lambda: remaining_ttl(self._link, key))
+        return self._administer(command, lambda: look_at_ttl(self._link, key))
 
     def take_many(self, keys: Sequence[bytes], taken: Taken) -> None:
         """Take what the server has of different keys, and let that expire; one step a key.

@@ -70,22 +70,21 @@ class Client:
         ]
 
     def describe(self, keys: Sequence[bytes]) -> list[tuple[int, int | None, str | None]]:
-        """Return what ``PTTL``, ``STRLEN`` and ``TYPE`` say of each key.
+        """Return what ``PTTL``, ``STRLEN`` and, of what is no string, ``TYPE`` say of each key.
 
-        ``None`` in place of the last two: it is no string, or this user may not ask.
+        Each of them Redis counts as a hit. ``None`` in place of the last two: it is no string, or
+        this user may not ask.
         """
-        commands = [(key, pack(name, key)) for key in keys for name in ("PTTL", "STRLEN", "TYPE")]
+        commands = [(key, pack(name, key)) for key in keys for name in ("PTTL", "STRLEN")]
         replies = self._run_many(commands, repeatable=True, reading=True)
-        found: list[tuple[int, int | None, str | None]] = []
-        for left, size, kind in zip(replies[::3], replies[1::3], replies[2::3], strict=True):
-            found.append(
-                (
-                    int(checked(left)),
-                    size if isinstance(size, int) else None,
-                    kind.decode() if isinstance(kind, bytes) else None,
-                )
-            )
-        return found
+        lefts = [int(checked(left)) for left in replies[::2]]
+        sizes = [size if isinstance(size, int) else None for size in replies[1::2]]
+        others = [key for key, size in zip(keys, sizes, strict=True) if size is None]
+        kinds = iter(self._kinds(others) if others else ())
+        return [
+            (left, size, next(kinds) if size is None else "string")
+            for left, size in zip(lefts, sizes, strict=True)
+        ]
 
     def memory(self, keys: Sequence[bytes]) -> list[Reply | BackendError]:
         """Return what ``MEMORY USAGE`` says of each key, ``None`` of one that is gone."""

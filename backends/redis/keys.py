@@ -89,9 +89,9 @@ class KeyCommands(Backend):
         }
 
     def describe_many(self, keys: Iterable[str]) -> dict[str, Described]:
-        """Return what ``PTTL``, ``STRLEN`` and ``TYPE`` say, all in one go.
+        """Return what ``PTTL`` and ``STRLEN`` say, all in one go.
 
-        The size is that of a string; what else there may be has none.
+        The size is that of a string; what else there may be has none, and is asked for its type.
         """
         names = list(dict.fromkeys(keys))
         found = self._client.describe([self._stored(key) for key in names])

@@ -95,6 +95,10 @@ class Worker(UvicornWorker):  # type: ignore[misc]
         application, self.config.http = assemble(wsgi, self.cfg.threads)
         self.wsgi = application
         self.config.timeout_graceful_shutdown = self.cfg.graceful_timeout
+        # Without gunicorn's wrappers, which hide from the loop that these are sockets: it closes
+        # their descriptors, and the wrapper would then close what may be another's by now.
+        given = self.sockets  # type: ignore[has-type]
+        self.sockets = [getattr(each, "sock", each) for each in given]
         # By the loop's next turn uvicorn has its handlers.
         loop = asyncio.get_running_loop()
         loop.call_soon(signal.pthread_sigmask, signal.SIG_UNBLOCK, ENDING)

@@ -122,8 +122,11 @@ def odd_server(said: bytes) -> Iterator[int]:
     def answer(connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
             while data := connection.recv(65536):
-                greets = data.startswith(b"version")
-                connection.sendall(b"VERSION 9.9\r\n" if greets else said + b"\r\n")
+                if not data.startswith(b"version"):
+                    connection.sendall(said + b"\r\n")
+                # Alone, or behind another command.
+                if b"version" in data:
+                    connection.sendall(b"VERSION 9.9\r\n")
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=serve, daemon=True).start()

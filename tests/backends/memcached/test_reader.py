@@ -16,8 +16,11 @@ from backends.memcached.reader import Stored, read, read_many
 
 
 @contextmanager
-def answering(*parts: bytes) -> Iterator[Link]:
-    """A connection to a server that answers the first command with these bytes, in parts."""
+def answering(*parts: bytes, then: bytes = b"") -> Iterator[Link]:
+    """A connection to a server that answers the first command with these bytes, in parts.
+
+    :param then: what it answers the second with.
+    """
 
     def serve() -> None:
         connection, _ = listener.accept()
@@ -29,6 +32,9 @@ def answering(*parts: bytes) -> Iterator[Link]:
             for part in parts:
                 connection.sendall(part)
                 done.wait(0.002)
+            if then:
+                connection.recv(65536)
+                connection.sendall(then)
             done.wait(5)
 
     done = threading.Event()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from backends.errors import Unsupported
 from cacheapi import create_app, load
 from cacheapi.commands.diagnosis import services as diagnosis
 from cacheapi.console import states
@@ -52,6 +53,40 @@ def registry(tmp_path: Path, settings: dict[str, str]) -> Iterator[Registry]:
     app.extensions[READINESS].check()
     yield registry
     registry.close()
+
+
+# Of a lifetime, of what a list tells, and of the analysis; as docs/limits.md says.
+LOOKS = {
+    "file": (0, 0, 0),
+    "memcached": (0, None, 0),
+    "memcached-sasl": (None, None, None),
+    "redis": (1, 2, 1),
+}
+
+
+def test_looks_at_an_entry_count_as_is_said(
+    registry: Registry, request: pytest.FixtureRequest
+) -> None:
+    service = registry.find("cache")
+    assert service is not None
+    backend = service.backend
+    backend.set("a", b"1", 3600)
+    hits: list[int | None] = []
+    for look in (
+        lambda: service.remaining_ttl("a"),
+        lambda: service.list_keys("", 10, None) and service.describe_many(["a"]),
+        lambda: list(backend.analyze(10)),
+    ):
+        before = statistics.read(service).total
+        try:
+            assert look()
+        except Unsupported:
+            hits.append(None)
+            continue
+        after = statistics.read(service).total
+        assert after.get_misses == before.get_misses
+        hits.append((after.get_hits or 0) - (before.get_hits or 0))
+    assert tuple(hits) == LOOKS[request.node.callspec.params["settings"]]
 
 
 def test_no_look_is_a_hit_or_a_miss(registry: Registry) -> None:
