@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 
 from cacheapi.responses.addresses import Base
 from cacheapi.responses.asking import Asked
+from cacheapi.responses.budget import Hold
 from cacheapi.responses.fetched import Fetched
 from cacheapi.responses.messages import Fields, Stored, without
 from cacheapi.responses.sandboxing import SANDBOX, is_inert
@@ -21,6 +22,7 @@ class Outgoing:
     :ivar rest: what comes after that, where the answer is passed on as it comes; to be closed.
     :ivar result: what the cache did, in a word for metrics: ``hit``, ``stale``, ``validated``,
         ``miss``, ``collapsed``, ``pass`` or ``bypass``.
+    :ivar hold: the right to hold the body, until the client has it.
     """
 
     status: int
@@ -28,6 +30,7 @@ class Outgoing:
     body: bytes
     result: str
     rest: Fetched | None = None
+    hold: Hold | None = dataclasses.field(default=None, repr=False)
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the body.
@@ -61,13 +64,20 @@ class Answers:
         self._mount = mount
 
     def stored(
-        self, asked: Asked, stored: Stored, age: float, status: str, body: bytes, result: str
+        self,
+        asked: Asked,
+        stored: Stored,
+        age: float,
+        status: str,
+        body: bytes,
+        result: str,
+        hold: Hold | None = None,
     ) -> Outgoing:
         """Return the answer of what is stored.
 
         :param age: in seconds, now.
         :param status: what ``Cache-Status`` says.
-        :param result: see :class:`Outgoing`.
+        :param result: see :class:`Outgoing`, as for ``hold``.
         """
         reply = serve(asked.request, stored, age, status)
         pieces = [
@@ -78,6 +88,7 @@ class Answers:
             self._mounted(reply, asked.target, stored.fields),
             pieces[0] if len(pieces) == 1 else b"".join(pieces),
             result,
+            hold=hold,
         )
 
     def handed(self, asked: Asked, fetched: Fetched, status: str, result: str) -> Outgoing:
@@ -90,7 +101,7 @@ class Answers:
             length = ("content-length", str(len(fetched.body)))
             reply = Reply(reply.status, (*fields, length))
         fields = self._mounted(reply, asked.target, reply.fields)
-        return Outgoing(reply.status, fields, fetched.body, result, rest)
+        return Outgoing(reply.status, fields, fetched.body, result, rest, fetched.hold)
 
     def _mounted(self, reply: Reply, target: str, whole: Fields) -> Fields:
         """Return an answer's fields with a ``Location`` that a client of ours can follow.

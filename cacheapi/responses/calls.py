@@ -16,6 +16,8 @@ from typing import Any, Final, TypeVar
 
 from backends.errors import BackendError, Failed, ValueTooLarge
 from cacheapi.caching.reserved import RESPONSE
+from cacheapi.responses.budget import Budget, Hold
+from cacheapi.responses.entries import Variant
 from cacheapi.responses.store import Store
 from cacheapi.responses.timing import CACHE, waiting
 
@@ -24,6 +26,8 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 THREADS: Final = 8
+# A large body that is stored waits so long for room beside others.
+ROOM_SECONDS: Final = 1.0
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 2.0
 # URLs that are remembered while the store is down: some 100 KB, 8 MB at most.
@@ -41,10 +45,14 @@ class Calls:
     """Calls of one store; for one event loop.
 
     :ivar store: whose methods are called.
+    :ivar budget: what bodies may take, those of all services together.
     """
 
-    def __init__(self, store: Store, threads: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, store: Store, threads: ThreadPoolExecutor, budget: Budget | None = None
+    ) -> None:
         self.store = store
+        self.budget = budget or Budget()
         self._threads = threads
         self._failure: str | None = None
         self._trying: asyncio.Task[None] | None = None
@@ -75,6 +83,15 @@ class Calls:
             raise CacheDown(str(error)) from error
         except BackendError as error:
             raise CacheDown(str(error)) from error
+
+    async def body(self, variant: Variant) -> tuple[bytes | None, Hold]:
+        """Return the body of what is stored, ``None`` if it is gone, and the right to hold it.
+
+        :raises CacheDown: as of :meth:`run`.
+        :raises Crowded: there is no room for it.
+        """
+        hold = await self.budget.wait(variant.stored.length, ROOM_SECONDS)
+        return await self.run(self.store.body, variant), hold
 
     def owe_purge(self, target: str) -> None:
         """Purge a URL as soon as the store can be used again, and use it for nothing before.

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from cacheapi.responses.answers import Answers, Outgoing
 from cacheapi.responses.asking import Asked, Incoming, NoAnswer, asked_of
+from cacheapi.responses.budget import CROWDED, Budget, Crowded
 from cacheapi.responses.cache_status import forward_status, hit_status
 from cacheapi.responses.calls import THREADS, CacheDown, Calls
 from cacheapi.responses.config import Config
@@ -49,6 +50,7 @@ class Engine(Purging):
     :param mount: the path of the service, as ``Location`` names it.
     :param store: its stored answers.
     :param threads: for calls of the store.
+    :param budget: what bodies may take, those of other services too.
     :param tls: for an origin over TLS; by default what the system trusts.
     :param listener: is told how the origin does, and what is purged.
     :param clock: Unix time; for tests.
@@ -62,13 +64,14 @@ class Engine(Purging):
         *,
         mount: str,
         threads: ThreadPoolExecutor | None = None,
+        budget: Budget | None = None,
         tls: ssl.SSLContext | None = None,
         listener: Listener | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         listener = listener or Listener()
         threads = threads or ThreadPoolExecutor(THREADS, thread_name_prefix="responses")
-        super().__init__(config, Calls(store, threads), listener)
+        super().__init__(config, Calls(store, threads, budget), listener)
         self.name = name
         self._clock = clock
         self._answers = Answers(config.base, mount)
@@ -181,12 +184,19 @@ class Engine(Purging):
 
     async def _hit(self, asked: Asked, hit: Hit, looked: Looked) -> Outgoing | None:
         variant = variant_of(looked, hit.stored)
-        body = None if variant is None else await self._calls.run(self.store.body, variant)
+        if variant is None:
+            return None
+        try:
+            body, hold = await self._calls.body(variant)
+        except Crowded:
+            return await self._crowded(asked)
         if body is None:
             return None
         if hit.refresh:
             self._fetching.refresh(asked, hit)
-        return self.serve(asked, hit, body)
+        out = self.serve(asked, hit, body)
+        out.hold = hold
+        return out
 
     async def _alone(
         self, asked: Asked, decision: Decision, looked: Looked, ticket: Ticket | None = None
@@ -220,7 +230,7 @@ class Engine(Purging):
                 fwd = getattr(decision, "fwd", "uri-miss")
                 status = forward_status(fwd, ttl=found.ttl, collapsed=True)
                 return self._answers.stored(
-                    asked, found.stored, found.age, status, body, "collapsed"
+                    asked, found.stored, found.age, status, body, "collapsed", came.hold
                 )
         return await self._alone(asked, decision, looked)
 
@@ -232,6 +242,12 @@ class Engine(Purging):
         detail = None if reason == fwd else reason
         status = forward_status(fwd, detail=detail)
         return self._answers.handed(asked, fetched, status, "bypass" if fwd == "bypass" else "pass")
+
+    async def _crowded(self, asked: Asked) -> Outgoing:
+        """Answer what is stored, and too large to be held beside all that is: pass it through."""
+        if isinstance(decide(asked.request, (), self._clock()), Unavailable):
+            raise NoAnswer(503, CROWDED, forward_status("bypass", detail="crowded"))
+        return await self._passed(asked, "bypass", "crowded")
 
     async def _written(self, asked: Asked) -> Outgoing:
         """Pass on a method that may write, and forget what it has made invalid."""
@@ -267,7 +283,9 @@ class Engine(Purging):
                 detail=fetched.reason,
             )
             own = as_asked(stored, fetched.head)
-            return self._answers.stored(asked, own, age, status, fetched.body, "validated")
+            return self._answers.stored(
+                asked, own, age, status, fetched.body, "validated", fetched.hold
+            )
         is_stored = stored is not None and fetched.reason is None
         ttl = None
         if stored is not None and is_stored:
@@ -278,7 +296,7 @@ class Engine(Purging):
             # The origin was asked without the client's conditions.
             age = current_age(stored, now)
             own = as_asked(stored, fetched.head)
-            return self._answers.stored(asked, own, age, status, fetched.body, "miss")
+            return self._answers.stored(asked, own, age, status, fetched.body, "miss", fetched.hold)
         return self._answers.handed(asked, fetched, status, "miss")
 
     async def _failed(
@@ -296,11 +314,14 @@ class Engine(Purging):
         variant = None if hit is None else variant_of(looked, hit.stored)
         if hit is None or variant is None:
             return None
-        body = await self._calls.run(self.store.body, variant)
+        try:
+            body, hold = await self._calls.body(variant)
+        except Crowded:
+            return None
         if body is None:
             return None
         status = hit_status(hit.ttl, "stale-if-error")
-        return self._answers.stored(asked, hit.stored, hit.age, status, body, "stale")
+        return self._answers.stored(asked, hit.stored, hit.age, status, body, "stale", hold)
 
 
 def _kind(hit: Hit) -> str:

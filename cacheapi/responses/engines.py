@@ -9,6 +9,7 @@ from typing import Final
 
 from backends.base import Backend
 from cacheapi.responses.asking import NoAnswer
+from cacheapi.responses.budget import Budget
 from cacheapi.responses.calls import THREADS
 from cacheapi.responses.engine import Engine
 from cacheapi.responses.listening import Listener
@@ -41,6 +42,7 @@ class Engines:
         self._listen = listen
         self._tell_retired = retire
         self._threads: ThreadPoolExecutor | None = None
+        self._budget = Budget()
         self._engines: dict[str, tuple[Remote, Backend, Engine]] = {}
         # Those of services that have changed since, and what will close them.
         self._retired: dict[Engine, asyncio.TimerHandle] = {}
@@ -65,6 +67,7 @@ class Engines:
             Store(remote.name, backend, remote.config.counts),
             mount=f"{self._mount}{remote.name}",
             threads=self._threads,
+            budget=self._budget,
             listener=None if self._listen is None else self._listen(remote.name),
         )
         self._engines[remote.name] = (remote, backend, made)

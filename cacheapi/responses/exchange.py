@@ -51,7 +51,7 @@ class Exchange:
         :raises OriginFailed: there is no answer.
         """
         answer = await self._send(asked, None)
-        return await taken(Fetched(answer.head, reason=reason), answer, self._config.max_body)
+        return await self._taken(Fetched(answer.head, reason=reason), answer)
 
     async def fetch(
         self,
@@ -86,9 +86,7 @@ class Exchange:
             await self._freshening.after_head(asked, decision.stored, answer, looked, ticket)
         if head.status in ERROR_STATUSES and on_error(asked.request, decision, self._clock()):
             # What is served instead must not give way to the error.
-            return await taken(
-                Fetched(head, reason="stale-if-error"), answer, self._config.max_body
-            )
+            return await self._taken(Fetched(head, reason="stale-if-error"), answer)
         return await self._keeping.stored(asked, answer, ticket, alone)
 
     async def write(
@@ -112,7 +110,10 @@ class Exchange:
                 reason = "cache-down"
             else:
                 return await self._keeping.stored(asked, answer, ticket, lambda _: None)
-        return await taken(Fetched(answer.head, reason=reason), answer, self._config.max_body)
+        return await self._taken(Fetched(answer.head, reason=reason), answer)
+
+    async def _taken(self, fetched: Fetched, answer: Answer) -> Fetched:
+        return await taken(fetched, answer, self._config.max_body, self._calls.budget)
 
     async def _send(self, asked: Asked, add: Fields | None) -> Answer:
         own = {name for name, _ in self._config.headers}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cacheapi.responses.asking import Asked
+from cacheapi.responses.budget import Crowded
 from cacheapi.responses.calls import CacheDown, Calls
 from cacheapi.responses.config import Config
 from cacheapi.responses.connection import Answer
@@ -56,7 +57,7 @@ class Freshening:
             return None
         fetched = Fetched(answer.head, stored=made.stored, reason=made.reason, validated=True)
         try:
-            body = await self._calls.run(self._calls.store.body, old)
+            body, fetched.hold = await self._calls.body(old)
             if body is None:
                 return None
             fetched.body = body
@@ -70,7 +71,7 @@ class Freshening:
                 seconds_to_keep(made.stored, self._clock()),
             ):
                 fetched.reason = "purged"
-        except CacheDown:
+        except (CacheDown, Crowded):
             return None
         return fetched
 
@@ -113,7 +114,9 @@ class Freshening:
             if answer.head.status != 200:
                 answer.close()
             return None
-        fetched = await taken(Fetched(answer.head), answer, self._config.max_body)
+        fetched = await taken(
+            Fetched(answer.head), answer, self._config.max_body, self._calls.budget
+        )
         if fetched.rest is not None:
             fetched.close()
             return None
@@ -127,8 +130,8 @@ class Freshening:
         )
         made = None if new is None else combine(decision.stored, new, self._policy)
         try:
-            body = await self._calls.run(self._calls.store.body, old)
-        except CacheDown:
+            body, fetched.hold = await self._calls.body(old)
+        except (CacheDown, Crowded):
             body = None
         if made is None or body is None:
             return None

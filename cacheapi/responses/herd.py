@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from cacheapi.responses import leases
 from cacheapi.responses.asking import Asked
+from cacheapi.responses.budget import Crowded, Hold
 from cacheapi.responses.calls import CacheDown, Calls
 from cacheapi.responses.connection import OriginFailed
 from cacheapi.responses.deciding import Hit
@@ -32,11 +33,13 @@ class Arrived(NamedTuple):
 
     :ivar stored: the answers that are stored.
     :ivar bodies: the bodies that are at hand, by the ``id`` of what is stored.
+    :ivar hold: the right to hold them.
     """
 
     looked: Looked
     stored: tuple[Stored, ...]
     bodies: dict[int, bytes]
+    hold: Hold | None
 
 
 class Alone(NamedTuple):
@@ -189,9 +192,8 @@ class Herd:
 
             fetched = await fetch(looked, alone)
             if fetched.stored is not None and fetched.rest is None:
-                flight.settle(
-                    Arrived(looked, (fetched.stored,), {id(fetched.stored): fetched.body})
-                )
+                bodies = {id(fetched.stored): fetched.body}
+                flight.settle(Arrived(looked, (fetched.stored,), bodies, fetched.hold))
             return fetched
 
     async def _arrived(self, asked: Asked, looked: Looked) -> Arrived | None:
@@ -201,11 +203,14 @@ class Herd:
         variant = variant_of(looked, decision.stored)
         if variant is None:
             return None
-        body = await self._calls.run(self._calls.store.body, variant)
+        try:
+            body, hold = await self._calls.body(variant)
+        except Crowded:
+            return None
         if body is None:
             return None
         stored = tuple(one.stored for one in looked.variants)
-        return Arrived(looked, stored, {id(decision.stored): body})
+        return Arrived(looked, stored, {id(decision.stored): body}, hold)
 
     async def _wait_elsewhere(self, key: str, asked: Asked) -> leases.Lease | None:
         """Return the lease once it is given up; nothing, where waiting is of no use any more."""

@@ -64,8 +64,12 @@ class Keeping:
                 # Before others are woken, who would wait once more else.
                 await self.leave_alone(ticket)
                 alone(ticket)
-            return await taken(fetched, answer, self._config.max_body)
-        fetched = await taken(fetched, answer, self._config.max_body)
+            return await taken(fetched, answer, self._config.max_body, self._calls.budget)
+        fetched = await taken(fetched, answer, self._config.max_body, self._calls.budget)
+        if fetched.is_crowded:
+            # The next fetch may find room: whoever waits for this one may try it.
+            fetched.reason = "crowded"
+            return fetched
         if fetched.rest is not None:
             fetched.reason = "too-large"
             await self.leave_alone(ticket)

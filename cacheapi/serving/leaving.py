@@ -13,15 +13,11 @@ from collections.abc import Sequence
 
 from backends.errors import NotRead
 from cacheapi.caching.service import CacheService
+from cacheapi.responses.budget import CROWDED
 from cacheapi.serving.answers import Act, Found, Read, Sink, Taken, value_sizes
 from cacheapi.serving.bringing import MOST_KEYS, Bringing
 from cacheapi.serving.largeness import Largeness
-from cacheapi.serving.unsent import (
-    CROWDED,
-    LARGE_ANSWER,
-    MOST_CROWDED_SECONDS,
-    Waiting,
-)
+from cacheapi.serving.unsent import LARGE_ANSWER, MOST_CROWDED_SECONDS, Waiting
 from cacheapi.web.errors import RETRY_AFTER_SECONDS, ApiError
 
 

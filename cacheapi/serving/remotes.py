@@ -41,6 +41,9 @@ CYCLE: Final = "cacheapi.cycle"
 # The same, of what hits have found in the store, where they have looked; see :data:`Known`.
 KNOWN: Final = "cacheapi.known"
 
+# A body is sent in pieces of so many bytes, each once the client has taken those before.
+PIECE: Final = 256 * 1024
+
 LANE: Final = "fast"
 ROUTE: Final = "/api/v2/{service}/{path}"
 # A client that wants to know where the time went sends it with 1.
@@ -211,7 +214,7 @@ class Remotes:
         """Send an answer; return the bytes of its body that were."""
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
         await send({"type": "http.response.start", "status": out.status, "headers": headers})
-        if out.rest is None:
+        if out.rest is None and len(out.body) <= PIECE:
             await send({"type": "http.response.body", "body": out.body})
             return 0 if is_head else len(out.body)
         size = 0
@@ -220,9 +223,12 @@ class Remotes:
             async with contextlib.aclosing(out.chunks()) as chunks:
                 async for chunk in chunks:
                     size += len(chunk)
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                    # Whoever takes it slowly shall not have all of it in the connection's buffer.
+                    for start in range(0, len(chunk), PIECE):
+                        piece = chunk[start : start + PIECE]
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
-        return size
+        return 0 if is_head else size
 
     def _note(
         self,

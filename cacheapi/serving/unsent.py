@@ -18,7 +18,6 @@ SHARE: Final = 2
 # What is taken out of its cache waits for room, but not for ever: one client may wait for its
 # answers in an order that is not theirs.
 MOST_CROWDED_SECONDS: Final = 5.0
-CROWDED: Final = "Too many large answers wait for their clients; try again in a second."
 
 
 def count_unsent(transport: asyncio.Transport) -> int:

@@ -19,12 +19,13 @@ from a2wsgi.wsgi import build_environ
 
 from cacheapi.caching.codec import error_text
 from cacheapi.observing.facts import STARTED
+from cacheapi.responses.budget import CROWDED
 from cacheapi.serving.beside import LISTENER, READING, WEIGHT, Beside
 from cacheapi.serving.health import BYTES_A_SECOND
 from cacheapi.serving.heavy import Heavy
 from cacheapi.serving.remotes import CYCLE, Remotes
 from cacheapi.serving.threads import Threads
-from cacheapi.serving.unsent import CROWDED, LARGE_ANSWER, Waiting
+from cacheapi.serving.unsent import LARGE_ANSWER, Waiting
 from cacheapi.web.access import Access
 from cacheapi.web.errors import RETRY_AFTER_SECONDS, internal
 

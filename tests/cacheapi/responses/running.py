@@ -14,6 +14,7 @@ from backends.base import Backend
 from cacheapi.responses.addresses import parse_base
 from cacheapi.responses.answers import Outgoing
 from cacheapi.responses.asking import Incoming, NoAnswer
+from cacheapi.responses.budget import Budget
 from cacheapi.responses.calls import THREADS
 from cacheapi.responses.config import Config
 from cacheapi.responses.engine import Engine
@@ -45,14 +46,20 @@ class Got:
 
 @contextlib.asynccontextmanager
 async def running(
-    cache: Backend, url: str, *, clock: Any = None, name: str = "shop", **settings: Any
+    cache: Backend,
+    url: str,
+    *,
+    clock: Any = None,
+    name: str = "shop",
+    budget: Budget | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Engine]:
     """Run one in the event loop."""
     clocked = {} if clock is None else {"clock": clock}
     config = Config(parse_base(url), **settings)
     threads = ThreadPoolExecutor(THREADS)
     store = Store(name, cache, config.counts, **clocked)
-    made = Engine(name, config, store, mount=MOUNT, threads=threads, **clocked)
+    made = Engine(name, config, store, mount=MOUNT, threads=threads, budget=budget, **clocked)
     try:
         yield made
     finally:
