@@ -16,7 +16,7 @@ MOST_HELD: Final = 64 * 1024 * 1024
 # A body of this size is held however many others are.
 SMALL: Final = 64 * 1024
 # How often somebody who waits for room looks for it.
-PAUSE_SECONDS: Final = 0.02
+PAUSE_SECONDS: Final = 0.1
 
 
 class Crowded(Exception):
@@ -48,9 +48,11 @@ class Budget:
         :raises Crowded: there is no room.
         """
         hold = Hold(self)
-        if not hold.grow_to(size):
-            raise Crowded
-        return hold
+        if hold.grow_to(size):
+            return hold
+        # Who gets the error would hold it else.
+        del hold
+        raise Crowded
 
     async def wait(self, size: int, seconds: float) -> Hold:
         """Return it once there is room.

@@ -149,7 +149,11 @@ class Remotes:
         if cycle is not None and first(fields, "date") is not None:
             # The date is the origin's to say; uvicorn would add another.
             cycle.default_headers = []
+        ready = time.monotonic()
         size = await self._send(out, (*fields, *added), send, sought.method == "HEAD")
+        if out.rest is None:
+            # How long the client takes for it is no time of ours.
+            started += time.monotonic() - ready
         self._note(sought, scope, out, size, started, request_id)
 
     async def _outgoing(

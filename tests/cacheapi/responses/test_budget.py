@@ -60,9 +60,10 @@ def test_it_counts_what_somebody_has() -> None:
     budget = Budget(MOST)
     one, two = budget.hold(600_000), budget.hold(400_000)
     assert budget.held == MOST
-    with pytest.raises(Crowded):
+    with pytest.raises(Crowded) as refused:
         budget.hold(SMALL + 1)
-    assert budget.held == MOST
+    # Also while somebody has the error.
+    assert (budget.held, refused.type) == (MOST, Crowded)
     small = budget.hold(SMALL)
     assert budget.held == MOST + SMALL
     assert not one.grow_to(600_001)
