@@ -9,6 +9,7 @@ import click
 
 from cacheapi.amounts import counted, size
 from cacheapi.caching.service import CacheService
+from cacheapi.commands import completing
 from cacheapi.commands.lifetimes import shown
 from cacheapi.commands.output import emit, emit_text, note, printable, table
 from cacheapi.commands.progress import bar
@@ -36,7 +37,7 @@ _CLASS_WORDS: Final = {
 
 
 @click.command()
-@click.argument("named", default="", metavar="[SERVICE]")
+@click.argument("named", default="", metavar="[SERVICE]", shell_complete=completing.services)
 @of_service
 @click.option(
     "--sample",

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 
+from cacheapi.commands import completing
 from cacheapi.commands.administering import Administration, administration
 from cacheapi.commands.lifetimes import seconds_of
 from cacheapi.commands.output import emit, emit_text, note, printable, table
@@ -20,7 +21,7 @@ from cacheapi.slips import did_you_mean
 MOST_SECONDS: Final = 1000 * 365 * 86400
 
 
-@click.group("api-key")
+@click.group("api-key", cls=completing.Group)
 def api_key() -> None:
     r"""Make, list and revoke API keys.
 

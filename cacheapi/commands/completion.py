@@ -17,7 +17,9 @@ _VARIABLE: Final = "_CACHEAPI_COMPLETE"
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    r"""Print what lets a shell complete commands and options.
+    r"""Print what lets a shell complete commands, options, services and files.
+
+    zsh looks where fpath says: fpath=(~/.zfunc $fpath) stands before compinit in ~/.zshrc.
 
     \b
     Examples:
@@ -27,4 +29,6 @@ def completion(ctx: click.Context, shell: str) -> None:
     """
     made = get_completion_class(shell)
     assert made is not None
-    emit_text(made(ctx.find_root().command, {}, "cacheapi", _VARIABLE).source())
+    script = made(ctx.find_root().command, {}, "cacheapi", _VARIABLE).source()
+    # Of what click writes for fish a description ends at its first comma.
+    emit_text(script.replace('string split ","', 'string split --max 1 ","'))

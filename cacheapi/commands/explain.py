@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from cacheapi.commands import completing
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.output import emit, emit_text, printable, table
 from cacheapi.commands.session import as_json, registry
@@ -18,7 +19,7 @@ from cacheapi.responses.store import Store
 
 
 @click.command()
-@click.argument("service")
+@click.argument("service", shell_complete=completing.services)
 @click.argument("url")
 @click.option("-H", "--header", "headers", multiple=True, help="A field of the request: 'Name: v'.")
 @as_json

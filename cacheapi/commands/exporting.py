@@ -18,7 +18,7 @@ from backends.errors import BackendError, NotRead, Unsupported, WrongType
 from cacheapi.amounts import counted
 from cacheapi.caching.service import MAX_PAGE, CacheService
 from cacheapi.caching.tags import Tagged
-from cacheapi.commands import dump
+from cacheapi.commands import completing, dump
 from cacheapi.commands.checkpoint import Checkpoint
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.output import emit, note
@@ -32,7 +32,7 @@ MOST_BYTES: Final = 16 * 1024 * 1024
 
 
 @click.command("export")
-@click.argument("file")
+@click.argument("file", type=completing.FILE)
 @of_service
 @click.option("--prefix", default="", metavar="TEXT", help="Only the keys that start so.")
 @click.option("--resume", is_flag=True, help="Go on where an interrupted export ended.")

@@ -18,7 +18,7 @@ from backends.errors import BackendError, InvalidKey, Unavailable, ValueTooLarge
 from cacheapi.amounts import counted
 from cacheapi.caching.service import CacheService
 from cacheapi.caching.tags import escaped
-from cacheapi.commands import dump
+from cacheapi.commands import completing, dump
 from cacheapi.commands.checkpoint import Checkpoint
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.output import emit, note
@@ -37,7 +37,7 @@ BEGINNING: Final = 4096
 
 
 @click.command("import")
-@click.argument("file")
+@click.argument("file", type=completing.FILE)
 @of_service
 @click.option("--resume", is_flag=True, help="Go on where an interrupted import ended.")
 @click.option("--keep-existing", is_flag=True, help="Leave keys that are there as they are.")

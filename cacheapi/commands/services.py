@@ -7,12 +7,14 @@ from typing import Any
 
 import click
 
+from cacheapi.commands import completing
 from cacheapi.commands.administering import administration
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.output import emit, emit_text, is_interactive, note, printable, table
 from cacheapi.commands.service_config import config_of, with_settings
 from cacheapi.commands.session import as_json
 
+_NAMED = click.argument("name", shell_complete=completing.services)
 _LABEL = click.option("--label", metavar="TEXT", help="Its name for people.")
 _DESCRIPTION = click.option("--description", metavar="TEXT", help="What it is for.")
 _TEST = click.option(
@@ -20,7 +22,7 @@ _TEST = click.option(
 )
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=completing.Group, invoke_without_command=True)
 @as_json
 @click.pass_context
 def services(ctx: click.Context, as_json: bool) -> None:
@@ -94,7 +96,7 @@ def _default(field: Mapping[str, Any]) -> Any:
 
 
 @services.command("test")
-@click.argument("name")
+@_NAMED
 @as_json
 def test(name: str, as_json: bool) -> int:
     r"""Try a service: connect, write, read, delete a key of its own.
@@ -129,7 +131,14 @@ def _show_trial(outcome: Mapping[str, Any]) -> None:
 
 @services.command()
 @click.argument("name")
-@click.option("--type", "kind", required=True, metavar="TYPE", help="Such as cache_redis.")
+@click.option(
+    "--type",
+    "kind",
+    required=True,
+    metavar="TYPE",
+    shell_complete=completing.types,
+    help="Such as cache_redis.",
+)
 @with_settings
 @_LABEL
 @_DESCRIPTION
@@ -170,7 +179,7 @@ def create(
 
 
 @services.command()
-@click.argument("name")
+@_NAMED
 @with_settings
 @click.option("--name", "new_name", metavar="NAME", help="Call it so from now on.")
 @_LABEL
@@ -207,7 +216,7 @@ def edit(
 
 
 @services.command()
-@click.argument("name")
+@_NAMED
 @as_json
 def on(name: str, as_json: bool) -> None:
     r"""Switch a service on, so that it can be asked again.
@@ -220,7 +229,7 @@ def on(name: str, as_json: bool) -> None:
 
 
 @services.command()
-@click.argument("name")
+@_NAMED
 @as_json
 def off(name: str, as_json: bool) -> None:
     r"""Switch a service off: its keys stay, and nobody can ask for them.
@@ -240,7 +249,7 @@ def _switch(name: str, is_active: bool, as_json: bool) -> None:
 
 
 @services.command()
-@click.argument("name")
+@_NAMED
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @as_json
 def delete(name: str, yes: bool, as_json: bool) -> None:

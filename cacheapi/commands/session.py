@@ -17,6 +17,7 @@ import click
 
 from backends.registry import backend_class
 from cacheapi.caching.service import CacheService
+from cacheapi.commands import completing
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.output import note
 from cacheapi.registry.contents import Author
@@ -58,6 +59,7 @@ def of_service(command: Command) -> Command:
         default=SYSTEM_CACHE,
         show_default=True,
         metavar="NAME",
+        shell_complete=completing.services,
         help="The service to work on; 'cacheapi services' lists them.",
     )(command)
 

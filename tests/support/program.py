@@ -12,7 +12,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -87,17 +87,19 @@ def on_terminal(
     until: Callable[[str], bool],
     press: bytes = b"\x03",
     width: int = 120,
+    program: Sequence[str] = COMMAND,
     **settings: str,
 ) -> tuple[int, str]:
     """Run the program on a terminal, press a key there once ``until`` holds of what it shows.
 
     :param press: the key; by default it is Ctrl-C.
+    :param program: what is run instead, with its arguments: a shell.
     :return: its exit code, and all that it showed.
     """
     terminal, own = pty.openpty()
     fcntl.ioctl(own, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
     process = subprocess.Popen(
-        [*COMMAND, *arguments],
+        [*program, *arguments],
         cwd=directory,
         env=environ(directory, TERM="xterm-256color", LANG="C.UTF-8", **settings),
         stdin=own,
