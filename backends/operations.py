@@ -98,12 +98,14 @@ class Increment(NamedTuple):
     :ivar initial: a number to store where the key is absent, as it is stored, which is the
         outcome then; ``None``: it stays absent.
     :ivar ttl: the lifetime of that one.
+    :ivar own: nobody but who counts writes the key, so that what is there needs no look.
     """
 
     key: str
     delta: int
     initial: bytes | None = None
     ttl: float | None = None
+    own: bool = False
 
 
 class GetAndDelete(NamedTuple):
@@ -165,7 +167,7 @@ def perform_each(backend: Backend, operations: Sequence[Operation]) -> list[Any]
 
 def count(backend: Backend, operation: Increment) -> int | Missing:
     """Do an :class:`Increment` by the backend's other methods."""
-    key, delta, initial, ttl = operation
+    key, delta, initial, ttl, _ = operation
     for _ in range(ATTEMPTS):
         number = backend.increment(key, delta)
         if number is not MISSING or initial is None:

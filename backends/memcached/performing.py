@@ -2,9 +2,9 @@
 
 They go in rounds. In a round are sent all changes at once, then all reads, then what is taken,
 then all counts: a count is one command of the server, but what it is to count on is looked at
-before, among the reads. Where a key is read and changed behind that, reads that nothing goes
-before are sent first. An operation that its key's earlier ones would not let come in that order
-begins the next round.
+before, among the reads, where others may have written it. Where a key is read and changed behind
+that, reads that nothing goes before are sent first. An operation that its key's earlier ones would
+not let come in that order begins the next round.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ class Performing:
             self._read(early, ())
         if changes:
             self._change(changes)
-        if reads or counts:
-            found = self._read(reads, counts)
+        looked = [index for index in counts if not _is_own(self._operations[index])]
+        found = self._read(reads, looked) if reads or looked else {}
         if takes:
             self._take(takes)
         if counts:
@@ -173,7 +173,10 @@ class Performing:
                 # Its reply is more than a line.
                 self._outcomes[index] = _caught(count, self._backend, operation)
                 continue
-            made_of = self._counted(self._keys[index], operation, found)
+            if operation.own:
+                made_of: Any = _counting(self._keys[index], operation.delta)
+            else:
+                made_of = self._counted(self._keys[index], operation, found)
             if isinstance(made_of, tuple):
                 sent.append(index)
                 made.append(made_of)
@@ -196,7 +199,7 @@ class Performing:
 
         :param found: what is to be counted on; told what will be there then.
         """
-        _, delta, initial, ttl = operation
+        _, delta, initial, ttl, _ = operation
         value = found.get(key, MISSING)
         if isinstance(value, BackendError):
             return value
@@ -211,8 +214,16 @@ class Performing:
         except NotAnInteger as error:
             return error
         found[key] = with_flags(b"%d" % number, flags_of(value))
-        name = b"incr" if delta >= 0 else b"decr"
-        return key, b"%b %b %d\r\n" % (name, key, abs(delta)), COUNT
+        return _counting(key, delta)
+
+
+def _is_own(operation: Operation) -> bool:
+    return isinstance(operation, Increment) and operation.own
+
+
+def _counting(key: bytes, delta: int) -> Change:
+    name = b"incr" if delta >= 0 else b"decr"
+    return key, b"%b %b %d\r\n" % (name, key, abs(delta)), COUNT
 
 
 def changes(keys: Sequence[bytes], operations: Sequence[Any]) -> list[Change]:

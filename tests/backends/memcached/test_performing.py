@@ -131,6 +131,20 @@ def test_a_new_number_has_its_flags_and_its_lifetime(memcached_backend: Memcache
     assert memcached_backend.get("gone") is MISSING
 
 
+def test_a_count_that_is_nobody_elses_needs_no_look(
+    memcached_backend: MemcachedBackend, trips: list[bytes]
+) -> None:
+    asked = [Increment("n", 3, b"3", 600, own=True), Increment("m", 1, own=True)]
+    assert memcached_backend.perform(asked) == [3, MISSING]
+    trips.clear()
+    assert memcached_backend.perform([asked[0]] * 2) == [6, 9]
+    assert [command.split()[0] for command in trips] == [b"incr"]
+    assert memcached_backend.perform([Get("n"), asked[0], Get("n")]) == [b"9", 12, b"12"]
+    left = memcached_backend.remaining_ttl("n")
+    assert isinstance(left, int)
+    assert left > 500
+
+
 def test_a_number_that_somebody_else_creates_meanwhile_is_counted_on(
     memcached_backend: MemcachedBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
