@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from zlib import crc32
 
+from cacheapi.registry.database.engine import make_engine
 from sqlalchemy import insert
 
 from backends.file.backend import FileBackend
 from cacheapi.registry.database import tables
-from cacheapi.registry.database.engine import make_engine
 from cacheapi.registry.database.migrate import migrate
 from tests.support.live import CACHE, Connection
 from tests.support.processes import Service, service

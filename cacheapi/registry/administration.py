@@ -235,8 +235,7 @@ def _rename(transaction: Change, old: str, new: str) -> None:
 
 def _rules_about(transaction: Change, name: str) -> list[tuple[int, tuple[Rule, ...]]]:
     """Return the ids and rules of the API keys that have rules about a service."""
-    column = tables.api_keys.c.rules
-    rows = transaction.all(tables.api_keys, column.contains(records.service_text(name)))
+    rows = transaction.keys_with(records.service_text(name))
     found = [(row["id"], records.rules_of(row)) for row in rows]
     return [
         (number, rules) for number, rules in found if any(rule.service == name for rule in rules)
@@ -262,7 +261,7 @@ def _taken(registry: Registry, transaction: Change, names: Iterable[Any]) -> set
         if definition.source is not Source.DATABASE
     }
     elsewhere |= registry.snapshot.aliases.keys()
-    return elsewhere | transaction.among(tables.services.c.name, wanted)
+    return elsewhere | transaction.services_among(wanted)
 
 
 def _check_name(name: str, taken: set[str]) -> None:

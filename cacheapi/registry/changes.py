@@ -6,11 +6,10 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import SQLAlchemyError
-
+from cacheapi.registry.database.errors import DatabaseFailed
 from cacheapi.registry.database.store import Change
 from cacheapi.registry.errors import RegistryUnavailable
-from cacheapi.registry.live import Registry, cause
+from cacheapi.registry.live import Registry
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +23,8 @@ def change(registry: Registry) -> Iterator[Change]:
     try:
         with registry.store.change() as transaction:
             yield transaction
-    except SQLAlchemyError as error:
-        log.error("A change of services or API keys failed: %s", cause(error))
+    except DatabaseFailed as error:
+        log.error("A change of services or API keys failed: %s", error)
         raise RegistryUnavailable from error
     registry.refresh()
     registry.colleagues.tell(registry.number)

@@ -7,11 +7,10 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from cacheapi.registry import audit, records
 from cacheapi.registry.changes import change
 from cacheapi.registry.database import tables
+from cacheapi.registry.database.errors import DatabaseFailed
 from cacheapi.registry.database.store import Change, Row
 from cacheapi.registry.errors import NotFound, RegistryUnavailable
 from cacheapi.registry.live import Registry
@@ -86,7 +85,7 @@ def find(registry: Registry, number: int) -> ApiKey:
     """
     try:
         row = registry.store.find(tables.api_keys, number)
-    except SQLAlchemyError as error:
+    except DatabaseFailed as error:
         raise RegistryUnavailable from error
     if row is None:
         raise _not_found(number)

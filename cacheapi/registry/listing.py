@@ -8,9 +8,8 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from cacheapi.registry import key_administration
+from cacheapi.registry.database.errors import DatabaseFailed
 from cacheapi.registry.database.store import MAX_ID
 from cacheapi.registry.definition import Definition
 from cacheapi.registry.errors import Fault, Invalid, RegistryUnavailable
@@ -91,7 +90,7 @@ def api_keys(registry: Registry, wanted: Wanted) -> Page[ApiKey]:
     after = 0 if cursor is None else _id(cursor)
     try:
         rows, count = registry.store.page_of_keys(after, limit + 1, search)
-    except SQLAlchemyError as error:
+    except DatabaseFailed as error:
         raise RegistryUnavailable from error
     items = [key_administration.api_key_of(registry, row) for row in islice(rows, limit)]
     following = str(items[-1].number) if len(rows) > limit else None

@@ -18,14 +18,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
-from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
-
 from cacheapi.caching.service import CacheService
 from cacheapi.registry import declared
 from cacheapi.registry.callers import Callers
 from cacheapi.registry.colleagues import Colleagues
-from cacheapi.registry.database.engine import DatabaseUnusable
+from cacheapi.registry.database.connecting import Database
+from cacheapi.registry.database.errors import DatabaseFailed, DatabaseUnusable
 from cacheapi.registry.database.migrate import migrate
 from cacheapi.registry.database.store import Rows, Store
 from cacheapi.registry.declared import BadFile
@@ -63,7 +61,7 @@ class Registry:
     :param system: the system cache; its driver's own name is another way to write its name.
     :param callers: those of the environment.
     :param file: where services are declared, if anywhere.
-    :param engine: the database.
+    :param database: its rows.
     :param data_dir: where services keep files.
     """
 
@@ -73,11 +71,11 @@ class Registry:
         callers: Mapping[bytes, Caller],
         *,
         file: Path | None,
-        engine: Engine,
+        database: Database,
         vault: Vault,
         data_dir: Path,
     ) -> None:
-        self.store = Store(engine)
+        self.store = Store(database)
         self.vault = vault
         self.data_dir = data_dir
         self.counts = system.over(system.backend.apart())
@@ -95,7 +93,7 @@ class Registry:
         }
         self._file = file
         self._stamp = self._seen = None if file is None else declared.stamp(file)
-        self._engine = engine
+        self._database = database
         names = {**self._fixed, **dict.fromkeys(self._aliases, self._fixed[system.name])}
         self._sources = Sources(names, Stored(Callers(callers, self._aliases)))
         self._is_migrated = False
@@ -126,7 +124,7 @@ class Registry:
     @property
     def is_shared(self) -> bool:
         """Whether other machines may change services and API keys."""
-        return self._engine.dialect.name != "sqlite"
+        return self._database.is_shared
 
     def find(self, name: str) -> CacheService | None:
         """Return the service of a name, its own or another, if it can be used."""
@@ -152,14 +150,14 @@ class Registry:
         if self._file is not None:
             sources = dataclasses.replace(sources, declared=declared.read(self._file))
         try:
-            migrate(self._engine)
+            migrate(self._database)
             self._is_migrated = True
             stored = sources.stored.after(self.store.read(), self.vault)
             sources = dataclasses.replace(sources, stored=stored)
-        except SQLAlchemyError as error:
+        except DatabaseFailed as error:
             self._lose(error)
         finally:
-            self._engine.dispose()
+            self._database.dispose()
         sources.check()
         self._swap(sources)
         for definition in self.snapshot.definitions.values():
@@ -181,7 +179,7 @@ class Registry:
         if self._pid == os.getpid():
             return
         # A forked child has no thread of its parent's, and may not touch its connections.
-        self._engine.dispose(close=False)
+        self._database.dispose(close=False)
         self._changing = threading.Lock()
         self._pid = os.getpid()
         self.colleagues.begin(self.number)
@@ -213,7 +211,7 @@ class Registry:
         for service in self.snapshot.services.values():
             service.backend.close()
         self.counts.backend.close()
-        self._engine.dispose()
+        self._database.dispose()
 
     # The thread
 
@@ -226,7 +224,7 @@ class Registry:
         uses = self.snapshot.uses
         uses.gather()
         if not self._is_lost:
-            with contextlib.suppress(SQLAlchemyError):
+            with contextlib.suppress(DatabaseFailed):
                 uses.write(self.store)
         return LOST_SECONDS if self._is_lost else LOOK_SECONDS
 
@@ -252,13 +250,13 @@ class Registry:
     def _look_at_database(self) -> None:
         try:
             if not self._is_migrated:
-                migrate(self._engine)
+                migrate(self._database)
                 self._is_migrated = True
             known = self._sources.stored
             rows = self.store.read(known.number)
             is_new = rows.number != known.number
             stored = known.after(rows, self.vault) if is_new else known
-        except (SQLAlchemyError, DatabaseUnusable) as error:
+        except (DatabaseFailed, DatabaseUnusable) as error:
             self._lose(error)
             return
         self._find_again()
@@ -268,7 +266,7 @@ class Registry:
 
     def _lose(self, error: Exception) -> None:
         if not self._is_lost:
-            log.error("The database of services and API keys cannot be used: %s", cause(error))
+            log.error("The database of services and API keys cannot be used: %s", error)
         self._is_lost = True
 
     def _find_again(self) -> None:
@@ -307,8 +305,3 @@ def _follow(
             log.exception("Looking for changes of services failed")
             seconds = LOST_SECONDS
         del registry
-
-
-def cause(error: Exception) -> str:
-    """Return a driver's error in one line; SQLAlchemy's own would add the statement."""
-    return " ".join(str(getattr(error, "orig", None) or error).split())

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from cacheapi.registry import environment
-from cacheapi.registry.database.engine import DatabaseUnusable, make_engine
+from cacheapi.registry.database.connecting import connect
+from cacheapi.registry.database.errors import DatabaseUnusable
 from cacheapi.registry.declared import BadFile
 from cacheapi.registry.errors import Conflict
 from cacheapi.registry.live import Registry
@@ -35,7 +36,7 @@ def open_registry(settings: Settings, *, asks: bool = True) -> Registry:
             system,
             callers,
             file=None if file is None else Path(file),
-            engine=make_engine(url, data_dir),
+            database=connect(url, data_dir),
             vault=Vault(settings["CACHEAPI_SECRET_KEY"], data_dir / "secret-key"),
             data_dir=data_dir,
         )

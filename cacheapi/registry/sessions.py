@@ -17,7 +17,6 @@ def end(registry: Registry, session: str, until: int) -> None:
     """
     now = int(time.time())
     with change(registry) as transaction:
-        over = tables.ended_sessions.c.until <= now
-        for row in transaction.all(tables.ended_sessions, over):
+        for row in transaction.sessions_until(now):
             transaction.remove(tables.ended_sessions, row["id"])
         transaction.add(tables.ended_sessions, {"session": session, "until": until})

@@ -34,7 +34,7 @@ class Stored:
     def after(self, rows: Rows, vault: Vault) -> Stored:
         """Return it with what is new.
 
-        :raises SQLAlchemyError: the database cannot be used; nothing has changed.
+        :raises DatabaseFailed: the database cannot be used; nothing has changed.
         """
         services = {} if rows.is_whole else dict(self.services)
         # Who has served before goes on with that meanwhile, and its requests want the processor.

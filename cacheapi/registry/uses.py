@@ -35,7 +35,7 @@ class Uses:
     def write(self, store: Store) -> None:
         """Write them, if there are any and the last time is a minute ago.
 
-        :raises SQLAlchemyError: the database cannot be used; they are forgotten.
+        :raises DatabaseFailed: the database cannot be used; they are forgotten.
         """
         now = time.monotonic()
         if self._used and now >= self._written + SECONDS:

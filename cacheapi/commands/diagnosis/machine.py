@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from cacheapi.commands.diagnosis.findings import Finding, Level
 from cacheapi.commands.session import foreign_owner, no_service, nothing_is_in
-from cacheapi.registry.live import Registry, cause
+from cacheapi.registry.database.errors import DatabaseFailed
+from cacheapi.registry.live import Registry
 from cacheapi.registry.vault import MASK
 from cacheapi.settings import Explained, Settings
 
@@ -160,8 +159,8 @@ def database(registry: Registry, settings: Settings) -> tuple[dict[str, Any], li
     place = "CACHEAPI_DATABASE_URL" if settings["CACHEAPI_DATABASE_URL"] else "cacheapi.sqlite3"
     try:
         services, api_keys = registry.store.counts()
-    except SQLAlchemyError as error:
-        reason = cause(error)
+    except DatabaseFailed as error:
+        reason = str(error)
         found = {"place": place, "readable": False, "error": reason}
         message = f"The database of services and API keys cannot be read: {reason}"
         action = f"See that it runs and lets this machine in, as {place} says."

@@ -8,11 +8,20 @@ others with it; new ones are made to a server that takes changes alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DisconnectionError, InvalidatePoolError, OperationalError
+from sqlalchemy.exc import (
+    DisconnectionError,
+    InvalidatePoolError,
+    OperationalError,
+    SQLAlchemyError,
+)
+
+from cacheapi.registry.database.errors import DatabaseFailed
 
 # How long to wait for another's transaction, for a connection, and for an answer.
 LOCK_SECONDS: Final = 5
@@ -26,6 +35,59 @@ _LIMITS: Final = (
 _IS_READ_ONLY: Final = "SHOW transaction_read_only"
 # The SQLSTATE of a change where none may be made.
 _READ_ONLY: Final = "25006"
+
+
+class PostgreSQL:
+    """A database on a server, and a pool of connections to it.
+
+    :raises ImportError: its driver is not installed.
+    """
+
+    is_shared = True
+    like_any = "ILIKE"
+
+    def __init__(self, url: URL) -> None:
+        self._engine = make_engine(url)
+
+    @contextmanager
+    def looks(self) -> Iterator[_Session]:
+        with failing(), self._engine.connect() as connection:
+            yield _Session(connection)
+
+    @contextmanager
+    def changes(self) -> Iterator[_Session]:
+        with failing(), self._engine.begin() as connection:
+            yield _Session(connection)
+
+    def engine(self) -> Engine:
+        return self._engine
+
+    def dispose(self, *, close: bool = True) -> None:
+        self._engine.dispose(close=close)
+
+
+class _Session:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def rows(self, sql: str, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        found = self._connection.execute(text(sql), values or {}).mappings()
+        return [dict(row) for row in found]
+
+    def run(self, sql: str, *each: Mapping[str, Any]) -> None:
+        self._connection.execute(text(sql), list(each) or {})
+
+    def insert(self, sql: str, values: Mapping[str, Any]) -> int:
+        return int(self._connection.execute(text(f"{sql} RETURNING id"), values).scalar_one())
+
+
+@contextmanager
+def failing() -> Iterator[None]:
+    """Raise what SQLAlchemy raises as what it is to the others."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise DatabaseFailed(error) from error
 
 
 def make_engine(url: URL) -> Engine:

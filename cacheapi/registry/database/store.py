@@ -12,39 +12,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Engine,
-    Table,
-    bindparam,
-    case,
-    delete,
-    func,
-    insert,
-    select,
-    update,
-)
-
+from cacheapi.registry.database.connecting import Database, Session, marks
 from cacheapi.registry.database.tables import (
+    Table,
     api_keys,
     ended_sessions,
     removed,
     services,
-    version,
 )
 
 Row = Mapping[str, Any]
-
-# What every request of an administrator asks; to make a statement takes as long as it does.
-_VERSION: Final = select(version)
-_COUNTS: Final = {table: select(func.count()).select_from(table) for table in (services, api_keys)}
-_PAGE_OF_KEYS: Final = (
-    select(api_keys)
-    .where(api_keys.c.id > bindparam("after"))
-    .order_by(api_keys.c.id)
-    .limit(bindparam("most"))
-)
 
 # Of so many changes it is noted what they removed.
 CHANGES_NOTED: Final = 10_000
@@ -60,8 +37,8 @@ class Rows(NamedTuple):
     """What there is at one moment or a little later, or what is new of it since another one.
 
     :ivar number: of the last change; what is newer has a higher one.
-    :ivar api_keys: read while they are gone through, by the engine they are of: that raises
-        SQLAlchemy's errors.
+    :ivar api_keys: read while they are gone through, from the database they are of: that raises
+        its errors.
     :ivar removed: what is there no more, see :data:`~cacheapi.registry.database.tables.removed`.
         It comes after the other rows.
     :ivar is_whole: whether that is all there is.
@@ -80,47 +57,48 @@ class Rows(NamedTuple):
 
 
 class Store:
-    """The database. Every method raises SQLAlchemy's errors where it cannot be used.
+    """The rows. Every method raises ``DatabaseFailed`` where the database cannot be used.
 
-    :param engine: of a database whose tables are up to date.
+    :param database: whose tables are up to date.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def number(self) -> int:
         """Return the number of the last change."""
-        with self._engine.connect() as connection:
-            return int(connection.execute(select(version.c.number)).scalar_one())
+        with self._database.looks() as session:
+            return _version(session)[0]
 
     def read(self, since: int = -1) -> Rows:
         """Return what is new since a change; all rows, where that is not known.
 
         :param since: the number of the last change that the caller knows of.
         """
-        with self._engine.connect() as connection:
+        with self._database.looks() as session:
             # First: rows that change meanwhile are read again with the next number.
-            number, told, untold = connection.execute(_VERSION).one()
+            number, told, untold = _version(session)
             if since == number:
                 return Rows(number, [], [], is_whole=False)
             oldest = max(untold, number - CHANGES_NOTED)
             if told == number and oldest <= since < number:
+                is_new = "changed > :since"
                 return Rows(
                     number,
-                    _all(connection, services, services.c.changed > since),
-                    _all(connection, api_keys, api_keys.c.changed > since),
-                    _all(connection, ended_sessions, ended_sessions.c.changed > since),
-                    _all(connection, removed, removed.c.changed > since),
+                    _all(session, services, is_new, since=since),
+                    _all(session, api_keys, is_new, since=since),
+                    _all(session, ended_sessions, is_new, since=since),
+                    _all(session, removed, is_new, since=since),
                     is_whole=False,
                 )
             return Rows(
-                number, _all(connection, services), self._keys(), _all(connection, ended_sessions)
+                number, _all(session, services), self._keys(), _all(session, ended_sessions)
             )
 
     def counts(self) -> tuple[int, int]:
         """Return how many services and API keys there are."""
-        with self._engine.connect() as connection:
-            return _count(connection, services), _count(connection, api_keys)
+        with self._database.looks() as session:
+            return _count(session, services), _count(session, api_keys)
 
     def page_of_keys(self, after: int, limit: int, search: str) -> tuple[list[Row], int]:
         """Return API keys by id, and how many there are in all.
@@ -128,47 +106,36 @@ class Store:
         :param after: the id before the first.
         :param search: a part of their names, or what the keys begin with.
         """
-        column = api_keys.c.id
-        with self._engine.connect() as connection:
-            if search:
-                is_found = self._is_found(search)
-                # Mostly once through all of them, for the page and the count.
-                query = select(column).where(is_found).order_by(column)
-                found = connection.execute(query.limit(MOST_FOUND + 1)).scalars().all()
-                if len(found) > MOST_FOUND:
-                    count = select(func.count()).select_from(api_keys).where(is_found)
-                    found_in_all = int(connection.execute(count).scalar_one())
-                    # A page of so many is near.
-                    near = query.where(column > after).limit(limit)
-                    ids = connection.execute(near).scalars().all()
-                    return _all(connection, api_keys, column.in_(ids)), found_in_all
-                start = bisect.bisect_right(found, after)
-                wanted = column.in_(found[start : start + limit])
-                return _all(connection, api_keys, wanted), len(found)
-            page = connection.execute(_PAGE_OF_KEYS, {"after": after, "most": limit})
-            rows: list[Row] = [dict(row) for row in page.mappings()]
-            return rows, _count(connection, api_keys)
-
-    def _is_found(self, search: str) -> ColumnElement[bool]:
-        name, prefix = api_keys.c.name, api_keys.c.prefix
-        # SQLite's LIKE takes no notice of the case as it is, and to lower it takes as long again.
-        ignores_case = self._engine.dialect.name == "sqlite"
-        contains = name.contains if ignores_case else name.icontains
-        return contains(search, autoescape=True) | prefix.startswith(search, autoescape=True)
+        with self._database.looks() as session:
+            if not search:
+                return _page(session, after, limit), _count(session, api_keys)
+            any_case = self._database.like_any
+            is_found = f"(name {any_case} :part ESCAPE '/' OR prefix LIKE :start ESCAPE '/')"
+            plain = "".join(f"/{each}" if each in "/%_" else each for each in search)
+            sought = {"part": f"%{plain}%", "start": f"{plain}%"}
+            query = f"SELECT id FROM api_key WHERE {is_found}"
+            # Mostly once through all of them, for the page and the count.
+            found = _ids(session, query, MOST_FOUND + 1, **sought)
+            if len(found) > MOST_FOUND:
+                count = _count(session, api_keys, is_found, **sought)
+                # A page of so many is near.
+                ids = _ids(session, f"{query} AND id > :after", limit, after=after, **sought)
+                return _among(session, ids), count
+            start = bisect.bisect_right(found, after)
+            return _among(session, found[start : start + limit]), len(found)
 
     def find(self, table: Table, number: int) -> Row | None:
         """Return the row with an id."""
-        with self._engine.connect() as connection:
-            return _find(connection, table, number)
+        with self._database.looks() as session:
+            return _find(session, table, number)
 
     def _keys(self) -> Iterator[Row]:
         """Yield all API keys; a few at a time are in memory, and no transaction is open."""
         last = 0
         while True:
-            with self._engine.connect() as connection:
-                query = select(api_keys).where(api_keys.c.id > last).order_by(api_keys.c.id)
-                found = connection.execute(query.limit(ROWS_A_QUERY)).mappings().all()
-            yield from map(dict, found)
+            with self._database.looks() as session:
+                found = _page(session, last, ROWS_A_QUERY)
+            yield from found
             if len(found) < ROWS_A_QUERY:
                 return
             last = found[-1]["id"]
@@ -179,29 +146,24 @@ class Store:
 
         One goes on at a time, on all machines.
         """
-        number, told = version.c.number, version.c.told
-        with self._engine.begin() as connection:
-            connection.execute(
-                update(version).values(
-                    number=number + 1,
-                    told=number + 1,
-                    untold=case((told == number, version.c.untold), else_=number),
-                )
+        with self._database.changes() as session:
+            session.run(
+                "UPDATE version SET number = number + 1, told = number + 1, "
+                "untold = CASE WHEN told = number THEN untold ELSE number END"
             )
-            own = int(connection.execute(select(number)).scalar_one())
-            connection.execute(delete(removed).where(removed.c.changed <= own - CHANGES_NOTED))
-            yield Change(connection, own)
+            own = _version(session)[0]
+            session.run("DELETE FROM removed WHERE changed <= :last", {"last": own - CHANGES_NOTED})
+            yield Change(session, own)
 
     def note_use(self, used: Mapping[int, int]) -> None:
         """Keep when API keys were last used: Unix times by id. It is no change to others."""
-        statement = update(api_keys).where(api_keys.c.id == bindparam("key"))
-        rows = [{"key": number, "when": when} for number, when in used.items()]
+        rows = [{"id": number, "last_used": when} for number, when in used.items()]
         for start in range(0, len(rows), ROWS_A_QUERY):
             # Others wait for no more than so many.
-            with self._engine.begin() as connection:
-                connection.execute(
-                    statement.values(last_used=bindparam("when")),
-                    rows[start : start + ROWS_A_QUERY],
+            with self._database.changes() as session:
+                session.run(
+                    "UPDATE api_key SET last_used = :last_used WHERE id = :id",
+                    *rows[start : start + ROWS_A_QUERY],
                 )
 
 
@@ -211,58 +173,105 @@ class Change:
     :param number: of the change.
     """
 
-    def __init__(self, connection: Connection, number: int) -> None:
-        self._connection = connection
+    def __init__(self, session: Session, number: int) -> None:
+        self._session = session
         self._number = number
 
-    def all(self, table: Table, *conditions: ColumnElement[bool]) -> list[Row]:
-        """Return the rows of a table that meet all conditions."""
-        return _all(self._connection, table, *conditions)
+    def all(self, table: Table) -> list[Row]:
+        """Return the rows of a table."""
+        return _all(self._session, table)
+
+    def keys_with(self, text: str) -> list[Row]:
+        """Return the API keys in whose rules a text stands, and maybe others."""
+        return _all(self._session, api_keys, "rules LIKE :part", part=f"%{text}%")
+
+    def sessions_until(self, moment: int) -> list[Row]:
+        """Return the ended sessions that would have lasted until a moment, or less."""
+        return _all(self._session, ended_sessions, "until <= :moment", moment=moment)
 
     def find(self, table: Table, number: int) -> Row | None:
         """Return the row with an id."""
-        return _find(self._connection, table, number)
+        return _find(self._session, table, number)
 
-    def among(self, column: ColumnElement[str], texts: Sequence[str]) -> set[str]:
-        """Return which of some texts stand in a column."""
+    def services_among(self, names: Sequence[str]) -> set[str]:
+        """Return which of some names are those of services."""
         found: set[str] = set()
-        for start in range(0, len(texts), ROWS_A_QUERY):
-            part = texts[start : start + ROWS_A_QUERY]
-            found.update(self._connection.execute(select(column).where(column.in_(part))).scalars())
+        for start in range(0, len(names), ROWS_A_QUERY):
+            part, values = marks(names[start : start + ROWS_A_QUERY])
+            rows = self._session.rows(f"SELECT name FROM service WHERE name IN ({part})", values)
+            found.update(row["name"] for row in rows)
         return found
 
     def add(self, table: Table, values: Mapping[str, Any]) -> int:
         """Add a row and return its id."""
-        done = self._connection.execute(insert(table).values(**values, changed=self._number))
-        assert done.inserted_primary_key is not None
-        return int(done.inserted_primary_key[0])
+        row = {**values, "changed": self._number}
+        names = _columns(row)
+        places = ", ".join(f":{name}" for name in names)
+        sql = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({places})"
+        return self._session.insert(sql, row)
 
     def put(self, table: Table, number: int, values: Mapping[str, Any]) -> None:
         """Change the row with this id."""
-        self._connection.execute(
-            update(table).where(table.c.id == number).values(**values, changed=self._number)
-        )
+        row = {**values, "changed": self._number}
+        places = ", ".join(f"{name} = :{name}" for name in _columns(row))
+        sql = f"UPDATE {table.name} SET {places} WHERE id = :id"
+        self._session.run(sql, {**row, "id": number})
 
     def remove(self, table: Table, number: int) -> None:
         """Delete the row with this id, if there is one."""
         row = self.find(table, number)
         if row is not None:
             note = {"kind": table.name, "number": number, "digest": row.get("digest")}
-            self._connection.execute(insert(removed).values(**note, changed=self._number))
-            self._connection.execute(delete(table).where(table.c.id == number))
+            self.add(removed, note)
+            self._session.run(f"DELETE FROM {table.name} WHERE id = :id", {"id": number})
 
 
-def _count(connection: Connection, table: Table) -> int:
-    return int(connection.execute(_COUNTS[table]).scalar_one())
+def _columns(row: Row) -> list[str]:
+    """Return the names of columns, which go into a statement as they are."""
+    for name in row:
+        if not (name.isascii() and name.isidentifier()):
+            raise ValueError(f"{name!r} is no column")
+    return list(row)
 
 
-def _find(connection: Connection, table: Table, number: int) -> Row | None:
+def _version(session: Session) -> tuple[int, int, int]:
+    (row,) = session.rows("SELECT number, told, untold FROM version")
+    return row["number"], row["told"], row["untold"]
+
+
+def _count(session: Session, table: Table, condition: str = "", **values: Any) -> int:
+    where = f" WHERE {condition}" if condition else ""
+    (row,) = session.rows(f"SELECT count(*) AS number FROM {table.name}{where}", values)
+    return int(row["number"])
+
+
+def _page(session: Session, after: int, limit: int) -> list[Row]:
+    condition = "id > :after ORDER BY id LIMIT :most"
+    return _all(session, api_keys, condition, after=after, most=limit)
+
+
+def _ids(session: Session, query: str, limit: int, **values: Any) -> list[int]:
+    rows = session.rows(f"{query} ORDER BY id LIMIT :most", {**values, "most": limit})
+    return [row["id"] for row in rows]
+
+
+def _among(session: Session, ids: Sequence[int]) -> list[Row]:
+    if not ids:
+        return []
+    part, values = marks(ids)
+    return _all(session, api_keys, f"id IN ({part})", **values)
+
+
+def _find(session: Session, table: Table, number: int) -> Row | None:
     if number > MAX_ID:
         return None
-    return next(iter(_all(connection, table, table.c.id == number)), None)
+    return next(iter(_all(session, table, "id = :id", id=number)), None)
 
 
-def _all(connection: Connection, table: Table, *conditions: ColumnElement[bool]) -> list[Row]:
-    found = connection.execute(select(table).where(*conditions)).mappings()
+def _all(session: Session, table: Table, condition: str = "", **values: Any) -> list[Row]:
+    where = f" WHERE {condition}" if condition else ""
+    found = session.rows(f"SELECT * FROM {table.name}{where}", values)
+    for row in found:
+        row.update({name: bool(row[name]) for name in table.truths})
     # Sorted here: a database that shall sort by id might go through all rows for it.
-    return sorted(map(dict, found), key=lambda row: row["id"])
+    return sorted(found, key=lambda row: row["id"])

@@ -13,13 +13,15 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, inspect, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import inspect, text
 
-from cacheapi.registry.database.engine import FILE, DatabaseUnusable, make_engine
+from cacheapi.registry.database.connecting import Database, connect
+from cacheapi.registry.database.errors import DatabaseFailed, DatabaseUnusable
+from cacheapi.registry.database.metadata import metadata
 from cacheapi.registry.database.migrate import SCRIPTS, migrate
+from cacheapi.registry.database.sqlite import FILE
 from cacheapi.registry.database.store import Row, Store
-from cacheapi.registry.database.tables import HEAD, api_keys, metadata, services
+from cacheapi.registry.database.tables import HEAD, api_keys, services
 from tests.support import scripts
 from tests.support.postgresql import PASSWORD
 
@@ -43,16 +45,16 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def engine(url: str, tmp_path: Path) -> Iterator[Engine]:
-    made = make_engine(url, tmp_path)
+def database(url: str, tmp_path: Path) -> Iterator[Database]:
+    made = connect(url, tmp_path)
     yield made
     made.dispose()
 
 
 @pytest.fixture
-def store(engine: Engine) -> Store:
-    migrate(engine)
-    return Store(engine)
+def store(database: Database) -> Store:
+    migrate(database)
+    return Store(database)
 
 
 def contents(store: Store) -> tuple[int, list[Row], list[Row]]:
@@ -60,13 +62,13 @@ def contents(store: Store) -> tuple[int, list[Row], list[Row]]:
     return rows.number, list(rows.services), list(rows.api_keys)
 
 
-def test_migrations_make_the_tables_that_the_code_knows(engine: Engine) -> None:
-    migrate(engine)
-    with engine.connect() as connection:
+def test_migrations_make_the_tables_that_the_code_knows(database: Database) -> None:
+    migrate(database)
+    with database.engine().connect() as connection:
         context = MigrationContext.configure(connection)
         assert compare_metadata(context, metadata) == []
         assert context.get_current_revision() == HEAD
-    migrate(engine)
+    migrate(database)
 
 
 def test_the_newest_migration_is_the_one_that_a_start_looks_for() -> None:
@@ -76,41 +78,41 @@ def test_the_newest_migration_is_the_one_that_a_start_looks_for() -> None:
 MIGRATE = """
 import sys
 from pathlib import Path
-from cacheapi.registry.database.engine import make_engine
+from cacheapi.registry.database.connecting import connect
 from cacheapi.registry.database.migrate import migrate
 from cacheapi.registry.database.store import Store
-engine = make_engine(sys.argv[1], Path("."))
-migrate(engine)
-print(Store(engine).number())
+database = connect(sys.argv[1], Path("."))
+migrate(database)
+print(Store(database).number())
 """
 
 
-def test_processes_at_once_migrate_once(url: str, engine: Engine) -> None:
+def test_processes_at_once_migrate_once(url: str, database: Database) -> None:
     running = [scripts.start(MIGRATE, url) for _ in range(3)]
-    threads = [threading.Thread(target=migrate, args=(engine,)) for _ in range(3)]
+    threads = [threading.Thread(target=migrate, args=(database,)) for _ in range(3)]
     for thread in threads:
         thread.start()
     assert [scripts.finish(process).strip() for process in running] == ["0"] * 3
     for thread in threads:
         thread.join()
-    with engine.connect() as connection:
+    with database.engine().connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM version")).scalar() == 1
 
 
-def test_a_migration_that_fails_leaves_nothing(engine: Engine) -> None:
-    with engine.begin() as connection:
+def test_a_migration_that_fails_leaves_nothing(database: Database) -> None:
+    with database.engine().begin() as connection:
         connection.execute(text("CREATE TABLE api_key (id INTEGER)"))
-    with pytest.raises(SQLAlchemyError):
-        migrate(engine)
-    assert inspect(engine).get_table_names() == ["api_key"]
+    with pytest.raises(DatabaseFailed):
+        migrate(database)
+    assert inspect(database.engine()).get_table_names() == ["api_key"]
 
 
-def test_a_database_of_a_later_version_is_not_touched(engine: Engine) -> None:
-    migrate(engine)
-    with engine.begin() as connection:
+def test_a_database_of_a_later_version_is_not_touched(database: Database) -> None:
+    migrate(database)
+    with database.engine().begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = 'later'"))
     with pytest.raises(DatabaseUnusable, match="of a later version"):
-        migrate(engine)
+        migrate(database)
 
 
 def test_a_change_is_all_or_nothing(store: Store) -> None:
@@ -175,9 +177,9 @@ def test_the_last_use_is_no_change(store: Store) -> None:
 
 
 def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
-    engine = make_engine(None, tmp_path / "new")
-    migrate(engine)
-    engine.dispose()
+    database = connect(None, tmp_path / "new")
+    migrate(database)
+    database.dispose()
     assert stat.S_IMODE((tmp_path / "new" / FILE).stat().st_mode) == 0o600
     assert [path.name for path in (tmp_path / "new").iterdir()] == [FILE]
 
@@ -185,16 +187,16 @@ def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["postgresql://u:hush@h:port/x", "sqlite:////proc/nothing/x"])
 def test_what_is_no_database_is_refused_in_one_line(tmp_path: Path, url: str) -> None:
     with pytest.raises(DatabaseUnusable) as raised:
-        make_engine(url, tmp_path)
+        connect(url, tmp_path)
     assert "\n" not in str(raised.value)
     assert "hush" not in str(raised.value)
 
 
-def test_a_wrong_password_is_not_repeated(url: str, engine: Engine, tmp_path: Path) -> None:
+def test_a_wrong_password_is_not_repeated(url: str, database: Database, tmp_path: Path) -> None:
     if url.startswith("sqlite"):
         pytest.skip("there are no passwords")
-    other = make_engine(url.replace(PASSWORD, "hush-hush"), tmp_path)
-    with pytest.raises(SQLAlchemyError) as raised:
+    other = connect(url.replace(PASSWORD, "hush-hush"), tmp_path)
+    with pytest.raises(DatabaseFailed) as raised:
         migrate(other)
     other.dispose()
     assert "hush-hush" not in str(raised.value)
@@ -205,4 +207,4 @@ def test_without_its_driver_postgresql_names_the_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(DatabaseUnusable, match=r"cacheapi\[postgresql\]"):
-        make_engine("postgresql://h/x", tmp_path)
+        connect("postgresql://h/x", tmp_path)

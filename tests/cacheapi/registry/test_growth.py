@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, insert, text, update
+from sqlalchemy import delete, insert, text, update
 
 from backends.file.backend import FileBackend
 from cacheapi.registry import administration, callers, key_administration, records, stored
+from cacheapi.registry.database import metadata, tables
 from cacheapi.registry.database import store as store_module
-from cacheapi.registry.database import tables
-from cacheapi.registry.database.engine import make_engine
+from cacheapi.registry.database.connecting import Database, connect
 from cacheapi.registry.database.migrate import migrate
 from cacheapi.registry.database.store import Rows, Store
 from cacheapi.registry.definition import Definition
@@ -42,13 +42,13 @@ def key_row(number: int, **more: Any) -> dict[str, Any]:
     }
 
 
-def fill(engine: Engine) -> None:
+def fill(database: Database) -> None:
     """Make many services and keys at once."""
-    migrate(engine)
-    services = [SERVICE | {"name": f"s{number}"} for number in range(MANY)]
-    with Store(engine).change() as change:
-        change._connection.execute(insert(tables.services), services)
-        change._connection.execute(insert(tables.api_keys), [key_row(n) for n in range(MANY)])
+    migrate(database)
+    with Store(database).change() as change:
+        for number in range(MANY):
+            change.add(tables.services, SERVICE | {"name": f"s{number}"})
+            change.add(tables.api_keys, key_row(number))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -57,9 +57,9 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registr
     if request.param == "postgresql":
         url = request.getfixturevalue("postgresql_server").new_database()
         settings = {"CACHEAPI_DATABASE_URL": url}
-    engine = make_engine(settings.get("CACHEAPI_DATABASE_URL"), tmp_path)
-    fill(engine)
-    engine.dispose()
+    database = connect(settings.get("CACHEAPI_DATABASE_URL"), tmp_path)
+    fill(database)
+    database.dispose()
     made = open_one(tmp_path, **settings)
     yield made
     made.close()
@@ -67,7 +67,7 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registr
 
 def another(registry: Registry, directory: Path) -> Registry:
     """Return what another process has on the same database."""
-    url = registry._engine.url.render_as_string(hide_password=False)
+    url = registry._database.engine().url.render_as_string(hide_password=False)
     return open_one(directory, CACHEAPI_DATABASE_URL=url.replace("+psycopg", ""))
 
 
@@ -92,8 +92,8 @@ def rows_read(registry: Registry) -> Iterator[list[int]]:
     counts: list[int] = []
     real = store_module._all
 
-    def all_(*arguments: Any) -> list[Mapping[str, Any]]:
-        found = real(*arguments)
+    def all_(*arguments: Any, **named: Any) -> list[Mapping[str, Any]]:
+        found = real(*arguments, **named)
         counts.append(len(found))
         return found
 
@@ -174,14 +174,14 @@ def same(one: Registry, other: Registry) -> bool:
 
 def of_an_earlier_version(registry: Registry, statement: Any) -> None:
     """Change something as a program does that knows no more than the number."""
-    with registry._engine.begin() as connection:
+    with registry._database.engine().begin() as connection:
         connection.execute(text("UPDATE version SET number = number + 1"))
         connection.execute(statement)
 
 
 def test_what_an_earlier_version_changes_beside_is_seen(registry: Registry, tmp_path: Path) -> None:
     late = another(registry, tmp_path)
-    services, keys = tables.services, tables.api_keys
+    services, keys = metadata.services, metadata.api_keys
     of_an_earlier_version(registry, insert(services).values(SERVICE | {"name": "added"}))
     registry.look()
     assert registry.find("added") is not None
@@ -220,7 +220,7 @@ def test_who_was_away_for_too_many_changes_reads_all(
     rows = registry.store.read(number + 8)
     assert not rows.is_whole
     assert len(rows.removed) == 1
-    with registry._engine.connect() as connection:
+    with registry._database.engine().connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM removed")).scalar_one() <= 3
 
 
@@ -263,7 +263,7 @@ def test_the_last_uses_are_gathered_from_those_that_were_used_alone(registry: Re
     for number in (3, 4, 3):
         assert registry.snapshot.whose(bytes.fromhex(key_row(number)["digest"])) is not None
     registry.look()
-    with registry._engine.connect() as connection:
+    with registry._database.engine().connect() as connection:
         used = connection.execute(text("SELECT id FROM api_key WHERE last_used > 0")).scalars()
         assert sorted(used) == [4, 5]
 
@@ -295,7 +295,7 @@ def test_who_serves_reads_all_with_pauses_and_a_start_without(
     monkeypatch.setattr(stored.time, "sleep", pauses.append)
     late = another(registry, tmp_path)
     assert pauses == []
-    of_an_earlier_version(registry, tables.services.delete().where(tables.services.c.id == 1))
+    of_an_earlier_version(registry, delete(metadata.services).where(metadata.services.c.id == 1))
     late.look()
     assert late.find("s0") is None
     # Of the services, and of the API keys.

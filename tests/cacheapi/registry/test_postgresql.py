@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, event, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import event, text
 
-from cacheapi.registry.database.engine import make_engine
+from cacheapi.registry.database.connecting import Database, connect
+from cacheapi.registry.database.errors import DatabaseFailed
 from cacheapi.registry.database.migrate import migrate
 from cacheapi.registry.database.store import Store
 from cacheapi.registry.database.tables import services
@@ -52,7 +52,7 @@ def failover() -> Iterator[Failover]:
 
 
 def has(store: Store, name: str) -> bool:
-    with contextlib.suppress(SQLAlchemyError):
+    with contextlib.suppress(DatabaseFailed):
         return name in [row["name"] for row in store.read().services]
     return False
 
@@ -61,19 +61,19 @@ def adds(store: Store, name: str) -> bool:
     try:
         with store.change() as change:
             change.add(services, SERVICE | {"name": name})
-    except SQLAlchemyError:
+    except DatabaseFailed:
         return False
     return True
 
 
 @contextlib.contextmanager
-def engines(directory: Path, *urls: str) -> Iterator[list[Engine]]:
-    made = [make_engine(url, directory) for url in urls]
+def engines(directory: Path, *urls: str) -> Iterator[list[Database]]:
+    made = [connect(url, directory) for url in urls]
     try:
         yield made
     finally:
-        for engine in made:
-            engine.dispose()
+        for database in made:
+            database.dispose()
 
 
 def test_after_a_failover_changes_are_made_and_seen(failover: Failover, tmp_path: Path) -> None:
@@ -96,13 +96,15 @@ def test_after_a_failover_changes_are_made_and_seen(failover: Failover, tmp_path
 
 
 def test_a_change_that_is_refused_drops_all_connections(failover: Failover, tmp_path: Path) -> None:
-    with engines(tmp_path, failover.url) as (engine,):
-        migrate(engine)
-        store = Store(engine)
+    with engines(tmp_path, failover.url) as (database,):
+        migrate(database)
+        store = Store(database)
         dropped: list[object] = []
-        event.listen(engine, "close", lambda connection, _: dropped.append(connection))
-        event.listen(engine, "invalidate", lambda connection, *_: dropped.append(connection))
-        with pytest.raises(SQLAlchemyError, match="read-only"):
+        event.listen(database.engine(), "close", lambda connection, _: dropped.append(connection))
+        event.listen(
+            database.engine(), "invalidate", lambda connection, *_: dropped.append(connection)
+        )
+        with pytest.raises(DatabaseFailed, match="read-only"):
             _change_after_a_demotion(store, failover.primary)
         assert dropped
         assert not adds(store, "refused")
@@ -114,7 +116,7 @@ def test_a_change_that_is_refused_drops_all_connections(failover: Failover, tmp_
 def _change_after_a_demotion(store: Store, server: PostgreSQL) -> None:
     with store.change() as change:
         server.demote()
-        change._connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+        change._session.run("SET TRANSACTION READ ONLY")
         change.add(services, SERVICE | {"name": "lost"})
 
 
@@ -125,10 +127,10 @@ def test_behind_pgbouncer_all_is_done(
     url = postgresql_server.new_database()
     with (
         pgbouncer(postgresql_server, mode) as port,
-        engines(tmp_path, url.replace(f":{postgresql_server.port}/", f":{port}/")) as (engine,),
+        engines(tmp_path, url.replace(f":{postgresql_server.port}/", f":{port}/")) as (database,),
     ):
-        migrate(engine)
-        store = Store(engine)
+        migrate(database)
+        store = Store(database)
 
         def work(name: str) -> None:
             for number in range(20):
@@ -141,17 +143,17 @@ def test_behind_pgbouncer_all_is_done(
         for thread in threads:
             thread.join()
         assert store.number() == len(store.read().services) == 60
-        _has_limits(engine)
+        _has_limits(database)
 
 
 def test_each_transaction_has_its_limits(postgresql_server: PostgreSQL, tmp_path: Path) -> None:
-    engine = make_engine(postgresql_server.new_database(), tmp_path)
-    _has_limits(engine)
-    engine.dispose()
+    database = connect(postgresql_server.new_database(), tmp_path)
+    _has_limits(database)
+    database.dispose()
 
 
-def _has_limits(engine: Engine) -> None:
+def _has_limits(database: Database) -> None:
     for _ in range(3):
-        with engine.connect() as connection:
+        with database.engine().connect() as connection:
             for name in ("statement_timeout", "lock_timeout"):
                 assert connection.execute(text(f"SHOW {name}")).scalar() == "5s"

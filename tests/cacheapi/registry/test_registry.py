@@ -15,7 +15,7 @@ import pytest
 
 from cacheapi import SettingsError, load
 from cacheapi.registry import administration, key_administration
-from cacheapi.registry.database.engine import FILE
+from cacheapi.registry.database.sqlite import FILE
 from cacheapi.registry.errors import Invalid, RegistryUnavailable
 from cacheapi.registry.live import Registry
 from cacheapi.registry.opening import open_registry
@@ -100,7 +100,7 @@ def test_a_registry_that_nobody_holds_ends_its_thread(tmp_path: Path) -> None:
     made = open_one(tmp_path)
     made.watch()
     thread, gone = made._thread, weakref.ref(made)
-    made._engine.dispose()
+    made._database.dispose()
     del made
 
     def ended() -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from cacheapi.registry.database.tables import metadata
+from cacheapi.registry.database.metadata import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
