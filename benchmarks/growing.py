@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from zlib import crc32
 
-from cacheapi.registry.database.engine import make_engine
 from sqlalchemy import insert
 
 from backends.file.backend import FileBackend
-from cacheapi.registry.database import tables
+from cacheapi.registry.database import metadata
+from cacheapi.registry.database.connecting import connect
 from cacheapi.registry.database.migrate import migrate
 from tests.support.live import CACHE, Connection
 from tests.support.processes import Service, service
@@ -28,8 +28,8 @@ ROWS_AT_ONCE = 10_000
 
 def registry(data_dir: Path, *, services: int = 0, keys: int = 0) -> None:
     """Make the database of so many services and API keys, each with rules of its own."""
-    engine = make_engine(None, data_dir)
-    migrate(engine)
+    database = connect(None, data_dir)
+    migrate(database)
     rows = (
         {
             "name": f"s{number}",
@@ -55,11 +55,10 @@ def registry(data_dir: Path, *, services: int = 0, keys: int = 0) -> None:
         }
         for number in range(keys)
     )
-    with engine.begin() as connection:
-        for table, made in ((tables.services, rows), (tables.api_keys, callers)):
+    with database.engine().begin() as connection:
+        for table, made in ((metadata.services, rows), (metadata.api_keys, callers)):
             while part := list(itertools.islice(made, ROWS_AT_ONCE)):
                 connection.execute(insert(table), part)
-    engine.dispose()
 
 
 def file(directory: Path, entries: int) -> FileBackend:

@@ -128,10 +128,9 @@ class _Here:
         return dataclasses.asdict(trial.run(self._registry, draft, saved=False))
 
     def api_keys(self) -> list[dict[str, Any]]:
-        from cacheapi.registry import listing
-        from cacheapi.web.schemas.api_key import shown
+        from cacheapi.registry import key_administration, listing
 
-        return [shown(key) for key in listing.every_api_key(self._registry)]
+        return [key_administration.shown(key) for key in listing.every_api_key(self._registry)]
 
     def create_key(self, fields: Fields) -> dict[str, Any]:
         from marshmallow import ValidationError

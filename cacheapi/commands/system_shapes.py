@@ -5,6 +5,7 @@ See :mod:`~cacheapi.commands.cache_shapes`.
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Annotated, Final, NotRequired, TypedDict
 
 import msgspec
@@ -13,10 +14,10 @@ from cacheapi.commands.cache_shapes import Count as Count
 from cacheapi.commands.cache_shapes import Done as Done
 from cacheapi.commands.cache_shapes import Next as Next
 
-# The last moment that has a date.
-LATEST: Final = 253_402_300_799
+# After it a moment has no date.
+_LATEST: Final = dt.datetime(9999, 12, 31, tzinfo=dt.UTC).timestamp()
 
-Moment = Annotated[float, msgspec.Meta(ge=0, le=LATEST)]
+Moment = Annotated[float, msgspec.Meta(ge=0, le=_LATEST)]
 
 
 class Service(TypedDict):

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Final
 
 from cacheapi import amounts
-from cacheapi.web.schemas.api_key import LATEST
+from cacheapi.registry.key_administration import LATEST
 
 # A share of fewer is chance.
 FEWEST_READS: Final = 100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,8 +15,10 @@ from cacheapi.registry.database.errors import DatabaseFailed
 from cacheapi.registry.database.store import Change, Row
 from cacheapi.registry.errors import NotFound, RegistryUnavailable
 from cacheapi.registry.live import Registry
-from cacheapi.registry.rights import Caller, Rate, Rule, digest_of
+from cacheapi.registry.rights import VERBS, Caller, Rate, Rule, digest_of
 
+# The last second of the year 9999: no calendar of Python's goes on.
+LATEST: Final = 253402300799
 # Enough to tell keys apart, and little of the 43 characters that are random.
 SHOWN: Final = 9
 # The columns of a field of another name.
@@ -139,6 +142,41 @@ def api_key_of(registry: Registry, row: Row) -> ApiKey:
         rate_limit=caller.rate,
         last_used=row["last_used"],
     )
+
+
+def shown(key: ApiKey) -> dict[str, Any]:
+    """Return an API key as the API has it.
+
+    As a schema would, which takes ten times as long, and a fifteenth of a second to import.
+    """
+    rate = key.rate_limit
+    return {
+        "id": key.number,
+        "name": key.name,
+        "prefix": key.prefix,
+        "administrator": key.administrator,
+        "rules": [
+            {
+                "service": rule.service,
+                "verbs": [verb for verb in VERBS if verb in rule.verbs],
+                "keys": f"{rule.prefix}*",
+            }
+            for rule in key.rules
+        ],
+        "created": moment_text(key.created),
+        "expires": moment_text(key.expires),
+        "rate_limit": None
+        if rate is None
+        else {"requests": rate.requests, "seconds": rate.seconds},
+        "last_used": moment_text(key.last_used),
+    }
+
+
+def moment_text(when: int | None) -> str | None:
+    """Return a Unix time as the API has it."""
+    if when is None:
+        return None
+    return dt.datetime.fromtimestamp(min(when, LATEST), dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _rules_text(registry: Registry, rules: Iterable[Rule]) -> str:

@@ -25,7 +25,7 @@ from backends.errors import (
     ValueTooLarge,
 )
 from backends.probe import NotDone, Probe
-from cacheapi.registry import forms, remote_trial
+from cacheapi.registry import forms
 from cacheapi.registry.definition import Definition
 from cacheapi.registry.errors import Invalid
 from cacheapi.registry.live import Registry
@@ -99,6 +99,9 @@ def run(registry: Registry, definition: Definition, *, saved: bool) -> Outcome:
     :param saved: it is as it is saved, and so its own backend is tried, where it runs.
     """
     if definition.is_remote:
+        # It brings an event loop, which takes a while to import.
+        from cacheapi.registry import remote_trial
+
         return _outcome(_done(remote_trial.works(registry, definition)))
     running = registry.find(definition.name) if saved else None
     if running is not None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from backends.parallel import at_once
 from cacheapi.caching.service import CacheService
-from cacheapi.commands.diagnosis import machine, remotes, services
+from cacheapi.commands.diagnosis import machine, services
 from cacheapi.commands.diagnosis.findings import Finding, Level
 from cacheapi.commands.diagnosis.services import ServiceReport
 from cacheapi.commands.failures import Exit
@@ -122,6 +122,11 @@ class Examination:
 
     def _look_at_remotes(self, registry: Registry) -> None:
         snapshot = registry.snapshot
+        if not snapshot.remotes:
+            return
+        # It brings an event loop, which takes a while to import.
+        from cacheapi.commands.diagnosis import remotes
+
         found = [
             ([name, *snapshot.definitions[name].aliases], remote, registry.find(remote.cache))
             for name, remote in snapshot.remotes.items()

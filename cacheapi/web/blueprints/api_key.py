@@ -25,7 +25,6 @@ from cacheapi.web.schemas.api_key import (
     KeyFieldsSchema,
     KeysToMakeSchema,
     NewKeysSchema,
-    shown,
 )
 from cacheapi.web.schemas.cache import SuccessSchema
 
@@ -57,7 +56,9 @@ class ApiKeys(MethodView):
         """List the API keys but those of the environment, by id: a page of them."""
         query = Query(request.query_string).refuse_slips(OF_PAGES)
         page = listing.api_keys(registry(), page_wanted(query))
-        return json_response(encode(page_shown(page, [shown(key) for key in page.items])))
+        return json_response(
+            encode(page_shown(page, [key_administration.shown(key) for key in page.items]))
+        )
 
     @blueprint.doc(
         operationId="makeApiKeys",
@@ -82,7 +83,8 @@ class ApiKey(MethodView):
     @doc.errors(blueprint)
     def get(self, number: int) -> Response:
         """Get what is known of an API key."""
-        return json_response(encode(shown(key_administration.find(registry(), number))))
+        found = key_administration.find(registry(), number)
+        return json_response(encode(key_administration.shown(found)))
 
     @blueprint.doc(
         operationId="changeApiKey",
@@ -97,7 +99,7 @@ class ApiKey(MethodView):
             raise ApiError(400, "The body must be a JSON object.")
         fields = _load(KeyChangeSchema(), document)
         changed = key_administration.update(registry(), caller(), number, fields)
-        return json_response(encode(shown(changed)))
+        return json_response(encode(key_administration.shown(changed)))
 
     @blueprint.doc(operationId="revokeApiKey")
     @blueprint.response(200, SuccessSchema, description="It is revoked.")

@@ -7,14 +7,11 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate
 
-from cacheapi.registry.key_administration import ApiKey
+from cacheapi.registry.key_administration import moment_text
 from cacheapi.registry.names import PATTERN, name_fault
 from cacheapi.registry.rights import EVERY_SERVICE, FLUSH, VERBS, Rate, Rule
 from cacheapi.web.schemas.cache import WholeNumber
 from cacheapi.web.schemas.pages import PageSchema
-
-# The last second of the year 9999: no calendar of Python's goes on.
-LATEST = 253402300799
 
 
 class Moment(fields.String):
@@ -33,7 +30,7 @@ class Moment(fields.String):
             ) from error
 
     def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> str | None:
-        return _moment(value)
+        return moment_text(value)
 
 
 class TrueOrFalse(fields.Boolean):
@@ -234,37 +231,6 @@ class ApiKeysSchema(Schema):
 
     resource = fields.List(fields.Nested(ApiKeySchema), required=True)
     meta = fields.Nested(PageSchema, required=True)
-
-
-def shown(key: ApiKey) -> dict[str, Any]:
-    """Return an API key as :class:`ApiKeySchema` describes it, which itself is ten times slower."""
-    rate = key.rate_limit
-    return {
-        "id": key.number,
-        "name": key.name,
-        "prefix": key.prefix,
-        "administrator": key.administrator,
-        "rules": [
-            {
-                "service": rule.service,
-                "verbs": [verb for verb in VERBS if verb in rule.verbs],
-                "keys": f"{rule.prefix}*",
-            }
-            for rule in key.rules
-        ],
-        "created": _moment(key.created),
-        "expires": _moment(key.expires),
-        "rate_limit": None
-        if rate is None
-        else {"requests": rate.requests, "seconds": rate.seconds},
-        "last_used": _moment(key.last_used),
-    }
-
-
-def _moment(when: int | None) -> str | None:
-    if when is None:
-        return None
-    return dt.datetime.fromtimestamp(min(when, LATEST), dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _printable(text: str) -> None:
