@@ -27,6 +27,9 @@ def _likeness(one: str, other: str) -> float:
     """Return how much alike two names are, from 0 (not near) to 1."""
     if _is_slip(one, other):
         return 1
+    # A client decides how long a name is, and to look through it takes its time.
+    if 2 * min(len(one), len(other)) < _ALIKE * (len(one) + len(other)):
+        return 0
     ratio = difflib.SequenceMatcher(None, one, other, autojunk=False).ratio()
     return ratio if ratio >= _ALIKE else 0
 

@@ -84,7 +84,11 @@ def export(file: str, name: str, prefix: str, resume: bool, overwrite: bool, as_
 def _check_abilities(backend: Backend) -> None:
     for ability in (Capability.LIST_KEYS, Capability.REMAINING_TTL):
         if ability not in backend.capabilities:
-            raise Unsupported(backend.label, ability)
+            raise Failure(
+                f"{Unsupported(backend.label, ability)} What is on a file or on Redis can be "
+                "exported.",
+                Exit.USAGE,
+            )
 
 
 def _state(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:

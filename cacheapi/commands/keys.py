@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import click
 
-from backends.errors import BackendError, Failed
+from backends.errors import BackendError, Failed, Unsupported
 from cacheapi.amounts import counted
 from cacheapi.caching.codec import string_text
 from cacheapi.caching.listing import told
@@ -138,7 +138,13 @@ def _page(
 ) -> tuple[Page, str | None]:
     if not isinstance(target, CacheService):
         return target.page(prefix, limit, cursor, details=details)
-    listed, following = target.list_keys(prefix, limit, cursor)
+    try:
+        listed, following = target.list_keys(prefix, limit, cursor)
+    except Unsupported as error:
+        raise Failure(
+            f"{error} 'cacheapi get KEY' asks by name, 'cacheapi analyze' tells what fills it.",
+            Exit.USAGE,
+        ) from error
     if not details:
         return [{"key": key} for key in listed], following
     found = target.describe_many(listed)
@@ -204,6 +210,10 @@ def _delete_prefix(name: str, prefix: str, as_json: bool) -> Exit:
     with authored(name) as (target, author):
         try:
             deleted = contents.delete_prefix(target, prefix, gone.append, author)
+        except Unsupported as error:
+            raise Failure(
+                f"{error} Delete by name ('cacheapi delete KEY…') or by tag (--tag).", Exit.USAGE
+            ) from error
         except Failed as error:
             raise Failure(f"{error} {contents.left(sum(gone))}") from error
     if as_json:

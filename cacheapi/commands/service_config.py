@@ -11,6 +11,7 @@ from cacheapi.commands.administering import Administration
 from cacheapi.commands.lifetimes import FOREVER, seconds_of, shown
 from cacheapi.commands.output import note
 from cacheapi.settings import DEFAULT_TTL
+from cacheapi.slips import did_you_mean
 
 with_settings = click.option(
     "--set",
@@ -30,7 +31,10 @@ def config_of(place: Administration, kind: str, settings: tuple[str, ...]) -> di
     """
     types = {each["name"]: each for each in place.types()}
     if kind not in types:
-        raise click.UsageError(f"There is no type '{kind}'; there are: {', '.join(sorted(types))}.")
+        raise click.UsageError(
+            f"There is no type '{kind}'; there are: {', '.join(sorted(types))}."
+            + did_you_mean(kind, types)
+        )
     fields = {each["name"]: each["type"] for each in types[kind]["config_schema"]}
     config = {}
     for text in settings:
@@ -39,7 +43,10 @@ def config_of(place: Administration, kind: str, settings: tuple[str, ...]) -> di
             raise click.UsageError(f"--set: {text!r} is no FIELD=VALUE.")
         if field not in fields:
             names = ", ".join(fields)
-            raise click.UsageError(f"--set: {kind} has no field '{field}'; it has: {names}.")
+            raise click.UsageError(
+                f"--set: {kind} has no field '{field}'; it has: {names}."
+                + did_you_mean(field, fields)
+            )
         config[field] = _value(field, fields[field], value)
     return config
 

@@ -25,6 +25,7 @@ from cacheapi.registry.environment import SYSTEM_CACHE, system_cache
 from cacheapi.registry.errors import NotFound
 from cacheapi.registry.rights import Caller
 from cacheapi.settings import Settings, load
+from cacheapi.slips import did_you_mean
 
 if TYPE_CHECKING:
     from cacheapi.commands.answers import Answers
@@ -280,7 +281,9 @@ def defined(opened: Registry, reference: str) -> Definition:
     except NotFound:
         names = ", ".join(sorted(opened.snapshot.definitions))
         raise Failure(
-            f"Service '{reference}' does not exist; there are: {names}.", Exit.USAGE
+            f"Service '{reference}' does not exist; there are: {names}."
+            + did_you_mean(reference, opened.snapshot.definitions),
+            Exit.USAGE,
         ) from None
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from backends.base import Backend
 from cacheapi.caching.service import CacheService
 from cacheapi.registry import forms
-from cacheapi.registry.errors import Fault, Invalid
+from cacheapi.registry.errors import Fault, Invalid, no_field
 from cacheapi.registry.names import name_fault
 from cacheapi.responses.remote import REMOTE, Remote, RemoteType
 
@@ -139,11 +139,7 @@ def define(
 
 
 def _shape_faults(fields: Mapping[str, Any]) -> list[Fault]:
-    faults = [
-        Fault(f"There is no such field; there are {', '.join(FIELDS)}.", name)
-        for name in fields
-        if name not in FIELDS
-    ]
+    faults = [no_field(name, FIELDS) for name in fields if name not in FIELDS]
     for name, (kind, words) in _KINDS.items():
         value = fields.get(name)
         if name not in fields:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+
+from cacheapi.slips import did_you_mean
 
 
 class Fault(NamedTuple):
@@ -12,6 +14,13 @@ class Fault(NamedTuple):
     message: str
     field: str | None = None
     item: int | None = None
+
+
+def no_field(name: str, known: Iterable[str]) -> Fault:
+    """Return the fault that there is no such field; it says which there are."""
+    known = tuple(known)
+    hint = did_you_mean(name, known)
+    return Fault(f"There is no such field; there are {', '.join(known)}.{hint}", name)
 
 
 class Invalid(Exception):

@@ -17,7 +17,7 @@ from backends.errors import DriverMissing, InvalidOption, PluginBroken
 from backends.options import DATA_DIR, NotAllowed, Option
 from cacheapi.caching.values import BadValues, Values
 from cacheapi.caching.values import make as make_values
-from cacheapi.registry.errors import Fault, Invalid
+from cacheapi.registry.errors import Fault, Invalid, no_field
 from cacheapi.registry.vault import MASK
 from cacheapi.responses.addresses import BadAddress
 from cacheapi.responses.config import Config as RemoteConfig
@@ -94,7 +94,7 @@ def check(kind: Kind, config: Mapping[str, Any], kept: Config) -> dict[str, Any]
     for name, value in config.items():
         option = known.get(name)
         if option is None:
-            faults.append(Fault(f"There is no such field; there are {', '.join(known)}.", name))
+            faults.append(no_field(name, known))
             continue
         if option.secret and value == MASK:
             if name in kept:

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from flask import Flask, Response, g
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from backends import errors as backend
 from cacheapi.caching.codec import InvalidJson, Text, error_text
@@ -99,6 +99,8 @@ def answer(error: Exception) -> ApiError:
         status = error.code or 500
         kept = {name: value for name, value in error.get_headers() if name != "Content-Type"}
         message = _MESSAGES.get(status) or error.description or error.name
+        if isinstance(error, MethodNotAllowed) and error.valid_methods:
+            message = f"{message} It takes {', '.join(sorted(set(error.valid_methods) - _UNSAID))}."
         return ApiError(status, message, headers=kept)
     if isinstance(error, KeyExists):
         return ApiError(400, f"Key '{error}' exists already; PUT changes it.")
@@ -180,9 +182,12 @@ def note(error: backend.Failed) -> None:
     log.error("%s%s", error, "" if cause is None else f" ({type(cause).__name__}: {cause})")
 
 
+NOWHERE: Final = "There is nothing at this path; a cache is at /api/v2/{service}."
+# What every path takes.
+_UNSAID: Final = frozenset({"OPTIONS"})
 # In place of Werkzeug's, which are written for a person at a browser.
 _MESSAGES = {
-    404: "There is nothing at this path; a cache is at /api/v2/{service}.",
+    404: f"{NOWHERE} /api/v2/docs shows all there is.",
     405: "This path does not take this method.",
 }
 

@@ -13,7 +13,7 @@ from flask import Request, Response, after_this_request, current_app
 from backends.base import MISSING
 from cacheapi.caching.codec import parse_document
 from cacheapi.caching.conditions import Condition, parse_tags
-from cacheapi.web.errors import CACHE_CONTROL, FRAGMENT, ApiError
+from cacheapi.web.errors import CACHE_CONTROL, FRAGMENT, NOWHERE, ApiError
 from cacheapi.web.lean import Whole
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def check_path(request: Request) -> None:
         return
     routed = _ROUTED.match(path)
     if path.startswith("//") or (routed is not None and "%" in routed[0]):
-        raise ApiError(404, "There is nothing at this path; a cache is at /api/v2/{service}.")
+        raise ApiError(404, NOWHERE)
 
 
 def check_request(request: Request) -> None:

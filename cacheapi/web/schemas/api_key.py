@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate
+from marshmallow import Schema, ValidationError, fields, post_load, validate
 
 from cacheapi.registry.key_administration import moment_text
 from cacheapi.registry.names import PATTERN, name_fault
 from cacheapi.registry.rights import EVERY_SERVICE, FLUSH, VERBS, Rate, Rule
+from cacheapi.web.schemas.bodies import BodySchema
 from cacheapi.web.schemas.cache import WholeNumber
 from cacheapi.web.schemas.pages import PageSchema
 
@@ -48,13 +49,8 @@ def _check_service(name: str) -> None:
         raise ValidationError(fault)
 
 
-class RuleSchema(Schema):
+class RuleSchema(BodySchema):
     """What may be done with some keys of a service."""
-
-    class Meta:
-        """Refuse unknown members."""
-
-        unknown = RAISE
 
     service = fields.String(
         required=True,
@@ -94,13 +90,8 @@ class RuleSchema(Schema):
         return Rule(data["service"], frozenset(data["verbs"]), prefix)
 
 
-class RateSchema(Schema):
+class RateSchema(BodySchema):
     """How many requests there may be in a window of time."""
-
-    class Meta:
-        """Refuse unknown members."""
-
-        unknown = RAISE
 
     requests = WholeNumber(
         required=True, validate=validate.Range(1, 10**9), metadata={"example": 1000}
@@ -122,13 +113,8 @@ RATE = {
 }
 
 
-class KeyChangeSchema(Schema):
+class KeyChangeSchema(BodySchema):
     """What to change of an API key."""
-
-    class Meta:
-        """Refuse unknown members."""
-
-        unknown = RAISE
 
     name = fields.String(
         validate=[validate.Length(min=1, max=200), lambda text: _printable(text)],
@@ -165,13 +151,8 @@ class KeyFieldsSchema(KeyChangeSchema):
     )
 
 
-class KeysToMakeSchema(Schema):
+class KeysToMakeSchema(BodySchema):
     """API keys to make."""
-
-    class Meta:
-        """Refuse unknown members."""
-
-        unknown = RAISE
 
     resource = fields.List(
         fields.Nested(KeyFieldsSchema), required=True, validate=validate.Length(min=1)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 
 from backends.errors import InvalidKey
 from cacheapi.caching.codec import Text
 from cacheapi.caching.tags import LONGEST, MOST_TAGS, InvalidTags, check_tags
 from cacheapi.caching.ttl import InvalidTtl, check_ttl
+from cacheapi.web.schemas.bodies import BodySchema
 
 TTL_HELP = (
     "Absent, null or -1: the service's default. 0: never expires. 1 to 2592000: seconds from "
@@ -79,16 +80,11 @@ class WholeNumber(fields.Integer):
         return value
 
 
-class RequestSchema(Schema):
+class RequestSchema(BodySchema):
     """A body of a request to one service.
 
     :param check_key: raises :class:`~backends.errors.InvalidKey`.
     """
-
-    class Meta:
-        """Refuse unknown members: a misspelt ``ttl`` would store for the wrong time."""
-
-        unknown = RAISE
 
     def __init__(self, check_key: Callable[[str], None] = lambda key: None, **options: Any) -> None:
         super().__init__(**options)
@@ -130,13 +126,8 @@ class PairSchema(ValueSchema):
     )
 
 
-class StoreSchema(Schema):
+class StoreSchema(BodySchema):
     """One or more pairs to store."""
-
-    class Meta:
-        """Refuse unknown members."""
-
-        unknown = RAISE
 
     resource = fields.List(
         fields.Nested(PairSchema), required=True, validate=validate.Length(min=1)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import RAISE, Schema, fields, validate
+from marshmallow import Schema, fields, validate
 
 from cacheapi.registry.definition import LONGEST_TEXT, Source
 from cacheapi.registry.names import PATTERN
+from cacheapi.web.schemas.bodies import BodySchema
 from cacheapi.web.schemas.pages import PageSchema
 
 NAME: dict[str, Any] = {
@@ -35,13 +36,8 @@ CONFIG = {
 }
 
 
-class ServiceFieldsSchema(Schema):
+class ServiceFieldsSchema(BodySchema):
     """A service to make, or to put in the place of another."""
-
-    class Meta:
-        """Refuse unknown members."""
-
-        unknown = RAISE
 
     name = fields.String(**NAME)
     type = fields.String(**TYPE)
@@ -53,13 +49,8 @@ class ServiceFieldsSchema(Schema):
     config = fields.Dict(keys=fields.String(), metadata=CONFIG)
 
 
-class ServiceChangeSchema(Schema):
+class ServiceChangeSchema(BodySchema):
     """What to change of a service; of `config`, the members given, and `null` is the default."""
-
-    class Meta:
-        """Refuse unknown members."""
-
-        unknown = RAISE
 
     name = fields.String(**{**NAME, "required": False})
     type = fields.String(
@@ -71,26 +62,16 @@ class ServiceChangeSchema(Schema):
     config = fields.Dict(keys=fields.String(), metadata=CONFIG)
 
 
-class ServicesToMakeSchema(Schema):
+class ServicesToMakeSchema(BodySchema):
     """Services to make."""
-
-    class Meta:
-        """Refuse unknown members."""
-
-        unknown = RAISE
 
     resource = fields.List(
         fields.Nested(ServiceFieldsSchema), required=True, validate=validate.Length(min=1)
     )
 
 
-class TrialConfigSchema(Schema):
+class TrialConfigSchema(BodySchema):
     """Settings that are not saved, to try instead of the saved ones; those given count."""
-
-    class Meta:
-        """Refuse unknown members."""
-
-        unknown = RAISE
 
     config = fields.Dict(keys=fields.String(), metadata=CONFIG)
 

@@ -152,8 +152,14 @@ def test_what_fails_is_one_line(program: Program) -> None:
     for arguments in (("get", "a"), ("set", "a", "1"), ("delete", "a"), ("flush", "--yes")):
         line = program.fails(*arguments, code=3)
         assert f"Connection refused: memcached at 127.0.0.1:{port} cannot be reached." in line
-    assert "cannot list its keys" in program.fails("keys", code=2)
-    assert "cannot list its keys" in program.fails("export", "x", code=2)
+    for words, instead in {
+        ("keys",): "'cacheapi get KEY'",
+        ("delete", "--prefix", "a"): "by tag (--tag)",
+        ("export", "x"): "on a file or on Redis",
+    }.items():
+        line = program.fails(*words, code=2)
+        assert "cannot list its keys" in line
+        assert instead in line
     program.settings["MEMCACHED_PORT"] = "x"
     assert program.fails("get", "a", code=3).startswith("MEMCACHED_PORT: 'x' is not allowed")
 

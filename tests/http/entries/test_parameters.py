@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -105,3 +106,48 @@ def test_each_parameter_that_is_described_is_known(file_app: AppApi) -> None:
                 assert (answer.status, f"'{name}'?" in answer.message) == (400, True), (path, name)
                 looked += 1
     assert looked > 20
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "said"),
+    [
+        (
+            "POST",
+            ALL,
+            {"key": "a", "value": 1, "tll": 5},
+            "tll: Unknown field. Did you mean 'ttl'?",
+        ),
+        ("POST", ALL, {"key": "a", "value": 1, "x": 5}, "x: Unknown field. There are "),
+        ("PUT", entry("a"), {"valuee": 1}, "Unknown field. Did you mean 'value'?"),
+        ("POST", ALL, {"operations": [{"fetch": "a"}]}, "There are get, pull, exists, set, add"),
+        ("POST", ALL, {"operations": [{"incrementt": {"key": "a"}}]}, "Did you mean 'increment'?"),
+        (
+            "POST",
+            "/api/v2/system/api_key",
+            {"name": "x", "rules": [{"service": "*", "verb": ["GET"]}]},
+            "Did you mean 'verbs'?",
+        ),
+        (
+            "POST",
+            "/api/v2/system/service",
+            {"name": "x", "type": "cache_local", "config": {"maxmb": 1}},
+            "Did you mean 'max_mb'?",
+        ),
+    ],
+)
+def test_a_slip_in_a_body_is_told(
+    file_app: AppApi, method: str, path: str, body: Any, said: str
+) -> None:
+    answer = file_app.call(method, path, body=body)
+    assert (answer.status, said in json.dumps(answer.error, ensure_ascii=False)) == (400, True), (
+        answer
+    )
+
+
+def test_what_a_path_takes_and_where_all_is_are_told(file_app: AppApi) -> None:
+    answer = file_app.call("PUT", ALL, body={"value": 1})
+    assert (
+        answer.message == "This path does not take this method. It takes DELETE, GET, HEAD, POST."
+    )
+    answer = file_app.call("GET", "/api/v2/system/nothing")
+    assert (answer.status, "/api/v2/docs shows all" in answer.message) == (404, True)
