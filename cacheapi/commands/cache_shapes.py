@@ -55,6 +55,18 @@ class Counted(TypedDict):
     value: int
 
 
+class Name(TypedDict):
+    """A service that may be used."""
+
+    name: str
+
+
+class Names(TypedDict):
+    """All of them."""
+
+    services: list[Name]
+
+
 class Life(TypedDict):
     """Whether a key is there, and how long it has left."""
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 import click
 import msgspec
 
+from cacheapi.commands import cache_shapes
 from cacheapi.commands.addresses import API, read_address
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.output import printable
@@ -113,6 +114,8 @@ class Elsewhere:
         if 200 <= response.status < 300:
             return answer, response.headers
         message = self._message(response.status, response.headers, answer)
+        if message.startswith("Service '") and message.endswith(" does not exist."):
+            message = self._with_names(message)
         raise Refused(response.status, message, answer)
 
     def json(
@@ -164,9 +167,22 @@ class Elsewhere:
         if 300 <= status < 400:
             return f"{self.url} leads to {headers.get('Location')!r}: name that address."
         try:
-            return msgspec.json.decode(answer, type=_Refusal).error.message
+            message = msgspec.json.decode(answer, type=_Refusal).error.message
         except (ValueError, RecursionError):
             return f"{self.url} answers {status}, and not as cacheapi does."
+        if self._base and message.startswith("There is nothing at this path"):
+            whole = self.url.removesuffix(self._base)
+            return f"cacheapi answers there, but not under {self._base}: give --url {whole}."
+        return message
+
+    def _with_names(self, message: str) -> str:
+        """Return what is said of a service that does not exist, with those that do."""
+        try:
+            found = self.json("GET", "", cache_shapes.Names)["services"]
+        except Failure:
+            return message
+        names = ", ".join(sorted(each["name"] for each in found))
+        return f"{message.rstrip('.')}; there are: {names}."
 
 
 def _reason(error: Exception) -> str:

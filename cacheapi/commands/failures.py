@@ -24,6 +24,12 @@ class Exit(enum.IntEnum):
     # Settings, a cache, the database or a file are not as they must be.
     FAILED = 3
     INTERRUPTED = 130
+    # Who read the output has seen enough; as the shell tells of a program that SIGPIPE ends.
+    CLOSED = 141
+
+
+class OutputClosed(Exception):
+    """Nobody reads the output any more."""
 
 
 class Failure(Exception):
@@ -50,7 +56,16 @@ _CODES: Final[tuple[tuple[type[Exception], Exit], ...]] = (
 
 
 # Where output goes has no room, or breaks; such an error names no file.
-_OF_OUTPUT: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+_OF_OUTPUT: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
+)  # fmt: skip
+# What click calls them.
+_WORDS: Final = {
+    "a valid integer range": "a whole number",
+    "a valid integer": "a whole number",
+    "a valid float range": "a number",
+    "a valid float": "a number",
+}
 
 
 def is_of_output(error: Exception) -> bool:
@@ -77,9 +92,9 @@ def line_of(error: Exception) -> str:
     """Return what an expected error says, in one line."""
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx is not None else "cacheapi"
-        return f"{error.format_message()} See '{path} --help'."
+        return f"{_sentence(error)} See '{path} --help'."
     if isinstance(error, click.ClickException):
-        return error.format_message()
+        return _sentence(error)
     if isinstance(error, Invalid) and error.faults[0].field:
         return f"{error.faults[0].field}: {' '.join(str(error).split())}"
     if is_of_output(error):
@@ -88,3 +103,11 @@ def line_of(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{str(error.filename)!r}: {error.strerror}."
     return " ".join(str(error).split())
+
+
+def _sentence(error: click.ClickException) -> str:
+    """Return what click says as a sentence in one line."""
+    said = " ".join(error.format_message().split())
+    for words, better in _WORDS.items():
+        said = said.replace(f"is not {words}", f"is not {better}")
+    return said if said.endswith((".", "?", "!")) else f"{said}."

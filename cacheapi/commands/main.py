@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -13,8 +12,8 @@ from typing import Any, Final
 import click
 from click.shell_completion import CompletionItem
 
-from cacheapi.commands.failures import Exit, code_of, is_of_output, line_of
-from cacheapi.commands.output import log_lines, note
+from cacheapi.commands.failures import Exit, OutputClosed, code_of, is_of_output, line_of
+from cacheapi.commands.output import log_lines, note, open_streams
 
 # Each by its name, with where it is and what it does: a call imports the one that it is for.
 PLACES: Final = {
@@ -58,6 +57,25 @@ class Commands(click.Group):
             self.add_command(command, cmd_name)
         return self.commands[cmd_name]
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        word = args[0]
+        if word not in PLACES and not word.startswith("-") and not ctx.resilient_parsing:
+            import difflib
+
+            near = difflib.get_close_matches(word, PLACES, n=1)
+            meant = f" Did you mean '{near[0]}'?" if near else ""
+            ctx.fail(f"No such command '{word}'.{meant}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            # click would call that the answer no.
+            raise OutputClosed from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, does) for name, (_, does) in PLACES.items()])
@@ -79,6 +97,7 @@ class Commands(click.Group):
         **_options: Any,
     ) -> Any:
         """Run a command, and exit with its code."""
+        open_streams()
         with log_lines():
             code = self._run(args, prog_name)
         sys.exit(code)
@@ -92,10 +111,10 @@ class Commands(click.Group):
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.format_message(), err=True)
             return Exit.USAGE
-        except BrokenPipeError:
+        except OutputClosed:
             # Who read the output has seen enough, as "head" does.
             _drop_output()
-            return 128 + signal.SIGPIPE
+            return Exit.CLOSED
         except Exception as error:
             expected = code_of(error)
             if expected is None:

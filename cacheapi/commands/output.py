@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,23 @@ NARROW: Final = 90
 # Between columns.
 _GAP: Final = "  "
 NOTHING: Final = "-"
+
+
+def open_streams() -> None:
+    """Give what was closed at the start something in its place; else a file would be there.
+
+    Who reads stdin finds nothing; what is printed fails, as it does everywhere.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is not None:
+            continue
+        opened = os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)
+        if opened != number:
+            os.dup2(opened, number)
+            os.close(opened)
+        mode = "r" if name == "stdin" else "w"
+        stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115 (stays open)
+        setattr(sys, name, stream)
 
 
 def stdout() -> Console:

@@ -60,8 +60,8 @@ def test_values_come_back_as_they_were_stored(anywhere: Program) -> None:
     )
     anywhere("set", "text", "2", "--replace")
     assert anywhere.fails("get", "absent", code=1) == "Key 'absent' does not exist."
-    assert anywhere.fails("get", "a", "-s", "nope", code=2).startswith(
-        "Service 'nope' does not exist"
+    assert anywhere.fails("get", "a", "-s", "nope", code=2) == (
+        "Service 'nope' does not exist; there are: cache."
     )
     assert "empty" in anywhere.fails("get", "", code=2)
 
@@ -275,6 +275,10 @@ def test_what_cannot_be_reached_is_one_line(program: Program, live: Service) -> 
     assert (code, said) == (3, "cacheapi: The API key is not valid.\n")
     code, said = run("--url", live.url, "--key", "@absent", "get", "k")
     assert (code, "absent" in said) == (3, True)
+    code, said = run("--url", live.url.replace("http:", "https:"), *key, "get", "k")
+    assert (code, "speaks no TLS there; try http://" in said) == (3, True), said
+    code, said = run("--url", f"{live.url}/c", *key, "get", "k")
+    assert (code, f"not under /c: give --url {live.url}." in said) == (2, True), said
     for wrong in ("cache.example", "ftp://x", "http://", "http://x:y"):
         code, said = run("--url", wrong, *key, "get", "k")
         assert (code, said.startswith("cacheapi: --url: ")) == (2, True), wrong

@@ -345,14 +345,65 @@ def test_who_reads_may_stop_reading(tmp_path: Path) -> None:
     lines = b"".join(b'{"key":"%d","value":1}\n' % number for number in range(20_000))
     assert run(tmp_path, "import", "-", stdin=lines).returncode == 0
     ended = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", f"{' '.join(COMMAND)} keys | head -n 1"],
+        ["bash", "-c", f"{' '.join(COMMAND)} keys | head -n 1; exit ${{PIPESTATUS[0]}}"],
         cwd=tmp_path,
         env=environ(tmp_path),
         capture_output=True,
         timeout=60,
     )
     assert ended.stdout.count(b"\n") == 1
-    assert ended.stderr == b""
+    # As of a program that SIGPIPE ends, and not that the answer is no.
+    assert (ended.returncode, ended.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize(
+    ("closed", "arguments", "code", "said"),
+    [
+        (0, ("get", "k"), 0, ""),
+        (0, ("set", "k", "-"), 2, "The value is not valid JSON"),
+        (0, ("flush",), 2, "Nobody can be asked here"),
+        (0, ("batch",), 2, "There are no operations"),
+        (0, ("import", "-"), 0, "Imported 0 entries."),
+        (1, ("get", "k"), 3, "The output cannot be written: Bad file descriptor."),
+        (1, ("services",), 3, "The output cannot be written: Bad file descriptor."),
+        (1, ("set", "k", "2"), 0, ""),
+        (2, ("get", "k"), 0, ""),
+        (2, ("get", "absent"), 1, ""),
+    ],
+    ids=str,
+)
+def test_what_is_closed_is_no_bug(
+    tmp_path: Path, closed: int, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    assert run(tmp_path, "set", "k", "1").returncode == 0
+    script = f'exec {closed}{"<" if closed == 0 else ">"}&-; exec "$@"'
+    ended = subprocess.run(
+        ["bash", "-c", script, "bash", *COMMAND, *arguments],
+        cwd=tmp_path,
+        env=environ(tmp_path),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ended.returncode, said in ended.stderr) == (code, True), ended
+    assert "Traceback" not in ended.stderr
+    # Nothing was printed into a file that has the number of what was closed.
+    assert run(tmp_path, "get", "k").returncode == 0
+
+
+def test_slips_are_told_in_plain_words(program: Program) -> None:
+    for arguments, said in (
+        (("gte", "k"), "No such command 'gte'. Did you mean 'get'?"),
+        (("nothing-near",), "No such command 'nothing-near'. See"),
+        (("services", "creat", "x"), "No such command 'creat'. Did you mean 'create'?"),
+        (("keys", "--limit", "x"), "'x' is not a whole number. See"),
+        (("api-key", "revoke", "x"), "'x' is not a whole number. See"),
+        (("tail", "--min-ms", "x"), "'x' is not a number. See"),
+        (("batch", "absent"), "No such file or directory. See"),
+        (("completion",), "Choose from: bash, zsh, fish. See"),
+    ):
+        assert said in program.fails(*arguments, code=2), arguments
 
 
 def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
