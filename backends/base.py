@@ -179,6 +179,12 @@ class Backend(Keyed, ABC):
         Needs ``FLUSH_PREFIX`` where a prefix is set.
         """
 
+    def flush_refusal(self) -> Unsupported | None:
+        """Return what :meth:`flush` would raise, where that is known without a flush."""
+        if self.prefix and Capability.FLUSH_PREFIX not in self.capabilities:
+            return self._unsupported(Capability.FLUSH_PREFIX)
+        return None
+
     def set_many(self, items: Sequence[Item]) -> list[Literal[True] | BackendError]:
         """Store in order, so that the last of two equal keys wins.
 

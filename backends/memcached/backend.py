@@ -146,14 +146,20 @@ class MemcachedBackend(KeyCommands):
         except CommandFailed as error:
             raise failure(error, self.label, sent=False) from error
 
+    def flush_refusal(self) -> Unsupported | None:
+        if not self.prefix:
+            return None
+        return Unsupported(
+            self.label,
+            Capability.FLUSH_PREFIX,
+            f"it flushes whole servers, and the prefix {self.prefix!r} says that others use "
+            "them too; a tag makes gone what was stored with it",
+        )
+
     def flush(self) -> None:
-        if self.prefix:
-            raise Unsupported(
-                self.label,
-                Capability.FLUSH_PREFIX,
-                f"it flushes whole servers, and the prefix {self.prefix!r} says that others use "
-                "them too; a tag makes gone what was stored with it",
-            )
+        refusal = self.flush_refusal()
+        if refusal is not None:
+            raise refusal
         failures = self._members.run_on_each(lambda client: client.flush())
         for failed in failures:
             why = failed.__cause__

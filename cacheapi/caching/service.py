@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Iterable, Sequence
+from time import monotonic
 from typing import Any, Final, NamedTuple
 
 from backends.base import MISSING, Backend, Described, Found, Missing
@@ -23,6 +24,8 @@ from cacheapi.caching.tags import Tagged
 from cacheapi.caching.values import Values
 
 MAX_PAGE: Final = 1000
+# So long a list goes on from a page with nothing on it to the next; then it is told where to.
+LOOKING_SECONDS: Final = 0.25
 
 
 class KeyExists(Exception):
@@ -179,13 +182,18 @@ class CacheService:
     ) -> tuple[list[str], str | None]:
         """Return a page of keys and the cursor of the next; see the backend's method.
 
-        Reserved keys are left out, unless the prefix is one of theirs: then a page may be
-        shorter than ``limit`` and not the last.
+        Reserved keys are left out, unless the prefix is one of theirs. A page may be shorter
+        than ``limit`` and not the last; it is empty and not the last only where nothing was
+        found for :data:`LOOKING_SECONDS`.
         """
-        found, following = self.backend.list_keys(prefix, limit, cursor)
-        if not is_reserved(prefix):
-            found = [key for key in found if not is_reserved(key)]
-        return self.entries.there(found), following
+        until = monotonic() + LOOKING_SECONDS
+        while True:
+            found, cursor = self.backend.list_keys(prefix, limit, cursor)
+            if not is_reserved(prefix):
+                found = [key for key in found if not is_reserved(key)]
+            there = self.entries.there(found)
+            if there or cursor is None or monotonic() >= until:
+                return there, cursor
 
     def get_and_delete(self, key: str, condition: Condition | None = None) -> Value | Missing:
         """Return a value and delete it; of several callers one gets it.

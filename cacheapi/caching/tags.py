@@ -100,7 +100,7 @@ def tags_in(texts: Iterable[str]) -> tuple[str, ...]:
         dict.fromkeys(tag.strip() for text in texts for tag in text.split(",") if tag.strip())
     )
     if not tags:
-        raise InvalidTags("'tag' has no tag in it.")
+        raise InvalidTags("No tag is named: give one, or several with commas between them.")
     if len(tags) > MOST_PURGED:
         raise InvalidTags(f"There are more than {MOST_PURGED} tags.")
     return tags

@@ -1,4 +1,4 @@
-"""Deleting much at once: the keys that are selected, all with a prefix, all of a service.
+"""Deleting much at once: selected keys, all with a prefix, all with a tag, all of a service.
 
 Each is confirmed by typing what it is about.
 """
@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response
 from backends.errors import BackendError, Failed
 from cacheapi.caching.codec import InvalidJson, parse_document
 from cacheapi.caching.service import CacheService
+from cacheapi.caching.tags import InvalidTags, tags_in
 from cacheapi.console import frame, words
 from cacheapi.console.entries import PAGE, listed, page_of
 from cacheapi.registry import administration, contents
@@ -24,7 +25,7 @@ from cacheapi.web.errors import ApiError
 
 def register(blueprint: Blueprint) -> None:
     """Add the views."""
-    for view in (delete_selected, delete_prefix, flush):
+    for view in (delete_selected, delete_prefix, delete_tagged, flush):
         path = f"/service/<name>/{view.__name__.replace('_', '-')}"
         blueprint.add_url_rule(path, view.__name__, view, methods=["POST"])
 
@@ -108,6 +109,27 @@ def _listed_again(
         told += [why] * (not any(why in text for text in told))
         return page_of(definition, 400, look_fault=" ".join(told))
     return page_of(definition, 400, **faults, **more)
+
+
+def delete_tagged(name: str) -> Response:
+    """Delete every entry that has one of the tags that were typed, twice."""
+    definition = administration.find(registry(), name)
+    typed = request.form.get("tags", "")
+    try:
+        tags = tags_in([typed])
+        again = {part.strip() for part in request.form.get("confirm", "").split(",")}
+        if again - {""} == set(tags):
+            blueprints.purge(definition.name, tags)
+            which = f"the tag {tags[0]}" if len(tags) == 1 else f"one of the tags {', '.join(tags)}"
+            flash(f"Every entry that had {which} is deleted.")
+            return redirect(url_for("console.service", name=name), 303)
+        has = "it" if len(tags) == 1 else "one of them"
+        fault = f"Type {', '.join(tags)} to delete every entry that has {has}."
+    except InvalidTags as error:
+        fault = str(error)
+    except BackendError as error:
+        fault = frame.faults_of(error)[""]
+    return page_of(definition, 400, tags_asked=typed, tag_fault=fault)
 
 
 def flush(name: str) -> Response:

@@ -124,7 +124,8 @@ def page_of(definition: Definition, status: int = 200, **more: Any) -> Response:
     cache = registry().find(definition.name)
     can = {flag.name for flag in cache.backend.capabilities} if cache is not None else set()
     card = states.card(definition)
-    shown = {"key": "", "faults": {}, **_last_hour(definition.name), **more}
+    shown = {"key": "", "faults": {}, "tags_asked": request.args.get("tag", "")}
+    shown |= {**_last_hour(definition.name), **more}
     rules = [Rule(definition.name, frozenset(first_steps.USING))]
     return frame.page(
         "service",
@@ -133,8 +134,7 @@ def page_of(definition: Definition, status: int = 200, **more: Any) -> Response:
         definition=definition,
         cache=cache,
         can=can,
-        flushes=cache is not None
-        and (not cache.backend.prefix or Capability.FLUSH_PREFIX.name in can),
+        flush_refusal=None if cache is None else cache.backend.flush_refusal(),
         warnings=registry().snapshot.overlaps.of(definition.name),
         settings=[one for one in service_form.settings_of(definition) if one.is_usual and one.text],
         lines=first_steps.lines(registry().snapshot, rules),

@@ -37,12 +37,17 @@ def register(blueprint: Blueprint) -> None:
 def now() -> Response:
     """Show what is asked now, and what took longest within the last hour."""
     found = slowest(current_tail().files.directory, SLOW)
+    services = sorted(registry().snapshot.definitions)
+    latest = _latest()
+    is_known = latest["wanted_service"] in ("", *services)
     return frame.page(
         "now",
+        200 if is_known else 404,
         slow=found,
-        services=sorted(registry().snapshot.definitions),
+        services=services,
+        is_known=is_known,
         every_ms=EVERY_MS,
-        **_latest(),
+        **latest,
     )
 
 
@@ -64,7 +69,8 @@ def acts() -> Response:
 
 def _latest() -> dict[str, Any]:
     """Return the latest requests that are wanted, and how many beside them there were."""
-    service, errors = request.args.get("service", ""), request.args.get("errors") == "yes"
+    service = registry().snapshot.name_of(request.args.get("service", ""))
+    errors = request.args.get("errors") == "yes"
     files = current_tail().files
     fault = None
     try:

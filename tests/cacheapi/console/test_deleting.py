@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import html
 import json
+import logging
 import re
 
 import pytest
 
+from backends.errors import Unavailable
+from cacheapi.web.blueprints import EXTENSION
 from tests.cacheapi.console.conftest import Person, text_of
 
 CACHE = "/service/cache"
 SELECTED = f"{CACHE}/delete-selected"
+TAGGED = {"a": ["one"], "b": ["two"], "c": ["two", "three"], "d": []}
 
 
 def boxes(page: str) -> dict[str, str]:
@@ -65,3 +69,40 @@ def test_nothing_selected_is_told(person: Person) -> None:
     assert answer.status_code == 400
     assert "Select keys first" in text_of(answer.text)
     assert left(person) == ["a"]
+
+
+def test_what_has_a_tag_is_deleted_once_the_tags_are_typed_again(
+    person: Person, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, "cacheapi.audit")
+    pairs = [{"key": key, "value": 1, "tags": tags} for key, tags in TAGGED.items()]
+    person.call("POST", "/cache", {"resource": pairs})
+    # A tag of an entry leads to the form that has it already.
+    (link,) = re.findall(r'<a class="tag" href="([^"]+)"', person.page(CACHE, key="a"))
+    page = person.browser.get(html.unescape(link)).text
+    assert re.search(r'<input id="tags" [^>]*value="one"', page)
+    path = f"{CACHE}/delete-tagged"
+    for typed in ("", "cache", "one", "one, two, three"):
+        answer = person.post(path, tags="one, two", confirm=typed)
+        assert answer.status_code == 400
+        assert "Type one, two to delete every entry that has one of them." in text_of(answer.text)
+    answer = person.post(path, tags=" ,", confirm="")
+    assert answer.status_code == 400
+    assert "No tag is named" in text_of(answer.text)
+    assert len(left(person)) == 4
+    page = text_of(person.done(path, tags="one", confirm=" one "))
+    assert "Every entry that had the tag one is deleted." in page
+    assert left(person) == ["b", "c", "d"]
+    page = text_of(person.done(path, tags="two,three", confirm="three, two"))
+    assert "Every entry that had one of the tags two, three is deleted." in page
+    assert left(person) == ["d"]
+    last = caplog.records[-1].getMessage()
+    assert last.endswith('"CACHEAPI_API_KEY" purged service "cache" (2 tags)')
+
+    def fails(tags: object) -> None:
+        raise Unavailable("Timed out.")
+
+    monkeypatch.setattr(person.app.extensions[EXTENSION].find("cache"), "purge", fails)
+    answer = person.post(path, tags="one", confirm="one")
+    assert answer.status_code == 400
+    assert "Timed out." in text_of(answer.text)

@@ -51,6 +51,14 @@ def test_requests_are_shown_while_the_page_is_open(person: Person, tmp_path: Pat
     assert "/console" not in "".join(row for row in rows)
 
 
+def test_a_service_that_there_is_not_is_told(person: Person) -> None:
+    answer = person.get("/now", service="nosuch")
+    assert answer.status_code == 404
+    assert "There is no service “nosuch”: choose one of the list." in text_of(answer.text)
+    # Another name of one is one.
+    assert "There is no service" not in person.page("/now", service="local")
+
+
 def test_what_has_no_route_was_not_refused_unless_it_was(person: Person, tmp_path: Path) -> None:
     tail = other_process(tmp_path)
     person.page("/now")
