@@ -45,9 +45,9 @@ lint: $(VENV)/.test ## Check style, spelling, types and import rules
 newest: $(VENV)/.test system-packages ## Check types and quick tests on the newest other Python that is here
 	@tests/newest-python $(BIN)/python
 
-bench: $(VENV)/.test ## Measure it beside Webdis and nginx (QUICK=1: in a minute; GROWTH=1: how cost grows; RESPONSES=1: in front of an API)
+bench: $(VENV)/.test ## Measure it beside Webdis and nginx (QUICK=1: in a minute; GROWTH=1: how cost grows; LARGE=1: beside large values; RESPONSES=1: in front of an API)
 	@PYTHON="$(PYTHON)" tests/system-packages
-	@$(BIN)/python -m benchmarks$(if $(GROWTH),.growth)$(if $(RESPONSES),.responses) $(if $(QUICK),--quick) $(BENCH)
+	@$(BIN)/python -m benchmarks$(if $(GROWTH),.growth)$(if $(LARGE),.large)$(if $(RESPONSES),.responses) $(if $(QUICK),--quick) $(BENCH)
 
 format: $(VENV)/.test ## Put the code into the one style
 	$(BIN)/ruff check --fix .

@@ -8,6 +8,7 @@ is done by one :meth:`~backends.base.Backend.perform`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -106,7 +107,9 @@ def get_within(
     return found
 
 
-def perform_within(backend: Backend, operations: Sequence[Operation], most: int) -> list[Any]:
+def perform_within(
+    backend: Backend, operations: Sequence[Operation], most: int, largest: float = math.inf
+) -> list[Any]:
     """Do operations as :meth:`~backends.base.Backend.perform` does, but bring no more than so much.
 
     :param most: once the values have more bytes than this together, no further one is brought:
@@ -114,9 +117,10 @@ def perform_within(backend: Backend, operations: Sequence[Operation], most: int)
         what goes behind it on the same key. One is always brought, unless it is
         negative. Where a look at a value fails, so does what would bring it, and does nothing.
         Others may store something larger between the look and the operation.
+    :param largest: nor is a value of more bytes.
     """
     brings = sum(type(operation) in BRING for operation in operations)
-    if not brings or (brings == 1 and most >= 0):
+    if not brings or (brings == 1 and most >= 0 and largest == math.inf):
         return backend.perform(operations)
     keys = _to_look_at(operations) if most >= 0 else []
     try:
@@ -124,7 +128,7 @@ def perform_within(backend: Backend, operations: Sequence[Operation], most: int)
     except Unavailable as error:
         looked = set(keys)
         return [error if made.key in looked else not_tried() for made in operations]
-    outcomes, left = _known(operations, found, most)
+    outcomes, left = _known(operations, found, most, largest)
     done = backend.perform([operations[index] for index in left]) if left else ()
     for index, outcome in zip(left, done, strict=True):
         outcomes[index] = outcome
@@ -176,7 +180,10 @@ def _look(backend: Backend, keys: Sequence[str], most: int) -> Mapping[str, byte
 
 
 def _known(
-    operations: Sequence[Operation], found: Mapping[str, bytes | BackendError], most: int
+    operations: Sequence[Operation],
+    found: Mapping[str, bytes | BackendError],
+    most: int,
+    largest: float,
 ) -> tuple[list[Any], list[int]]:
     """Return the outcomes that are known by a look, and which operations are yet to be done."""
     outcomes: list[Any] = [None] * len(operations)
@@ -189,7 +196,7 @@ def _known(
         key, kind = operation.key, type(operation)
         if kind in BRING and key not in stopped:
             failure = sizes.failure(key)
-            if isinstance(failure, NotRead) or given > most:
+            if isinstance(failure, NotRead) or given > most or sizes.of(key) > largest:
                 stopped.add(key)
             elif failure is not None:
                 # As any other that fails: what goes behind it is done all the same.

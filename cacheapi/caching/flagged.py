@@ -7,6 +7,7 @@ counts on such digits all the same, so they are looked at before.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,11 +25,16 @@ def refuse_boolean(values: Values, stored: bytes) -> None:
 
 
 def perform_by_flags(
-    entries: Backend, values: Values, operations: Sequence[Operation], most: int | None
+    entries: Backend,
+    values: Values,
+    operations: Sequence[Operation],
+    most: int | None,
+    largest: float = math.inf,
 ) -> list[Any]:
     """Do operations, those of one key in order; return an outcome each, as the backend's.
 
     :param most: as of :func:`~backends.within.perform_within`; ``None``: there is no bound.
+    :param largest: as there.
     """
     outcomes: list[Any] = []
     # The keys of what was not read: nothing that goes behind is done.
@@ -40,7 +46,9 @@ def perform_by_flags(
             looked = _refused(entries, values, [one.key for one in some])
             found = [no or looked.get(one.key) for no, one in zip(found, some, strict=True)]
         left = [one for one, no in zip(some, found, strict=True) if no is None]
-        done = iter(entries.perform(left) if most is None else perform_within(entries, left, most))
+        done = iter(
+            entries.perform(left) if most is None else perform_within(entries, left, most, largest)
+        )
         added = [next(done) if no is None else no for no in found]
         for one, outcome in zip(some, added, strict=True):
             if isinstance(outcome, NotRead):

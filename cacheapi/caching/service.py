@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
@@ -156,6 +157,10 @@ class CacheService:
         read = self._read
         return {key: read(raw) for key, raw in self.entries.get_many(keys).items()}
 
+    def read(self, stored: bytes) -> Value:
+        """Return the value that bytes are which were given in its place."""
+        return self._read(stored)
+
     def get_each(
         self, keys: Iterable[str], most: int | None = None
     ) -> dict[str, Value | BackendError]:
@@ -166,6 +171,19 @@ class CacheService:
         read = self._read
         return {
             key: raw if isinstance(raw, BackendError) else read(raw)
+            for key, raw in self.entries.get_each(keys, most).items()
+        }
+
+    def get_each_raw(
+        self, keys: Iterable[str], most: int, largest: int
+    ) -> dict[str, Value | bytes | BackendError]:
+        """Return what :meth:`get_each` does; but of values of more bytes than ``largest`` those.
+
+        To see what they are takes milliseconds: :meth:`read` does it.
+        """
+        read = self._read
+        return {
+            key: raw if isinstance(raw, BackendError) or len(raw) > largest else read(raw)
             for key, raw in self.entries.get_each(keys, most).items()
         }
 
@@ -372,7 +390,13 @@ class CacheService:
 
     # Several at once
 
-    def perform(self, operations: Sequence[Operation], most: int | None = None) -> list[Any]:
+    def perform(
+        self,
+        operations: Sequence[Operation],
+        most: int | None = None,
+        largest: float = math.inf,
+        raw: float = math.inf,
+    ) -> list[Any]:
         """Do operations, those of one key in order; return an outcome each, as the backend's.
 
         A value is a :class:`~cacheapi.caching.codec.Value`. Nothing is raised: an error is the
@@ -381,15 +405,19 @@ class CacheService:
 
         :param operations: those that :attr:`make` made, and reads and deletions as they are.
         :param most: as of :func:`~backends.within.perform_within`; ``None``: there is no bound.
+        :param largest: as there.
+        :param raw: a value of more bytes is given as those, for :meth:`read`.
         """
         if self.values.has_booleans:
-            outcomes = perform_by_flags(self.entries, self.values, operations, most)
+            outcomes = perform_by_flags(self.entries, self.values, operations, most, largest)
         elif most is None:
             outcomes = self.entries.perform(operations)
         else:
-            outcomes = perform_within(self.entries, operations, most)
+            outcomes = perform_within(self.entries, operations, most, largest)
         read = self._read
-        return [read(one) if isinstance(one, bytes) else one for one in outcomes]
+        return [
+            read(one) if isinstance(one, bytes) and len(one) <= raw else one for one in outcomes
+        ]
 
     # Rules
 

@@ -8,8 +8,9 @@ left for another, by :mod:`~cacheapi.serving.leaving`.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from backends.errors import NotRead
@@ -27,11 +28,12 @@ from cacheapi.serving.answers import (
     answer_read,
     answer_store,
 )
-from cacheapi.serving.bringing import TURN_BYTES, Bringing
+from cacheapi.serving.bringing import CALL_BYTES, TURN_BYTES, Bringing
 from cacheapi.serving.counting import count
 from cacheapi.serving.health import Troubles
 from cacheapi.serving.largeness import LARGE, Largeness
 from cacheapi.serving.leaving import Crowd, Left
+from cacheapi.serving.making import Hands, Here, Making, Told
 from cacheapi.serving.performing import Performing
 from cacheapi.serving.tailing import tell
 from cacheapi.serving.unsent import Waiting
@@ -48,6 +50,13 @@ def _lacks(read: Read, found: Mapping[CacheService, Found]) -> bool:
     )
 
 
+def _has_large(read: Read, found: Found) -> bool:
+    """Return whether a value is given as its bytes."""
+    return not isinstance(found, ApiError) and any(
+        isinstance(found.get(key), bytes) for key in read.keys
+    )
+
+
 class Answering:
     """Answers what was taken.
 
@@ -57,7 +66,9 @@ class Answering:
     :param waiting: the answers that wait for their clients.
     :param large: is told which values are large.
     :param tail: what who watches is told by, if anything.
+    :param hands: who makes answers of large values; by default they are made here.
     :ivar crowd: says what waits for large answers of others.
+    :ivar making: the answers of large values that are being made.
     """
 
     def __init__(
@@ -68,6 +79,7 @@ class Answering:
         waiting: Waiting,
         large: Largeness,
         tail: Tail | None = None,
+        hands: Hands | None = None,
     ) -> None:
         self._tail = tail
         self._troubles = troubles
@@ -76,6 +88,7 @@ class Answering:
         self._performing = Performing(troubles, counts, large.note)
         self._bringing = Bringing(troubles)
         self.crowd = Crowd(waiting, large, self._bringing)
+        self.making = Making(Here() if hands is None else hands)
 
     def answer(self, taken: list[Taken], since: float) -> list[Taken]:
         """Answer what was taken, in the order of arrival.
@@ -85,17 +98,23 @@ class Answering:
             connection, or were it large other connections, was answered before has not left yet.
         """
         self._performing.limit(taken)
-        left, self.crowd.sinks = Left(), set()
+        left, self.crowd.sinks = Left(self.making.sinks), set()
         if not _READS.issuperset(map(type, taken)):
             giving = [one for one in taken if isinstance(one, Act) and one.gives]
             if giving:
                 taken = self.crowd.leave(taken, giving, left)
-            self._performing.perform(taken)
+            self._performing.perform(taken, LARGE if self.making.is_full else math.inf)
         part: list[Taken] = []
         keys = size = 0
         for request in taken:
             if isinstance(request, Act) and NotRead in map(type, request.outcomes):
                 left.add(request)
+                if self.making.is_full:
+                    self.crowd.sinks.add(request.sink)
+                continue
+            if isinstance(request, Act) and request.is_large:
+                self.making.act(request, self._told(since))
+                self._hold(request, left)
                 continue
             if isinstance(request, Read):
                 number = len(request.keys)
@@ -132,34 +151,38 @@ class Answering:
                     wanted.update(dict.fromkeys(request.keys))
                 else:
                     wanted[request.key] = None
-        alone = len(part) == 1
         bring = self._bringing.get
-        found = {service: bring(service, list(keys), alone) for service, keys in reads.items()}
+        found = {service: bring(service, list(keys)) for service, keys in reads.items()}
         size, largest = self._bringing.learn(found)
-        # Nearly always none is, and the values need not be gone through again.
+        # Nearly always it is not, and the values need not be gone through again.
+        is_much = largest > LARGE or size > CALL_BYTES
         if largest > LARGE:
             for service, values in found.items():
                 if not isinstance(values, ApiError):
                     self._large.note(service, values)
         answered: list[Answered] = []
         given = 0
-        done = [] if largest > LARGE else part
+        done = [] if is_much else part
         for request in part:
-            if largest > LARGE:
+            if is_much and isinstance(request, Read):
                 # One value may be many large answers, and not all may have been read.
-                if isinstance(request, Read) and (
-                    given > TURN_BYTES or left.holds(request) or _lacks(request, found)
-                ):
+                lacks = _lacks(request, found)
+                if given > TURN_BYTES or left.holds(request) or (lacks and len(part) > 1):
                     left.add(request)
                     continue
-                done.append(request)
             try:
                 if request.refusal is not None:
                     answered.append(answer_error(request, request.refusal))
                 elif isinstance(request, Read):
-                    if largest > LARGE:
-                        self.crowd.refuse(request, found[request.service])
-                    answered.append(answer_read(request, found[request.service]))
+                    values = found[request.service]
+                    if is_much:
+                        self.crowd.refuse(request, values)
+                        if lacks or _has_large(request, values):
+                            told = self._told(since)
+                            given += self.making.read(request, values, told, whole=not lacks)
+                            self._hold(request, left)
+                            continue
+                    answered.append(answer_read(request, values))
                 elif isinstance(request, Store):
                     answered.append(answer_store(request))
                 else:
@@ -169,10 +192,36 @@ class Answering:
                     del own
             except ApiError as error:
                 answered.append(answer_error(request, error))
+            if is_much:
+                done.append(request)
             given += answered[-1][1]
+        self._tell(done, answered, found, since)
+        return max(size, given)
+
+    def _hold(self, request: Taken, left: Left) -> None:
+        """Have all else that a connection asks for wait, if an answer of it is being made."""
+        if request.sink in self.making.sinks:
+            left.hold(request.sink)
+            request.sink.flush()
+
+    def _told(self, since: float) -> Told:
+        """Return what is told of an answer once it is made."""
+
+        def told(request: Read | Act, answered: Answered, found: Found) -> None:
+            self._tell([request], [answered], {request.service: found}, since)
+
+        return told
+
+    def _tell(
+        self,
+        done: Sequence[Taken],
+        answered: Sequence[Answered],
+        found: Mapping[CacheService, Found],
+        since: float,
+    ) -> None:
+        """Tell the metrics, and who watches, of what was answered."""
         seconds = time.monotonic() - since
         if self._tally is not None:
             count(self._tally, self._troubles, done, answered, found, seconds)
         if self._tail is not None and self._tail.takes(seconds):
             tell(self._tail, done, answered, seconds)
-        return max(size, given)

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from backends.errors import BackendError, Failed
+from backends.errors import Failed
 from backends.operations import Operation
 from cacheapi.caching.codec import Value, entry_text, error_text
 from cacheapi.caching.conditions import Condition, NotModified
@@ -20,6 +20,8 @@ from cacheapi.web.errors import CACHE_CONTROL, ApiError, absent, answer_to, note
 
 _FIELDS: Final = f"cache-control: {CACHE_CONTROL}\r\n"
 _SEALED: Final = "x-content-type-options: nosniff\r\n"
+# What has a size: a value, or its bytes.
+SIZED: Final = (Value, bytes)
 _JSON_FIELDS: Final = f"{_FIELDS}content-type: application/json\r\n"
 
 
@@ -127,6 +129,7 @@ class Act(Request, kw_only=True):
         the last act of its connection in a turn, and may be left for another.
     :ivar gives: whether that value is its answer.
     :ivar since: when that first had to wait for others' answers to leave.
+    :ivar is_large: whether an outcome is the bytes of a large value.
     """
 
     keys: list[str]
@@ -142,6 +145,7 @@ class Act(Request, kw_only=True):
     brings: bool = False
     gives: bool = False
     since: float = math.inf
+    is_large: bool = False
 
     @property
     def load(self) -> int:
@@ -158,13 +162,18 @@ Taken = Read | Store | Act
 Answered = tuple[int, int]
 # What answers an act, once the outcomes of its operations are known.
 Finish = Callable[["Act", Sequence[Any]], Answered]
-# The values of a service's keys that are there, or what all who asked for them get.
-Found = dict[str, Value | BackendError] | ApiError
+# What the keys of a service have, or what all who asked for them get: a value, of a large one its
+# bytes, or why it is not known.
+Found = dict[str, Any] | ApiError
 
 
 def value_sizes(outcomes: Iterable[Any]) -> list[int]:
-    """Return how large those outcomes are that are values, in bytes."""
-    return [len(one.json) for one in outcomes if isinstance(one, Value)]
+    """Return how large those outcomes are that are values, or their bytes, in bytes."""
+    return [
+        len(one) if isinstance(one, bytes) else len(one.json)
+        for one in outcomes
+        if isinstance(one, SIZED)
+    ]
 
 
 def tag_field(etag: str) -> str:

@@ -169,9 +169,11 @@ class Beside:
             self._troubles.hear(self._access.counts.name, True, seconds, _COUNTED)
 
     def weigh(self, target: bytes) -> int:
-        """Return the bytes of the value that a request is about, if they are known to be many."""
+        """Return the bytes of the values that a request is about, if they are known to be many."""
         asked = read_target(target) if self._large.sizes else None
         service = None if asked is None else self._access.find(asked.service)
-        if asked is None or asked.key is None or service is None:
+        if asked is None or service is None:
             return 0
-        return self._large.likely_size(service, asked.key)
+        if asked.key is not None:
+            return self._large.likely_size(service, asked.key)
+        return sum([self._large.size(service, key) for key in asked.keys or ()])

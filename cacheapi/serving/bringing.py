@@ -10,21 +10,21 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from backends.errors import Failed, NotRead
+from backends.errors import Failed
 from backends.within import MOST_UNKNOWN, SMALL
 from cacheapi.caching.service import CacheService
 from cacheapi.serving.answers import Found, value_sizes
 from cacheapi.serving.health import Troubles
-from cacheapi.web.batch import read_many
+from cacheapi.serving.largeness import LARGE
 from cacheapi.web.errors import ApiError, answer_to, internal, note
 
 # The values that are read in one turn, in bytes, about.
-TURN_BYTES: Final = 16 * 1024 * 1024
+TURN_BYTES: Final = 4 * 1024 * 1024
 # And by one call, which reads one value more at most.
 CALL_BYTES: Final = TURN_BYTES // 2
 # How many keys are asked for at once where all values were small, and how often they have to be.
 # One call for more costs less than more calls.
-MOST_KEYS: Final = TURN_BYTES // SMALL
+MOST_KEYS: Final = 1024
 PATIENCE: Final = 32
 
 
@@ -54,12 +54,12 @@ class Bringing:
                 self.most_keys, self._small = min(2 * self.most_keys, MOST_KEYS), 0
         return sum(sizes), largest
 
-    def get(self, service: CacheService, keys: list[str], alone: bool) -> Found:
+    def get(self, service: CacheService, keys: list[str]) -> Found:
         """Return the values of those keys that are there; or the answer that all shall get.
 
-        An error in place of a value is about that key alone, and says nothing of the service.
-
-        :param alone: they are those of one request, and none of them may be left for later.
+        Of a large value its bytes are returned; what was too much is
+        :class:`~backends.errors.NotRead`. Another error in place of a value is about that key
+        alone, and says nothing of the service.
         """
         failure = self._troubles.failure(service.name, stores=False)
         if failure is not None:
@@ -67,14 +67,8 @@ class Bringing:
         started = time.monotonic()
         found: Found = {}
         try:
-            if len(keys) <= MOST_KEYS:
-                found = service.get_each(keys, CALL_BYTES)
-                if not (alone and NotRead in map(type, found.values())):
-                    return found
-            found = read_many(service, keys)
+            found = service.get_each_raw(keys, CALL_BYTES, LARGE)
             return found
-        except ApiError as error:
-            return error
         except Failed as error:
             note(error)
             failure = error

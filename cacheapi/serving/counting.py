@@ -1,4 +1,10 @@
-"""What the metrics are told of a turn of the lane."""
+"""What the metrics are told of a turn of the lane: its sums, and not each request.
+
+To tell a metric of one request costs some 1.4 µs, a tenth of a read; of a turn of 32 it is 0.36
+each. So they are added up here in plain numbers, by what their labels are to be. Apart from
+:mod:`~cacheapi.serving.answering`, since a turn is answered, and answered in the same way, whether
+anybody counts; and an answer that is made beside its turn is counted here too, as a turn of one.
+"""
 
 from __future__ import annotations
 

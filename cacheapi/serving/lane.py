@@ -31,7 +31,9 @@ from cacheapi.serving.answering import Answering
 from cacheapi.serving.answers import Act, Common, Read, Sink, Store
 from cacheapi.serving.beside import READING, Beside
 from cacheapi.serving.health import Troubles, Way
+from cacheapi.serving.heavy import Heavy
 from cacheapi.serving.largeness import Largeness
+from cacheapi.serving.making import Beneath
 from cacheapi.serving.recognition import (
     UNSURE,
     Fields,
@@ -79,6 +81,7 @@ class Lane:
     :param tally: where answers are counted, if anywhere.
     :param tail: what who watches is told by, if anything.
     :ivar waiting: the large answers of the worker that wait for their clients.
+    :ivar heavy: lets in requests about large values that are served on threads.
     :ivar turns: what was taken and is not answered yet.
     :ivar beside: what is known here of the requests that Flask serves.
     """
@@ -97,8 +100,10 @@ class Lane:
         self._troubles = Troubles()
         self._large = Largeness(self._troubles)
         self.beside = Beside(access, loop, self._troubles, self._large)
+        self.heavy = Heavy(self.waiting)
+        hands = Beneath(self.waiting, self.heavy)
         self._answering = Answering(
-            self._troubles, tally, access.counts, self.waiting, self._large, tail
+            self._troubles, tally, access.counts, self.waiting, self._large, tail, hands
         )
         self.turns = Turns(loop, self._answering)
         self._gather = self.turns.gather

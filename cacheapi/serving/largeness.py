@@ -22,6 +22,11 @@ LARGE_SECONDS: Final = 60.0
 MOST_LARGE: Final = 10_000
 
 
+def size_of(value: Value | bytes) -> int:
+    """Return how large a value is, or its bytes are, in bytes."""
+    return len(value) if isinstance(value, bytes) else len(value.json)
+
+
 class Largeness:
     """The large values that a worker met.
 
@@ -36,11 +41,14 @@ class Largeness:
         # The last of them that a service had.
         self._largest: dict[str, tuple[int, float]] = {}
 
-    def note(self, service: CacheService, values: Mapping[str, Value | BackendError]) -> None:
-        """Remember which values are large."""
+    def note(
+        self, service: CacheService, values: Mapping[str, Value | bytes | BackendError]
+    ) -> None:
+        """Remember which values, or bytes of them, are large."""
         for key, value in values.items():
-            if isinstance(value, Value) and len(value.json) > LARGE:
-                self.note_size(service, key, len(value.json))
+            size = 0 if isinstance(value, BackendError) else size_of(value)
+            if size > LARGE:
+                self.note_size(service, key, size)
 
     def note_size(self, service: CacheService, key: str, size: int) -> None:
         """Remember the size of a value that is large."""

@@ -2,36 +2,43 @@
 
 A connection gets nothing more before it has taken what it was sent, and its requests keep their
 order. And while large answers wait for a client, or too many for all of them, no other one is
-given: what is taken out of a cache stays there until it has room, or has waited for long; a plain
-read is refused.
+given: what is taken out of a cache stays there until it has room, and is refused when it has waited
+for long; a plain read is refused at once.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from backends.errors import NotRead
 from cacheapi.caching.service import CacheService
-from cacheapi.responses.budget import CROWDED
 from cacheapi.serving.answers import Act, Found, Read, Sink, Taken, value_sizes
 from cacheapi.serving.bringing import MOST_KEYS, Bringing
 from cacheapi.serving.largeness import Largeness
 from cacheapi.serving.unsent import LARGE_ANSWER, MOST_CROWDED_SECONDS, Waiting
-from cacheapi.web.errors import RETRY_AFTER_SECONDS, ApiError
+from cacheapi.web.errors import ApiError
+from cacheapi.web.large import no_room
 
 
 class Left:
-    """What of a turn is to be answered later, each connection's in its order."""
+    """What of a turn is to be answered later, each connection's in its order.
 
-    def __init__(self) -> None:
+    :param sinks: the connections whose requests are.
+    """
+
+    def __init__(self, sinks: Iterable[Sink] = ()) -> None:
         self.requests: list[Taken] = []
-        self._sinks: set[Sink] = set()
+        self._sinks = set(sinks)
 
     def add(self, request: Taken) -> None:
         """Leave a request."""
         self.requests.append(request)
         self._sinks.add(request.sink)
+
+    def hold(self, sink: Sink) -> None:
+        """Leave what else a connection has asked for."""
+        self._sinks.add(sink)
 
     def holds(self, request: Taken) -> bool:
         """Return whether a request has to wait as well."""
@@ -71,12 +78,15 @@ class Crowd:
         crowded = [one for one in giving if not room.has(one.sink.client)]
         if crowded:
             now = time.monotonic()
+            large = self._of_large(crowded)
             for one in crowded:
                 one.since = min(one.since, now)
-            self.sinks = self._of_large(
-                [one for one in crowded if now < one.since + MOST_CROWDED_SECONDS]
-            )
-            waiting |= self.sinks
+                if one.sink in large and now >= one.since + MOST_CROWDED_SECONDS:
+                    # Before it is done: what would be taken stays where it is.
+                    one.refusal = no_room()
+                    large.remove(one.sink)
+            self.sinks = large
+            waiting |= large
         if not waiting:
             return taken
         gone: set[Sink] = set()
@@ -102,7 +112,7 @@ class Crowd:
                 unknown.setdefault(one.service, {})[one.keys[0]] = None
         for service, keys in unknown.items():
             some, rest = list(keys)[:MOST_KEYS], list(keys)[MOST_KEYS:]
-            found = self._bringing.get(service, some, alone=False)
+            found = self._bringing.get(service, some)
             if isinstance(found, ApiError):
                 continue
             self._large.note(service, found)
@@ -123,4 +133,4 @@ class Crowd:
             return
         size = sum(value_sizes(map(found.get, read.keys)))
         if size > LARGE_ANSWER and self.is_crowded(read.sink):
-            raise ApiError(503, CROWDED, headers={"Retry-After": RETRY_AFTER_SECONDS})
+            raise no_room()

@@ -8,6 +8,7 @@ on the same key.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -17,20 +18,22 @@ from backends.errors import BackendError, Failed
 from backends.operations import Operation
 from cacheapi.caching.codec import Value
 from cacheapi.caching.service import CacheService
-from cacheapi.serving.answers import Act, Read, Store, Taken, value_sizes
+from cacheapi.serving.answers import SIZED, Act, Read, Store, Taken, value_sizes
 from cacheapi.serving.health import Troubles
+from cacheapi.serving.largeness import LARGE
 from cacheapi.web.errors import internal
 from cacheapi.web.rates import Standing, count_many, refusal
 
 # What the Answering of a turn is told of: the values that were read.
-Seen = Callable[[CacheService, Mapping[str, Value]], None]
+Seen = Callable[[CacheService, Mapping[str, Value | bytes]], None]
 
 _DONE: Final = 201
 _STORES: Final = frozenset({Store})
 # Types of outcomes that are no failure.
-_FINE: Final = frozenset({bool, int, Value, Missing})
+_NO_VALUES: Final = frozenset({bool, int, Missing})
+_FINE: Final = _NO_VALUES | {Value}
 # The values that acts bring in one turn, in bytes, about; one value more at most.
-MOST_BROUGHT: Final = 4 * 1024 * 1024
+MOST_BROUGHT: Final = 2 * 1024 * 1024
 
 
 class Performing:
@@ -70,15 +73,18 @@ class Performing:
             if standing.is_over:
                 request.refusal = refusal(standing)
 
-    def perform(self, taken: Sequence[Taken]) -> None:
-        """Do all but the plain reads, and note the outcomes of each."""
+    def perform(self, taken: Sequence[Taken], largest: float = math.inf) -> None:
+        """Do all but the plain reads, and note the outcomes of each.
+
+        :param largest: as of :func:`~backends.within.perform_within`.
+        """
         changes: dict[CacheService, list[Store | Act]] = {}
         for request in taken:
             if not isinstance(request, Read) and request.refusal is None:
                 changes.setdefault(request.service, []).append(request)
         most = MOST_BROUGHT
         for service, requests in changes.items():
-            outcomes = self._change(service, requests, most)
+            outcomes = self._change(service, requests, most, largest)
             if len(outcomes) == len(requests):
                 # Each has one: none has no operation.
                 for request, outcome in zip(requests, outcomes, strict=True):
@@ -89,15 +95,20 @@ class Performing:
                     asked = request.operations if isinstance(request, Act) else request.pairs
                     request.outcomes = outcomes[start : start + len(asked)]
                     start += len(asked)
+            if not _FINE.issuperset(map(type, outcomes)):
+                for request in requests:
+                    if isinstance(request, Act):
+                        request.is_large = any(isinstance(one, bytes) for one in request.outcomes)
             if len(changes) > 1:
                 most -= sum(value_sizes(outcomes))
 
     def _change(
-        self, service: CacheService, requests: Sequence[Store | Act], most: int
+        self, service: CacheService, requests: Sequence[Store | Act], most: int, largest: float
     ) -> list[Any]:
         """Do what is asked of one service; return the outcomes.
 
         :param most: as of :func:`~backends.within.perform_within`.
+        :param largest: as there.
         """
         if _STORES.issuperset(map(type, requests)):
             pairs = [pair for store in requests if isinstance(store, Store) for pair in store.pairs]
@@ -111,13 +122,16 @@ class Performing:
         # What is only read says nothing of how stores go.
         writes = any(isinstance(request, Store) or not request.reads for request in requests)
         outcomes = self._ask(
-            service, lambda: service.perform(operations, most), len(operations), stores=writes
+            service,
+            lambda: service.perform(operations, most, largest, LARGE),
+            len(operations),
+            stores=writes,
         )
-        if Value in set(map(type, outcomes)):
+        if not _NO_VALUES.issuperset(map(type, outcomes)):
             values = {
                 operation.key: outcome
                 for operation, outcome in zip(operations, outcomes, strict=True)
-                if isinstance(outcome, Value)
+                if isinstance(outcome, SIZED)
             }
             self._seen(service, values)
         return outcomes

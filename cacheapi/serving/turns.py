@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from asyncio import AbstractEventLoop
+from collections.abc import Sequence
 from typing import Final
 
 from cacheapi.caching.service import CacheService
@@ -45,6 +46,8 @@ class Turns:
         # What waits for a connection to take what it was answered before.
         self._waiting: dict[Sink, list[Taken]] = {}
         self.crowded: dict[Sink, list[Taken]] = {}
+        self._made = answering.making.sinks
+        answering.making.go_on = self._gather_all
 
     def gather(self, request: Taken) -> None:
         """Have a request answered by the end of this turn."""
@@ -69,7 +72,9 @@ class Turns:
         crowded = self._answering.crowd.sinks
         for request in left:
             request.sink.flush()
-            if request.sink in crowded:
+            if request.sink in self._made:
+                self._made[request.sink].append(request)
+            elif request.sink in crowded:
                 if not self.crowded:
                     self._loop.call_later(CROWDED_SECONDS, self._try_again)
                 self.crowded.setdefault(request.sink, []).append(request)
@@ -87,10 +92,14 @@ class Turns:
 
     def go_on(self, sink: Sink) -> None:
         """Answer what waited for earlier answers of a connection to leave."""
-        for request in self._waiting.pop(sink, ()):
+        self._gather_all(self._waiting.pop(sink, ()))
+
+    def _gather_all(self, requests: Sequence[Taken]) -> None:
+        for request in requests:
             self.gather(request)
 
     def forget(self, sink: Sink) -> None:
         """Forget what waited for a connection that is gone."""
         self._waiting.pop(sink, None)
         self.crowded.pop(sink, None)
+        self._made.pop(sink, None)

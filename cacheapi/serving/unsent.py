@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import sys
 import termios
+from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
@@ -16,7 +17,7 @@ MOST_WAITING: Final = 48 * 1024 * 1024
 # Nor to who has more than so many times what is left of that: the rest is for others.
 SHARE: Final = 2
 # What is taken out of its cache waits for room, but not for ever: one client may wait for its
-# answers in an order that is not theirs.
+# answers in an order that is not theirs. Then it stays there, and is asked for again.
 MOST_CROWDED_SECONDS: Final = 5.0
 
 
@@ -61,10 +62,12 @@ class Waiting:
 
     def __init__(self) -> None:
         self._transports: dict[asyncio.Transport, str] = {}
+        # Of answers that are being made, the bytes by host.
+        self._made: Counter[str] = Counter()
 
     def room(self) -> Room:
         """Return what room there is now."""
-        waits: dict[str, int] = {}
+        waits: dict[str, int] = dict(self._made)
         for transport, host in list(self._transports.items()):
             size = 0 if transport.is_closing() else transport.get_write_buffer_size()
             if size:
@@ -72,6 +75,13 @@ class Waiting:
             else:
                 del self._transports[transport]
         return Room(waits)
+
+    def hold(self, size: int, client: Client) -> None:
+        """Count the bytes of an answer that is being made; negative: it is no longer."""
+        host = _host(client)
+        self._made[host] += size
+        if not self._made[host]:
+            del self._made[host]
 
     def add(self, transport: asyncio.Transport, client: Client) -> None:
         """Count what waits on a connection."""

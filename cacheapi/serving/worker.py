@@ -58,7 +58,7 @@ def assemble(wsgi: Any, threads: int) -> tuple[Application, Callable[..., Connec
     hits = Hits(door, remotes, access, loop, tally, tail, hides_id=requests.is_on)
     lane = Lane(access, loop, tally, tail)
     site = Site(lane, hits, access.max_body, access_log, tally, access.origins, access.base, tail)
-    application = Application(wsgi, threads, access, remotes, site.waiting, lane.beside)
+    application = Application(wsgi, threads, access, remotes, site.waiting, lane.beside, lane.heavy)
     return application, functools.partial(Connection, site)
 
 

@@ -20,14 +20,16 @@ from a2wsgi.wsgi import build_environ
 from cacheapi.caching.codec import error_text
 from cacheapi.observing.facts import STARTED
 from cacheapi.responses.budget import CROWDED
-from cacheapi.serving.beside import LISTENER, READING, WEIGHT, Beside
+from cacheapi.serving.beside import LISTENER, MOST_NEAR, READING, WEIGHT, Beside
 from cacheapi.serving.health import BYTES_A_SECOND
 from cacheapi.serving.heavy import Heavy
+from cacheapi.serving.recognition import service_of
 from cacheapi.serving.remotes import CYCLE, Remotes
 from cacheapi.serving.threads import Threads
 from cacheapi.serving.unsent import LARGE_ANSWER, Waiting
 from cacheapi.web.access import Access
 from cacheapi.web.errors import RETRY_AFTER_SECONDS, internal
+from cacheapi.web.large import NO_ROOM
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -111,6 +113,7 @@ class Application:
     :param remotes: what serves services in front of an HTTP API, without a thread.
     :param waiting: the answers that wait for their clients.
     :param beside: knows of which requests the loop may wait for the application.
+    :param heavy: lets in requests about large values, the lane's too.
     """
 
     def __init__(
@@ -121,6 +124,7 @@ class Application:
         remotes: Remotes | None = None,
         waiting: Waiting | None = None,
         beside: Beside | None = None,
+        heavy: Heavy | None = None,
     ) -> None:
         self._wsgi = wsgi
         self._beside = beside
@@ -130,7 +134,7 @@ class Application:
         self._base = access.base
         self._threads = Threads(threads, "wsgi")
         self._waiting = Waiting() if waiting is None else waiting
-        self._heavy = Heavy(self._waiting)
+        self._heavy = Heavy(self._waiting) if heavy is None else heavy
         self._operating = Threads(OPERATING_THREADS, "operating")
 
     async def end(self) -> None:
@@ -201,10 +205,14 @@ class Application:
         environ[STARTED] = time.monotonic()
         environ["wsgi.input"] = io.BytesIO(body)
         weight, client = scope["state"].get(WEIGHT, 0), scope.get("client")
+        if len(body) > MOST_NEAR:
+            weight = max(weight, len(body))
+        service = service_of(scope["raw_path"]) or "" if weight else ""
         if weight:
             gives = _verb(scope) == b"GET" and not _asks(scope, _ABOUT)
             takes = gives and _asks(scope, _PULLS)
-            await self._heavy.enter(weight, client, gives=gives, takes=takes)
+            if not await self._heavy.enter(weight, service, client, gives=gives, takes=takes):
+                environ[NO_ROOM] = True
         entered = time.monotonic()
         try:
             status, fields, content, seconds = await self._serve(scope, environ, len(body))
@@ -217,7 +225,7 @@ class Application:
             fields = _json(content)
         finally:
             if weight:
-                self._heavy.leave(weight)
+                self._heavy.leave(weight, service)
         if len(content) > LARGE_ANSWER:
             cycle = scope["state"].get(CYCLE)
             if not self._waiting.room().has(client) and _may_be_asked_again(scope):

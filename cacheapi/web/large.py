@@ -11,12 +11,22 @@ import threading
 from types import TracebackType
 from typing import Final, Self
 
+from cacheapi.responses.budget import CROWDED
+from cacheapi.web.errors import RETRY_AFTER_SECONDS, ApiError
+
 # What is more, in bytes, waits for its turn.
 LARGE: Final = 1024 * 1024
 # How many are made at a time in a process.
 MOST_LARGE: Final = 2
+# The name, in the environment of a WSGI request, of whether that is so, and was for long.
+NO_ROOM: Final = "cacheapi.no_room"
 
 _turns = threading.BoundedSemaphore(MOST_LARGE)
+
+
+def no_room() -> ApiError:
+    """Return the answer to who asks for a large value while too many wait for their clients."""
+    return ApiError(503, CROWDED, headers={"Retry-After": RETRY_AFTER_SECONDS})
 
 
 class Turn:

@@ -19,7 +19,7 @@ from cacheapi.web.blueprints import caller, find_service, permit, verb
 from cacheapi.web.blueprints import documentation as doc
 from cacheapi.web.errors import ApiError, absent
 from cacheapi.web.http import condition, json_response, max_batch, not_modified, read_json
-from cacheapi.web.large import Turn
+from cacheapi.web.large import NO_ROOM, Turn, no_room
 from cacheapi.web.lean import this_request
 from cacheapi.web.plain import plain_change, plain_value
 from cacheapi.web.query import OF_READS, OF_STORES, Query
@@ -69,6 +69,9 @@ class Entry(MethodView):
         takes = (query.flag("clear") or query.flag("pull")) and not asks
         if takes:
             permit("DELETE", service, [key])
+            if NO_ROOM in this.environ:
+                # What is taken is not there to be asked for again.
+                raise no_room()
         asks_left = query.flag("ttl")
         if asks and wanted is None:
             exists, etag = cache.exists(key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 import pytest
@@ -18,10 +18,11 @@ from cacheapi.serving.answers import Act, Read, Taken
 from cacheapi.serving.bringing import CALL_BYTES, MOST_KEYS, PATIENCE, TURN_BYTES
 from cacheapi.serving.health import SLOW_SECONDS, Troubles
 from cacheapi.serving.largeness import Largeness
+from cacheapi.serving.making import Hands
 from cacheapi.serving.performing import MOST_BROUGHT
 from cacheapi.serving.unsent import Room, Waiting
 
-LARGE = 4 * 1024 * 1024
+LARGE = 1024 * 1024
 SMALL = b'"small"'
 
 
@@ -97,11 +98,26 @@ class Sink:
         self.sent += len(body or b"")
 
 
-def made(sizes: dict[str, int]) -> tuple[Answering, CacheService, Cache]:
+class Later:
+    """Hands that do nothing until they are told to."""
+
+    def __init__(self) -> None:
+        self.put: list[Callable[[], None]] = []
+
+    def work(
+        self, request: Any, size: int, work: Callable[[], Any], then: Callable[[Any], None]
+    ) -> None:
+        assert size > LARGE
+        self.put.append(lambda: then(work()))
+
+
+def made(
+    sizes: dict[str, int], hands: Hands | None = None
+) -> tuple[Answering, CacheService, Cache]:
     cache = Cache(sizes)
     service = CacheService("cache", cast("Backend", cache), default_ttl=0)
     troubles = Troubles()
-    answering = Answering(troubles, None, service, Waiting(), Largeness(troubles))
+    answering = Answering(troubles, None, service, Waiting(), Largeness(troubles), None, hands)
     # Small values have been read for a while: so many are asked for at once as ever.
     for _ in range(10 * PATIENCE):
         assert answering.answer([read(Sink(), service, "small")], 0.0) == []
@@ -216,6 +232,71 @@ def test_acts_bring_few_large_values_a_turn_and_all_are_answered_once(kind: str)
     assert sorted(done) == sorted(sizes if kind != "read" else [])
 
 
+def test_a_large_answer_is_made_beside_the_turn_and_what_is_behind_it_waits() -> None:
+    hands = Later()
+    answering, service, cache = made({"large": LARGE}, hands)
+    gone_on: list[Taken] = []
+    answering.making.go_on = gone_on.extend
+    first, other, taker = Sink(), Sink(), Sink()
+    taken: list[Taken] = [
+        act(taker, service, GetAndDelete("large"), gives=True),
+        read(first, service, "small"),
+        read(first, service, "large"),
+        read(first, service, "other"),
+        read(other, service, "small"),
+        read(taker, service, "small"),
+    ]
+    left = answering.answer(taken, 0.0)
+    assert left == [taken[5], taken[3]]
+    assert (first.statuses, other.statuses, taker.statuses) == ([200], [200], [])
+    # As :class:`Turns` does.
+    for request in left:
+        answering.making.sinks[request.sink].append(request)
+    # What comes in later turns waits as well, and others do not.
+    more: list[Taken] = [read(first, service, "more"), read(other, service, "more")]
+    assert answering.answer([*more], 0.0) == more[:1]
+    answering.making.sinks[first].append(more[0])
+    for one in hands.put:
+        one()
+    assert [body[:15] for body in first.bodies] == [b'{"key":"small",', b'{"key":"large",']
+    assert taker.sent > LARGE
+    assert [one.key for one in cache.performed] == ["large"]
+    # Each connection's in their order.
+    assert [one for one in gone_on if one.sink is first] == [taken[3], more[0]]
+    assert [one for one in gone_on if one.sink is taker] == [taken[5]]
+    assert not answering.making.sinks
+    assert answering.answer(gone_on, 0.0) == []
+
+
+def test_a_list_that_is_too_much_for_a_turn_is_read_beside_it() -> None:
+    hands = Later()
+    sizes = {f"large{number}": LARGE for number in range(8)}
+    answering, service, cache = made(sizes, hands)
+    sink, other = Sink(), Sink()
+    left: list[Taken] = [read(other, service, "small"), read(sink, service, *sizes, "small")]
+    cache.most_at_once = 0
+    while left and not hands.put:
+        left = answering.answer(left, 0.0)
+    assert cache.most_at_once <= CALL_BYTES + LARGE + 100
+    assert (other.statuses, sink.statuses, len(hands.put)) == ([200], [], 1)
+    hands.put.pop()()
+    assert sink.statuses == [200]
+    assert sink.sent > 8 * LARGE
+
+
+def test_what_goes_wrong_with_a_large_value_is_its_requests_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hands = Later()
+    answering, service, _ = made({"large": LARGE}, hands)
+    sink = Sink()
+    monkeypatch.setattr(service, "_read", lambda _: 1 / 0)
+    assert answering.answer([read(sink, service, "large")], 0.0) == []
+    hands.put.pop()()
+    assert sink.statuses == [500]
+    assert not answering.making.sinks
+
+
 class Crowd(Waiting):
     """Answers that wait, as the test says."""
 
@@ -254,14 +335,18 @@ def test_a_large_pull_waits_for_room_and_nothing_is_lost() -> None:
     assert large.statuses == [200, 200]
 
 
-def test_a_pull_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    answering, service, _, _ = crowded({"large": LARGE})
-    sink = Sink()
+def test_a_pull_does_not_wait_for_ever_and_what_it_would_take_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answering, service, cache, _ = crowded({"large": LARGE})
+    sink, small = Sink(), Sink()
     taken: list[Taken] = [act(sink, service, GetAndDelete("large"), gives=True)]
     assert answering.answer(taken, 0.0) == taken
     monkeypatch.setattr(leaving, "MOST_CROWDED_SECONDS", -1.0)
+    taken.append(act(small, service, GetAndDelete("small"), gives=True))
     assert answering.answer(taken, 0.0) == []
-    assert sink.statuses == [200]
+    assert (sink.statuses, small.statuses) == ([503], [200])
+    assert [one.key for one in cache.performed] == ["small"]
 
 
 def test_a_call_that_brings_much_may_take_longer() -> None:

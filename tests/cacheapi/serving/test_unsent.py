@@ -11,6 +11,7 @@ import pytest
 from cacheapi import create_app, load
 from cacheapi.serving import health, heavy, leaving
 from cacheapi.serving.unsent import MOST_WAITING, Room
+from cacheapi.web.large import NO_ROOM
 from tests.http.client import FileStore, close_app
 from tests.support.inside import Inside, inside
 from tests.support.live import CACHE, Wire, head
@@ -81,4 +82,22 @@ def test_slow_readers_delay_no_other_large_answer(
         with Wire(live.port) as wire:
             wire.send(head(f"GET {CACHE}/pulled?pull=1"))
             assert len(wire.answer().body) > 7 * MIB
+    close_app(app)
+
+
+def test_what_would_be_taken_stays_where_there_is_no_room_for_it(tmp_path: Path) -> None:
+    app = create_app(
+        load({"CACHEAPI_API_KEY": Inside.api_key, "CACHEAPI_DATA_DIR": str(tmp_path)}, None)
+    )
+    client, none = app.test_client(), {NO_ROOM: True}
+    fields = {"X-DreamFactory-API-Key": Inside.api_key}
+    FileStore(tmp_path).plant("k", b"1")
+    # Who may not is told that first.
+    assert client.get(f"{CACHE}/k?pull=1", environ_overrides=none).status_code == 401
+    for way in ("pull", "clear"):
+        refused = client.get(f"{CACHE}/k?{way}=1", headers=fields, environ_overrides=none)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+    # A plain read is refused only where it turns out to be large.
+    assert client.get(f"{CACHE}/k", headers=fields, environ_overrides=none).status_code == 200
+    assert client.get(f"{CACHE}/k?pull=1", headers=fields).json == {"key": "k", "value": 1}
     close_app(app)
