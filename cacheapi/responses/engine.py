@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from cacheapi.responses.answers import Answers, Outgoing
 from cacheapi.responses.asking import Asked, Incoming, NoAnswer, asked_of
 from cacheapi.responses.budget import CROWDED, Budget, Crowded
-from cacheapi.responses.cache_status import forward_status, hit_status
+from cacheapi.responses.cache_status import forward_status
 from cacheapi.responses.calls import THREADS, CacheDown, Calls
 from cacheapi.responses.config import Config
 from cacheapi.responses.connection import OriginFailed
@@ -27,7 +27,6 @@ from cacheapi.responses.deciding import (
     Pass,
     Unavailable,
     decide,
-    on_error,
 )
 from cacheapi.responses.entries import Variant
 from cacheapi.responses.exchange import Exchange
@@ -40,6 +39,7 @@ from cacheapi.responses.listening import Listener
 from cacheapi.responses.looking import Looked, variant_of
 from cacheapi.responses.origin import Origin
 from cacheapi.responses.purging import Purging
+from cacheapi.responses.standing import Standing
 from cacheapi.responses.store import Store, Ticket
 from cacheapi.responses.updating import as_asked
 
@@ -84,6 +84,7 @@ class Engine(Purging):
             listener=listener,
             clock=clock,
         )
+        self._standing = Standing(self._calls, self._answers, clock)
         self._exchange = Exchange(config, self._origin, self._calls, clock)
         waited = 2 * (config.connect_seconds + config.read_seconds)
         self._fetching = Fetching(name, self._calls, self._exchange, waited, clock)
@@ -121,8 +122,7 @@ class Engine(Purging):
 
     def serve(self, asked: Asked, hit: Hit, body: bytes) -> Outgoing:
         """Return the answer of what is stored."""
-        status = hit_status(hit.ttl)
-        return self._answers.stored(asked, hit.stored, hit.age, status, body, _kind(hit))
+        return self._standing.serve(asked, hit, body)
 
     async def try_store(self, keys: Iterable[str]) -> None:
         """Ask the store, on a thread, to know whether it answers.
@@ -183,19 +183,12 @@ class Engine(Purging):
     # Ways to an answer
 
     async def _hit(self, asked: Asked, hit: Hit, looked: Looked) -> Outgoing | None:
-        variant = variant_of(looked, hit.stored)
-        if variant is None:
-            return None
         try:
-            body, hold = await self._calls.body(variant)
+            out = await self._standing.find(asked, hit, looked)
         except Crowded:
             return await self._crowded(asked)
-        if body is None:
-            return None
-        if hit.refresh:
+        if out is not None and hit.refresh:
             self._fetching.refresh(asked, hit)
-        out = self.serve(asked, hit, body)
-        out.hold = hold
         return out
 
     async def _alone(
@@ -268,7 +261,7 @@ class Engine(Purging):
         fwd = getattr(decision, "fwd", "uri-miss")
         now = self._clock()
         if fetched.head.status in ERROR_STATUSES:
-            stale = await self._stale(asked, decision, looked)
+            stale = await self._standing.find_stale(asked, decision, looked)
             if stale is not None:
                 fetched.close()
                 return stale
@@ -302,27 +295,8 @@ class Engine(Purging):
     async def _failed(
         self, asked: Asked, decision: Decision, looked: Looked, error: OriginFailed
     ) -> Outgoing:
-        stale = await self._stale(asked, decision, looked)
+        stale = await self._standing.find_stale(asked, decision, looked)
         if stale is not None:
             return stale
         status = forward_status(getattr(decision, "fwd", "uri-miss"))
         raise NoAnswer(error.status, str(error), status) from error
-
-    async def _stale(self, asked: Asked, decision: Decision, looked: Looked) -> Outgoing | None:
-        """Return what may be served instead of an error (RFC 5861, section 4)."""
-        hit = on_error(asked.request, decision, self._clock())
-        variant = None if hit is None else variant_of(looked, hit.stored)
-        if hit is None or variant is None:
-            return None
-        try:
-            body, hold = await self._calls.body(variant)
-        except Crowded:
-            return None
-        if body is None:
-            return None
-        status = hit_status(hit.ttl, "stale-if-error")
-        return self._answers.stored(asked, hit.stored, hit.age, status, body, "stale", hold)
-
-
-def _kind(hit: Hit) -> str:
-    return "hit" if hit.ttl > 0 else "stale"
