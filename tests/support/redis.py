@@ -17,6 +17,8 @@ from redis.retry import Retry
 from tests.support.certificates import Certificates
 from tests.support.processes import Server, eventually
 
+# The option of a server that follows another.
+FOLLOW = "--replicaof"
 PASSWORD = "s3cr-3t-of-the-test"
 USER = "cacheapi"
 # All that the backend ever sends; the documentation gives the same list.
@@ -97,7 +99,17 @@ class Redis(Server):
         super().__init__(port)
 
     def start(self) -> None:
-        self._run([self._program, *self._ports(), *self._settings(), *self._arguments])
+        """Start it, as what it was when it ended: Sentinel has that written into its file."""
+        path = self.directory / "redis.conf"
+        arguments = list(self._arguments)
+        if FOLLOW in arguments:
+            at = arguments.index(FOLLOW)
+            _, master = arguments[at : at + 2]
+            del arguments[at : at + 2]
+            if not path.exists():
+                path.write_text(f"replicaof {master}\n")
+        path.touch()
+        self._run([self._program, str(path), *self._ports(), *self._settings(), *arguments])
         # It listens on its port first.
         eventually(self._listens_on_its_socket, 20)
 
@@ -216,4 +228,4 @@ def replica(master: Redis, *arguments: str) -> Iterator[Redis]:
 
 def replica_of(master: Server) -> tuple[str, ...]:
     """Return the options that make a server follow another."""
-    return "--replicaof", f"127.0.0.1 {master.port}"
+    return FOLLOW, f"127.0.0.1 {master.port}"

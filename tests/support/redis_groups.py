@@ -15,8 +15,9 @@ from tests.support.redis import Redis, redis_server, replica_of
 
 MASTER_NAME = "mymaster"
 SLOTS = 16384
-# A replica that got its copy over a file follows at once, over a socket after a second.
-BY_FILE = ("--repl-diskless-sync", "no")
+# A replica that got its copy over a file follows at once, over a socket after a second. Were the
+# file kept, it would have that when it starts again.
+BY_FILE = ("--repl-diskless-sync", "no", "--rdb-del-sync-files", "yes")
 
 
 class Sentinel(Redis):
