@@ -142,6 +142,9 @@ class Model:
             key, wish, now = ticket.key, ticket.wish, self._clock()
             key.active.remove(ticket)
             before = _at(ticket.seen, ticket.start, now)
+            # What is under way may have met a lifetime's end as well.
+            for other in key.writers():
+                before |= _after(other.wish, before, other.lease)
             lease = self._lease(key, wish, ticket.start, now)
             told = [outcome(wish, state, lease) for state in before]
             after = {state for state, said in told if answer in (None, said)}

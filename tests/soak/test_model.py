@@ -107,6 +107,22 @@ def test_counts_add_up(judge: Judge) -> None:
     judge.refuses(Operation("count", 3), value(19))
 
 
+def test_a_read_may_meet_what_a_write_under_way_makes_of_a_lifetime_that_ends(
+    judge: Judge,
+) -> None:
+    judge.accepts(store(7, ttl=4), DONE)
+    judge.clock.now += 3
+    count = judge.model.begin("a", Operation("count", 3, initial=0))
+    read = judge.model.begin("a", GET)
+    other = judge.model.begin("a", GET)
+    judge.clock.now += 1
+    assert judge.model.end(read, value(0)) is None
+    assert judge.model.end(count, value(0)) is None
+    breach = judge.model.end(other, value(1))
+    assert breach is not None
+    assert breach.kind == "wrong value"
+
+
 def test_a_lost_answer_leaves_both_outcomes_until_one_is_seen(judge: Judge) -> None:
     judge.accepts(store("x"), DONE)
     judge.accepts(store("y"), None)
