@@ -60,8 +60,14 @@ def test_sentinel_promotes_a_replica_in_mid_load(fault: str) -> None:
         before = group.master
         survives(backend, before, fault)
         assert group.master is not before
-        backend.set("after", b"1", None)
-        assert group.call("GET", "cacheapi:after") == b"1"
+
+        def is_used() -> bool:
+            # Sentinels of a busy machine may take the new master for dead too, and do it again.
+            with contextlib.suppress(Unavailable):
+                backend.set("after", b"1", None)
+            return bool(group.call("GET", "cacheapi:after") == b"1")
+
+        eventually(is_used, 10)
         backend.close()
 
 
