@@ -13,7 +13,8 @@ from urllib.parse import quote
 
 import click
 
-from cacheapi.commands.session import defined, elsewhere, operator, registry
+from cacheapi.commands.here import defined, operator, registry
+from cacheapi.commands.session import elsewhere
 
 if TYPE_CHECKING:
     from cacheapi.commands.elsewhere import Elsewhere
@@ -65,7 +66,7 @@ class Administration(Protocol):
 def administration(*, makes: bool = False) -> Iterator[Administration]:
     """Give who administrates, here or elsewhere.
 
-    :param makes: as :func:`~cacheapi.commands.session.service` takes it.
+    :param makes: as :func:`~cacheapi.commands.here.service` takes it.
     """
     place = elsewhere()
     if place is not None:

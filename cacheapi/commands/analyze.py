@@ -11,9 +11,10 @@ from cacheapi.amounts import counted, size
 from cacheapi.caching.service import CacheService
 from cacheapi.commands import completing
 from cacheapi.commands.lifetimes import shown
+from cacheapi.commands.options import as_json, of_service
 from cacheapi.commands.output import emit, emit_text, note, printable, table
 from cacheapi.commands.progress import bar
-from cacheapi.commands.session import Cache, as_json, cache, of_service
+from cacheapi.commands.session import Cache, cache
 from cacheapi.observing import analysis
 from cacheapi.observing.prefixes import (
     CLASSES,

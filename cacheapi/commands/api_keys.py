@@ -11,8 +11,8 @@ import click
 from cacheapi.commands import completing
 from cacheapi.commands.administering import Administration, administration
 from cacheapi.commands.lifetimes import seconds_of
+from cacheapi.commands.options import as_json
 from cacheapi.commands.output import emit, emit_text, note, printable, table
-from cacheapi.commands.session import as_json
 from cacheapi.registry.environment import SYSTEM_CACHE
 from cacheapi.registry.rights import VERBS
 from cacheapi.slips import did_you_mean

@@ -12,8 +12,9 @@ from backends.base import MISSING
 from cacheapi.caching.codec import InvalidJson, TooManyItems
 from cacheapi.caching.service import CacheService
 from cacheapi.commands.failures import Exit, Failure
+from cacheapi.commands.options import as_json, of_service
 from cacheapi.commands.output import emit_text, for_terminal, note, quiet
-from cacheapi.commands.session import Cache, as_json, cache, of_service
+from cacheapi.commands.session import Cache, cache
 
 # Of one request, and of one transaction or round trip.
 AT_ONCE: Final = 500

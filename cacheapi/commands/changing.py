@@ -10,8 +10,9 @@ from backends.base import MISSING
 from cacheapi.commands.entries import absent
 from cacheapi.commands.failures import Exit
 from cacheapi.commands.lifetimes import FOREVER, HELP, Lifetime, shown
+from cacheapi.commands.options import as_json, of_service
 from cacheapi.commands.output import emit, emit_text, note, printable
-from cacheapi.commands.session import as_json, cache, of_service
+from cacheapi.commands.session import cache
 
 
 @click.command()

@@ -33,7 +33,7 @@ def services(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[st
     None of a service elsewhere, which would be asked at each key that is pressed, and none
     where they cannot be read: a shell shows what is said there in the middle of a line.
     """
-    from cacheapi.commands.session import registry
+    from cacheapi.commands.here import registry
 
     names: list[str] = []
     if ctx.find_root().params.get("url") is None:

@@ -12,8 +12,8 @@ from cacheapi.commands.diagnosis import machine
 from cacheapi.commands.diagnosis.examination import Examination
 from cacheapi.commands.diagnosis.findings import Level
 from cacheapi.commands.diagnosis.services import ServerReport, ServiceReport
+from cacheapi.commands.options import as_json, only_here
 from cacheapi.commands.output import emit, quiet, stdout, table
-from cacheapi.commands.session import as_json, only_here
 from cacheapi.commands.stats import memory
 from cacheapi.registry.trial import Step
 

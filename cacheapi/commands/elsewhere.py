@@ -20,6 +20,7 @@ from cacheapi.commands import cache_shapes
 from cacheapi.commands.addresses import API, read_address
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.output import printable
+from cacheapi.slips import did_you_mean
 
 TIMEOUT_SECONDS: Final = 30
 _CODES: Final = {400: Exit.USAGE, 404: Exit.NO, 409: Exit.NO, 412: Exit.NO, 413: Exit.USAGE}
@@ -176,13 +177,17 @@ class Elsewhere:
         return message
 
     def _with_names(self, message: str) -> str:
-        """Return what is said of a service that does not exist, with those that do."""
+        """Return what is said of a service that does not exist, with those that do.
+
+        As :func:`~cacheapi.commands.here.defined` says it.
+        """
         try:
             found = self.json("GET", "", cache_shapes.Names)["services"]
         except Failure:
             return message
-        names = ", ".join(sorted(each["name"] for each in found))
-        return f"{message.rstrip('.')}; there are: {names}."
+        names = sorted(each["name"] for each in found)
+        near = did_you_mean(message.split("'")[1], names)
+        return f"{message.rstrip('.')}; there are: {', '.join(names)}.{near}"
 
 
 def _reason(error: Exception) -> str:

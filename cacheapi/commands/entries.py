@@ -22,8 +22,9 @@ from cacheapi.caching.service import CacheService, KeyExists, Pair, TaggedPair
 from cacheapi.caching.tags import InvalidTags, check_tags
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.lifetimes import HELP, Lifetime
+from cacheapi.commands.options import as_json, of_service
 from cacheapi.commands.output import emit, emit_text, for_terminal, note, printable
-from cacheapi.commands.session import Cache, as_json, cache, of_service
+from cacheapi.commands.session import Cache, cache
 
 _WHITE_SPACE: Final = " \t\n\r"
 

@@ -9,8 +9,9 @@ import click
 
 from cacheapi.commands import completing
 from cacheapi.commands.failures import Exit, Failure
+from cacheapi.commands.here import registry
+from cacheapi.commands.options import as_json
 from cacheapi.commands.output import emit, emit_text, printable, table
-from cacheapi.commands.session import as_json, registry
 from cacheapi.responses.asking import NoAnswer
 from cacheapi.responses.engines import MOUNT
 from cacheapi.responses.explaining import NotAsked, fields_of, url_of

@@ -21,9 +21,10 @@ from cacheapi.caching.tags import Tagged
 from cacheapi.commands import completing, dump
 from cacheapi.commands.checkpoint import Checkpoint
 from cacheapi.commands.failures import Exit, Failure
+from cacheapi.commands.here import service
+from cacheapi.commands.options import as_json, of_service
 from cacheapi.commands.output import emit, note
 from cacheapi.commands.progress import bar
-from cacheapi.commands.session import as_json, of_service, service
 from cacheapi.observing.statistics import figures_of
 
 # What is read at once; of large values it is fewer, so that they fit into memory.

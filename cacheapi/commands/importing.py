@@ -21,9 +21,10 @@ from cacheapi.caching.tags import escaped
 from cacheapi.commands import completing, dump
 from cacheapi.commands.checkpoint import Checkpoint
 from cacheapi.commands.failures import Exit, Failure
+from cacheapi.commands.here import authored_service
+from cacheapi.commands.options import as_json, of_service
 from cacheapi.commands.output import emit, note
 from cacheapi.commands.progress import bar
-from cacheapi.commands.session import as_json, authored_service, of_service
 
 # What is stored and acknowledged at once.
 MOST_ITEMS: Final = 500

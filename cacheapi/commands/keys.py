@@ -21,8 +21,9 @@ from cacheapi.caching.tags import InvalidTags, tags_in
 from cacheapi.commands.entries import absent
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.lifetimes import FOREVER, shown
+from cacheapi.commands.options import as_json, of_service
 from cacheapi.commands.output import emit, emit_text, is_interactive, note, printable
-from cacheapi.commands.session import Cache, as_json, authored, cache, emptied, of_service
+from cacheapi.commands.session import Cache, authored, cache, emptied
 from cacheapi.registry import contents
 
 # What is kept in memory of a list that is printed as a whole.

@@ -14,6 +14,7 @@ from click.shell_completion import CompletionItem
 
 from cacheapi.commands.failures import Exit, OutputClosed, code_of, is_of_output, line_of
 from cacheapi.commands.output import log_lines, note, open_streams
+from cacheapi.slips import did_you_mean
 
 # Each by its name, with where it is and what it does: a call imports the one that it is for.
 PLACES: Final = {
@@ -62,11 +63,7 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         word = args[0]
         if word not in PLACES and not word.startswith("-") and not ctx.resilient_parsing:
-            import difflib
-
-            near = difflib.get_close_matches(word, PLACES, n=1)
-            meant = f" Did you mean '{near[0]}'?" if near else ""
-            ctx.fail(f"No such command '{word}'.{meant}")
+            ctx.fail(f"No such command '{word}'.{did_you_mean(word, PLACES)}")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -10,9 +10,9 @@ import click
 from cacheapi.commands import completing
 from cacheapi.commands.administering import administration
 from cacheapi.commands.failures import Exit, Failure
+from cacheapi.commands.options import as_json
 from cacheapi.commands.output import emit, emit_text, is_interactive, note, printable, table
 from cacheapi.commands.service_config import config_of, with_settings
-from cacheapi.commands.session import as_json
 
 _NAMED = click.argument("name", shell_complete=completing.services)
 _LABEL = click.option("--label", metavar="TEXT", help="Its name for people.")

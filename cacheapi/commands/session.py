@@ -1,38 +1,20 @@
-"""What commands work on: the registry of the settings, and a service of it.
-
-What a command does not need is not imported: the database only where services or API keys of it
-are asked for, and the system cache is opened by itself.
-"""
+"""What commands work on: a service of this machine, or one elsewhere that ``--url`` names."""
 
 from __future__ import annotations
 
-import getpass
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
-import click
-
-from backends.registry import backend_class
 from cacheapi.caching.service import CacheService
-from cacheapi.commands import completing
-from cacheapi.commands.failures import Exit, Failure
-from cacheapi.commands.output import note
+from cacheapi.commands import here
+from cacheapi.commands.options import remote
 from cacheapi.registry.contents import Author
-from cacheapi.registry.environment import SYSTEM_CACHE, system_cache
-from cacheapi.registry.errors import NotFound
-from cacheapi.registry.rights import Caller
-from cacheapi.settings import Settings, load
-from cacheapi.slips import did_you_mean
 
 if TYPE_CHECKING:
     from cacheapi.commands.answers import Answers
     from cacheapi.commands.elsewhere import Elsewhere
     from cacheapi.commands.remote_cache import RemoteCache
-    from cacheapi.registry.definition import Definition
-    from cacheapi.registry.live import Registry
 
 if TYPE_CHECKING:
     Cache = CacheService | RemoteCache
@@ -40,59 +22,20 @@ else:
     # Elsewhere's is imported only where it is asked for.
     Cache = CacheService
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-Found = TypeVar("Found", bound="CacheService | Answers")
-
-
-def as_json(command: Command) -> Command:
-    """Give a command the option ``--json``."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(
-        command
-    )
-
-
-def of_service(command: Command) -> Command:
-    """Give a command the option ``--service``."""
-    return click.option(
-        "--service",
-        "-s",
-        "name",
-        default=SYSTEM_CACHE,
-        show_default=True,
-        metavar="NAME",
-        shell_complete=completing.services,
-        help="The service to work on; 'cacheapi services' lists them.",
-    )(command)
-
 
 def elsewhere() -> Elsewhere | None:
     """Return the service that ``--url`` names, if any."""
-    ctx = click.get_current_context(silent=True)
-    given = None if ctx is None else ctx.find_root().obj
-    if not given or not given.get("url"):
+    given = remote()
+    if given is None:
         return None
     from cacheapi.commands.elsewhere import Elsewhere
 
-    return Elsewhere(given["url"], given.get("key"))
-
-
-def only_here() -> None:
-    """Refuse ``--url`` for a command that looks into this machine.
-
-    :raises click.UsageError: it is given.
-    """
-    ctx = click.get_current_context(silent=True)
-    given = None if ctx is None else ctx.find_root().obj
-    if given and given.get("url"):
-        raise click.UsageError(
-            "This command works on the machine of the service itself: leave out --url, and unset "
-            "CACHEAPI_URL."
-        )
+    return Elsewhere(given.url, given.key)
 
 
 @contextmanager
 def cache(name: str, *, makes: bool = False) -> Iterator[Cache]:
-    """Give a service to work on, here or elsewhere; see :func:`service`."""
+    """Give a service to work on, here or elsewhere; see :func:`~cacheapi.commands.here.service`."""
     with authored(name, makes=makes) as (opened, _):
         yield opened
 
@@ -102,7 +45,7 @@ def authored(name: str, *, makes: bool = False) -> Iterator[tuple[Cache, Author 
     """Do as :func:`cache`, and give who does what is to be noted, unless that is done elsewhere."""
     place = elsewhere()
     if place is None:
-        with authored_service(name, makes=makes) as opened:
+        with here.authored_service(name, makes=makes) as opened:
             yield opened
         return
     from cacheapi.commands.remote_cache import RemoteCache
@@ -118,217 +61,5 @@ def emptied(name: str) -> Iterator[tuple[Cache | Answers, Author | None]]:
         with authored(name) as opened:
             yield opened
         return
-    with _authored(name, _emptied, makes=False) as (found, author):
-        yield found, author
-
-
-@contextmanager
-def registry(*, makes: bool = False) -> Iterator[Registry]:
-    """Open the registry that the settings describe.
-
-    :param makes: as :func:`service` takes it.
-    :raises SettingsError: it cannot be used.
-    """
-    with _opened(_settings(), makes=makes) as opened:
-        yield opened
-
-
-@contextmanager
-def service(name: str, *, makes: bool = False) -> Iterator[CacheService]:
-    """Give a service to work on.
-
-    :param makes: whether it may be the first that is done here. What only looks makes no data
-        directory: it may be the wrong place.
-    :raises Failure: there is no such service, or none at all.
-    :raises SettingsError: the settings cannot be used.
-    """
-    with authored_service(name, makes=makes) as (opened, _):
-        yield opened
-
-
-@contextmanager
-def authored_service(name: str, *, makes: bool = False) -> Iterator[tuple[CacheService, Author]]:
-    """Do as :func:`service`, and give who does what is to be noted."""
-    with _authored(name, find, makes=makes) as opened:
-        yield opened
-
-
-@contextmanager
-def _authored(
-    name: str, find: Callable[[Registry, str], Found], *, makes: bool
-) -> Iterator[tuple[CacheService | Found, Author]]:
-    settings = _settings()
-    place, who = Path(settings["CACHEAPI_DATA_DIR"]), operator()
-    if name not in (SYSTEM_CACHE, backend_class(settings["CACHE_DRIVER"]).service_name):
-        with _opened(settings, makes=makes) as opened:
-            found = find(opened, name)
-            number = opened.snapshot.definitions[found.name].number
-            yield found, Author(place, who, found.name, number)
-        return
-    if settings["CACHE_DRIVER"] == "file":
-        _check_place(settings, makes=makes)
-    system = system_cache(settings)
-    try:
-        yield system, Author(place, who, system.name, None)
-    finally:
-        system.backend.close()
-
-
-def _settings() -> Settings:
-    only_here()
-    settings = load()
-    for warning in settings.warnings:
-        note(warning)
-    owner = foreign_owner(settings)
-    if owner is not None:
-        note(f"The data directory belongs to {owner}: work as that user, or what is made now is "
-             "not the service's to change.")  # fmt: skip
-    return settings
-
-
-def _check_place(settings: Settings, *, makes: bool) -> None:
-    """Say where nothing was ever stored.
-
-    :raises Failure: and nothing is to be.
-    """
-    place = Path(settings["CACHEAPI_DATA_DIR"])
-    if not nothing_is_in(place):
-        return
-    if makes:
-        note(f"No service was here before: {str(place.absolute())!r} is new.")
-        return
-    raise Failure(
-        f"{no_service(place)} Run this in the service's directory and with its settings, or name "
-        "its CACHEAPI_DATA_DIR."
-    )
-
-
-def nothing_is_in(place: Path) -> bool:
-    """Return whether nothing was ever stored in a data directory, which may not be there."""
-    try:
-        return next(place.iterdir(), None) is None
-    except FileNotFoundError:
-        return True
-    except OSError:
-        # What is wrong with it says who opens it.
-        return False
-
-
-def no_service(place: Path) -> str:
-    """Return what is said of such a data directory."""
-    return f"There is no service here: {str(place.absolute())!r} is not there, or empty."
-
-
-@contextmanager
-def _opened(settings: Settings, *, makes: bool) -> Iterator[Registry]:
-    if not settings["CACHEAPI_DATABASE_URL"]:
-        _check_place(settings, makes=makes)
-    from cacheapi.registry.opening import open_registry
-
-    opened = open_registry(settings, asks=makes)
-    try:
-        yield opened
-    finally:
-        opened.close()
-
-
-def find(opened: Registry, name: str) -> CacheService:
-    """Return a service that can be used.
-
-    :raises Failure: there is none of this name.
-    """
-    found = opened.find(name)
-    if found is not None:
-        return found
-    definition = defined(opened, name)
-    name = definition.name
-    found = opened.find(name)
-    if found is not None:
-        return found
-    if name in opened.snapshot.remotes:
-        raise Failure(
-            f"Service '{name}' stands in front of an HTTP API and has no keys; 'cacheapi explain "
-            f"{name} URL' says what is stored of it.",
-            Exit.USAGE,
-        )
-    if definition.fault is not None:
-        raise Failure(f"Service '{name}' cannot be used: {definition.fault}")
-    raise Failure(f"Service '{name}' is switched off.")
-
-
-def _emptied(opened: Registry, name: str) -> CacheService | Answers:
-    definition = opened.snapshot.definitions.get(name)
-    remote = opened.snapshot.remotes.get(name if definition is None else definition.name)
-    if remote is None:
-        return find(opened, name)
-    from cacheapi.commands.answers import Answers
-
-    cache = opened.find(remote.cache)
-    if cache is None:
-        raise Failure(f"The service '{remote.cache}' that stores cannot be used.")
-    return Answers(remote, cache)
-
-
-def defined(opened: Registry, reference: str) -> Definition:
-    """Return the service of a name or an id, whether it can be used or not.
-
-    :raises Failure: there is none.
-    """
-    from cacheapi.registry import administration
-
-    try:
-        return administration.find(opened, reference)
-    except NotFound:
-        names = ", ".join(sorted(opened.snapshot.definitions))
-        raise Failure(
-            f"Service '{reference}' does not exist; there are: {names}."
-            + did_you_mean(reference, opened.snapshot.definitions),
-            Exit.USAGE,
-        ) from None
-
-
-def served_dir() -> Path:
-    """Return the data directory of the settings.
-
-    :raises Failure: nothing was ever stored there.
-    """
-    settings = _settings()
-    _check_place(settings, makes=False)
-    return Path(settings["CACHEAPI_DATA_DIR"])
-
-
-def shares_database() -> bool:
-    """Return whether other machines may change the services and API keys of the settings."""
-    url = load()["CACHEAPI_DATABASE_URL"]
-    return bool(url) and not url.startswith("sqlite")
-
-
-def data_dir() -> Path:
-    """Return the data directory of the settings, which may not be there."""
-    return Path(load()["CACHEAPI_DATA_DIR"])
-
-
-def operator() -> Caller:
-    """Return who works at this machine, as the log shall have it."""
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):
-        name = str(os.getuid())
-    behind = os.environ.get("SUDO_USER", name)
-    if behind != name and os.geteuid() == 0:
-        name = f"{behind} as {name}"
-    return Caller(b"", name, administrator=True)
-
-
-def foreign_owner(settings: Settings) -> str | None:
-    """Return who owns the data directory, if what is made there now would not be theirs."""
-    directory = Path(settings["CACHEAPI_DATA_DIR"])
-    try:
-        # What root makes is given to them, see backends.owned.
-        if os.geteuid() in (0, directory.stat().st_uid):
-            return None
-        return directory.owner()
-    except KeyError:
-        return f"user {directory.stat().st_uid}"
-    except OSError:
-        return None
+    with here.emptied(name) as found:
+        yield found

@@ -22,8 +22,10 @@ from rich.text import Text
 from backends.statistics import Figures, ServerStatistics
 from cacheapi.caching.service import CacheService
 from cacheapi.commands.failures import Exit
+from cacheapi.commands.here import data_dir
+from cacheapi.commands.options import as_json, of_service
 from cacheapi.commands.output import NARROW, columns, emit, printable, stdout
-from cacheapi.commands.session import Cache, as_json, cache, data_dir, of_service
+from cacheapi.commands.session import Cache, cache
 from cacheapi.observing import statistics
 from cacheapi.observing.advice import Advice
 from cacheapi.observing.sample_files import Sample, SampleFiles

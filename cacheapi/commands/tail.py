@@ -15,8 +15,10 @@ from cacheapi.amounts import counted
 from cacheapi.commands import system_shapes as shapes
 from cacheapi.commands.administering import administration
 from cacheapi.commands.elsewhere import Elsewhere
+from cacheapi.commands.here import served_dir, shares_database
+from cacheapi.commands.options import as_json
 from cacheapi.commands.output import NOTHING, emit, emit_text, note, printable, table
-from cacheapi.commands.session import as_json, elsewhere, served_dir, shares_database
+from cacheapi.commands.session import elsewhere
 from cacheapi.observing.tail.files import FOLDER, TailFiles, fails, shown
 from cacheapi.observing.tail.slowest import MOST_SLOW, slowest
 from cacheapi.registry import audit as audit_log

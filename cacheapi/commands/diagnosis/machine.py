@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from cacheapi.commands.diagnosis.findings import Finding, Level
-from cacheapi.commands.session import foreign_owner, no_service, nothing_is_in
+from cacheapi.commands.here import foreign_owner, no_service, nothing_is_in
 from cacheapi.registry.database.errors import DatabaseFailed
 from cacheapi.registry.live import Registry
 from cacheapi.registry.vault import MASK
