@@ -20,6 +20,8 @@ from cacheapi.web.errors import CACHE_CONTROL, ApiError, absent, answer_to, note
 
 _FIELDS: Final = f"cache-control: {CACHE_CONTROL}\r\n"
 _SEALED: Final = "x-content-type-options: nosniff\r\n"
+# So many bytes of a body are to a turn what a key is.
+LOAD_BYTES: Final = 128
 # What has a size: a value, or its bytes.
 SIZED: Final = (Value, bytes)
 _JSON_FIELDS: Final = f"{_FIELDS}content-type: application/json\r\n"
@@ -109,7 +111,7 @@ class Store(Request, kw_only=True):
     @property
     def load(self) -> int:
         """What it takes of what a turn may."""
-        return max(len(self.pairs), self.size // 1024)
+        return max(len(self.pairs), self.size // LOAD_BYTES)
 
 
 class Act(Request, kw_only=True):
@@ -150,7 +152,7 @@ class Act(Request, kw_only=True):
     @property
     def load(self) -> int:
         """What it takes of what a turn may."""
-        return len(self.keys) + self.size // 1024
+        return len(self.keys) + self.size // LOAD_BYTES
 
 
 # Of a request: the connection, whether it stays, the service, whether errors tell where a cache

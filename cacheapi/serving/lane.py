@@ -53,8 +53,8 @@ from cacheapi.web.rates import name_of
 
 # A larger store would hold up the others of its turn.
 MAX_STORE: Final = 256 * 1024
-# A turn that has so many keys and pairs, or so many KiB of pairs, takes no further list: where
-# many clients send long ones, their sum would stop the worker for longer than it may be silent.
+# A turn that has so many keys and pairs, or bodies of 640 kB, takes no further list or body: where
+# many clients send long ones, their sum would hold up all others.
 MOST_AT_ONCE: Final = 5_000
 
 

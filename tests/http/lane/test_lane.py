@@ -288,6 +288,25 @@ def test_one_turn_takes_no_more_lists_than_it_can_answer_soon(
     close_app(app)
 
 
+def test_one_turn_takes_few_large_bodies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A busy machine is not the backend's fault here.
+    monkeypatch.setattr(health, "SLOW_SECONDS", 60)
+    app = create_app(load({"CACHEAPI_API_KEY": KEY, "CACHEAPI_DATA_DIR": str(tmp_path)}, None))
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        turn, taker = Lane(app.extensions[ACCESS], loop, None), Taker()
+        body = json.dumps({"value": "x" * 200_000}).encode()
+        fields = [*FIELDS, (b"content-length", str(len(body)).encode())]
+        target, number = CACHE.encode() + b"/%d", 0
+        while turn.take(taker, b"PUT", target % number, fields, True, body) is not None:
+            number += 1
+        assert 500_000 < number * len(body) < 1_000_000
+        turn.turns.answer()
+        assert len(taker.statuses) == number
+        assert turn.take(taker, b"PUT", target % number, fields, True, body) is not None
+        turn.turns.answer()
+    close_app(app)
+
+
 def test_a_write_is_seen_by_the_next_read(lane: Service) -> None:
     with Connection(lane.port) as client:
         for turn in range(50):
