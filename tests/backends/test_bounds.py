@@ -177,6 +177,16 @@ def test_nothing_is_done_to_a_key_behind_what_was_not_brought(backend: Backend) 
     assert backend.get("other") == b"stored"
 
 
+def test_no_value_is_brought_that_is_larger_than_asked_for(backend: Backend) -> None:
+    backend.set_many([Item("small", b"x" * 10, None), Item("large", b"x" * 2000, None)])
+    for key, outcome in (("large", NotRead), ("small", bytes), ("absent", type(MISSING))):
+        for asked in (Get(key), GetAndDelete(key)):
+            (one,) = perform_within(backend, [asked], LARGE, 1000)
+            assert isinstance(one, outcome)
+    assert backend.get("large") == b"x" * 2000
+    assert backend.get("small") is MISSING
+
+
 @pytest.mark.parametrize("at_once", [True, False])
 def test_nothing_is_brought_of_a_key_that_cannot_be_looked_at(
     file_backend: FileBackend, monkeypatch: pytest.MonkeyPatch, at_once: bool

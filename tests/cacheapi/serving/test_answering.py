@@ -18,7 +18,7 @@ from cacheapi.serving.answers import Act, Read, Taken
 from cacheapi.serving.bringing import CALL_BYTES, MOST_KEYS, PATIENCE, TURN_BYTES
 from cacheapi.serving.health import SLOW_SECONDS, Troubles
 from cacheapi.serving.largeness import Largeness
-from cacheapi.serving.making import Hands
+from cacheapi.serving.making import MOST_KEPT, Hands
 from cacheapi.serving.performing import MOST_BROUGHT
 from cacheapi.serving.unsent import Room, Waiting
 
@@ -266,6 +266,39 @@ def test_a_large_answer_is_made_beside_the_turn_and_what_is_behind_it_waits() ->
     assert [one for one in gone_on if one.sink is taker] == [taken[5]]
     assert not answering.making.sinks
     assert answering.answer(gone_on, 0.0) == []
+
+
+def test_of_what_waits_for_a_thread_few_bytes_are_kept() -> None:
+    hands = Later()
+    sizes = {f"large{number}": LARGE for number in range(20)}
+    answering, service, cache = made(sizes, hands)
+    sinks = [Sink() for _ in range(16)]
+    left: list[Taken] = [read(sink, service, f"large{number}") for number, sink in enumerate(sinks)]
+    while left:
+        left = answering.answer(left, 0.0)
+    assert answering.making.is_full
+    kept = answering.making._kept
+    assert MOST_KEPT < kept <= MOST_KEPT + 2 * LARGE
+    # What would be taken is left where it is, and tried again once others have gone.
+    taker, small = Sink(), Sink()
+    pulls: list[Taken] = [
+        act(taker, service, GetAndDelete("large19"), gives=True),
+        act(small, service, GetAndDelete("small"), gives=True),
+    ]
+    assert answering.answer([*pulls], 0.0) == pulls[:1]
+    assert answering.crowd.sinks == {taker}
+    assert (taker.statuses, small.statuses) == ([], [200])
+    assert [one.key for one in cache.performed] == ["small"]
+    # The others are read anew, each when it is its turn.
+    for one in hands.put:
+        one()
+    hands.put.clear()
+    assert [sink.statuses for sink in sinks] == [[200]] * len(sinks)
+    assert all(sink.sent > LARGE for sink in sinks)
+    assert answering.making._kept == 0
+    assert answering.answer(pulls[:1], 0.0) == []
+    hands.put.pop()()
+    assert taker.statuses == [200]
 
 
 def test_a_list_that_is_too_much_for_a_turn_is_read_beside_it() -> None:
