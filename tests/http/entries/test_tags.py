@@ -241,8 +241,8 @@ def test_thirty_two_tags_of_128_characters_are_taken(api: Api) -> None:
 @pytest.mark.parametrize(
     ("query", "told"),
     [
-        ("tag=", "no tag in it"),
-        ("tag=,%20,", "no tag in it"),
+        ("tag=", "No tag is named"),
+        ("tag=,%20,", "No tag is named"),
         ("tag=a&keys=b", "not several"),
         ("tag=a&prefix=b", "not several"),
         ("tag=a&tags=b", "no parameter 'tags'"),
