@@ -257,6 +257,8 @@ def _updates(connection: http.client.HTTPConnection, _: Backend, number: int) ->
 def _first(connection: http.client.HTTPConnection, backend: Backend, number: int) -> None:
     backend.set(f"new:{number}", TEXT.encode(), 60)
     send(connection, "GET", f"{CACHE}/new:{number}")
+    # What is small shall not be evicted for it.
+    backend.delete(f"new:{number}")
 
 
 def _lists(connection: http.client.HTTPConnection, _: Backend, __: int) -> None:
@@ -271,6 +273,8 @@ def _pulls(connection: http.client.HTTPConnection, backend: Backend, number: int
 def _texts(connection: http.client.HTTPConnection, backend: Backend, number: int) -> None:
     backend.set(f"new:{number}", b"no JSON\n" * (SIZE // 8), 60)
     send(connection, "GET", f"{CACHE}/new:{number}")
+    # What is small shall not be evicted for it.
+    backend.delete(f"new:{number}")
 
 
 LOADS: dict[str, One | None] = {
