@@ -8,7 +8,7 @@ import click
 
 from backends.base import MISSING
 from cacheapi.commands.entries import absent
-from cacheapi.commands.failures import Exit
+from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.lifetimes import FOREVER, HELP, Lifetime, shown
 from cacheapi.commands.options import as_json, of_service
 from cacheapi.commands.output import emit, emit_text, note, printable
@@ -114,7 +114,7 @@ def incr(key: str, by: int, name: str, initial: int | None, ttl: int | None, as_
         target.check_key(key)
         number = target.increment(key, by, initial, ttl)
     if number is MISSING:
-        raise absent(key)
+        raise Failure(f"{absent(key)} With --initial N it is made.", Exit.NO)
     if as_json:
         emit({"key": key, "value": number})
     else:

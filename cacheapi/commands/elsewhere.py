@@ -187,7 +187,9 @@ class Elsewhere:
             return message
         names = sorted(each["name"] for each in found)
         near = did_you_mean(message.split("'")[1], names)
-        return f"{message.rstrip('.')}; there are: {', '.join(names)}.{near}"
+        # In place of where the API says that they are listed.
+        said = message.partition("; GET ")[0].rstrip(".")
+        return f"{said}; there are: {', '.join(names)}.{near}"
 
 
 def _reason(error: Exception) -> str:

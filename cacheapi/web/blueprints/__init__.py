@@ -54,7 +54,8 @@ def find_service(name: str) -> CacheService:
         raise not_read_yet()
     if definition is None:
         headers = {"Retry-After": SOON} if registry().is_shared else None
-        raise ApiError(404, f"Service '{name}' does not exist.", headers=headers)
+        message = f"Service '{name}' does not exist; GET /api/v2/ lists those that do."
+        raise ApiError(404, message, headers=headers)
     if not definition.is_active:
         raise ApiError(404, f"Service '{name}' is not active.")
     raise ApiError(500, f"Service '{name}' has settings that cannot be used.")

@@ -86,8 +86,11 @@ def test_lifetimes_have_units(anywhere: Program) -> None:
     anywhere("touch", "k", "--ttl", "1d")
     assert 86000 < anywhere.json("ttl", "k")["ttl"] <= 86400
     assert anywhere.json("ttl", "k", "absent", code=1)["meta"] == {"missing": ["absent"]}
-    for command in ("touch", "ttl", "incr"):
+    for command in ("touch", "ttl"):
         assert anywhere.fails(command, "absent", code=1) == "Key 'absent' does not exist."
+    assert anywhere.fails("incr", "absent", code=1) == (
+        "Key 'absent' does not exist. With --initial N it is made."
+    )
 
 
 def test_counting(anywhere: Program) -> None:

@@ -296,7 +296,7 @@ def test_an_unknown_service_is_404_with_a_message_of_its_own(
     api.store_one("k", 1)
     answer = api.call(method, f"/api/v2/{name}/k")
     assert answer.status == 404
-    assert answer.message == f"Service '{name}' does not exist."
+    assert answer.message == f"Service '{name}' does not exist; GET /api/v2/ lists those that do."
     assert api.value("k") == 1
 
 

@@ -117,7 +117,7 @@ def test_a_change_in_one_is_live_in_the_other(
     change = {"config": {"prefix": "elsewhere:"}}
     assert call(second.port, "PATCH", f"{SERVICES}/{name}", change).status == 200
     everywhere(pair, lambda live: status(live, f"/{name}/k{query}") == 404)
-    gone = f"Service '{name}' does not exist."
+    gone = f"Service '{name}' does not exist;"
     assert call(second.port, "DELETE", f"{SERVICES}/{name}").status == 200
     everywhere(
         pair,
