@@ -23,6 +23,8 @@ from cacheapi.commands.output import printable
 from cacheapi.slips import did_you_mean
 
 TIMEOUT_SECONDS: Final = 30
+# How the API ends what it says of a service, and one of before.
+_ABSENT: Final = (" does not exist.", " lists those that do.")
 _CODES: Final = {400: Exit.USAGE, 404: Exit.NO, 409: Exit.NO, 412: Exit.NO, 413: Exit.USAGE}
 
 
@@ -115,7 +117,7 @@ class Elsewhere:
         if 200 <= response.status < 300:
             return answer, response.headers
         message = self._message(response.status, response.headers, answer)
-        if message.startswith("Service '") and message.endswith(" does not exist."):
+        if message.startswith("Service '") and message.endswith(_ABSENT):
             message = self._with_names(message)
         raise Refused(response.status, message, answer)
 
