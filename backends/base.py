@@ -84,6 +84,8 @@ class Backend(Keyed, ABC):
     :ivar sets_many_at_once: whether :meth:`set_many` is one round trip or one transaction,
         however many the items.
     :ivar performs_at_once: the same of :meth:`perform`, about: a few round trips a server.
+    :ivar lists_at_once: whether a page of :meth:`list_keys` and :meth:`describe_many` of it take
+        milliseconds at most, however many keys there are, so that an event loop may wait for them.
     :ivar capabilities: the flags that are on. A method whose flag is off raises
         :class:`~backends.errors.Unsupported`.
     :ivar limits: the numbers; checked by :meth:`check_key` before the backend is asked.
@@ -104,6 +106,7 @@ class Backend(Keyed, ABC):
     in_front: str = ""
     sets_many_at_once: bool = False
     performs_at_once: bool = False
+    lists_at_once: bool = False
     capabilities: frozenset[Capability] = frozenset()
 
     # Reading and writing: every backend

@@ -48,7 +48,7 @@ from cacheapi.web.blueprints import (
 from cacheapi.web.blueprints.metrics import add_metrics
 from cacheapi.web.errors import register_error_handlers
 from cacheapi.web.http import MAX_BATCH, MethodTunnel, check_path, check_request
-from cacheapi.web.lean import Lean, this_request
+from cacheapi.web.lean import Lean, tell, this_request
 from cacheapi.web.mounting import Mounted, base_path
 from cacheapi.web.openapi import describe
 from cacheapi.web.origins import ORIGIN
@@ -128,9 +128,9 @@ def create_app(config: Settings | None = None) -> Flask:
 
     @app.after_request
     def seal(response: Response) -> Response:
-        response.headers["X-Content-Type-Options"] = "nosniff"
+        tell(response, "X-Content-Type-Options", "nosniff")
         if response.status_code == 401 and registry.is_shared and auth.shown_key(this_request()):
-            response.headers["Retry-After"] = SOON
+            tell(response, "Retry-After", SOON)
         if origins:
             cors.tell(this_request(), response, origins)
         return response

@@ -53,6 +53,7 @@ class FileBackend(KeyCommands):
     service_type = "cache_local"
     sets_many_at_once = True
     performs_at_once = True
+    lists_at_once = True
     options = OPTIONS
     traits = Traits(
         title="Embedded file",

@@ -8,6 +8,7 @@ Every function that takes a connection runs within the caller's transaction.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import Final, NamedTuple
@@ -144,9 +145,13 @@ class Entries:
             (lower, end_of_prefix(prefix), LOOKED_AT + 1),
         )
         now = self._clock()
-        keys: list[bytes] = []
-        last = b""
-        for number, (key, expires) in enumerate(rows):
+        # Mostly none of them has ended.
+        first = rows.fetchmany(limit + 1)
+        keys = [key for key, expires in first[:limit] if expires > now]
+        if len(keys) == min(len(first), limit) and limit < LOOKED_AT:
+            return keys, keys[-1] if len(first) > limit else None
+        keys, last = [], b""
+        for number, (key, expires) in enumerate(itertools.chain(first, rows)):
             if len(keys) == limit or number == LOOKED_AT:
                 return keys, last
             last = key

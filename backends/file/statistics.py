@@ -24,7 +24,11 @@ NEIGHBOURS: Final = 64
 
 # No state that others share: Python's own generator is everybody's, tests' too.
 _RANDOM = secrets.SystemRandom()
-_SAMPLE: Final = "SELECT expires, length(value) FROM entries WHERE id >= ? ORDER BY id LIMIT ?"
+# How many there are, how many of them for ever, and the largest. No value is read.
+_SAMPLE: Final = (
+    "SELECT count(*), coalesce(sum(expires = ?), 0), coalesce(max(size), 0) FROM "
+    "(SELECT expires, length(value) AS size FROM entries WHERE id >= ? ORDER BY id LIMIT ?)"
+)
 
 
 def read(sqlite: sqlite3.Connection, totals: Totals | None, max_bytes: int) -> ServerStatistics:
@@ -46,10 +50,10 @@ def read(sqlite: sqlite3.Connection, totals: Totals | None, max_bytes: int) -> S
         if items <= SPOTS * NEIGHBOURS
         else [(_RANDOM.randint(first, last), NEIGHBOURS) for _ in range(SPOTS)]
     )
-    sample = [row for start in starts for row in sqlite.execute(_SAMPLE, start)]
-    forever = sum(expires == math.inf for expires, _ in sample)
-    without_ttl = round(items * forever / len(sample)) if sample else 0
-    largest = max((size for _, size in sample), default=0)
+    samples = [sqlite.execute(_SAMPLE, (math.inf, *start)).fetchone() for start in starts]
+    looked_at, forever = (sum(sample[index] for sample in samples) for index in (0, 1))
+    without_ttl = round(items * forever / looked_at) if looked_at else 0
+    largest = max(size for _, _, size in samples)
     figures = Figures(curr_items=items, bytes=(pages - unused) * PAGE_BYTES, limit_bytes=max_bytes)
     if totals is not None:
         figures = figures._replace(
@@ -62,7 +66,7 @@ def read(sqlite: sqlite3.Connection, totals: Totals | None, max_bytes: int) -> S
         )
     raw = {
         "entries": items,
-        "entries_looked_at": len(sample),
+        "entries_looked_at": looked_at,
         "entries_without_ttl": without_ttl,
         "largest_value": largest,
         "page_bytes": PAGE_BYTES,

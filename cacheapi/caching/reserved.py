@@ -27,3 +27,11 @@ def is_reserved(key: str) -> bool:
     Wherever it stands: another service's prefix may be a part of what is a key to this one.
     """
     return _RESERVED.search(key) is not None
+
+
+def without_reserved(keys: list[str]) -> list[str]:
+    """Return those of some keys that are nobody's but users'."""
+    # Nothing that is looked for has an end of a line in it.
+    if _RESERVED.search("\n".join(keys)) is None:
+        return keys
+    return [key for key in keys if not is_reserved(key)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import math
 import time
@@ -19,7 +20,7 @@ from cacheapi.caching.conditional import Conditional
 from cacheapi.caching.conditions import Condition, PreconditionFailed
 from cacheapi.caching.flagged import perform_by_flags, refuse_boolean
 from cacheapi.caching.making import Making
-from cacheapi.caching.reserved import is_reserved
+from cacheapi.caching.reserved import is_reserved, without_reserved
 from cacheapi.caching.tagging import Tagging
 from cacheapi.caching.tags import Tagged
 from cacheapi.caching.values import Values
@@ -27,6 +28,7 @@ from cacheapi.caching.values import Values
 MAX_PAGE: Final = 1000
 # So long a list goes on from a page with nothing on it to the next; then it is told where to.
 LOOKING_SECONDS: Final = 0.25
+AT_ONCE_SECONDS: Final = 0.005
 
 
 class KeyExists(Exception):
@@ -131,6 +133,11 @@ class CacheService:
         """Whether many operations cost a few round trips of the backend."""
         return self.backend.performs_at_once
 
+    @property
+    def lists_at_once(self) -> bool:
+        """Whether a page of keys takes the backend milliseconds at most."""
+        return self.backend.lists_at_once
+
     def probe(self) -> None:
         """Have a server of the backend answer; changes nothing and counts nowhere.
 
@@ -202,13 +209,14 @@ class CacheService:
 
         Reserved keys are left out, unless the prefix is one of theirs. A page may be shorter
         than ``limit`` and not the last; it is empty and not the last only where nothing was
-        found for :data:`LOOKING_SECONDS`.
+        found for :data:`LOOKING_SECONDS`; on the thread of an event loop, which others wait for,
+        for :data:`AT_ONCE_SECONDS`.
         """
-        until = monotonic() + LOOKING_SECONDS
+        until = monotonic() + (AT_ONCE_SECONDS if _runs_a_loop() else LOOKING_SECONDS)
         while True:
             found, cursor = self.backend.list_keys(prefix, limit, cursor)
             if not is_reserved(prefix):
-                found = [key for key in found if not is_reserved(key)]
+                found = without_reserved(found)
             there = self.entries.there(found)
             if there or cursor is None or monotonic() >= until:
                 return there, cursor
@@ -429,3 +437,11 @@ class CacheService:
 
     def _conditional(self, key: str, condition: Condition) -> Conditional:
         return Conditional(self.entries, key, condition, self._etag)
+
+
+def _runs_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from flask import Blueprint, Flask, redirect, request
+from flask import Blueprint, Flask, redirect
 from werkzeug.wrappers import Response
 
 from cacheapi.console import (
@@ -30,6 +30,7 @@ from cacheapi.console.session import NAME, PATH, ConsoleSessions, signed_in
 from cacheapi.registry.live import Registry
 from cacheapi.registry.vault import Vault
 from cacheapi.web.auth import without_key
+from cacheapi.web.lean import this_request
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -72,8 +73,9 @@ def is_signed_in(app: Flask, environ: WSGIEnvironment, registry: Registry) -> bo
 
 def _welcome() -> Response | None:
     """Send who opens the bare address in a browser to the console; programs get the API's JSON."""
-    if request.path == "/" and request.method == "GET":
-        wanted = request.accept_mimetypes
+    this = this_request()
+    if this.path == "/" and this.method == "GET":
+        wanted = this.accept_mimetypes
         if wanted["text/html"] > wanted["application/json"]:
-            return redirect(f"{request.script_root}{PATH}/")
+            return redirect(f"{this.script_root}{PATH}/")
     return None

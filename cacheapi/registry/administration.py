@@ -162,10 +162,13 @@ def draft(registry: Registry, fields: Mapping[str, Any]) -> Definition:
     return define(named, Source.DATABASE, kept)
 
 
-def shown(definition: Definition) -> dict[str, Any]:
-    """Return a service as an administrator may see it: without its secrets."""
+def shown(definition: Definition, kinds: Mapping[str, forms.Kind] | None = None) -> dict[str, Any]:
+    """Return a service as an administrator may see it: without its secrets.
+
+    :param kinds: what :func:`~cacheapi.registry.forms.types` says, if it was asked already.
+    """
     described = {name: getattr(definition, name) for name in FIELDS if name != "config"}
-    backend = forms.types().get(definition.type)
+    backend = (forms.types() if kinds is None else kinds).get(definition.type)
     hidden = backend is None or definition.source is Source.ENVIRONMENT
     return {
         "id": definition.number,
@@ -179,8 +182,8 @@ def shown(definition: Definition) -> dict[str, Any]:
 
 def told(registry: Registry, *definitions: Definition) -> list[dict[str, Any]]:
     """Return services as :func:`shown` does, each with what there is to warn of."""
-    overlaps = registry.snapshot.overlaps
-    return [{**shown(each), "warnings": overlaps.of(each.name)} for each in definitions]
+    overlaps, kinds = registry.snapshot.overlaps, forms.types()
+    return [{**shown(each, kinds), "warnings": overlaps.of(each.name)} for each in definitions]
 
 
 def _with_prefix(fields: Mapping[str, Any], kept: Mapping[str, Any]) -> Mapping[str, Any]:

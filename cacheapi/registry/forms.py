@@ -6,6 +6,7 @@ environment, the file of services, or the API.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,6 +34,8 @@ Kind: TypeAlias = type[Backend] | RemoteType
 PREFIX: Final = "prefix"
 _PREFIX_HELP: Final = "A new service that gives none has its name with `:` behind it."
 _JSON: Final[Mapping[str, type]] = {"string": str, "integer": int, "boolean": bool}
+# What is said of so many kinds is remembered; there are four, and those of plugins.
+MOST_KINDS: Final = 64
 
 
 def types() -> dict[str, Kind]:
@@ -58,6 +61,11 @@ def options(kind: Kind) -> dict[str, Option]:
 
     A directory is none of them: a service that keeps files has one of its own.
     """
+    return dict(_options(kind))
+
+
+@functools.lru_cache(MOST_KINDS)
+def _options(kind: Kind) -> dict[str, Option]:
     shown = [option for option in kind.options if option is not DATA_DIR]
     if isinstance(kind, RemoteType):
         return {option.field: option for option in shown}
@@ -184,9 +192,15 @@ def values(backend: type[Backend] | Backend, config: Config) -> Values:
 def shown(kind: Kind, config: Config) -> dict[str, Any]:
     """Return all fields as a client may see them: defaults filled in, secrets masked."""
     return {
-        name: MASK if option.secret and name in config else config.get(name, _default(option))
-        for name, option in options(kind).items()
+        name: MASK if is_secret and name in config else config.get(name, default)
+        for name, is_secret, default in _defaults(kind)
     }
+
+
+@functools.lru_cache(MOST_KINDS)
+def _defaults(kind: Kind) -> list[tuple[str, bool, Any]]:
+    """Return the name of each field, whether it is a secret, and what it is where nobody says."""
+    return [(name, option.secret, _default(option)) for name, option in _options(kind).items()]
 
 
 def secret_fields(kind: Kind) -> set[str]:

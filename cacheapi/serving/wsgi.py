@@ -1,26 +1,25 @@
 """The application beside the lane: WSGI on a bounded number of threads.
 
 A thread is taken only for work. The body of a request is read before, on the event loop,
-and the answer is sent after, so a client that is slow at either holds no thread. a2wsgi
-makes the environment; its middleware would go to the event loop and back for each part of
-an answer.
+and the answer is sent after, in one piece, so a client that is slow at either holds no thread.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
+import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, unquote_to_bytes
 
-from a2wsgi.wsgi import build_environ
-
 from cacheapi.caching.codec import error_text
 from cacheapi.observing.facts import STARTED
 from cacheapi.responses.budget import CROWDED
-from cacheapi.serving.beside import LISTENER, MOST_NEAR, READING, WEIGHT, Beside
+from cacheapi.serving.beside import LISTENER, MOST_NEAR, READING, TUNNEL, WEIGHT, Beside
+from cacheapi.serving.giving import give
 from cacheapi.serving.health import BYTES_A_SECOND
 from cacheapi.serving.heavy import Heavy
 from cacheapi.serving.recognition import service_of
@@ -45,6 +44,9 @@ DRAIN_PAUSE_SECONDS: Final = 0.5
 _OPERATING: Final = (b"/health/", b"/metrics")
 OPERATING_THREADS: Final = 2
 
+# Of header fields; a client says what they are.
+MOST_NAMES: Final = 256
+_BARE: Final = frozenset({"CONTENT_LENGTH", "CONTENT_TYPE"})
 _ANNOUNCING: Final = (b"content-length", b"transfer-encoding")
 
 Fields = list[tuple[bytes, bytes]]
@@ -53,20 +55,54 @@ Fields = list[tuple[bytes, bytes]]
 _COUNTED: Final = b"ratelimit-"
 # What an answer keeps of the one in whose place it is.
 _KEPT: Final = (b"access-control-", b"vary", b"x-request-id", _COUNTED)
-_TUNNEL: Final = b"x-http-method"
 _PULLS: Final = frozenset({"clear", "pull"})
 _ABOUT: Final = frozenset({"check_exist"})
 
 
-def _environ(scope: dict[str, Any], base: str) -> Any:
-    """Return a request's environment, without its body."""
-    environ: Any = build_environ(scope, io.BytesIO())  # type: ignore[arg-type]
-    # The bytes that were sent: a2wsgi has the text, where all that is not UTF-8 is alike.
-    environ["PATH_INFO"] = unquote_to_bytes(scope["raw_path"]).decode("latin-1")
-    # The connection has taken it off the target.
-    environ["SCRIPT_NAME"] = base
-    environ["RAW_URI"] = scope["raw_path"].decode("latin-1")
+def _environ(scope: dict[str, Any], base: str) -> dict[str, Any]:
+    """Return a request's environment (PEP 3333), without its body.
+
+    :param base: what the connection has taken off the target.
+    """
+    raw_path: bytes = scope["raw_path"]
+    path = unquote_to_bytes(raw_path) if b"%" in raw_path else raw_path
+    host, port = scope.get("server") or ("localhost", 80)
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": scope["method"],
+        "SCRIPT_NAME": base,
+        # The bytes that were sent, one a character.
+        "PATH_INFO": path.decode("latin-1"),
+        "RAW_URI": raw_path.decode("latin-1"),
+        "QUERY_STRING": scope["query_string"].decode("latin-1"),
+        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
+        "SERVER_NAME": host,
+        "SERVER_PORT": str(port or 0),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope.get("scheme", "http"),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+    client = scope.get("client")
+    if client is not None:
+        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = client[0], str(client[1])
+    for field, value in scope["headers"]:
+        name, text = _variable(field), value.decode("latin-1")
+        environ[name] = f"{environ[name]},{text}" if name in environ else text
     return environ
+
+
+@functools.lru_cache(MOST_NAMES)
+def _variable(field: bytes) -> str:
+    """Return what a header field, in lower case, is called in an environment."""
+    name = field.decode("latin-1").upper().replace("-", "_")
+    return name if name in _BARE else f"HTTP_{name}"
+
+
+@functools.lru_cache(MOST_NAMES)
+def _lowered(name: str) -> bytes:
+    return name.lower().encode("latin-1")
 
 
 def _json(content: bytes) -> Fields:
@@ -78,7 +114,7 @@ def _json(content: bytes) -> Fields:
 
 
 def _verb(scope: dict[str, Any]) -> bytes:
-    method = next((value for name, value in scope["headers"] if name == _TUNNEL), b"")
+    method = next((value for name, value in scope["headers"] if name == TUNNEL), b"")
     return method.upper() or scope["method"].encode()
 
 
@@ -167,9 +203,7 @@ class Application:
             if close is not None:
                 close()
         status, fields = started
-        encoded = [
-            (name.lower().encode("latin-1"), text.encode("latin-1")) for name, text in fields
-        ]
+        encoded = [(_lowered(name), text.encode("latin-1")) for name, text in fields]
         return int(status.split()[0]), encoded, b"".join(written), time.thread_time() - began
 
     async def _serve(
@@ -181,14 +215,14 @@ class Application:
         """
         target, stores = scope["raw_path"], scope["method"] not in READING
         beside = self._beside
-        service = None
+        name = None
         if beside is not None and not scope["state"].get(WEIGHT):
-            service = beside.near(target, scope["headers"], size, stores=stores)
-        if beside is not None and service is not None:
+            name = beside.near(target, scope["headers"], size, stores=stores)
+        if beside is not None and name is not None:
             try:
                 return self._run(environ)
             finally:
-                beside.note_near(service, environ[STARTED], stores=stores)
+                beside.note_near(name, environ[STARTED], stores=stores)
         threads = self._operating if target.startswith(_OPERATING) else self._threads
         return await threads.run(self._run, environ)
 
@@ -226,8 +260,8 @@ class Application:
         finally:
             if weight:
                 self._heavy.leave(weight, service)
+        cycle = scope["state"].get(CYCLE)
         if len(content) > LARGE_ANSWER:
-            cycle = scope["state"].get(CYCLE)
             if not self._waiting.room().has(client) and _may_be_asked_again(scope):
                 status = 503
                 content = error_text(status, CROWDED).encode()
@@ -243,6 +277,8 @@ class Application:
         if not complete:
             fields = [field for field in fields if field[0] != b"connection"]
             fields.append((b"connection", b"close"))
+        if complete and cycle is not None and give(cycle, status, fields, content):
+            return
         await send({"type": "http.response.start", "status": status, "headers": fields})
         await send({"type": "http.response.body", "body": content, "more_body": not complete})
         if not complete:

@@ -238,10 +238,7 @@ def json_response(
 ) -> Response:
     """Make a response of a JSON text."""
     fields = {"Cache-Control": CACHE_CONTROL, **(headers or {})}
-    response = Whole(body, status, fields, mimetype="application/json")
-    if etag is not None:
-        response.headers["ETag"] = f'"{etag}"'
-    return response
+    return Whole(body, status, fields, etag=etag)
 
 
 def not_modified(etag: str) -> Response:

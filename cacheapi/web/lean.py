@@ -9,7 +9,8 @@ for each host, and not for each request.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from flask import (
@@ -21,6 +22,8 @@ from flask import (
     request_tearing_down,
 )
 from flask.ctx import RequestContext
+from flask.globals import request_ctx
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 
 if TYPE_CHECKING:
@@ -35,6 +38,10 @@ _WRITTEN: Final = (
     *("HTTP_CONNECTION", "HTTP_UPGRADE"),
 )
 _DESCRIBED: Final = "_apidoc"
+# Of so many paths, up to so long, it is remembered whose they are; and what may stand in them.
+MOST_PATHS: Final = 256
+LONGEST_PATH: Final = 256
+_FEW: Final = frozenset({"service"})
 
 
 def this_request() -> Request:
@@ -43,17 +50,69 @@ def this_request() -> Request:
     return found
 
 
-class Whole(Response):
-    """A response whose body is one text, and whose header fields are all there.
+def _current_context() -> RequestContext:
+    found: RequestContext = request_ctx._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 (documented)
+    return found
 
-    It is for a status that has a body, and names no location.
+
+class Whole(Response):
+    """A response whose body is one text, and whose header fields are few and known.
+
+    It is for a status that has a body, and names no location. What Werkzeug keeps of header fields
+    is only made where somebody asks for it.
+
+    :param fields: names and values, which have no end of a line in them; those of the body come
+        after them, and then ``etag``.
     """
+
+    def __init__(
+        self,
+        body: str,
+        status: int = 200,
+        fields: Mapping[str, str] = MappingProxyType({}),
+        mimetype: str = "application/json",
+        etag: str | None = None,
+    ) -> None:
+        # Nothing of the class's own: it is what costs.
+        self.status = status
+        self.direct_passthrough = False
+        self._on_close: list[Callable[[], Any]] = []
+        content = body.encode()
+        self.response = [content]
+        self._made: Headers | None = None
+        told = [*fields.items(), ("Content-Type", mimetype), ("Content-Length", str(len(content)))]
+        if etag is not None:
+            told.append(("ETag", f'"{etag}"'))
+        self._told = told
+
+    @property
+    def headers(self) -> Headers:  # type: ignore[override]
+        """The header fields, for who wants to change them."""
+        if self._made is None:
+            self._made = Headers(self._told)
+        return self._made
+
+    def tell(self, name: str, text: str) -> None:
+        """Add a header field that it does not have."""
+        if self._made is None:
+            self._told.append((name, text))
+        else:
+            self._made[name] = text
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Send it as it is; to a ``HEAD``, without the body."""
-        start_response(self.status, self.headers.to_wsgi_list())
+        told = self._told if self._made is None else self._made.to_wsgi_list()
+        start_response(self.status, told)
         body: Any = () if environ["REQUEST_METHOD"] == "HEAD" else self.response
         return body  # type: ignore[no-any-return]
+
+
+def tell(response: Response, name: str, text: str) -> None:
+    """Add a header field to a response that does not have it."""
+    if isinstance(response, Whole):
+        response.tell(name, text)
+    else:
+        response.headers[name] = text
 
 
 class _Context(RequestContext):
@@ -62,6 +121,11 @@ class _Context(RequestContext):
     def match_request(self) -> None:
         adapter, this = self.url_adapter, self.request
         assert adapter is not None
+        asked, known = (this.method, this.path), self.app.known_paths  # type: ignore[attr-defined]
+        found = known.get(asked)
+        if found is not None:
+            this.url_rule, this.view_args = found[0], dict(found[1])
+            return
         try:
             found = adapter.match(
                 this.path,
@@ -69,7 +133,12 @@ class _Context(RequestContext):
                 return_rule=True,
                 query_args=this.environ.get("QUERY_STRING", ""),
             )
-            this.url_rule, this.view_args = found  # type: ignore[assignment]
+            rule, values = this.url_rule, this.view_args = found  # type: ignore[assignment]
+            # Which paths there are does not change; keys are too many.
+            if values.keys() <= _FEW and len(this.path) <= LONGEST_PATH:
+                if len(known) >= MOST_PATHS:
+                    known.clear()
+                known[asked] = rule, dict(values)
         except HTTPException as error:
             this.routing_exception = error
 
@@ -84,6 +153,9 @@ class Lean(Flask):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._before: dict[str | None, tuple[list[Any], list[Any]]] = {}
+        self._after: dict[str | None, list[Any]] = {}
+        # By method and path, the rule, and what stands in the path.
+        self.known_paths: dict[tuple[str, str], tuple[Any, dict[str, Any]]] = {}
         # By what an address was written with.
         self._adapters: dict[tuple[str | None, ...], tuple[str, MapAdapter]] = {}
 
@@ -127,6 +199,27 @@ class Lean(Flask):
             if answer is not None:
                 return answer
         return None
+
+    def make_response(self, rv: Any) -> Response:
+        """Return what a view returned, which is a response mostly."""
+        return rv if isinstance(rv, Response) else super().make_response(rv)
+
+    def process_response(self, response: Response) -> Response:
+        """Do what comes after a view, which is the same for all requests of one."""
+        context = _current_context()
+        if not self.session_interface.is_null_session(context._session):  # noqa: SLF001 (Flask's)
+            return super().process_response(response)
+        this = context.request
+        found = self._after.get(this.endpoint)
+        if found is None:
+            found = self._after[this.endpoint] = [
+                each
+                for name in (*this.blueprints, None)
+                for each in reversed(self.after_request_funcs.get(name, ()))
+            ]
+        for after in (*context._after_request_functions, *found):  # noqa: SLF001 (Flask's)
+            response = after(response)
+        return response
 
     def do_teardown_request(self, *error: Any) -> None:
         """Do what comes behind an answer, if there is anything."""

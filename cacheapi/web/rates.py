@@ -23,6 +23,7 @@ from cacheapi.amounts import counted
 from cacheapi.caching.reserved import RATE
 from cacheapi.caching.service import CacheService
 from cacheapi.registry.rights import Caller, Rate
+from cacheapi.web import lean
 from cacheapi.web.errors import ApiError
 
 log = logging.getLogger(__name__)
@@ -132,5 +133,6 @@ def tell(response: Response) -> Response:
     """Tell a caller who has a limit where it stands, with every answer."""
     standing: Standing | None = g.get("standing")
     if standing is not None:
-        response.headers.update(standing.headers)
+        for name, text in standing.headers.items():
+            lean.tell(response, name, text)
     return response

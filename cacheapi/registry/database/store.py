@@ -114,15 +114,18 @@ class Store:
             plain = "".join(f"/{each}" if each in "/%_" else each for each in search)
             sought = {"part": f"%{plain}%", "start": f"{plain}%"}
             query = f"SELECT id FROM api_key WHERE {is_found}"
-            # Mostly once through all of them, for the page and the count.
-            found = _ids(session, query, MOST_FOUND + 1, **sought)
-            if len(found) > MOST_FOUND:
-                count = _count(session, api_keys, is_found, **sought)
-                # A page of so many is near.
-                ids = _ids(session, f"{query} AND id > :after", limit, after=after, **sought)
-                return _among(session, ids), count
+            # Once through all of them, for the page and the count.
+            found = _ids(session, query, MOST_FOUND, **sought)
+            count = len(found)
+            if count == MOST_FOUND:
+                rest = f"{is_found} AND id > :last"
+                count += _count(session, api_keys, rest, last=found[-1], **sought)
             start = bisect.bisect_right(found, after)
-            return _among(session, found[start : start + limit]), len(found)
+            ids = found[start : start + limit]
+            if len(ids) < limit and count > len(found):
+                # It begins, or ends, behind those; a page of so many is near.
+                ids = _ids(session, f"{query} AND id > :after", limit, after=after, **sought)
+            return _among(session, ids), count
 
     def find(self, table: Table, number: int) -> Row | None:
         """Return the row with an id."""

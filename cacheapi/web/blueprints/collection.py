@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from flask import Response, request
+from flask import Response
 from flask.views import MethodView
 from flask_smorest import Blueprint
 
@@ -49,6 +49,7 @@ from cacheapi.web.http import (
     refuse_conditions,
 )
 from cacheapi.web.large import Turn
+from cacheapi.web.lean import this_request
 from cacheapi.web.operations import Asked, asks_operations, read_operations
 from cacheapi.web.performing import perform, performed_text
 from cacheapi.web.query import OF_DELETES, OF_LISTS, OF_STORES, TAG, Query
@@ -91,11 +92,12 @@ class Collection(MethodView):
         With `keys` or `key`: the values, in the order asked; an absent key is in
         `meta.missing`. Without: a page of keys, where the backend can list them.
         """
+        this = this_request()
         permit_some(service, verb())
-        refuse_conditions(request)
+        refuse_conditions(this)
         cache = find_service(service)
-        query = Query(request.query_string).refuse_slips(OF_LISTS)
-        keys = _listed_keys() if TUNNELLED in request.environ else None
+        query = Query(this.query_string).refuse_slips(OF_LISTS)
+        keys = _listed_keys() if TUNNELLED in this.environ else None
         keys = query.keys() if keys is None else keys
         if keys is None:
             permit_all("GET", service, query.text("prefix") or "")
@@ -180,14 +182,15 @@ class Collection(MethodView):
         allowed, none is done. Where the backend fails, the 500 has the outcomes in
         `context.resource`.
         """
+        this = this_request()
         permit_some(service, verb(), "GET", "PUT", "PATCH", "DELETE")
-        body = read_json(request)
+        body = read_json(this)
         different = asks_operations(body)
         if not different:
             permit_some(service, verb())
-        refuse_conditions(request)
+        refuse_conditions(this)
         cache = find_service(service)
-        ttl = Query(request.query_string).refuse_slips(OF_STORES).ttl()
+        ttl = Query(this.query_string).refuse_slips(OF_STORES).ttl()
         asked = read_operations(cache, body, ttl, max_batch()) if different else None
         if asked is not None:
             return _perform(service, cache, asked)
@@ -214,12 +217,13 @@ class Collection(MethodView):
         key goes. A length of 0 announces no body; one that is
         announced and empty, cut or no list is a 400.
         """
+        this = this_request()
         permit_some(service, verb(), FLUSH)
-        refuse_conditions(request)
+        refuse_conditions(this)
         cache = find_service(service)
         # A list in the body counts without a tunnel too: to overlook it would flush all.
         keys = _listed_keys()
-        query = Query(request.query_string).refuse_slips(OF_DELETES)
+        query = Query(this.query_string).refuse_slips(OF_DELETES)
         keys = query.keys() if keys is None else keys
         tags = query.tags()
         if tags is not None:
@@ -248,7 +252,7 @@ def _listed_keys() -> list[str] | None:
 
     :raises ApiError: 400; the body is something else.
     """
-    document = read_document(request, required=False)
+    document = read_document(this_request(), required=False)
     if document is MISSING:
         return None
     keys = document.get("resource") if isinstance(document, dict) else None
@@ -264,7 +268,7 @@ def _refuse_announced_body() -> None:
 
     :raises ApiError: 400.
     """
-    if "Transfer-Encoding" in request.headers:
+    if "Transfer-Encoding" in this_request().headers:
         raise ApiError(
             400,
             "The body that was announced is empty. A DELETE without a body flushes the service; "

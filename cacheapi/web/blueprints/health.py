@@ -15,6 +15,7 @@ from cacheapi.observing.readiness import READINESS, Readiness, Verdict
 from cacheapi.web.access import ACCESS, Access
 from cacheapi.web.auth import shown_key, without_key
 from cacheapi.web.errors import RETRY_AFTER_SECONDS, ApiError, hidden
+from cacheapi.web.lean import Whole
 
 blueprint = Blueprint("health", __name__, url_prefix="/health")
 
@@ -61,5 +62,4 @@ def _shown(verdict: Verdict, sees: bool) -> dict[str, Any]:
 
 
 def _answer(document: dict[str, Any]) -> Response:
-    headers = {"Cache-Control": "no-store"}
-    return Response(encode(document), 200, headers, mimetype="application/json")
+    return Whole(encode(document), 200, {"Cache-Control": "no-store"})

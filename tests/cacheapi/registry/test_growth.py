@@ -323,8 +323,9 @@ def test_a_search_finds_the_same_however_much_there_is(
 
     searches = ("half", "HALF", "%", "_", "key 1", "ca_", "nothing")
     few = {search: pages(search) for search in searches}
-    monkeypatch.setattr(store_module, "MOST_FOUND", 1)
-    assert {search: pages(search) for search in searches} == few
+    for most in (1, 7, 150):
+        monkeypatch.setattr(store_module, "MOST_FOUND", most)
+        assert {search: pages(search) for search in searches} == few
     assert few["half"] == few["HALF"] == [(["half_price", "HALF more"], 2)]
     assert few["%"] == [(["50% off"], 1)]
     assert few["_"] == [(["half_price"], 1)]

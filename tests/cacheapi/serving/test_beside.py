@@ -13,6 +13,7 @@ import pytest
 
 from cacheapi import create_app, load
 from cacheapi.serving import beside, health
+from cacheapi.serving.beside import MOST_NEAR_MANY
 from cacheapi.serving.largeness import LARGE
 from cacheapi.web.large import LARGE as WAITS
 from cacheapi.web.large import MOST_LARGE, Turn
@@ -94,6 +95,51 @@ def test_what_takes_long_has_a_thread_next_time_whatever_its_answer_is(
             call = client.call("PATCH", f"{CACHE}/k", change, {"If-Match": '"other"'})
             assert call.status == 412
     assert watched.threads == ["loop", "thread", "thread", "loop"]
+
+
+OPERATIONS = {"operations": [{"set": {"key": "k", "value": 1}}, {"get": "k"}]}
+MANY = {"operations": [{"set": {"key": "k", "value": "x" * MOST_NEAR_MANY}}]}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "fields", "status", "where"),
+    [
+        ("GET", CACHE, None, {}, 200, "loop"),
+        ("GET", f"{CACHE}?prefix=k&details=true", None, {}, 200, "loop"),
+        ("GET", "/api/v2", None, {}, 200, "loop"),
+        ("GET", "/api/v2/", None, {}, 200, "loop"),
+        ("GET", "/health/live", None, {}, 200, "loop"),
+        ("POST", CACHE, OPERATIONS, {}, 200, "loop"),
+        ("POST", CACHE, MANY, {}, 200, "thread"),
+        ("POST", CACHE, {"resource": ["k"]}, {"X-HTTP-Method": "DELETE"}, 200, "thread"),
+        ("DELETE", f"{CACHE}?prefix=k", None, {}, 200, "thread"),
+        ("DELETE", CACHE, None, {}, 200, "thread"),
+        ("GET", "/api/v2/system/service", None, {}, 200, "thread"),
+    ],
+)
+def test_what_takes_long_by_its_nature_has_a_thread_and_what_is_short_has_none(
+    watched: Watched,
+    method: str,
+    path: str,
+    body: Any,
+    fields: dict[str, str],
+    status: int,
+    where: str,
+) -> None:
+    with Connection(watched.live.port) as client:
+        assert client.call(method, path, body, fields).status == status
+    assert watched.threads == [where]
+
+
+def test_a_list_that_took_long_has_a_thread_next_time(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Connection(watched.live.port) as client:
+        for path in (CACHE, "/api/v2"):
+            for seconds in (0.0, 60.0, 60.0):
+                monkeypatch.setattr(beside, "NEAR_SECONDS", seconds)
+                assert client.call("GET", path).status == 200
+    assert watched.threads == ["loop", "thread", "loop"] * 2
 
 
 def test_nobody_is_waited_for_on_the_thread_of_a_loop() -> None:

@@ -11,7 +11,15 @@ from flask.views import MethodView
 from flask_smorest import Api, Blueprint
 from werkzeug.test import Client
 
-from cacheapi.web.lean import MOST_HOSTS, Lean, Whole, this_request
+from cacheapi.web.lean import (
+    LONGEST_PATH,
+    MOST_HOSTS,
+    MOST_PATHS,
+    Lean,
+    Whole,
+    tell,
+    this_request,
+)
 
 Application = TypeVar("Application", bound=Flask)
 
@@ -91,6 +99,46 @@ def test_what_comes_before_and_behind_a_view_is_done_for_each_request(app: Lean)
     each = ["before", "behind", "last"]
     views = [("view", {"rest": "a"}), ("view", {"rest": "no"}), ("wrong", {})]
     assert done == [step for view in views for step in (view, *each)]
+
+
+def test_what_comes_after_a_view_sees_its_header_fields_and_adds_to_them(app: Lean) -> None:
+    @app.after_request
+    def first(response: Response) -> Response:
+        assert response.headers["Content-Type"] == "application/json"
+        tell(response, "X-First", f"{response.headers['X-Second']} {len(response.headers)}")
+        return response
+
+    @app.after_request
+    def second(response: Response) -> Response:
+        tell(response, "X-Second", "2")
+        return response
+
+    client = Client(app)
+    for path, status in (("/a", 200), ("/b", 200), ("/a", 200)):
+        answer = client.get(path)
+        assert (answer.status_code, answer.headers["X-First"]) == (status, "2 3")
+        assert answer.headers["Content-Length"] == str(len(answer.data))
+
+
+def test_which_view_a_path_has_is_remembered_for_a_few_short_ones(app: Lean) -> None:
+    @app.route("/at/<service>", methods=["GET", "PUT"])
+    def at(service: str) -> Response:
+        done = f"{this_request().method} {service}"
+        # What stands in one request's path is not another's.
+        this_request().view_args["service"] = "changed"  # type: ignore[index]
+        return Whole(done, etag="x")
+
+    client = Client(app)
+    for _ in range(2):
+        for method, name in (("GET", "a"), ("PUT", "a"), ("GET", "b")):
+            answer = client.open(f"/at/{name}", method=method)
+            assert (answer.text, answer.headers["ETag"]) == (f"{method} {name}", '"x"')
+        assert client.post("/at/a").status_code == 405
+        assert client.get("/long/" + "x" * LONGEST_PATH).text.startswith("long/x")
+    assert sorted(app.known_paths) == [("GET", "/at/a"), ("GET", "/at/b"), ("PUT", "/at/a")]
+    for number in range(2 * MOST_PATHS):
+        assert client.get(f"/at/{number}").text == f"GET {number}"
+        assert len(app.known_paths) <= MOST_PATHS
 
 
 def test_a_view_is_called_without_its_descriptions_and_described_with_them(app: Lean) -> None:

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 from backends.errors import Failed
 from cacheapi import create_app, load
-from cacheapi.caching.service import CacheService
 from cacheapi.serving import health
 from cacheapi.serving.beside import MOST_NEAR, NEAR_AT_ONCE
 from cacheapi.serving.lane import MOST_AT_ONCE, Lane
@@ -746,18 +745,15 @@ def test_flask_serves_what_is_about_one_small_key_on_the_loops_thread_but_not_to
     with contextlib.closing(asyncio.new_event_loop()) as loop:
         beside = Lane(app.extensions[ACCESS], loop, None).beside
 
-        def near(target: bytes, size: int = 0, *, stores: bool = False) -> CacheService | None:
+        def near(target: bytes, size: int = 0, *, stores: bool = False) -> str | None:
             return beside.near(target, FIELDS, size, stores=stores)
 
-        assert near(CACHE.encode()) is None
         assert near(b"/api/v2/other/k") is None
         assert near(b"/api/v2/system/service") is None
         assert near(target, MOST_NEAR + 1) is None
         for _ in range(2):
             found = [near(target) for _ in range(2 * NEAR_AT_ONCE)]
-            assert [service is not None for service in found] == (
-                [True] * NEAR_AT_ONCE + [False] * NEAR_AT_ONCE
-            )
+            assert found == ["cache"] * NEAR_AT_ONCE + [None] * NEAR_AT_ONCE
             loop.run_until_complete(asyncio.sleep(0))
         service = near(target)
         assert service is not None
