@@ -10,6 +10,7 @@ from typing import Any
 from flask import Blueprint, flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 
+from backends.capabilities import Capability
 from backends.errors import BackendError, Failed
 from cacheapi.caching.codec import InvalidJson, parse_document
 from cacheapi.caching.service import CacheService
@@ -129,17 +130,29 @@ def delete_tagged(name: str) -> Response:
         fault = str(error)
     except BackendError as error:
         fault = frame.faults_of(error)[""]
-    return page_of(definition, 400, tags_asked=typed, tag_fault=fault)
+    return _shown_again(definition, tags_asked=typed, tag_fault=fault)
+
+
+def _shown_again(definition: Definition, **faults: Any) -> Response:
+    """Return the page of a service once more, as it was opened, with what is wrong."""
+    cache = registry().find(definition.name)
+    more: dict[str, Any] = {}
+    try:
+        if cache is not None and Capability.LIST_KEYS in cache.backend.capabilities:
+            more = listed(cache, "", None)
+    except BackendError as error:
+        more = {"list_fault": frame.faults_of(error)[""]}
+    return page_of(definition, 400, **more, **faults)
 
 
 def flush(name: str) -> Response:
     """Delete all keys of a service whose name was typed."""
     definition = administration.find(registry(), name)
     if request.form.get("confirm", "").strip() != name:
-        return page_of(definition, 400, flush_fault=f"Type {name} to delete all that it holds.")
+        return _shown_again(definition, flush_fault=f"Type {name} to delete all that it holds.")
     try:
         blueprints.flush(name)
     except BackendError as error:
-        return page_of(definition, 400, flush_fault=frame.faults_of(error)[""])
+        return _shown_again(definition, flush_fault=frame.faults_of(error)[""])
     flash(f"The service {name} is flushed: none of its keys is a hit any more.")
     return redirect(url_for("console.service", name=name, flushed="yes"), 303)

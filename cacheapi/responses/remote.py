@@ -20,13 +20,13 @@ class RemoteType:
     traits: Final = Traits(
         title="HTTP API",
         description="The answers of an HTTP API, from the cache where they are fresh.",
-        needs="The URL of the API, and a service that stores its answers.",
-        shared_by="All workers and machines that share the service that stores.",
-        eviction="That of the service that stores.",
-        persistence="That of the service that stores.",
-        replication="That of the service that stores.",
-        data_types="Answers of any content type.",
-        max_value="The setting `max_body_kb`; larger answers are passed on.",
+        needs="the URL of the API, and a service that stores its answers",
+        shared_by="all that share the service that stores",
+        eviction="as with the service that stores",
+        persistence="as with the service that stores",
+        replication="as with the service that stores",
+        data_types="answers of any content type",
+        max_value="the setting `max_body_kb`; larger answers are passed on",
     )
 
 

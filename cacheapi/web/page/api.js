@@ -34,6 +34,8 @@ async function show(key) {
     domNode: page,
     deepLinking: true,
     displayRequestDuration: true,
+    // Sixty names that nobody has asked for are a long way down on a phone.
+    defaultModelsExpandDepth: 0,
     onComplete: () => ui.preauthorizeApiKey("apiKey", key),
   });
 }

@@ -209,7 +209,7 @@ def test_a_service_in_front_of_an_api_by_keyboard(
         page.get_by_role("button", name="Purge this URL").press("Enter")
         expect(page.get_by_text("Nothing is stored of it.", exact=True)).to_be_visible()
         page.get_by_label("Tags", exact=True).fill("one")
-        page.get_by_role("button", name="Purge what carries one").press("Enter")
+        page.get_by_role("button", name="Purge by these tags").press("Enter")
         expect(page.get_by_text("What carries one is gone now.")).to_be_visible()
         page.locator("summary", has_text="Purge everything").press("Enter")
         page.get_by_role("button", name="Purge everything").press("Enter")
@@ -319,7 +319,7 @@ def test_every_page_is_for_everybody(
         *("/nowhere", "/service/cache?prefix=none", "/service/shop", "/service/shop/edit"),
         *("/new-service?type=rws", "/service/shop?url=/a", "/service/shop?url=/none&headers=A:b"),
         *("/service/shop?url=/../x", "/service/empty", "/now", "/audit", "/audit?search=none"),
-        "/service/cache/analysis",
+        *("/service/cache/analysis", "/service/up?tag=one", "/now?service=nosuch"),
     ]
     for scheme in ("light", "dark"):
         with window(browser, viewport=PHONE, color_scheme=scheme) as context:

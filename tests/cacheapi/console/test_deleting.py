@@ -99,10 +99,18 @@ def test_what_has_a_tag_is_deleted_once_the_tags_are_typed_again(
     last = caplog.records[-1].getMessage()
     assert last.endswith('"CACHEAPI_API_KEY" purged service "cache" (2 tags)')
 
-    def fails(tags: object) -> None:
+    def fails(*_: object) -> None:
         raise Unavailable("Timed out.")
 
-    monkeypatch.setattr(person.app.extensions[EXTENSION].find("cache"), "purge", fails)
+    cache = person.app.extensions[EXTENSION].find("cache")
+    monkeypatch.setattr(cache, "purge", fails)
     answer = person.post(path, tags="one", confirm="one")
     assert answer.status_code == 400
     assert "Timed out." in text_of(answer.text)
+    assert "<bdi>d</bdi>" in answer.text
+    # Also where there are no keys to show with it.
+    monkeypatch.setattr(cache, "list_keys", fails)
+    answer = person.post(path, tags="one", confirm="two")
+    assert answer.status_code == 400
+    assert "Type one to delete every entry that has it." in text_of(answer.text)
+    assert "The keys cannot be listed" in text_of(answer.text)

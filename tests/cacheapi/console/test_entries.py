@@ -243,6 +243,8 @@ def test_a_service_is_flushed_by_its_name(person: Person) -> None:
     answer = person.post(f"{CACHE}/flush", confirm="local")
     assert answer.status_code == 400
     assert "Type cache to delete all that it holds." in text_of(answer.text)
+    # Its keys are there as before, on the page too.
+    assert "<bdi>k</bdi>" in answer.text
     assert stored(person, "k") == 1
     page = person.done(f"{CACHE}/flush", confirm="cache")
     assert "is flushed" in text_of(page)

@@ -100,7 +100,9 @@ def test_the_audit_log_page_by_page(person: Person, tmp_path: Path) -> None:
     assert "Nothing has been changed yet." in person.page("/audit")
     boss = Caller(b"d", "<boss>", administrator=True, number=3)
     for number in range(120):
-        audit.note(tmp_path, boss, "changed", "service", 7, f"n{number}")
+        audit.note(tmp_path, boss, "changed", "service", 7, f"n{number}", "label")
+    # What of it stands behind what it was, as in the log.
+    assert "changed service 7 n119 (label)" in text_of(person.page("/audit"))
     assert person.call("DELETE", "/cache").status_code == 200
     first = person.page("/audit")
     assert "flushed" in first

@@ -142,7 +142,7 @@ def test_its_page_says_what_the_cache_did_and_how_the_api_does(
     assert "miss fetched from the API 2 40.0" in page
     assert "Half of them within" in page
     assert "503 The origin answered 503. GET /v1/broken" in page
-    assert "an answer of 5xx 1" in page
+    assert "an answer of 5xx: 1" in page
     assert "secret" not in page
     state = text_of(shop.page("/service/shop/state"))
     assert "Up" in state
