@@ -63,7 +63,10 @@ def explain(service: str, url: str, headers: tuple[str, ...], as_json: bool) -> 
 def _show(found: dict[str, Any]) -> None:
     emit_text(f"{printable(found['url'])}: {found['decision']} ({found['why']})")
     if found["alone"]:
-        emit_text(f"Its answers are one client's alone: not waited for {found['alone']} s more.")
+        emit_text(
+            "Its last answer was not one to store (no lifetime, no-store, private …: its "
+            f"Cache-Status says which). For {found['alone']} s more nobody waits for another's."
+        )
     if not found["variants"]:
         emit_text("Nothing is stored of it.")
         return

@@ -37,6 +37,18 @@ _TRUE = {"true", "1", "yes", "on"}
 _FALSE = {"false", "0", "no", "off"}
 
 
+def is_true(name: str, text: str) -> bool:
+    """Return what a yes/no parameter says.
+
+    :raises ApiError: 400; it is neither.
+    """
+    if text.lower() in _TRUE:
+        return True
+    if text.lower() in _FALSE:
+        return False
+    raise ApiError(400, f"The parameter {name} must be true or false.")
+
+
 class Query:
     """The query parameters, in the order sent.
 
@@ -87,11 +99,7 @@ class Query:
         :raises ApiError: 400; it is neither.
         """
         text = self.text(name)
-        if text is None or text.lower() in _FALSE:
-            return False
-        if text.lower() in _TRUE:
-            return True
-        raise ApiError(400, f"The parameter {name} must be true or false.")
+        return text is not None and is_true(name, text)
 
     def integer(self, name: str, lowest: int, highest: int, default: int) -> int:
         """Return a number; absent is ``default``.

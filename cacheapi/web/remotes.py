@@ -27,9 +27,10 @@ from cacheapi.responses.engine import Engine
 from cacheapi.responses.engines import MOUNT
 from cacheapi.responses.messages import Fields, first, without
 from cacheapi.responses.remote import Remote
+from cacheapi.slips import did_you_mean
 from cacheapi.web import auth, rates
 from cacheapi.web.errors import CACHE_CONTROL, ApiError, no_keys
-from cacheapi.web.query import TAG
+from cacheapi.web.query import TAG, is_true
 
 # The name of an application's Door in its "extensions".
 DOOR: Final = "cacheapi.web.remotes"
@@ -40,7 +41,6 @@ SOFT: Final = "soft"
 PURGE_HEADER: Final = "x-purge"
 # A client that takes the service for a cache says so with "cache": nothing of it is passed on.
 KIND_HEADER: Final = "x-service-kind"
-_TRUE: Final = frozenset({"true", "1", "yes"})
 _PREFIX: Final = MOUNT.encode()
 # Methods that only read, beside GET: the right to GET is enough for them.
 _READING: Final = frozenset({"HEAD", "OPTIONS"})
@@ -251,17 +251,22 @@ def _is_for_cache(sought: Sought) -> bool:
 def _purge_of(sought: Sought) -> Purge | None:
     """Return the purge that a request asks for, if it is one.
 
-    :raises ApiError: 400; it is for all of a service, but has a parameter that says otherwise.
+    :raises ApiError: 400; it is for all of a service, but has a parameter that says otherwise; or
+        it seems to be meant as a purge, and is none.
     """
     if sought.method != "DELETE":
         return None
     given = _parameters(sought.query)
     named = dict(given)
-    header = (first(sought.fields, PURGE_HEADER) or "").lower()
-    soft = named.get(SOFT, "").lower() in _TRUE or header == SOFT
+    header = (first(sought.fields, PURGE_HEADER) or "false").lower()
+    soft = is_true(SOFT, named.get(SOFT, "false")) or header == SOFT
     if sought.path:
-        wanted = named.get(PURGE, "").lower() in _TRUE or header in _TRUE or header == SOFT
-        if not wanted:
+        for name in named.keys() - {PURGE}:
+            if meant := did_you_mean(name, (PURGE,)):
+                # Overlooked, it would be a deletion by the API.
+                raise ApiError(400, f"There is no parameter '{name}' here.{meant}")
+        wanted = is_true(PURGE, named.get(PURGE, "false"))
+        if not (header == SOFT or is_true(PURGE_HEADER, header) or wanted):
             return None
         own = (f"{PURGE}=".encode(), f"{SOFT}=".encode())
         kept = [part for part in sought.query.split(b"&") if not part.startswith(own)]

@@ -74,6 +74,30 @@ def test_a_read_is_kept_validated_and_purged(ask: Any, origin: Origin) -> None:
         assert "fwd=" in ask("GET", "/api/v2/shop/inside?q=1").headers["Cache-Status"]
 
 
+@pytest.mark.parametrize(
+    ("query", "headers", "said"),
+    [
+        ("purg=true", {}, "There is no parameter 'purg' here. Did you mean 'purge'?"),
+        ("q=1&Purge=true", {}, "There is no parameter 'Purge' here. Did you mean 'purge'?"),
+        ("purge=maybe", {}, "The parameter purge must be true or false."),
+        ("purge=true&soft=maybe", {}, "The parameter soft must be true or false."),
+        ("", {"X-Purge": "all"}, "The parameter x-purge must be true or false."),
+    ],
+)
+def test_a_slip_in_a_purge_is_no_deletion_by_the_api(
+    ask: Any, origin: Origin, query: str, headers: dict[str, str], said: str
+) -> None:
+    origin.on("/inside", reply(200, FRESH, "a"))
+    asked = len(origin.log())
+    named = {name.replace("-", "_"): value for name, value in headers.items()}
+    answer = ask("DELETE", f"/api/v2/shop/inside?{query}", **named)
+    assert (answer.status, answer.json["error"]["message"]) == (400, said)
+    assert len(origin.log()) == asked
+    for passed in ("purge=false", "name=purge", "q=purg"):
+        ask("DELETE", f"/api/v2/shop/inside?{passed}")
+    assert len(origin.log()) == asked + 3
+
+
 def test_who_may_not_is_told_so_in_the_one_shape(ask: Any, origin: Origin) -> None:
     assert ask("GET", "/api/v2/shop/inside", key="wrong").status == 401
     rules = {
