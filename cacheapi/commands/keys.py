@@ -79,11 +79,12 @@ def keys(
         prefix = _MAGIC.split(match)[0]
     following = None
     with cache(name) as target, tempfile.SpooledTemporaryFile(_IN_MEMORY) as whole:
-        comma, heading = "", _HEADING
+        comma, heading, is_any = "", _HEADING, False
         # Written page by page: a million keys need not fit into memory.
         for page, following in _pages(target, prefix, limit, cursor, details):  # noqa: B007 (the last one's)
             if match is not None:
                 page = [one for one in page if fnmatch.fnmatchcase(one["key"], match)]
+            is_any = is_any or bool(page)
             if as_json:
                 # Printed once it is whole: half a text is no JSON.
                 for one in page:
@@ -103,6 +104,9 @@ def keys(
             while part := whole.read(MAX_PAGE * 100):
                 click.echo(part, nl=False)
             emit_text(f'],"meta":{{"next":{json.dumps(following)}}}}}')
+    if not is_any and match is None and _MAGIC.search(prefix):
+        told = repr(printable(prefix))
+        note(f"No key begins with {told}; for a pattern, --match {told}.")
     if following is not None and not as_json:
         note(f"There may be more: --cursor {following}")
 

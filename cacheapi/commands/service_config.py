@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -13,14 +14,17 @@ from cacheapi.commands.output import note
 from cacheapi.settings import DEFAULT_TTL
 from cacheapi.slips import did_you_mean
 
+# How the label of a field ends that is in seconds.
+_SECONDS: Final = "(s)"
+
 with_settings = click.option(
     "--set",
     "settings",
     multiple=True,
     metavar="FIELD=VALUE",
     help="A field of its config; 'cacheapi services types' lists them. FIELD=@FILE reads the "
-    "value from a file, which keeps a password out of the list of processes. default_ttl is "
-    "written 90m, 2h, 7d; a plain number is in minutes, unlike that of --ttl.",
+    "value from a file, which keeps a password out of the list of processes. Time spans are "
+    "written 90s, 15m, 2h, 7d; a plain number is in seconds, that of default_ttl in minutes.",
 )
 
 
@@ -35,7 +39,7 @@ def config_of(place: Administration, kind: str, settings: tuple[str, ...]) -> di
             f"There is no type '{kind}'; there are: {', '.join(sorted(types))}."
             + did_you_mean(kind, types)
         )
-    fields = {each["name"]: each["type"] for each in types[kind]["config_schema"]}
+    fields = {each["name"]: each for each in types[kind]["config_schema"]}
     config = {}
     for text in settings:
         field, equals, value = text.partition("=")
@@ -51,16 +55,20 @@ def config_of(place: Administration, kind: str, settings: tuple[str, ...]) -> di
     return config
 
 
-def _value(field: str, kind: str, text: str) -> Any:
+def _value(field: str, schema: Mapping[str, Any], text: str) -> Any:
+    kind = schema["type"]
     if text.startswith("@"):
         text = Path(text[1:]).read_text(encoding="utf-8").rstrip("\n")
     if field == DEFAULT_TTL.field:
         return _minutes(text)
     if kind == "integer":
+        in_seconds = schema["label"].endswith(_SECONDS)
+        seconds = seconds_of(text) if in_seconds else None
         try:
-            return int(text)
+            return int(text) if seconds is None else seconds
         except ValueError as error:
-            raise click.UsageError(f"--set: {field} must be a whole number.") from error
+            what = "seconds, or 90s, 15m, 2h, 7d" if in_seconds else "a whole number"
+            raise click.UsageError(f"--set: {field} must be {what}, not {text!r}.") from error
     if kind == "boolean":
         if text.lower() not in ("true", "false"):
             raise click.UsageError(f"--set: {field} must be true or false.")

@@ -57,6 +57,7 @@ class Field(TypedDict):
     """What a service of a type can be told."""
 
     name: str
+    label: str
     type: str
     description: str
 

@@ -72,7 +72,7 @@ class SQLite:
         """Do nothing: no connection stays open."""
 
     def _opened(self) -> sqlite3.Connection:
-        return sqlite3.connect(self._path, LOCK_SECONDS, isolation_level=None)
+        return sqlite3.connect(self._path, timeout=LOCK_SECONDS, isolation_level=None)
 
 
 class _Session:

@@ -102,6 +102,17 @@ def test_counting(anywhere: Program) -> None:
     assert "--initial" in anywhere.fails("incr", "n", "--ttl", "1h", code=2)
 
 
+def test_a_pattern_where_a_beginning_stands_is_told(anywhere: Program) -> None:
+    anywhere("set", "told:1", "x", "--text")
+    told = anywhere.run("keys", "told:*")
+    assert (told.stdout, told.exit_code) == ("", 0)
+    assert (
+        told.stderr == "cacheapi: No key begins with 'told:*'; for a pattern, --match 'told:*'.\n"
+    )
+    assert not anywhere.run("keys", "nothing").stderr
+    anywhere("delete", "told:1")
+
+
 def test_keys_are_listed_matched_and_deleted(anywhere: Program) -> None:
     for key in ("user:1:cart", "user:1:name", "user:2:cart", "other"):
         anywhere("set", key, '"v"', "--ttl", "forever")
@@ -231,6 +242,23 @@ def test_a_default_lifetime_is_in_minutes_and_says_so(
         assert found["config"]["default_ttl"] == minutes
     finally:
         anywhere("services", "delete", "timed", "--yes")
+
+
+@pytest.mark.parametrize(("written", "seconds"), [("2m", 120), ("1h", 3600), ("45", 45)])
+def test_a_time_span_of_a_config_has_a_unit_or_is_in_seconds(
+    anywhere: Program, written: str, seconds: int
+) -> None:
+    words = ("services", "create", "front", "--type", "rws", "--set", "base_url=http://127.0.0.1:9")
+    try:
+        anywhere(*words, "--set", f"cache_ttl={written}", "--off")
+        (found,) = [
+            each for each in anywhere.json("services")["resource"] if each["name"] == "front"
+        ]
+        assert found["config"]["cache_ttl"] == seconds
+    finally:
+        anywhere("services", "delete", "front", "--yes")
+    told = anywhere.fails(*words, "--set", "cache_ttl=soon", code=2)
+    assert "cache_ttl must be seconds, or 90s, 15m, 2h, 7d, not 'soon'." in " ".join(told.split())
 
 
 def test_a_password_comes_from_a_file(anywhere: Program) -> None:

@@ -117,7 +117,9 @@ COMMANDS: Final[dict[tuple[str, ...], Any]] = {
         "resource": [
             {
                 "name": "cache_local",
-                "config_schema": [{"name": "f", "type": "integer", "description": "d"}],
+                "config_schema": [
+                    {"name": "f", "label": "F", "type": "integer", "description": "d"}
+                ],
             }
         ]
     },
