@@ -19,6 +19,10 @@ from typing import Any, Final, NamedTuple
 FRESH_SECONDS: Final = 1.0
 # Names that are remembered: bounds what trials of services that were never saved leave.
 MOST_NAMES: Final = 1000
+# What is likely wrong where a name has no address.
+UNKNOWN_NAME: Final = (
+    "The host's name is not known: correct it, or make it known (DNS, /etc/hosts)."
+)
 
 
 class Address(NamedTuple):

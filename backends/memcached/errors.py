@@ -20,6 +20,7 @@ from backends.errors import (
     Unavailable,
     ValueTooLarge,
 )
+from backends.names import UNKNOWN_NAME
 
 # Return codes of libmemcached 1.0, libmemcached-1.0/types/return.h
 SUCCESS: Final = 0
@@ -204,7 +205,7 @@ def failure(failed: CommandFailed, place: str, *, sent: bool) -> Failed:
     if code == NO_NAME:
         return Unavailable(
             f"Connection refused: the name of {place} is not known.{unknown}",
-            "The host's name is not known: correct it, or make it known (DNS, /etc/hosts).",
+            UNKNOWN_NAME,
         )
     if failed.answered:
         text = text or ("CLIENT_ERROR" if code == CLIENT_ERROR else "SERVER_ERROR")

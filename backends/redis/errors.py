@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import ssl
 from typing import Final
 
@@ -21,7 +22,7 @@ from backends.errors import (
     ValueTooLarge,
     WrongType,
 )
-from backends.names import NotLookedUp
+from backends.names import UNKNOWN_NAME, NotLookedUp
 
 # Redis refused, did nothing, and will take the same command later. "{}" is the server.
 _LATER: Final = {
@@ -216,6 +217,10 @@ def _no_reply(cause: Exception, place: str, *, sent: bool) -> BackendError:
         return Timeout(
             f"Connection timed out: the name of {place} was not looked up in time.{unknown}",
             "The name servers do not answer in time, so the host of the service has no address.",
+        )
+    if isinstance(cause.__context__, socket.gaierror):
+        return Unavailable(
+            f"Connection refused: the name of {place} is not known.{unknown}", UNKNOWN_NAME
         )
     if isinstance(cause, redis.TimeoutError) and "handshake" in str(cause.__context__):
         return Timeout(

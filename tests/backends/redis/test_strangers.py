@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from backends import names
 from backends.errors import AuthenticationFailed, BackendError, Failed, InvalidOption
 from backends.redis.backend import RedisBackend
 from cacheapi.registry.trial import run_on
@@ -134,6 +136,19 @@ def test_what_else_answers_is_named(answer: bytes, name: str) -> None:
         speaker.parts = [answer]
         with at(speaker.port) as backend:
             assert f"but {name}" in str(said(OPERATIONS["get"], backend))
+
+
+@pytest.mark.redis_alone
+def test_a_name_without_an_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(*_: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(names, "_ask", ask)
+    monkeypatch.setattr(names, "_known", {})
+    with at(6379, REDIS_HOST="nobody.test") as backend:
+        error = said(OPERATIONS["get"], backend)
+        assert "refused: the name of Redis at nobody.test:6379 is not known." in str(error)
+        assert run_on(backend).cause == names.UNKNOWN_NAME
 
 
 def test_a_server_that_wants_tls_is_not_one_that_takes_no_connections(redis_tls: Redis) -> None:
