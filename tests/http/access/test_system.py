@@ -151,7 +151,7 @@ def test_a_type_whose_driver_is_not_installed_is_listed() -> None:
 def test_an_unknown_service_is_a_404(file_api: Api, name: str) -> None:
     answer = file_api.call("GET", abilities(name))
     assert answer.status == 404
-    assert answer.message.endswith("does not exist.")
+    assert answer.message.endswith("does not exist; GET /api/v2/ lists those that do.")
 
 
 @pytest.mark.parametrize("path", [TYPES, abilities("cache")])
