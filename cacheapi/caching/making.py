@@ -83,16 +83,19 @@ class Making:
         """Make a new lifetime."""
         return Touch(key, self.lifetime(ttl))
 
-    def increment(self, key: str, delta: int, initial: int | None, ttl: int | None) -> Increment:
+    def increment(
+        self, key: str, delta: int, initial: int | None, ttl: int | None, *, own: bool = False
+    ) -> Increment:
         """Make a count.
 
         :param initial: what an absent key is created with, for the lifetime ``ttl``; ``None``: it
             stays absent.
+        :param own: as :class:`~backends.operations.Increment` has it.
         :raises NotAnInteger: a number is out of the backend's range.
         """
         self._check_count(delta, initial)
         created = None if initial is None else self.value(str(initial))
-        return Increment(key, delta, created, self.lifetime(ttl))
+        return Increment(key, delta, created, self.lifetime(ttl), own)
 
     def _check_count(self, delta: int, initial: int | None) -> None:
         if Capability.INCREMENT not in self._backend.capabilities:

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from backends.base import MISSING, Backend, Described, Found, Missing
 from backends.endpoints import trial_key
@@ -175,14 +175,10 @@ class CacheService:
 
         :param most: as of :meth:`~backends.base.Backend.get_each`.
         """
-        read = self._read
-        return {
-            key: raw if isinstance(raw, BackendError) else read(raw)
-            for key, raw in self.entries.get_each(keys, most).items()
-        }
+        return cast("dict[str, Value | BackendError]", self.get_each_raw(keys, most, math.inf))
 
     def get_each_raw(
-        self, keys: Iterable[str], most: int, largest: int
+        self, keys: Iterable[str], most: int | None, largest: float
     ) -> dict[str, Value | bytes | BackendError]:
         """Return what :meth:`get_each` does; but of values of more bytes than ``largest`` those.
 

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 from backends.errors import BackendError, Failed, ValueTooLarge
 from cacheapi.caching.reserved import RESPONSE
-from cacheapi.responses.budget import Budget, Hold
+from cacheapi.responses.budget import Budget, Crowded, Hold
 from cacheapi.responses.entries import Variant
 from cacheapi.responses.store import Store
 from cacheapi.responses.timing import CACHE, waiting
@@ -92,6 +92,14 @@ class Calls:
         """
         hold = await self.budget.wait(variant.stored.length, ROOM_SECONDS)
         return await self.run(self.store.body, variant), hold
+
+    async def body_at_hand(self, variant: Variant) -> tuple[bytes, Hold] | None:
+        """Do as :meth:`body`, and return nothing where it is gone or there is no room for it."""
+        try:
+            body, hold = await self.body(variant)
+        except Crowded:
+            return None
+        return None if body is None else (body, hold)
 
     def owe_purge(self, target: str) -> None:
         """Purge a URL as soon as the store can be used again, and use it for nothing before.

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from cacheapi.responses import leases
 from cacheapi.responses.asking import Asked
-from cacheapi.responses.budget import Crowded, Hold
+from cacheapi.responses.budget import Hold
 from cacheapi.responses.calls import CacheDown, Calls
 from cacheapi.responses.connection import OriginFailed
 from cacheapi.responses.deciding import Hit
@@ -203,12 +203,10 @@ class Herd:
         variant = variant_of(looked, decision.stored)
         if variant is None:
             return None
-        try:
-            body, hold = await self._calls.body(variant)
-        except Crowded:
+        found = await self._calls.body_at_hand(variant)
+        if found is None:
             return None
-        if body is None:
-            return None
+        body, hold = found
         stored = tuple(one.stored for one in looked.variants)
         return Arrived(looked, stored, {id(decision.stored): body}, hold)
 

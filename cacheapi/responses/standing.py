@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from cacheapi.responses.answers import Answers, Outgoing
 from cacheapi.responses.asking import Asked
-from cacheapi.responses.budget import Crowded
 from cacheapi.responses.cache_status import hit_status
 from cacheapi.responses.calls import Calls
 from cacheapi.responses.deciding import Decision, Hit, on_error
@@ -54,11 +53,9 @@ class Standing:
         variant = None if hit is None else variant_of(looked, hit.stored)
         if hit is None or variant is None:
             return None
-        try:
-            body, hold = await self._calls.body(variant)
-        except Crowded:
+        found = await self._calls.body_at_hand(variant)
+        if found is None:
             return None
-        if body is None:
-            return None
+        body, hold = found
         status = hit_status(hit.ttl, "stale-if-error")
         return self._answers.stored(asked, hit.stored, hit.age, status, body, "stale", hold)

@@ -13,6 +13,7 @@ from typing import Final
 from backends.errors import BackendError
 from cacheapi.caching.codec import Value
 from cacheapi.caching.service import CacheService
+from cacheapi.serving.answers import value_sizes
 from cacheapi.serving.health import Troubles
 
 # A value of this size, in bytes, is better made an answer of on a thread; for how long that is
@@ -20,11 +21,6 @@ from cacheapi.serving.health import Troubles
 LARGE: Final = 256 * 1024
 LARGE_SECONDS: Final = 60.0
 MOST_LARGE: Final = 10_000
-
-
-def size_of(value: Value | bytes) -> int:
-    """Return how large a value is, or its bytes are, in bytes."""
-    return len(value) if isinstance(value, bytes) else len(value.json)
 
 
 class Largeness:
@@ -46,9 +42,10 @@ class Largeness:
     ) -> None:
         """Remember which values, or bytes of them, are large."""
         for key, value in values.items():
-            size = 0 if isinstance(value, BackendError) else size_of(value)
-            if size > LARGE:
-                self.note_size(service, key, size)
+            # One, or none where it is not known.
+            for size in value_sizes((value,)):
+                if size > LARGE:
+                    self.note_size(service, key, size)
 
     def note_size(self, service: CacheService, key: str, size: int) -> None:
         """Remember the size of a value that is large."""

@@ -113,8 +113,9 @@ def count_many(requests: Sequence[tuple[str, Rate]], counts: CacheService) -> li
     operations = [
         # It may be gone only after the window, whatever the clocks of other machines say.
         make(
-            f"{RATE}{name}:{int(now // seconds)}", len(indexes), len(indexes), 2 * seconds
-        )._replace(own=True)
+            *(f"{RATE}{name}:{int(now // seconds)}", len(indexes), len(indexes), 2 * seconds),
+            own=True,
+        )
         for (name, seconds), indexes in places.items()
     ]
     standings: list[Standing | None] = [None] * len(requests)

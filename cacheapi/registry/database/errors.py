@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class DatabaseUnusable(Exception):
     """The setting names no database that can be used; one line, without the password."""
@@ -13,3 +16,12 @@ class DatabaseFailed(Exception):
     def __init__(self, error: Exception) -> None:
         # SQLAlchemy's own would add the statement.
         super().__init__(" ".join(str(getattr(error, "orig", None) or error).split()))
+
+
+@contextmanager
+def failing(kind: type[Exception]) -> Iterator[None]:
+    """Raise what a driver raises, an exception of this kind, as what it is to the others."""
+    try:
+        yield
+    except kind as error:
+        raise DatabaseFailed(error) from error

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cacheapi.registry.database.connecting import Database
-from cacheapi.registry.database.errors import DatabaseFailed, DatabaseUnusable
+from cacheapi.registry.database.errors import DatabaseFailed, DatabaseUnusable, failing
 from cacheapi.registry.database.tables import HEAD
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def migrate(database: Database) -> None:
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        with database.engine().connect() as connection:
+        with failing(SQLAlchemyError), database.engine().connect() as connection:
             _lock(connection)
             config = Config(attributes={"connection": connection})
             config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
@@ -40,8 +40,6 @@ def migrate(database: Database) -> None:
             connection.commit()
     except CommandError as error:
         raise DatabaseUnusable("its tables are of a later version of cacheapi.") from error
-    except SQLAlchemyError as error:
-        raise DatabaseFailed(error) from error
 
 
 def _is_current(database: Database) -> bool:

@@ -21,7 +21,7 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
-from cacheapi.registry.database.errors import DatabaseFailed
+from cacheapi.registry.database.errors import failing
 
 # How long to wait for another's transaction, for a connection, and for an answer.
 LOCK_SECONDS: Final = 5
@@ -51,12 +51,12 @@ class PostgreSQL:
 
     @contextmanager
     def looks(self) -> Iterator[_Session]:
-        with failing(), self._engine.connect() as connection:
+        with failing(SQLAlchemyError), self._engine.connect() as connection:
             yield _Session(connection)
 
     @contextmanager
     def changes(self) -> Iterator[_Session]:
-        with failing(), self._engine.begin() as connection:
+        with failing(SQLAlchemyError), self._engine.begin() as connection:
             yield _Session(connection)
 
     def engine(self) -> Engine:
@@ -79,15 +79,6 @@ class _Session:
 
     def insert(self, sql: str, values: Mapping[str, Any]) -> int:
         return int(self._connection.execute(text(f"{sql} RETURNING id"), values).scalar_one())
-
-
-@contextmanager
-def failing() -> Iterator[None]:
-    """Raise what SQLAlchemy raises as what it is to the others."""
-    try:
-        yield
-    except SQLAlchemyError as error:
-        raise DatabaseFailed(error) from error
 
 
 def make_engine(url: URL) -> Engine:

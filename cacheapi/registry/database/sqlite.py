@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from backends import owned
-from cacheapi.registry.database.errors import DatabaseFailed, DatabaseUnusable
+from cacheapi.registry.database.errors import DatabaseUnusable, failing
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -46,12 +46,12 @@ class SQLite:
 
     @contextmanager
     def looks(self) -> Iterator[_Session]:
-        with _failing(), closing(self._opened()) as connection:
+        with failing(sqlite3.Error), closing(self._opened()) as connection:
             yield _Session(connection)
 
     @contextmanager
     def changes(self) -> Iterator[_Session]:
-        with _failing(), closing(self._opened()) as connection:
+        with failing(sqlite3.Error), closing(self._opened()) as connection:
             connection.execute("BEGIN IMMEDIATE")
             # What is not committed is undone where it is closed.
             yield _Session(connection)
@@ -92,12 +92,3 @@ class _Session:
         number = self._connection.execute(sql, values).lastrowid
         assert number is not None
         return number
-
-
-@contextmanager
-def _failing() -> Iterator[None]:
-    """Raise what SQLite raises as what it is to the others."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise DatabaseFailed(error) from error
