@@ -1,6 +1,8 @@
 # Two commands do everything: `make run` and `make test`.
 
-PYTHON ?= python3
+ifndef PYTHON
+PYTHON := $(shell deploy/find-python)
+endif
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet

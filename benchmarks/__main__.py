@@ -18,6 +18,7 @@ from typing import Any
 from benchmarks import saving
 from benchmarks.servers import Server, running
 from benchmarks.work import KEYS, LARGE_KEYS, SIZES, WORK, Result, Work, measure
+from cacheapi.commands.diagnosis import interpreter
 from tests.support.live import call
 from tests.support.processes import Service
 
@@ -169,9 +170,10 @@ def megabytes(server: Server) -> float:
 
 def save(results: dict[tuple[str, str], list[Result]], memory: dict[str, float]) -> None:
     """Write all of it as JSON."""
+    built = "" if interpreter.optimised() else ", built without optimisations"
     document: dict[str, Any] = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python "
-        f"{platform.python_version()}",
+        f"{platform.python_version()}{built}",
         "memory of a worker in MB": memory,
         "results": [
             {"work": work, "server": server, "rounds": [result._asdict() for result in found]}

@@ -56,6 +56,7 @@ class Examination:
 
     def run(self) -> None:
         """Look at everything that can be looked at."""
+        self.findings += machine.python_findings()
         try:
             self.settings, warnings = explain()
             self.findings += machine.setting_findings(self.settings, warnings)

@@ -1,4 +1,4 @@
-"""Settings with where they come from, the data directory, the database."""
+"""Settings with where they come from, Python, the data directory, the database."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import itertools
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from cacheapi.commands.diagnosis import interpreter
 from cacheapi.commands.diagnosis.findings import Finding, Level
 from cacheapi.commands.here import foreign_owner, no_service, nothing_is_in
 from cacheapi.registry.database.errors import DatabaseFailed
@@ -73,6 +75,19 @@ def together_findings(settings: Settings) -> Iterator[Finding]:
             "CACHEAPI_DATABASE_URL is set without CACHEAPI_SECRET_KEY: another machine cannot read "
             "the passwords of services that this one stores.",
             "Give all machines the same CACHEAPI_SECRET_KEY.",
+        )
+
+
+def python_findings() -> Iterator[Finding]:
+    """Yield what is wrong with the Python that runs this."""
+    if not interpreter.optimised():
+        yield Finding(
+            Level.ADVICE,
+            "Python",
+            f"{sys.base_prefix!r} was built without optimisations: a request costs a sixth to a "
+            "quarter more processor time.",
+            "Make the environment with the system's own Python, or build this one with "
+            "--enable-optimizations --with-lto.",
         )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cacheapi.commands.diagnosis import interpreter
 from tests.cacheapi.commands.conftest import Program
 from tests.support.certificates import Certificates, make_certificates
 from tests.support.nutcracker import nutcracker
@@ -28,6 +29,8 @@ from tests.support.program import run
 from tests.support.redis import Redis, redis_server
 from tests.support.redis_groups import Cluster, SentinelGroup
 
+pytestmark = pytest.mark.usefixtures("well_built")
+
 WAITING = {"MEMCACHED_TIMEOUT_MS": "3000", "REDIS_TIMEOUT_MS": "3000"}
 STEPS = ["resolve", "connect", "login", "write", "read", "delete"]
 
@@ -42,6 +45,12 @@ def on_memcached(*servers: Memcached) -> dict[str, str]:
 
 def on_redis(target: Redis | SentinelGroup | Cluster, **settings: str) -> dict[str, str]:
     return {**WAITING, "CACHE_DRIVER": "redis", **target.settings, **settings}
+
+
+@pytest.fixture
+def well_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Python of the tests may have been built without optimisations, which is told."""
+    monkeypatch.setattr(interpreter, "optimised", lambda: True)
 
 
 @pytest.fixture
@@ -436,6 +445,16 @@ def test_a_directory_that_is_not_there_is_not_made(program: Program, redis_one: 
     assert not (program.directory / "data").exists()
     program.settings |= {"MEMCACHED_USERNAME": "u", "CACHE_DRIVER": "memcached"}
     assert "set both of them" in program("doctor", code=3)
+
+
+def test_a_python_without_optimisations(
+    doctor: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interpreter, "optimised", lambda: False)
+    # It serves all the same: the exit code is that of one that is well.
+    (found,) = doctor.json("doctor", code=0)["findings"]
+    assert (found["level"], found["where"]) == ("advice", "Python")
+    assert "--enable-optimizations" in found["action"]
 
 
 def test_no_api_key_is_made_by_who_only_looks(program: Program) -> None:
