@@ -1,4 +1,4 @@
-"""Whether this Python was built with optimisations; as a program, told to ``deploy/find-python``."""
+"""Whether this Python was built with optimisations; deploy/find-python runs it to ask others."""
 
 from __future__ import annotations
 

@@ -447,9 +447,7 @@ def test_a_directory_that_is_not_there_is_not_made(program: Program, redis_one: 
     assert "set both of them" in program("doctor", code=3)
 
 
-def test_a_python_without_optimisations(
-    doctor: Program, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_python_without_optimisations(doctor: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interpreter, "optimised", lambda: False)
     # It serves all the same: the exit code is that of one that is well.
     (found,) = doctor.json("doctor", code=0)["findings"]
