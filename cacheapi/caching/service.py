@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import math
 import time
@@ -28,7 +27,6 @@ from cacheapi.caching.values import Values
 MAX_PAGE: Final = 1000
 # So long a list goes on from a page with nothing on it to the next; then it is told where to.
 LOOKING_SECONDS: Final = 0.25
-AT_ONCE_SECONDS: Final = 0.005
 
 
 class KeyExists(Exception):
@@ -199,16 +197,15 @@ class CacheService:
         return (False, None) if value is MISSING else (True, value.etag)
 
     def list_keys(
-        self, prefix: str, limit: int, cursor: str | None
+        self, prefix: str, limit: int, cursor: str | None, seconds: float = LOOKING_SECONDS
     ) -> tuple[list[str], str | None]:
         """Return a page of keys and the cursor of the next; see the backend's method.
 
         Reserved keys are left out, unless the prefix is one of theirs. A page may be shorter
         than ``limit`` and not the last; it is empty and not the last only where nothing was
-        found for :data:`LOOKING_SECONDS`; on the thread of an event loop, which others wait for,
-        for :data:`AT_ONCE_SECONDS`.
+        found for ``seconds``.
         """
-        until = monotonic() + (AT_ONCE_SECONDS if _runs_a_loop() else LOOKING_SECONDS)
+        until = monotonic() + seconds
         while True:
             found, cursor = self.backend.list_keys(prefix, limit, cursor)
             if not is_reserved(prefix):
@@ -433,11 +430,3 @@ class CacheService:
 
     def _conditional(self, key: str, condition: Condition) -> Conditional:
         return Conditional(self.entries, key, condition, self._etag)
-
-
-def _runs_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

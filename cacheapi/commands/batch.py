@@ -137,7 +137,7 @@ def _perform(
         assert asked is not None
         made = [each.operation for each in asked]
         # What failed is told as the error of the command.
-        with quiet(), Turn() as turn:
+        with quiet(), Turn(may_wait=True) as turn:
             text = performed_text(made, perform(target, made, turn), str)
         return _OUTCOMES.decode(text.encode()).resource, None
     except (InvalidJson, TooManyItems) as error:

@@ -30,6 +30,9 @@ MOST_KNOWN: Final = 10_000
 # What the count of a request is like, for who hears of answers.
 _COUNTED: Final = 200
 
+# How long a view that is served there may look for what a list is to have on it.
+AT_ONCE_SECONDS: Final = 0.005
+
 # Methods that store nothing.
 READING: Final = frozenset({"GET", "HEAD"})
 

@@ -18,7 +18,15 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 from cacheapi.caching.codec import error_text
 from cacheapi.observing.facts import STARTED
 from cacheapi.responses.budget import CROWDED
-from cacheapi.serving.beside import LISTENER, MOST_NEAR, READING, TUNNEL, WEIGHT, Beside
+from cacheapi.serving.beside import (
+    AT_ONCE_SECONDS,
+    LISTENER,
+    MOST_NEAR,
+    READING,
+    TUNNEL,
+    WEIGHT,
+    Beside,
+)
 from cacheapi.serving.giving import give
 from cacheapi.serving.health import BYTES_A_SECOND
 from cacheapi.serving.heavy import Heavy
@@ -26,7 +34,7 @@ from cacheapi.serving.recognition import service_of
 from cacheapi.serving.remotes import CYCLE, Remotes
 from cacheapi.serving.threads import Threads
 from cacheapi.serving.unsent import LARGE_ANSWER, Waiting
-from cacheapi.web.access import Access
+from cacheapi.web.access import WITHIN, Access
 from cacheapi.web.errors import RETRY_AFTER_SECONDS, internal
 from cacheapi.web.large import NO_ROOM
 
@@ -219,6 +227,7 @@ class Application:
         if beside is not None and not scope["state"].get(WEIGHT):
             name = beside.near(target, scope["headers"], size, stores=stores)
         if beside is not None and name is not None:
+            environ[WITHIN] = AT_ONCE_SECONDS
             try:
                 return self._run(environ)
             finally:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 # The name of an application's Access in its "extensions".
 ACCESS: Final = "cacheapi.access"
 
+# The name, in the environment of a WSGI request, of the seconds that its view may look around for:
+# an event loop waits for it, and all that the loop serves. Without it only its own thread does.
+WITHIN: Final = "cacheapi.within"
+
 
 class Access(NamedTuple):
     """What serving asks of the application; each answer holds for its moment only.

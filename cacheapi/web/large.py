@@ -6,7 +6,6 @@ holds several times its size. All threads of a process together shall not.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from types import TracebackType
 from typing import Final, Self
@@ -32,11 +31,14 @@ def no_room() -> ApiError:
 class Turn:
     """The turn of one request, which it waits for once it is known to need it.
 
+    :param may_wait: whether it may; who holds up an event loop, and all that the loop serves, may
+        not. It is one, and does one thing at a time.
     :ivar is_ours: whether it came.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, may_wait: bool) -> None:
         self.is_ours = False
+        self._may_wait = may_wait
         # Whether others wait for its end.
         self._is_held = False
 
@@ -51,12 +53,8 @@ class Turn:
         return True
 
     def wait(self) -> None:
-        """Wait for others; who has a turn asks a cache at most, which has a time limit.
-
-        A thread that runs an event loop waits for nobody: it would hold up all that the loop
-        serves. It is one, and does one thing at a time.
-        """
-        if not _runs_a_loop():
+        """Wait for others, if it may; who has a turn asks a cache at most, which has a limit."""
+        if self._may_wait:
             _turns.acquire()
             self._is_held = True
         self.is_ours = True
@@ -73,11 +71,3 @@ class Turn:
         if self._is_held:
             _turns.release()
         self.is_ours = self._is_held = False
-
-
-def _runs_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -14,10 +14,11 @@ from backends.capabilities import Capability
 from backends.errors import Failed, Unsupported
 from cacheapi.caching.codec import encode
 from cacheapi.caching.listing import told
-from cacheapi.caching.service import MAX_PAGE, CacheService
+from cacheapi.caching.service import LOOKING_SECONDS, MAX_PAGE, CacheService
 from cacheapi.observing.facts import facts
 from cacheapi.registry.contents import left
 from cacheapi.registry.rights import FLUSH
+from cacheapi.web.access import WITHIN
 from cacheapi.web.auth import PARAMETER
 from cacheapi.web.batch import (
     check_keys,
@@ -106,7 +107,7 @@ class Collection(MethodView):
         permit(verb(), service, keys)
         facts().batch = len(keys)
         asks_left = query.flag("ttl")
-        with Turn() as turn:
+        with Turn(may_wait=WITHIN not in this.environ) as turn:
             found = values_of(keys, read_many(cache, keys, turn))
             lefts = None
             if asks_left:
@@ -296,7 +297,7 @@ def _perform(service: str, cache: CacheService, asked: list[Asked]) -> Response:
             permit(needed, service, [each.operation.key])
     facts().batch = len(asked)
     operations = [each.operation for each in asked]
-    with Turn() as turn:
+    with Turn(may_wait=WITHIN not in this_request().environ) as turn:
         outcomes = perform(cache, operations, turn)
         shown = str if caller().administrator else hidden
         return json_response(performed_text(operations, outcomes, shown))
@@ -305,8 +306,10 @@ def _perform(service: str, cache: CacheService, asked: list[Asked]) -> Response:
 def _list_keys(cache: CacheService, query: Query) -> Response:
     limit = query.integer("limit", 1, MAX_PAGE, 100)
     details = query.flag("details")
+    prefix, cursor = query.text("prefix") or "", query.text("cursor")
+    seconds = this_request().environ.get(WITHIN, LOOKING_SECONDS)
     try:
-        keys, following = cache.list_keys(query.text("prefix") or "", limit, query.text("cursor"))
+        keys, following = cache.list_keys(prefix, limit, cursor, seconds)
     except Unsupported as error:
         if error.capability is not Capability.LIST_KEYS:
             raise

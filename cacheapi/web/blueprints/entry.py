@@ -14,6 +14,7 @@ from cacheapi.caching.codec import Value, encode, entry_text, parse_document, st
 from cacheapi.caching.conditions import NotModified
 from cacheapi.caching.service import CacheService
 from cacheapi.observing.facts import facts
+from cacheapi.web.access import WITHIN
 from cacheapi.web.batch import invalid_body, left_text
 from cacheapi.web.blueprints import caller, find_service, permit, verb
 from cacheapi.web.blueprints import documentation as doc
@@ -99,7 +100,7 @@ class Entry(MethodView):
             etag = None if value is MISSING else value.etag
             return _exists(key, value is not MISSING, etag, "" if value is MISSING else left)
         if value is not MISSING:
-            with Turn() as turn:
+            with Turn(may_wait=WITHIN not in this.environ) as turn:
                 if not turn.take(len(value.json)):
                     turn.wait()
                 body = entry_text(key, value, left)

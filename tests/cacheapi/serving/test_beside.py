@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -12,8 +11,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from cacheapi import create_app, load
+from cacheapi.caching.service import LOOKING_SECONDS, CacheService
 from cacheapi.serving import beside, health
-from cacheapi.serving.beside import MOST_NEAR_MANY
+from cacheapi.serving.beside import AT_ONCE_SECONDS, MOST_NEAR_MANY
 from cacheapi.serving.largeness import LARGE
 from cacheapi.web.large import LARGE as WAITS
 from cacheapi.web.large import MOST_LARGE, Turn
@@ -142,21 +142,48 @@ def test_a_list_that_took_long_has_a_thread_next_time(
     assert watched.threads == ["loop", "thread", "loop"] * 2
 
 
-def test_nobody_is_waited_for_on_the_thread_of_a_loop() -> None:
-    async def take() -> bool:
-        with Turn() as turn:
-            assert not turn.take(WAITS + 1)
-            turn.wait()
-            return turn.take(WAITS + 1)
+def test_a_list_looks_around_for_less_long_where_a_loop_waits_for_it(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[float] = []
+    list_keys = CacheService.list_keys
 
-    others = [Turn() for _ in range(MOST_LARGE)]
+    def noting(cache: CacheService, *arguments: Any) -> Any:
+        looked.append(arguments[-1])
+        return list_keys(cache, *arguments)
+
+    monkeypatch.setattr(CacheService, "list_keys", noting)
+    monkeypatch.setattr(beside, "NEAR_SECONDS", 0.0)
+    with Connection(watched.live.port) as client:
+        for _ in range(2):
+            assert client.call("GET", CACHE).status == 200
+    assert watched.threads == ["loop", "thread"]
+    assert looked == [AT_ONCE_SECONDS, LOOKING_SECONDS]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ("GET", f"{CACHE}/large", None, FIELDS["range"]),
+        ("GET", f"{CACHE}?keys=large", None, FIELDS["range"]),
+        ("POST", CACHE, {"operations": [{"get": "large"}]}, {}),
+    ],
+    ids=["one", "several", "operations"],
+)
+def test_nobody_is_waited_for_on_the_thread_of_a_loop(
+    watched: Watched, call: tuple[Any, ...]
+) -> None:
+    watched.store.plant("large", json.dumps("x" * WAITS).encode())
+    others = [Turn(may_wait=True) for _ in range(MOST_LARGE)]
     assert all(turn.take(WAITS + 1) for turn in others)
-    assert asyncio.run(take())
+    with Connection(watched.live.port) as client:
+        assert client.call(*call).status == 200
+    assert watched.threads == ["loop"]
     for turn in others:
         with turn:
             assert turn.is_ours
     # As many as there were.
-    again = [Turn() for _ in range(MOST_LARGE + 1)]
+    again = [Turn(may_wait=True) for _ in range(MOST_LARGE + 1)]
     assert [turn.take(WAITS + 1) for turn in again] == [True] * MOST_LARGE + [False]
     for turn in again:
         turn.__exit__(None, None, None)
