@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
-from time import monotonic
-from typing import Any, Final, NamedTuple, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
-from backends.base import MISSING, Backend, Described, Found, Missing
-from backends.endpoints import trial_key
-from backends.errors import BackendError, WrongType
+from backends.base import MISSING, Backend, Found, Missing
+from backends.errors import BackendError
 from backends.operations import Operation, count
 from backends.within import perform_within
 from cacheapi.caching.codec import Value
@@ -19,64 +16,23 @@ from cacheapi.caching.conditional import Conditional
 from cacheapi.caching.conditions import Condition, PreconditionFailed
 from cacheapi.caching.flagged import perform_by_flags, refuse_boolean
 from cacheapi.caching.making import Making
-from cacheapi.caching.reserved import is_reserved, without_reserved
-from cacheapi.caching.tagging import Tagging
-from cacheapi.caching.tags import Tagged
+from cacheapi.caching.pairs import KeyExists, Pair, TaggedPair
+from cacheapi.caching.reading import MAX_PAGE, Reading
 from cacheapi.caching.values import Values
 
-MAX_PAGE: Final = 1000
-# So long a list goes on from a page with nothing on it to the next; then it is told where to.
-LOOKING_SECONDS: Final = 0.25
 
-
-class KeyExists(Exception):
-    """The key to create is there already; ``str()`` is the key."""
-
-
-class Pair(NamedTuple):
-    """What a client asks to store; ``ttl`` as :func:`~cacheapi.caching.ttl.check_ttl` left it.
-
-    :ivar value: a JSON text; or bytes, which are stored as they are.
-    """
-
-    key: str
-    value: str | bytes
-    ttl: int | None
-
-
-class TaggedPair(Pair):
-    """A pair that has tags.
-
-    :ivar tags: by which it can be purged.
-    """
-
-    tags: tuple[str, ...]
-
-    def __new__(
-        cls, key: str, value: str | bytes, ttl: int | None, tags: tuple[str, ...]
-    ) -> TaggedPair:
-        """Make it of a pair's fields, and its tags."""
-        made = super().__new__(cls, key, value, ttl)
-        made.tags = tags
-        return made
-
-
-class CacheService:
+class CacheService(Reading):
     """A named cache: a backend with the rules for keys, values and lifetimes.
 
-    Keys are trusted: callers check them once with :meth:`check_key`. A value goes in as
-    its JSON text, or as the very bytes to store. A ``ttl`` is one that
+    A value goes in as its JSON text, or as the very bytes to store. A ``ttl`` is one that
     :func:`~cacheapi.caching.ttl.check_ttl` has passed.
     Conditions are decided atomically; without the ability, ``Unsupported`` is raised.
-
-    Every method raises the :class:`~backends.errors.BackendError` of its backend.
 
     :param name: its name in the URL.
     :param default_ttl: lifetime in minutes where a client gives none; 0 for ever.
     :param values: how they are read and written; by default all is JSON.
     :param clock: Unix time in seconds; for tests.
     :ivar make: makes the operations that :meth:`perform` takes.
-    :ivar entries: the backend, as entries may have tags.
     """
 
     def __init__(
@@ -90,154 +46,15 @@ class CacheService:
         values: Values | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.name = name
-        self.backend = backend
-        self.entries = Tagging(backend)
-        self.label = label or name
-        self.description = description
-        self.type = backend.service_type
-        self.values = values or Values()
-        self._read = self.values.reader
+        super().__init__(name, backend, label=label, description=description, values=values)
         default = default_ttl * 60.0 if default_ttl else None
         self.make = Making(backend, self.values, default, clock)
 
-    def over(self, backend: Backend) -> CacheService:
+    def over(self, backend: Backend) -> Self:
         """Return the same service over another backend."""
-        made = copy.copy(self)
-        made.backend = backend
-        made.entries = self.entries.over(backend)
+        made = super().over(backend)
         made.make = self.make.over(backend)
         return made
-
-    def uncounted(self) -> CacheService:
-        """Return the same service for a person's looks, which no statistics count if it can be."""
-        return self.over(self.backend.uncounted())
-
-    def check_key(self, key: str) -> None:
-        """Raise :class:`~backends.errors.InvalidKey` for a key that the backend cannot carry."""
-        self.backend.check_key(key)
-
-    def check_keys(self, keys: Sequence[str]) -> None:
-        """Do :meth:`check_key` for each key."""
-        self.backend.check_keys(keys)
-
-    @property
-    def sets_many_at_once(self) -> bool:
-        """Whether many pairs cost one round trip of the backend."""
-        return self.backend.sets_many_at_once
-
-    @property
-    def performs_at_once(self) -> bool:
-        """Whether many operations cost a few round trips of the backend."""
-        return self.backend.performs_at_once
-
-    @property
-    def lists_at_once(self) -> bool:
-        """Whether a page of keys takes the backend milliseconds at most."""
-        return self.backend.lists_at_once
-
-    def probe(self) -> None:
-        """Have a server of the backend answer; changes nothing and counts nowhere.
-
-        :raises NotDone: something else than a cache answers.
-        """
-        self.backend.probe(trial_key()).connect()
-
-    # Reading
-
-    def get(self, key: str) -> Value | Missing:
-        """Return the value of a key."""
-        stored = self.entries.get(key)
-        return MISSING if stored is MISSING else self._read(stored)
-
-    def look_at(self, key: str) -> tuple[Value, str, tuple[str, ...]] | Missing:
-        """Return the value of a key, in words whose form it seems to have, and its tags."""
-        stored = self.entries.get(key)
-        if stored is MISSING:
-            return MISSING
-        return *self.values.looked_at(stored), stored.names if isinstance(stored, Tagged) else ()
-
-    def get_many(self, keys: Iterable[str]) -> dict[str, Value]:
-        """Return the values of those keys that are there."""
-        read = self._read
-        return {key: read(raw) for key, raw in self.entries.get_many(keys).items()}
-
-    def read(self, stored: bytes) -> Value:
-        """Return the value that bytes are which were given in its place."""
-        return self._read(stored)
-
-    def get_each(
-        self, keys: Iterable[str], most: int | None = None
-    ) -> dict[str, Value | BackendError]:
-        """Return the values of those keys that are there; or why one's is not known.
-
-        :param most: as of :meth:`~backends.base.Backend.get_each`.
-        """
-        return cast("dict[str, Value | BackendError]", self.get_each_raw(keys, most, math.inf))
-
-    def get_each_raw(
-        self, keys: Iterable[str], most: int | None, largest: float
-    ) -> dict[str, Value | bytes | BackendError]:
-        """Return what :meth:`get_each` does; but of values of more bytes than ``largest`` those.
-
-        To see what they are takes milliseconds: :meth:`read` does it.
-        """
-        read = self._read
-        return {
-            key: raw if isinstance(raw, BackendError) or len(raw) > largest else read(raw)
-            for key, raw in self.entries.get_each(keys, most).items()
-        }
-
-    def exists(self, key: str) -> tuple[bool, str | None]:
-        """Return whether something is stored under a key, and its tag if it is a value."""
-        try:
-            value = self.get(key)
-        except WrongType:
-            return True, None
-        return (False, None) if value is MISSING else (True, value.etag)
-
-    def list_keys(
-        self, prefix: str, limit: int, cursor: str | None, seconds: float = LOOKING_SECONDS
-    ) -> tuple[list[str], str | None]:
-        """Return a page of keys and the cursor of the next; see the backend's method.
-
-        Reserved keys are left out, unless the prefix is one of theirs. A page may be shorter
-        than ``limit`` and not the last; it is empty and not the last only where nothing was
-        found for ``seconds``.
-        """
-        until = monotonic() + seconds
-        while True:
-            found, cursor = self.backend.list_keys(prefix, limit, cursor)
-            if not is_reserved(prefix):
-                found = without_reserved(found)
-            there = self.entries.there(found)
-            if there or cursor is None or monotonic() >= until:
-                return there, cursor
-
-    def get_and_delete(self, key: str, condition: Condition | None = None) -> Value | Missing:
-        """Return a value and delete it; of several callers one gets it.
-
-        :raises PreconditionFailed: nothing was deleted.
-        """
-        if condition is None:
-            stored = self.entries.get_and_delete(key)
-            return MISSING if stored is MISSING else self._read(stored)
-        found = self._conditional(key, condition).change(
-            lambda found: self.entries.compare_and_delete(key, found.token)
-        )
-        return MISSING if found is MISSING else self._read(found.value)
-
-    def remaining_ttl(self, key: str) -> float | Missing | None:
-        """Return the seconds that a key has left, about; ``None`` for ever."""
-        return self.backend.remaining_ttl(key)
-
-    def remaining_ttl_many(self, keys: Iterable[str]) -> dict[str, float | None]:
-        """Return what :meth:`remaining_ttl` says of those keys that are there."""
-        return self.backend.remaining_ttl_many(keys)
-
-    def describe_many(self, keys: Iterable[str]) -> dict[str, Described]:
-        """Return what is known of those keys that are there, without reading their values."""
-        return self.entries.describe_many(keys)
 
     # Writing
 
@@ -342,6 +159,19 @@ class CacheService:
             if stored is not MISSING:
                 refuse_boolean(self.values, stored)
         return count(self.entries, made)
+
+    def get_and_delete(self, key: str, condition: Condition | None = None) -> Value | Missing:
+        """Return a value and delete it; of several callers one gets it.
+
+        :raises PreconditionFailed: nothing was deleted.
+        """
+        if condition is None:
+            stored = self.entries.get_and_delete(key)
+            return MISSING if stored is MISSING else self._read(stored)
+        found = self._conditional(key, condition).change(
+            lambda found: self.entries.compare_and_delete(key, found.token)
+        )
+        return MISSING if found is MISSING else self._read(found.value)
 
     def delete(self, key: str, condition: Condition | None = None) -> bool:
         """Delete a key; return whether it was there.

@@ -18,7 +18,8 @@ from cacheapi.caching.codec import (
     parse_document,
     string_text,
 )
-from cacheapi.caching.service import CacheService, KeyExists, Pair, TaggedPair
+from cacheapi.caching.pairs import KeyExists, Pair, TaggedPair
+from cacheapi.caching.service import CacheService
 from cacheapi.caching.tags import InvalidTags, check_tags
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.lifetimes import HELP, Lifetime

@@ -16,7 +16,8 @@ from backends.base import Backend
 from backends.capabilities import Capability
 from backends.errors import BackendError, NotRead, Unsupported, WrongType
 from cacheapi.amounts import counted
-from cacheapi.caching.service import MAX_PAGE, CacheService
+from cacheapi.caching.reading import MAX_PAGE
+from cacheapi.caching.service import CacheService
 from cacheapi.caching.tags import Tagged
 from cacheapi.commands import completing, dump
 from cacheapi.commands.checkpoint import Checkpoint

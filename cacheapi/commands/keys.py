@@ -16,7 +16,8 @@ from backends.errors import BackendError, Failed, Unsupported
 from cacheapi.amounts import counted
 from cacheapi.caching.codec import string_text
 from cacheapi.caching.listing import told
-from cacheapi.caching.service import MAX_PAGE, CacheService
+from cacheapi.caching.reading import MAX_PAGE
+from cacheapi.caching.service import CacheService
 from cacheapi.caching.tags import InvalidTags, tags_in
 from cacheapi.commands.entries import absent
 from cacheapi.commands.failures import Exit, Failure

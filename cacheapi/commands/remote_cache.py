@@ -16,7 +16,7 @@ import click
 
 from backends.base import MISSING, Missing
 from cacheapi.caching.codec import Value, string_text
-from cacheapi.caching.service import KeyExists, Pair, TaggedPair
+from cacheapi.caching.pairs import KeyExists, Pair, TaggedPair
 from cacheapi.commands import cache_shapes as shapes
 from cacheapi.commands.elsewhere import Elsewhere, Refused
 from cacheapi.commands.failures import Exit, Failure

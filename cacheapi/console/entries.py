@@ -14,7 +14,8 @@ from backends.capabilities import Capability
 from backends.errors import BackendError
 from cacheapi.caching.codec import InvalidJson, Text, Value, encode, parse_document
 from cacheapi.caching.conditions import Condition, PreconditionFailed
-from cacheapi.caching.service import CacheService, KeyExists
+from cacheapi.caching.pairs import KeyExists
+from cacheapi.caching.service import CacheService
 from cacheapi.caching.ttl import InvalidTtl, as_ttl, parse_ttl
 from cacheapi.console import (
     charts,

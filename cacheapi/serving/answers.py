@@ -12,7 +12,8 @@ from backends.errors import Failed
 from backends.operations import Operation
 from cacheapi.caching.codec import Value, entry_text, error_text
 from cacheapi.caching.conditions import Condition, NotModified
-from cacheapi.caching.service import CacheService, Pair
+from cacheapi.caching.pairs import Pair
+from cacheapi.caching.service import CacheService
 from cacheapi.registry.rights import Rate
 from cacheapi.serving.unsent import Client
 from cacheapi.web.batch import entries_text, outcomes_text, values_of

@@ -11,7 +11,7 @@ from typing import Any
 from backends.base import MISSING
 from backends.errors import BackendError, Failed, WrongType
 from cacheapi.caching.codec import Value, encode, entry_text, string_text
-from cacheapi.caching.service import KeyExists
+from cacheapi.caching.pairs import KeyExists
 from cacheapi.serving.answers import Act, Answered, answer_error, answer_json, tag_field
 from cacheapi.web.batch import outcomes_text
 from cacheapi.web.errors import ApiError, absent, answer, answer_to, note

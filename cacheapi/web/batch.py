@@ -20,7 +20,8 @@ from cacheapi.caching.codec import (
     parse_document,
     string_text,
 )
-from cacheapi.caching.service import CacheService, Pair, TaggedPair
+from cacheapi.caching.pairs import Pair, TaggedPair
+from cacheapi.caching.service import CacheService
 from cacheapi.web.errors import ApiError, answer_to, invalid, listed, note
 from cacheapi.web.large import LARGE, Turn
 from cacheapi.web.plain import plain_pairs

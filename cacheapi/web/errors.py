@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from backends import errors as backend
 from cacheapi.caching.codec import InvalidJson, Text, error_text
 from cacheapi.caching.conditions import InvalidCondition, PreconditionFailed
-from cacheapi.caching.service import KeyExists
+from cacheapi.caching.pairs import KeyExists
 from cacheapi.caching.tags import InvalidTags
 from cacheapi.caching.ttl import InvalidTtl
 from cacheapi.observing.facts import facts

@@ -23,7 +23,7 @@ from cacheapi.caching.codec import (
     TooManyItems,
     check_depth,
 )
-from cacheapi.caching.service import Pair
+from cacheapi.caching.pairs import Pair
 from cacheapi.caching.ttl import InvalidTtl, check_ttl
 
 

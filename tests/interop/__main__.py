@@ -14,7 +14,8 @@ from pathlib import Path
 
 from backends.base import MISSING, Backend, flags_of
 from cacheapi.caching.codec import Value, string_text
-from cacheapi.caching.service import CacheService, Pair
+from cacheapi.caching.pairs import Pair
+from cacheapi.caching.service import CacheService
 from cacheapi.caching.values import AUTO, JSON, LIBMC, PHP, PYLIBMC, make
 from tests.conftest import connect, connect_redis
 from tests.support.processes import memcached

@@ -9,7 +9,8 @@ import pytest
 
 from backends.base import MISSING, Backend, flags_of
 from backends.memcached.backend import MemcachedBackend
-from cacheapi.caching.service import CacheService, Pair
+from cacheapi.caching.pairs import Pair
+from cacheapi.caching.service import CacheService
 from cacheapi.caching.values import AUTO, PHP, PYLIBMC, make
 from tests.conftest import connect_redis
 from tests.interop.test_laravel import VALUES, name

@@ -14,7 +14,8 @@ from backends.capabilities import Capability
 from backends.errors import Failed, Unsupported
 from cacheapi.caching.codec import encode
 from cacheapi.caching.listing import told
-from cacheapi.caching.service import LOOKING_SECONDS, MAX_PAGE, CacheService
+from cacheapi.caching.reading import LOOKING_SECONDS, MAX_PAGE
+from cacheapi.caching.service import CacheService
 from cacheapi.observing.facts import facts
 from cacheapi.registry.contents import left
 from cacheapi.registry.rights import FLUSH

@@ -18,7 +18,8 @@ from backends.base import Backend, Item
 from backends.file.backend import FileBackend
 from backends.memcached.backend import MemcachedBackend
 from backends.memcached.options import parse_servers
-from cacheapi.caching.service import CacheService, Pair, TaggedPair
+from cacheapi.caching.pairs import Pair, TaggedPair
+from cacheapi.caching.service import CacheService
 from cacheapi.commands import dump
 from cacheapi.settings import load
 from tests.cacheapi.commands.conftest import Program

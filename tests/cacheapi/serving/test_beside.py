@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from cacheapi import create_app, load
-from cacheapi.caching.service import LOOKING_SECONDS, CacheService
+from cacheapi.caching.reading import LOOKING_SECONDS
+from cacheapi.caching.service import CacheService
 from cacheapi.serving import beside, health
 from cacheapi.serving.beside import AT_ONCE_SECONDS, MOST_NEAR_MANY
 from cacheapi.serving.largeness import LARGE

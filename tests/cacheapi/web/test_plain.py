@@ -15,7 +15,7 @@ from backends.capabilities import Limits
 from backends.errors import InvalidKey
 from cacheapi.caching import codec
 from cacheapi.caching.codec import InvalidJson, Value, read_stored
-from cacheapi.caching.service import Pair
+from cacheapi.caching.pairs import Pair
 from cacheapi.caching.values import Values
 from cacheapi.web import batch
 from cacheapi.web.errors import ApiError

@@ -14,8 +14,8 @@ from backends.base import MISSING
 from backends.file.backend import FileBackend
 from backends.operations import Delete, Exists, Get
 from cacheapi.caching.codec import Value
+from cacheapi.caching.pairs import Pair, TaggedPair
 from cacheapi.caching.reserved import TAG
-from cacheapi.caching.service import Pair, TaggedPair
 from cacheapi.caching.tags import IN_USE, MARK, generation_key
 from tests.http.client import (
     ALL,
