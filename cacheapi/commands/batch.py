@@ -9,7 +9,8 @@ import click
 import msgspec
 
 from backends.base import MISSING
-from cacheapi.caching.codec import InvalidJson, TooManyItems
+from cacheapi.caching.codec import InvalidJson
+from cacheapi.caching.documents import TooManyItems
 from cacheapi.caching.service import CacheService
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.options import as_json, of_service

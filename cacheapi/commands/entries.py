@@ -10,14 +10,8 @@ from typing import Final
 import click
 
 from backends.base import MISSING
-from cacheapi.caching.codec import (
-    InvalidJson,
-    Value,
-    encode,
-    entry_text,
-    parse_document,
-    string_text,
-)
+from cacheapi.caching.codec import InvalidJson, Value, encode, entry_text, string_text
+from cacheapi.caching.documents import parse_document
 from cacheapi.caching.pairs import KeyExists, Pair, TaggedPair
 from cacheapi.caching.service import CacheService
 from cacheapi.caching.tags import InvalidTags, check_tags

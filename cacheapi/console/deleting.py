@@ -12,7 +12,8 @@ from werkzeug.wrappers import Response
 
 from backends.capabilities import Capability
 from backends.errors import BackendError, Failed
-from cacheapi.caching.codec import InvalidJson, parse_document
+from cacheapi.caching.codec import InvalidJson
+from cacheapi.caching.documents import parse_document
 from cacheapi.caching.service import CacheService
 from cacheapi.caching.tags import InvalidTags, tags_in
 from cacheapi.console import frame, words

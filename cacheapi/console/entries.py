@@ -12,8 +12,9 @@ from werkzeug.wrappers import Response
 from backends.base import MISSING, Missing
 from backends.capabilities import Capability
 from backends.errors import BackendError
-from cacheapi.caching.codec import InvalidJson, Text, Value, encode, parse_document
+from cacheapi.caching.codec import InvalidJson, Text, Value, encode
 from cacheapi.caching.conditions import Condition, PreconditionFailed
+from cacheapi.caching.documents import parse_document
 from cacheapi.caching.pairs import KeyExists
 from cacheapi.caching.service import CacheService
 from cacheapi.caching.ttl import InvalidTtl, as_ttl, parse_ttl

@@ -12,14 +12,8 @@ from marshmallow import ValidationError
 
 from backends.base import MISSING, Missing
 from backends.errors import BackendError, Failed, InvalidKey, NotRead
-from cacheapi.caching.codec import (
-    InvalidJson,
-    TooManyItems,
-    Value,
-    entry_text,
-    parse_document,
-    string_text,
-)
+from cacheapi.caching.codec import InvalidJson, Value, entry_text, string_text
+from cacheapi.caching.documents import TooManyItems, parse_document
 from cacheapi.caching.pairs import Pair, TaggedPair
 from cacheapi.caching.service import CacheService
 from cacheapi.web.errors import ApiError, answer_to, invalid, listed, note

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from flask import Request, Response, after_this_request, current_app
 
 from backends.base import MISSING
-from cacheapi.caching.codec import parse_document
 from cacheapi.caching.conditions import Condition, parse_tags
+from cacheapi.caching.documents import parse_document
 from cacheapi.web.errors import CACHE_CONTROL, FRAGMENT, NOWHERE, ApiError
 from cacheapi.web.lean import Whole
 
@@ -106,7 +106,7 @@ def max_batch() -> int:
 
 
 def read_document(request: Request, *, required: bool = True) -> Any:
-    """Return the parsed JSON body; see :func:`~cacheapi.caching.codec.parse_document`.
+    """Return the parsed JSON body; see :func:`~cacheapi.caching.documents.parse_document`.
 
     :param required: whether no body is an error; else it is :data:`MISSING`.
     :raises ApiError: as :func:`read_json`.

@@ -21,7 +21,7 @@ from backends.operations import (
     Operation,
     Replace,
 )
-from cacheapi.caching.codec import OPERATION_LEVELS, TooManyItems, parse_document
+from cacheapi.caching.documents import OPERATION_LEVELS, TooManyItems, parse_document
 from cacheapi.caching.service import CacheService
 from cacheapi.web.batch import invalid_body
 from cacheapi.web.errors import ApiError, invalid

@@ -2,7 +2,7 @@
 
 Nearly every body is plain, and this takes a tenth of the time that it takes to read any
 body and to tell what is wrong with it. What is not plain is left to
-:func:`~cacheapi.caching.codec.parse_document` and the schemas, which have the rules; a test
+:func:`~cacheapi.caching.documents.parse_document` and the schemas, which have the rules; a test
 compares what the two make of the same bytes.
 """
 
@@ -16,13 +16,9 @@ import msgspec
 
 from backends.base import MISSING, Missing
 from backends.errors import InvalidKey
-from cacheapi.caching.codec import (
-    DOCUMENT_LEVELS,
-    MAX_DEPTH,
-    InvalidJson,
-    TooManyItems,
-    check_depth,
-)
+from cacheapi.caching.codec import InvalidJson
+from cacheapi.caching.depth import MAX_DEPTH, check_depth
+from cacheapi.caching.documents import DOCUMENT_LEVELS, TooManyItems
 from cacheapi.caching.pairs import Pair
 from cacheapi.caching.ttl import InvalidTtl, check_ttl
 

@@ -10,8 +10,9 @@ from flask_smorest import Blueprint
 from marshmallow import ValidationError
 
 from backends.base import MISSING
-from cacheapi.caching.codec import Value, encode, entry_text, parse_document, string_text
+from cacheapi.caching.codec import Value, encode, entry_text, string_text
 from cacheapi.caching.conditions import NotModified
+from cacheapi.caching.documents import parse_document
 from cacheapi.caching.service import CacheService
 from cacheapi.observing.facts import facts
 from cacheapi.web.access import WITHIN
