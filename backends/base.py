@@ -31,7 +31,7 @@ from backends.keyed import Keyed
 from backends.operations import MISSING as MISSING
 from backends.operations import Item as Item
 from backends.operations import Missing as Missing
-from backends.operations import Operation, each, perform_each
+from backends.operations import Operation, Touch, each, perform_each
 from backends.options import Option
 from backends.portions import Portion
 from backends.statistics import ServerStatistics
@@ -212,6 +212,17 @@ class Backend(Keyed, ABC):
         transaction.
         """
         return perform_each(self, operations)
+
+    def get_and_touch_many(self, touches: Sequence[Touch], most: int) -> list[Any]:
+        """Read values and give each its new lifetime, in one trip where it can be.
+
+        :param touches: lifetimes that do not end at once; some may be of the same key.
+        :param most: as of :meth:`get_each`. What is not read may have its new lifetime.
+        :return: of each the outcomes of :class:`~backends.operations.Get` and of
+            :class:`~backends.operations.Touch` behind it; ``None``: that is not known, and it is
+            to be asked for by the other methods.
+        """
+        return [None] * len(touches)
 
     # Abilities behind a flag
 

@@ -9,7 +9,7 @@ is done by one :meth:`~backends.base.Backend.perform`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, Final
 
 from backends.errors import BackendError, Failed, NotRead, Unavailable
@@ -26,6 +26,7 @@ from backends.operations import (
     Touch,
     not_tried,
 )
+from backends.touching import ends, get_and_touch
 
 if TYPE_CHECKING:
     from backends.base import Backend
@@ -117,8 +118,26 @@ def perform_within(
         what goes behind it on the same key. One is always brought, unless it is
         negative. Where a look at a value fails, so does what would bring it, and does nothing.
         Others may store something larger between the look and the operation.
-    :param largest: nor is a value of more bytes.
+    :param largest: nor is a value of more bytes. What is only given a new lifetime behind it may
+        have that all the same.
     """
+    try:
+        touched = get_and_touch(backend, operations, most, largest) if most >= 0 else {}
+    except Unavailable as error:
+        return _gone(error, {made.key for made in operations if type(made) is Get}, operations)
+    if not touched:
+        return _perform_within(backend, operations, most, largest)
+    left = [index for index in range(len(operations)) if index not in touched]
+    if left:
+        most -= sum(len(one) for one in touched.values() if isinstance(one, bytes))
+        done = _perform_within(backend, [operations[index] for index in left], most, largest)
+        touched.update(zip(left, done, strict=True))
+    return [touched[index] for index in range(len(operations))]
+
+
+def _perform_within(
+    backend: Backend, operations: Sequence[Operation], most: int, largest: float
+) -> list[Any]:
     brings = sum(type(operation) in BRING for operation in operations)
     if not brings or (brings == 1 and most >= 0 and largest == math.inf):
         return backend.perform(operations)
@@ -126,13 +145,16 @@ def perform_within(
     try:
         found = _look(backend, keys, most) if keys else {}
     except Unavailable as error:
-        looked = set(keys)
-        return [error if made.key in looked else not_tried() for made in operations]
+        return _gone(error, set(keys), operations)
     outcomes, left = _known(operations, found, most, largest)
     done = backend.perform([operations[index] for index in left]) if left else ()
     for index, outcome in zip(left, done, strict=True):
         outcomes[index] = outcome
     return outcomes
+
+
+def _gone(error: Unavailable, looked: Set[str], operations: Sequence[Operation]) -> list[Any]:
+    return [error if made.key in looked else not_tried() for made in operations]
 
 
 def _to_look_at(operations: Sequence[Operation]) -> list[str]:
@@ -212,10 +234,6 @@ def _known(
             outcomes[index] = found.get(key, MISSING)
             continue
         left.append(index)
-        if kind in _CHANGE or (isinstance(operation, Touch) and _ends(operation.ttl)):
+        if kind in _CHANGE or (isinstance(operation, Touch) and ends(operation.ttl)):
             changed.add(key)
     return outcomes, left
-
-
-def _ends(ttl: float | None) -> bool:
-    return ttl is not None and ttl <= 0

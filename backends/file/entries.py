@@ -213,6 +213,25 @@ class Entries:
         )
         return cursor.rowcount == 1
 
+    def get_and_touch(
+        self, sqlite: Connection, touches: Sequence[tuple[bytes, float | None]], most: float
+    ) -> tuple[dict[bytes, bytes], Set[bytes]]:
+        """Return values, and give each its new lifetime, the last of those of a key.
+
+        :param most: as of :meth:`get_some`, whose values and keys are returned.
+        """
+        now = self._clock()
+        read, unread = _read(sqlite, list(dict(touches)), now, most)
+        found = {key: row for key, row in read.items() if row is not ABSENT}
+        sqlite.executemany(
+            "UPDATE entries SET expires = ? WHERE id = ?",
+            [(_expires(ttl, now), found[key][4]) for key, ttl in touches if key in found],
+        )
+        for _, _, _, used, row, _ in found.values():
+            if used <= now - GRAIN:
+                self._housekeeping.note(row)
+        return {key: row[5] for key, row in found.items()}, unread
+
     def overwrite(self, sqlite: Connection, key: bytes, value: bytes) -> None:
         """Give a new value, of about the same size, and leave the lifetime."""
         sqlite.execute(

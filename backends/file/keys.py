@@ -191,6 +191,19 @@ class KeyCommands(Backend):
                 outcomes[index] = outcome
         return outcomes
 
+    def get_and_touch_many(self, touches: Sequence[Touch], most: int) -> list[Any]:
+        """Do both in one transaction, unless they are more than that is to have."""
+        if len(touches) > ITEMS_A_WRITE:
+            return super().get_and_touch_many(touches, most)
+        made = [(self._stored(one.key), one.ttl) for one in touches]
+        found, unread = self._write(lambda sqlite: self._entries.get_and_touch(sqlite, made, most))
+        done: list[Any] = []
+        for key, _ in made:
+            value = found.get(key, MISSING)
+            done.append((NotRead(), NotRead()) if key in unread else (value, value is not MISSING))
+        self._count_reads([value for value, _ in done if not isinstance(value, NotRead)])
+        return done
+
     def _look(self, operations: Sequence[Operation]) -> list[Any]:
         """Do operations that change nothing; return an outcome each."""
         stored = [self._stored(operation.key) for operation in operations]

@@ -22,16 +22,16 @@ from backends.errors import (
     Unsupported,
 )
 from backends.memcached import stores
-from backends.memcached.encoded import ODD, not_carried, refuse_too_long
+from backends.memcached.encoded import ODD, has_odd, not_carried, refuse_too_long
 from backends.memcached.errors import BEHIND_PROXY, CLIENT_ERROR, NOT_FOUND, CommandFailed, failure
 from backends.memcached.expiry import EXPIRED, expiry
 from backends.memcached.member import Member
 from backends.memcached.outcomes import NOT_A_NUMBER
-from backends.memcached.performing import KEYS_A_COMMAND, Performing
+from backends.memcached.performing import KEYS_A_COMMAND, Performing, changes
 from backends.memcached.pool import Members
 from backends.memcached.reader import size_of
 from backends.memcached.target import Target
-from backends.operations import Delete, Operation
+from backends.operations import Delete, Operation, Touch
 
 # How often a change is tried against others' changes of the same key.
 ATTEMPTS: Final = 32
@@ -180,6 +180,14 @@ class KeyCommands(Backend):
         except BackendError as error:
             return [error] * len(operations)
         return Performing(self, members, operations).run()
+
+    def get_and_touch_many(self, touches: Sequence[Touch], most: int) -> list[Any]:
+        stored = [(self.prefix + one.key).encode() for one in touches]
+        done: list[Any] | None = None
+        is_plain = not (self._binary or has_odd(b"".join(stored)))
+        if is_plain and len(stored) <= stores.STORES_AT_ONCE:
+            done = self._members.get_and_touch_many(changes(stored, touches), most)
+        return super().get_and_touch_many(touches, most) if done is None else done
 
     def add(self, key: str, value: bytes, ttl: float | None) -> bool:
         stored = self._stored(key)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from backends.base import MISSING, Found, Missing, with_flags
 from backends.errors import BackendError, Failed, NotRead
@@ -16,6 +16,7 @@ from backends.memcached.errors import (
     BEHIND_PROXY,
     CLIENT_ERROR,
     NOT_FOUND,
+    NOT_LOOKED_UP,
     TIMEOUT,
     CommandFailed,
     failure,
@@ -36,6 +37,9 @@ T = TypeVar("T")
 
 # What was read, by key: a value, or an error that is of that key alone.
 ReadApart = dict[bytes, bytes | BackendError]
+
+# The outcomes of a read and of what goes behind it, where there was too much.
+_NOT_READ: Final = (NotRead(), NotRead())
 
 
 class Token(NamedTuple):
@@ -222,6 +226,31 @@ class Members(Placed):
                 break
         return None
 
+    def get_and_touch_many(self, touches: Sequence[Change], most: float) -> list[Any] | None:
+        """Read and touch plain keys, each where it is; return both outcomes of each.
+
+        :return: ``None``: not all is known, and may be asked for again.
+        :raises Failed: a server did not answer in time, and no other could take its place.
+        """
+        done: list[Any] = [_NOT_READ] * len(touches)
+        size = 0
+        groups = self._changes_by_member(touches, range(len(touches)), None)
+        for member, indexes in groups.items():
+            if size > most:
+                continue
+            some = [touches[index] for index in indexes]
+            try:
+                touched, read = member.run(_touching(some, most - size), repeatable=True)
+            except CommandFailed as error:
+                if error.code in (TIMEOUT, NOT_LOOKED_UP):
+                    self._lost(member, error, sent=False)
+                return None
+            size += size_of(read)
+            for index, (key, _, _), was_there in zip(indexes, some, touched, strict=True):
+                found = read.get(key, MISSING)
+                done[index] = _NOT_READ if type(found) is NotRead else (found, was_there)
+        return done
+
     def take_many(self, keys: Sequence[bytes]) -> dict[bytes, Any]:
         """Return what the servers had, and have no more; or why it is not known.
 
@@ -266,6 +295,12 @@ class Members(Placed):
 
 def _changing(batch: Batch) -> Callable[[Any], None]:
     return lambda client: client.change_many(batch)
+
+
+def _touching(
+    touches: Sequence[Change], most: float
+) -> Callable[[TextClient], tuple[list[bool], Read]]:
+    return lambda client: client.get_and_touch_many(touches, most)
 
 
 def _taking(keys: Sequence[bytes], taken: Taken) -> Callable[[Any], None]:

@@ -31,7 +31,8 @@ from backends.memcached.meta import look_at_ttl, remaining_ttl
 from backends.memcached.opening import PLAIN, Opening
 from backends.memcached.proxies import judge
 from backends.memcached.reader import Read, Stored, Taken
-from backends.memcached.stores import Batch
+from backends.memcached.stores import Batch, Change
+from backends.memcached.touching import get_and_touch_many
 
 T = TypeVar("T")
 
@@ -148,6 +149,13 @@ class TextClient:
         :raises CommandFailed: not all replies came; the batch has those that did.
         """
         batch.run(self._link, self._judge_encoded)
+
+    def get_and_touch_many(self, touches: Sequence[Change], most: float) -> tuple[list[bool], Read]:
+        """Give keys new lifetimes, and read them; see :mod:`backends.memcached.touching`.
+
+        :raises CommandFailed: as said there.
+        """
+        return get_and_touch_many(self._link, touches, most)
 
     def add(self, key: bytes, value: bytes, exptime: int) -> bool:
         """Store if the key is absent; return whether it was."""

@@ -27,6 +27,7 @@ from backends.redis.performing import Step, perform, script_step
 from backends.redis.reads import Reads
 from backends.redis.routes import Route, SentinelRoute, SingleRoute
 from backends.redis.script import Script
+from backends.redis.touching import Touching
 from backends.redis.wire import Command, Reply, pack, pack_reads, pack_stores
 
 # Bounds the memory that the replies of one batch take, here and on the server.
@@ -52,9 +53,8 @@ class Client:
             self.route = SentinelRoute(target)
         else:
             self.route = SingleRoute(target)
-        self.get_each = Reads(
-            self.route, self._get_apart, lambda error: self._failure(error, reading=True)
-        ).read
+        self.get_each = Reads(self.route, self._get_apart, self._unread).read
+        self.get_and_touch_many = Touching(self.route, self._unread).run
 
     def _get_apart(self, keys: Sequence[bytes], most: float) -> list[Any]:
         """Return the values of keys in order, each by a command of its own."""
@@ -160,6 +160,9 @@ class Client:
 
     def _failure(self, error: Exception, *, reading: bool) -> BackendError:
         return failure(error, self._place, reading=reading, cluster=self._target.cluster)
+
+    def _unread(self, error: Exception) -> BackendError:
+        return self._failure(error, reading=True)
 
     def perform(self, prefix: str, operations: Sequence[Operation]) -> list[Any]:
         """Do operations; see :mod:`backends.redis.performing`."""

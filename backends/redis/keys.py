@@ -152,6 +152,11 @@ class KeyCommands(Backend):
         number: int | Missing = self._do(Increment(key, delta))
         return number
 
+    def get_and_touch_many(self, touches: Sequence[Touch], most: int) -> list[Any]:
+        return self._client.get_and_touch_many(
+            [(self._stored(one.key), milliseconds(one.ttl)) for one in touches], most
+        )
+
     def perform(self, operations: Sequence[Operation]) -> list[Any]:
         return self._client.perform(self.prefix, operations)
 

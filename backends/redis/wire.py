@@ -57,6 +57,19 @@ def pack_get(key: bytes) -> bytes:
     return b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(key), key)
 
 
+def pack_get_and_touch(key: bytes, milliseconds: int | None) -> bytes:
+    """Return the command that reads one key and gives it a new lifetime; ``None`` for ever."""
+    if milliseconds is None:
+        return b"*3\r\n$5\r\nGETEX\r\n$%d\r\n%b\r\n$7\r\nPERSIST\r\n" % (len(key), key)
+    number = b"%d" % milliseconds
+    return b"*4\r\n$5\r\nGETEX\r\n$%d\r\n%b\r\n$2\r\nPX\r\n$%d\r\n%b\r\n" % (
+        len(key),
+        key,
+        len(number),
+        number,
+    )
+
+
 def pack_store(key: bytes, value: bytes, milliseconds: int | None) -> bytes:
     """Return the command that stores one value, overwriting; as :func:`pack_stores`."""
     frame = _frame(milliseconds)

@@ -232,6 +232,14 @@ class Tagging(Backend):
                 outcomes[index] = outcome
         return outcomes
 
+    def get_and_touch_many(self, touches: Sequence[Touch], most: int) -> list[Any]:
+        """Do both at once in a service without tags, but for keys that have an envelope."""
+        if self._generations.are_in_use():
+            return super().get_and_touch_many(touches, most)
+        done = self._inner.get_and_touch_many(touches, most)
+        marked = marked_of({index: both[0] for index, both in enumerate(done) if both is not None})
+        return [None if index in marked else both for index, both in enumerate(done)]
+
     def _perform_at_once(self, operations: Sequence[Operation]) -> list[Any]:
         if any(isinstance(getattr(one, "value", None), Tagged) for one in operations):
             operations = list(map(_with_envelope, operations))
