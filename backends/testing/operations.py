@@ -104,6 +104,21 @@ class Operations:
         assert _plain(backend.perform(asked)) == by_method
         assert backend.get_many(_KEYS) == left
 
+    def test_values_that_are_read_with_new_lifetimes_are_there(self, backend: Backend) -> None:
+        if Capability.TOUCH not in backend.capabilities:
+            return
+        values = {f"key{number}": b"%d" % number for number in range(20)}
+        backend.set_many([Item(key, value, 1000) for key, value in values.items()])
+        touches = [Touch(key, 5000) for key in (*values, "absent", *values)]
+        done = backend.get_and_touch_many(touches, 10_000)
+        expected = [values.get(one.key, MISSING) for one in touches]
+        for both, value in zip(done, expected, strict=True):
+            assert both in (None, (value, value is not MISSING))
+        known = [both is not None for both in done]
+        if any(known) and Capability.REMAINING_TTL in backend.capabilities:
+            left = backend.remaining_ttl_many(values)
+            assert all(one is not None and 4000 < one <= 5010 for one in left.values())
+
     def test_an_operation_that_is_refused_stops_no_other(self, backend: Backend) -> None:
         limit = backend.limits.max_value_bytes
         too_large = Item("key", b"v" * (limit + 1 if limit else 1), None)

@@ -23,7 +23,7 @@ PASSWORD = "s3cr-3t-of-the-test"
 USER = "cacheapi"
 # All that the backend ever sends; the documentation gives the same list.
 COMMANDS = (
-    *("get", "set", "getdel", "unlink", "exists", "pttl", "scan", "evalsha", "eval"),
+    *("get", "set", "getdel", "getex", "unlink", "exists", "pttl", "scan", "evalsha", "eval"),
     # What the scripts use.
     *("del", "incrby", "pexpire", "persist"),
 )

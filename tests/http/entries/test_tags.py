@@ -12,7 +12,7 @@ import pytest
 
 from backends.base import MISSING
 from backends.file.backend import FileBackend
-from backends.operations import Delete, Exists, Get
+from backends.operations import Delete, Exists, Get, Operation, Touch
 from cacheapi.caching.codec import Value
 from cacheapi.caching.pairs import Pair, TaggedPair
 from cacheapi.caching.reserved import TAG
@@ -368,7 +368,7 @@ class Counting(FileBackend):
 
 _ASKING = frozenset(
     {"add", "delete", "delete_many", "get", "get_each", "get_many", "get_with_token"}
-    | {"increment", "perform", "replace", "set_many", "touch"}
+    | {"get_and_touch_many", "increment", "perform", "replace", "set_many", "touch"}
 )
 
 
@@ -430,6 +430,37 @@ def test_where_there_are_tags_operations_on_other_keys_are_done_at_once(tmp_path
         assert cache.perform(asked) == [
             *(False, 6, 10, False, Value("6"), True, Value("2"), True),
         ]
+        backend.close()
+
+
+def test_a_read_with_a_new_lifetime_knows_what_was_purged(tmp_path: Path) -> None:
+    with application(tmp_path) as api:
+        cache = api.app.extensions["cacheapi"].find("cache")
+        backend = Counting(data_dir=str(tmp_path))
+        cache.backend, cache.entries = backend, cache.entries.over(backend)
+        cache.set_many([Pair("plain", "7", None), Pair("looks", "8", None)])
+        both: list[Operation] = [
+            *(Get("plain"), Touch("plain", 60), Get("looks"), Touch("looks", 60)),
+        ]
+
+        backend.asked.clear()
+        assert cache.perform(both, 1000) == [Value("7"), True, Value("8"), True]
+        assert backend.asked == ["get_and_touch_many"]
+
+        tagged = [TaggedPair(name, "1", None, (name,)) for name in ("kept", "gone")]
+        cache.set_many(tagged)
+        cache.purge(["gone"])
+        asked: list[Operation] = [
+            *(Get("plain"), Touch("plain", 60), Get("kept"), Touch("kept", 60)),
+            *(Get("gone"), Touch("gone", 60)),
+        ]
+        told = [Value("7"), True, Value("1"), True, MISSING, False]
+        assert cache.perform(asked, 1000) == told
+        # Nor where it is not known yet that the service has tags: it is gone, if touched perhaps.
+        for known in (True, False):
+            cache.entries._known.since = 0.0 if known else None
+            cache.entries._known.asked = time.monotonic() + 600
+            assert cache.perform(asked, 1000)[:5] == told[:5]
         backend.close()
 
 
