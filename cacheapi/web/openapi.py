@@ -6,6 +6,7 @@ from flask import Flask
 from flask_smorest import Api
 
 from cacheapi.web.auth import HEADER, PARAMETER
+from cacheapi.web.examples import OurOperations
 from cacheapi.web.schemas.errors import ErrorSchema
 
 
@@ -35,6 +36,7 @@ def describe(app: Flask, version: str, base: str = "") -> Api:
     return _Api(
         app,
         spec_kwargs={
+            "extra_plugins": [OurOperations()],
             "info": {"description": "A cache over HTTP: JSON values under keys."},
             "components": {"securitySchemes": schemes},
             "security": [{name: []} for name in schemes],

@@ -93,7 +93,7 @@ class ApiKey(MethodView):
     @blueprint.response(200, ApiKeySchema, description="It is changed.")
     @doc.errors(blueprint, 413, 415)
     def patch(self, number: int) -> Response:
-        """Change what is given of an API key; `rules` as a whole."""
+        """Change what is given of an API key; its rules as a whole."""
         document = read_document(request)
         if not isinstance(document, dict):
             raise ApiError(400, "The body must be a JSON object.")

@@ -163,7 +163,7 @@ def test_service(reference: str) -> Response:
 @blueprint.response(200, TrialSchema, description="What became of each step.")
 @doc.errors(blueprint, 413, 415)
 def test_draft() -> Response:
-    """Try a service that is not saved, or a change of one that is, by its `name`."""
+    """Try a service that is not saved, or a change of one that is, by its name."""
     draft = administration.draft(registry(), _object(read_document(request)))
     return _tried(draft, saved=False)
 

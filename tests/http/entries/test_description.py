@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jsonschema_rs
@@ -17,7 +17,7 @@ from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 from schemathesis.specs.openapi.definitions import OPENAPI_30
 
-from tests.http.client import Api, AppApi
+from tests.http.client import ALL, Answer, Api, AppApi
 from tests.http.entries.test_examples import READ_ANSWER, STORE, STORE_ANSWER, STORE_JSON
 
 DESCRIPTION = "/api/v2/docs/openapi.json"
@@ -111,6 +111,102 @@ def test_every_operation_documents_its_errors(described: dict[str, Any]) -> None
             assert schema == {"$ref": "#/components/schemas/Error"}, (name, status)
             assert responses[status]["description"]
         assert any(status.startswith("2") for status in responses), name
+
+
+def test_required_parameters_come_first(described: dict[str, Any]) -> None:
+    for name, operation in operations(described).items():
+        needed = [each.get("required", False) for each in operation.get("parameters", ())]
+        assert needed == sorted(needed, reverse=True), name
+        assert needed.count(True) == name.count("{")
+
+
+def test_names_of_operations_have_no_marks(described: dict[str, Any]) -> None:
+    """They are shown as plain text; descriptions are Markdown."""
+    summaries = [operation["summary"] for operation in operations(described).values()]
+    assert [summary for summary in summaries if "`" in summary or "*" in summary] == []
+
+
+@pytest.fixture(scope="module")
+def powerless(file_app: AppApi) -> str:
+    """The API key of one who may ask for nothing."""
+    made = file_app.call("POST", API_KEYS, body={"name": "powerless", "rules": []}).json
+    return str(made["resource"][0]["api_key"])
+
+
+def asked(name: str, *, slip: bool = False, known: bool = False) -> tuple[str, str]:
+    """Return method and path of an operation, on what is there or on what is not."""
+    method, path = name.split()
+    if slip and "{" not in path:
+        path = path.replace("/v2", "/v2x")
+    service = "cache" if known or ("{key}" in path and method != "POST") else "sessions"
+    return method, path.format(service=service, key="user:123:name", reference="sessions", number=7)
+
+
+def answers(file_app: AppApi, powerless: str, name: str) -> dict[str, Callable[[], Answer]]:
+    """Return how an operation is brought to each of its errors."""
+    method, path = asked(name, known=True)
+    with_body = method in ("POST", "PUT", "PATCH")
+    body = {"PUT": {"value": 1}, "PATCH": {"ttl": 5}, "POST": {"key": "k", "value": 1}}.get(method)
+    key = {"X-DreamFactory-API-Key": powerless}
+    found = {
+        "401": lambda: file_app.call(method, path, {"X-DreamFactory-API-Key": "none"}),
+        "403": lambda: file_app.call(method, path, key, body),
+        "404": lambda: file_app.call(*asked(name, slip=True), body=absent_body(name, body)),
+        "default": lambda: file_app.call("PROPFIND", path),
+    }
+    if with_body:
+        found["400"] = lambda: file_app.call(method, path, body=b"{")
+    else:
+        found["400"] = lambda: fragment(file_app, method, path)
+    if with_body or name == "DELETE /api/v2/{service}":
+        large = {"Content-Length": str(8 * 2**20 + 1)}
+        found["413"] = lambda: file_app.call(method, path, large, b"{}")
+        found["415"] = lambda: file_app.call(method, path, {"Content-Type": "text/plain"}, b"{}")
+    if "{key}" in name:
+        wanted = {"If-Match": '"another"'}
+        one = {"PATCH": {"ttl": 5}}.get(method, {"value": 1} if with_body else None)
+        found["412"] = lambda: file_app.call(method, path, wanted, one)
+    return found
+
+
+def absent_body(name: str, body: Any) -> Any:
+    """Return a body that an operation takes, were there what it is about."""
+    if "api_key" in name or "/system/service/" in name:
+        return {"PATCH": {}, "PUT": {"type": "cache_local"}, "POST": {}}.get(name.split()[0])
+    return body
+
+
+def fragment(file_app: AppApi, method: str, path: str) -> Answer:
+    given = file_app.app.test_client().open(
+        path,
+        method=method,
+        headers={"X-DreamFactory-API-Key": Api.api_key},
+        environ_overrides={"RAW_URI": f"{path}#a"},
+    )
+    return Answer(given.status_code, given.headers, given.data)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_the_example_of_each_error_is_what_is_answered(
+    file_app: AppApi, described: dict[str, Any], powerless: str, name: str
+) -> None:
+    file_app.call("DELETE", f"{SERVICES}/sessions")
+    file_app.call("DELETE", f"{ALL}/user:123:name")
+    responses = operations(described)[name]["responses"]
+    shown = {
+        status: response["content"]["application/json"]["example"]
+        for status, response in responses.items()
+        if status >= "4"
+    }
+    for status, example in shown.items():
+        code = 405 if status == "default" else int(status)
+        assert (example["error"]["code"], example["error"]["status_code"]) == (code, code)
+    tried = answers(file_app, powerless, name)
+    # What takes a server that is away, or much asked for, is said by others' tests.
+    assert set(shown) - set(tried) <= {"429", "500", "503"}
+    for status, answer in tried.items():
+        if status in shown:
+            assert answer().json == shown[status], status
 
 
 def test_every_way_to_show_a_key_is_described(described: dict[str, Any]) -> None:
