@@ -139,7 +139,9 @@ def asked(name: str, *, slip: bool = False, known: bool = False) -> tuple[str, s
     if slip and "{" not in path:
         path = path.replace("/v2", "/v2x")
     service = "cache" if known or ("{key}" in path and method != "POST") else "sessions"
-    return method, path.format(service=service, key="user:123:name", reference="sessions", number=7)
+    return method, path.format(
+        service=service, key="user:123:name", reference="cache" if known else "sessions", number=7
+    )
 
 
 def answers(file_app: AppApi, powerless: str, name: str) -> dict[str, Callable[[], Answer]]:
