@@ -106,6 +106,12 @@ def tags_in(texts: Iterable[str]) -> tuple[str, ...]:
     return tags
 
 
+def purged_text(tags: tuple[str, ...]) -> str:
+    """Return what a purge of some tags has done, as a sentence."""
+    which = f"the tag {tags[0]}" if len(tags) == 1 else f"one of the tags {', '.join(tags)}"
+    return f"Every entry that had {which} is deleted."
+
+
 def generation_key(tag: str) -> str:
     """Return the key of a tag's generation."""
     digest = hashlib.blake2b(tag.encode(errors="surrogatepass"), digest_size=16)

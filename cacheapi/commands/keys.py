@@ -18,7 +18,7 @@ from cacheapi.caching.codec import string_text
 from cacheapi.caching.listing import told
 from cacheapi.caching.reading import MAX_PAGE
 from cacheapi.caching.service import CacheService
-from cacheapi.caching.tags import InvalidTags, tags_in
+from cacheapi.caching.tags import InvalidTags, purged_text, tags_in
 from cacheapi.commands.entries import absent
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.lifetimes import FOREVER, shown
@@ -238,6 +238,8 @@ def _delete_tags(name: str, tags: tuple[str, ...], as_json: bool) -> Exit:
         contents.purge(target, wanted, author)
     if as_json:
         emit({"success": True})
+    else:
+        note(purged_text(wanted))
     return Exit.DONE
 
 
@@ -272,3 +274,5 @@ def flush(name: str, yes: bool, as_json: bool) -> None:
             contents.flush(target, author)
     if as_json:
         emit({"success": True})
+    else:
+        note(f"Every key of {target.name} is deleted.")

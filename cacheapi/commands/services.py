@@ -13,6 +13,7 @@ from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.options import as_json
 from cacheapi.commands.output import emit, emit_text, is_interactive, note, printable, table
 from cacheapi.commands.service_config import config_of, with_settings
+from cacheapi.registry.definition import Source
 
 _NAMED = click.argument("name", shell_complete=completing.services)
 _LABEL = click.option("--label", metavar="TEXT", help="Its name for people.")
@@ -20,6 +21,8 @@ _DESCRIPTION = click.option("--description", metavar="TEXT", help="What it is fo
 _TEST = click.option(
     "--test", "tries", is_flag=True, help="Try it first; nothing is saved where that fails."
 )
+# Behind what was done, with --test.
+_TRIED = ", and every step of the test succeeded"
 
 
 @click.group(cls=completing.Group, invoke_without_command=True)
@@ -173,7 +176,7 @@ def create(
     if as_json:
         emit(made)
         return
-    note(f"Service '{name}' is there.")
+    note(f"Service '{name}' is there{_TRIED if tries else ''}.")
     for warning in made["warnings"]:
         note(warning)
 
@@ -212,7 +215,7 @@ def edit(
         if tries:
             _refuse_failed(place.try_service(name, fields.get("config")))
         changed = place.change(name, fields)
-    _told(changed, f"Service '{changed['name']}' is changed.", as_json)
+    _told(changed, f"Service '{changed['name']}' is changed{_TRIED if tries else ''}.", as_json)
 
 
 @services.command()
@@ -264,7 +267,8 @@ def delete(name: str, yes: bool, as_json: bool) -> None:
     """
     with administration() as place:
         found = place.service(name)
-        if not yes:
+        # One that is set up elsewhere is refused below, and nobody is asked for that.
+        if not yes and found["source"] == Source.DATABASE.value:
             if not is_interactive():
                 raise Failure("Nobody can be asked here; say --yes to delete it.", Exit.USAGE)
             click.confirm(

@@ -15,7 +15,7 @@ from backends.errors import BackendError, Failed
 from cacheapi.caching.codec import InvalidJson
 from cacheapi.caching.documents import parse_document
 from cacheapi.caching.service import CacheService
-from cacheapi.caching.tags import InvalidTags, tags_in
+from cacheapi.caching.tags import InvalidTags, purged_text, tags_in
 from cacheapi.console import frame, words
 from cacheapi.console.entries import PAGE, listed, page_of
 from cacheapi.registry import administration, contents
@@ -122,8 +122,7 @@ def delete_tagged(name: str) -> Response:
         again = {part.strip() for part in request.form.get("confirm", "").split(",")}
         if again - {""} == set(tags):
             blueprints.purge(definition.name, tags)
-            which = f"the tag {tags[0]}" if len(tags) == 1 else f"one of the tags {', '.join(tags)}"
-            flash(f"Every entry that had {which} is deleted.")
+            flash(purged_text(tags))
             return redirect(url_for("console.service", name=name), 303)
         has = "it" if len(tags) == 1 else "one of them"
         fault = f"Type {', '.join(tags)} to delete every entry that has {has}."

@@ -60,6 +60,21 @@ def test_a_service_is_tried(with_services: Program) -> None:
     assert "Likely: Nothing takes connections there" in shown
 
 
+def test_that_it_was_tried_is_told(program: Program) -> None:
+    made = ("services", "create", "more", "--type", "cache_local", "--test")
+    tried = ", and every step of the test succeeded.\n"
+    assert program.run(*made).stderr.endswith(f"cacheapi: Service 'more' is there{tried}")
+    edited = program.run("services", "edit", "more", "--label", "More", "--test")
+    assert edited.stderr.endswith(f"cacheapi: Service 'more' is changed{tried}")
+    edited = program.run("services", "edit", "more", "--label", "Less")
+    assert edited.stderr.endswith("cacheapi: Service 'more' is changed.\n")
+
+
+def test_nobody_is_asked_about_a_service_that_cannot_be_deleted(program: Program) -> None:
+    line = program.fails("services", "delete", "cache", code=2)
+    assert "is set up in the environment and can only be deleted there" in line
+
+
 def test_a_key_may_do_what_its_rules_say(program: Program) -> None:
     ended = program.run(
         *("api-key", "create", "shop", "--rule", "cache:get,POST:shop:*", "--rate", "100/60"),

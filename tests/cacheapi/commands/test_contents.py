@@ -47,6 +47,19 @@ def test_what_the_shell_does_to_all_of_a_service_is_in_the_audit_log(program: Pr
     assert len(noted(program)) == 6
 
 
+def test_what_was_deleted_is_told(program: Program) -> None:
+    told = {
+        ("delete", "--prefix", "none"): "Deleted 0 keys.",
+        ("delete", "--tag", "one"): "Every entry that had the tag one is deleted.",
+        ("delete", "--tag", "one,two"): "Every entry that had one of the tags one, two is deleted.",
+        ("flush", "--yes"): "Every key of cache is deleted.",
+    }
+    for words, said in told.items():
+        ended = program.run(*words)
+        assert (ended.exit_code, ended.stdout, ended.stderr) == (0, "", f"cacheapi: {said}\n")
+        assert program.json(*words)["success"] is True
+
+
 def test_who_is_behind_sudo_is_told(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     program.settings["SUDO_USER"] = "alice"
