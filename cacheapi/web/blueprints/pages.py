@@ -21,7 +21,7 @@ from cacheapi.web.auth import without_key
 blueprint = Blueprint("pages", __name__, url_prefix="/api/v2/docs", template_folder="../templates")
 
 # Those of the frame are the console's too.
-OWN: Final = frozenset({"api.js", "api.css", "frame.css", "icon.svg"})
+OWN: Final = frozenset({"api.js", "api-access.js", "api.css", "frame.css", "icon.svg"})
 FOLDER: Final = "page"
 SWAGGER_UI: Final = frozenset({"swagger-ui.css", "swagger-ui-bundle.js"})
 # Swagger UI styles its elements in place.

@@ -29,6 +29,7 @@ async function show(key) {
     return;
   }
   ask.remove();
+  mend(page);
   const ui = SwaggerUIBundle({
     spec: answer,
     domNode: page,
@@ -36,6 +37,7 @@ async function show(key) {
     displayRequestDuration: true,
     // Sixty names that nobody has asked for are a long way down on a phone.
     defaultModelsExpandDepth: 0,
+    plugins: [withoutNestedLinks],
     onComplete: () => ui.preauthorizeApiKey("apiKey", key),
   });
 }
