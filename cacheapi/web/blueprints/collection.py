@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from flask import Response
@@ -11,16 +10,14 @@ from flask_smorest import Blueprint
 
 from backends.base import MISSING
 from backends.capabilities import Capability
-from backends.errors import Failed, Unsupported
+from backends.errors import Unsupported
 from cacheapi.caching.codec import encode
 from cacheapi.caching.listing import told
 from cacheapi.caching.reading import LOOKING_SECONDS, MAX_PAGE
 from cacheapi.caching.service import CacheService
 from cacheapi.observing.facts import facts
-from cacheapi.registry.contents import left
 from cacheapi.registry.rights import FLUSH
 from cacheapi.web.access import WITHIN
-from cacheapi.web.auth import PARAMETER
 from cacheapi.web.batch import (
     check_keys,
     entries_text,
@@ -31,17 +28,15 @@ from cacheapi.web.batch import (
 )
 from cacheapi.web.blueprints import (
     caller,
-    delete_prefix,
     find_service,
-    flush,
     permit,
     permit_all,
     permit_some,
-    purge,
     verb,
 )
 from cacheapi.web.blueprints import documentation as doc
-from cacheapi.web.errors import ApiError, answer_to, hidden, note
+from cacheapi.web.blueprints.deleting import delete_keys
+from cacheapi.web.errors import ApiError, hidden
 from cacheapi.web.http import (
     TUNNELLED,
     json_response,
@@ -54,7 +49,7 @@ from cacheapi.web.large import Turn
 from cacheapi.web.lean import this_request
 from cacheapi.web.operations import Asked, asks_operations, read_operations
 from cacheapi.web.performing import perform, performed_text
-from cacheapi.web.query import OF_DELETES, OF_LISTS, OF_STORES, TAG, Query
+from cacheapi.web.query import OF_DELETES, OF_LISTS, OF_STORES, Query
 from cacheapi.web.schemas.cache import (
     DeletedSchema,
     EntriesSchema,
@@ -227,26 +222,7 @@ class Collection(MethodView):
         keys = _listed_keys()
         query = Query(this.query_string).refuse_slips(OF_DELETES)
         keys = query.keys() if keys is None else keys
-        tags = query.tags()
-        if tags is not None:
-            if keys is not None or "prefix" in query:
-                raise ApiError(400, "Delete keys, a prefix or what has a tag: not several at once.")
-            _refuse_announced_body()
-            _refuse_parameters(query.names() - {PARAMETER, TAG})
-            purge(service, tags)
-            return json_response('{"success":true}')
-        if "prefix" in query:
-            return _delete_prefix(service, keys, query)
-        if keys is None:
-            _refuse_announced_body()
-            # A misspelt "keys" would flush all too.
-            _refuse_parameters(query.names() - {PARAMETER})
-            flush(service)
-            return json_response('{"success":true}')
-        check_keys(cache, keys, max_batch())
-        permit(verb(), service, keys)
-        facts().batch = len(keys)
-        return json_response(outcomes_text(keys, cache.delete_many(keys)))
+        return delete_keys(service, cache, keys, query)
 
 
 def _listed_keys() -> list[str] | None:
@@ -261,35 +237,6 @@ def _listed_keys() -> list[str] | None:
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise ApiError(400, 'The body must be {"resource": ["key", …]}.')
     return list(dict.fromkeys(keys))
-
-
-def _refuse_announced_body() -> None:
-    """Refuse a flush that was to bring a body: what was lost of it may have been a list.
-
-    A length of 0 announces that there is none; many clients send it with each DELETE.
-
-    :raises ApiError: 400.
-    """
-    if "Transfer-Encoding" in this_request().headers:
-        raise ApiError(
-            400,
-            "The body that was announced is empty. A DELETE without a body flushes the service; "
-            'with {"resource": ["key", …]} it deletes those keys.',
-        )
-
-
-def _refuse_parameters(names: Iterable[str]) -> None:
-    """Refuse parameters of a flush, which takes none.
-
-    :raises ApiError: 400.
-    """
-    for name in names:
-        raise ApiError(
-            400,
-            f"There is no parameter {name!r}. keys=a,b or key=a deletes those keys, prefix=a all "
-            "that start so, tag=a what has that tag; a DELETE with no parameter at all flushes the "
-            "service.",
-        )
 
 
 def _perform(service: str, cache: CacheService, asked: list[Asked]) -> Response:
@@ -323,41 +270,3 @@ def _list_keys(cache: CacheService, query: Query) -> Response:
         found = cache.describe_many(keys)
         resource = [{"key": key, **told(found[key])} for key in keys if key in found]
     return json_response(encode({"resource": resource, "meta": {"next": following}}))
-
-
-def _delete_prefix(service: str, keys: list[str] | None, query: Query) -> Response:
-    """Delete every key with a prefix, if the caller may delete each that there could be.
-
-    :raises ApiError: 400; keys are named too, the prefix is empty, or the backend cannot list.
-        403. What was deleted until a failure is in its context.
-    """
-    prefix = query.text("prefix") or ""
-    _refuse_parameters(query.names() - {PARAMETER, "prefix", "keys", "key"})
-    if keys is not None:
-        raise ApiError(400, "Give keys to delete, or the prefix of keys, and not both.")
-    if not prefix:
-        raise ApiError(
-            400,
-            "The prefix is empty: that would be every key. A DELETE with no parameter at all "
-            "flushes the service.",
-        )
-    _refuse_announced_body()
-    deleted = 0
-
-    def count(more: int) -> None:
-        nonlocal deleted
-        deleted += more
-
-    try:
-        delete_prefix(service, prefix, count)
-    except Unsupported as error:
-        raise ApiError(
-            400, f"{error} Delete by name (?keys=first,second) or by tag (?tag=first)."
-        ) from error
-    except Failed as error:
-        made = answer_to(error)
-        made.message = f"{made.message} {left(deleted)}"
-        made.context = {"deleted": deleted}
-        note(error)
-        raise made from error
-    return json_response(encode({"success": True, "deleted": deleted}))
