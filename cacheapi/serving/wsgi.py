@@ -6,14 +6,11 @@ and the answer is sent after, in one piece, so a client that is slow at either h
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import io
-import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl, unquote_to_bytes
+from urllib.parse import parse_qsl
 
 from cacheapi.caching.codec import error_text
 from cacheapi.observing.facts import STARTED
@@ -27,9 +24,11 @@ from cacheapi.serving.beside import (
     WEIGHT,
     Beside,
 )
+from cacheapi.serving.environment import environ_of, lowered
 from cacheapi.serving.giving import give
 from cacheapi.serving.health import BYTES_A_SECOND
 from cacheapi.serving.heavy import Heavy
+from cacheapi.serving.receiving import Bodies
 from cacheapi.serving.recognition import service_of
 from cacheapi.serving.remotes import CYCLE, Remotes
 from cacheapi.serving.threads import Threads
@@ -41,21 +40,10 @@ from cacheapi.web.large import NO_ROOM
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-# How much of a body that is too large is taken all the same, and for how long: a client
-# that is still sending when the connection closes would never see the answer.
-DRAINED_LIMITS: Final = 8
-DRAIN_SECONDS: Final = 5.0
-DRAIN_PAUSE_SECONDS: Final = 0.5
-
 # Questions of operators' programs. They have threads of their own: they are answered while a
 # cache that hangs holds all others, and hold up nobody when they wait for one themselves.
 _OPERATING: Final = (b"/health/", b"/metrics")
 OPERATING_THREADS: Final = 2
-
-# Of header fields; a client says what they are.
-MOST_NAMES: Final = 256
-_BARE: Final = frozenset({"CONTENT_LENGTH", "CONTENT_TYPE"})
-_ANNOUNCING: Final = (b"content-length", b"transfer-encoding")
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -65,52 +53,6 @@ _COUNTED: Final = b"ratelimit-"
 _KEPT: Final = (b"access-control-", b"vary", b"x-request-id", _COUNTED)
 _PULLS: Final = frozenset({"clear", "pull"})
 _ABOUT: Final = frozenset({"check_exist"})
-
-
-def _environ(scope: dict[str, Any], base: str) -> dict[str, Any]:
-    """Return a request's environment (PEP 3333), without its body.
-
-    :param base: what the connection has taken off the target.
-    """
-    raw_path: bytes = scope["raw_path"]
-    path = unquote_to_bytes(raw_path) if b"%" in raw_path else raw_path
-    host, port = scope.get("server") or ("localhost", 80)
-    environ: dict[str, Any] = {
-        "REQUEST_METHOD": scope["method"],
-        "SCRIPT_NAME": base,
-        # The bytes that were sent, one a character.
-        "PATH_INFO": path.decode("latin-1"),
-        "RAW_URI": raw_path.decode("latin-1"),
-        "QUERY_STRING": scope["query_string"].decode("latin-1"),
-        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
-        "SERVER_NAME": host,
-        "SERVER_PORT": str(port or 0),
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": scope.get("scheme", "http"),
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": True,
-        "wsgi.run_once": False,
-    }
-    client = scope.get("client")
-    if client is not None:
-        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = client[0], str(client[1])
-    for field, value in scope["headers"]:
-        name, text = _variable(field), value.decode("latin-1")
-        environ[name] = f"{environ[name]},{text}" if name in environ else text
-    return environ
-
-
-@functools.lru_cache(MOST_NAMES)
-def _variable(field: bytes) -> str:
-    """Return what a header field, in lower case, is called in an environment."""
-    name = field.decode("latin-1").upper().replace("-", "_")
-    return name if name in _BARE else f"HTTP_{name}"
-
-
-@functools.lru_cache(MOST_NAMES)
-def _lowered(name: str) -> bytes:
-    return name.lower().encode("latin-1")
 
 
 def _json(content: bytes) -> Fields:
@@ -151,9 +93,7 @@ class Application:
 
     :param wsgi: the application; it sees no request whose body was cut short.
     :param threads: how many requests it serves at a time.
-    :param access: the application's. Of a body that is longer than it takes of who sends it, the
-         application gets one byte more, or nothing where the length was announced: enough to
-         refuse it.
+    :param access: the application's.
     :param remotes: what serves services in front of an HTTP API, without a thread.
     :param waiting: the answers that wait for their clients.
     :param beside: knows of which requests the loop may wait for the application.
@@ -173,8 +113,7 @@ class Application:
         self._wsgi = wsgi
         self._beside = beside
         self._remotes = remotes
-        self._max_body = access.max_body
-        self._most_body = access.most_body
+        self._bodies = Bodies(access)
         self._base = access.base
         self._threads = Threads(threads, "wsgi")
         self._waiting = Waiting() if waiting is None else waiting
@@ -211,7 +150,7 @@ class Application:
             if close is not None:
                 close()
         status, fields = started
-        encoded = [(_lowered(name), text.encode("latin-1")) for name, text in fields]
+        encoded = [(lowered(name), text.encode("latin-1")) for name, text in fields]
         return int(status.split()[0]), encoded, b"".join(written), time.thread_time() - began
 
     async def _serve(
@@ -239,10 +178,10 @@ class Application:
         """Answer a request."""
         sought = None if self._remotes is None else self._remotes.seek(scope)
         if self._remotes is not None and sought is not None:
-            await self._remotes.answer(sought, scope, receive, send, self._read)
+            await self._remotes.answer(sought, scope, receive, send, self._bodies.read)
             return
-        environ = _environ(scope, self._base)
-        body, complete = await self._read(scope, receive, environ=environ)
+        environ = environ_of(scope, self._base)
+        body, complete = await self._bodies.read(scope, receive, environ=environ)
         if body is None:
             return
         environ[STARTED] = time.monotonic()
@@ -291,47 +230,5 @@ class Application:
         await send({"type": "http.response.start", "status": status, "headers": fields})
         await send({"type": "http.response.body", "body": content, "more_body": not complete})
         if not complete:
-            await self._drain(receive)
+            await self._bodies.drain(receive)
             await send({"type": "http.response.body", "body": b""})
-
-    async def _read(
-        self,
-        scope: dict[str, Any],
-        receive: Any,
-        most: int | None = None,
-        environ: Any = None,
-    ) -> tuple[bytes | None, bool]:
-        """Return the body, ``None`` if it never came, and whether it is all of it.
-
-        :param most: how many bytes are read, where that is known already.
-        :param environ: the request's environment, where that is not.
-        """
-        limit = self._max_body
-        for name, value in scope["headers"]:
-            if name in _ANNOUNCING and value != b"0":
-                limit = self._most_body(environ) if most is None else most
-                if not limit or (name == b"content-length" and int(value) > limit):
-                    return b"", False
-        body = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] != "http.request":
-                return None, False
-            body += message["body"]
-            if not message["more_body"]:
-                return bytes(body), True
-            if len(body) > limit:
-                return bytes(body[: limit + 1]), False
-
-    async def _drain(self, receive: Any) -> None:
-        left = DRAINED_LIMITS * self._max_body
-        deadline = time.monotonic() + DRAIN_SECONDS
-        while left > 0 and time.monotonic() < deadline:
-            try:
-                # A client that waits for the answer sends nothing more.
-                message = await asyncio.wait_for(receive(), DRAIN_PAUSE_SECONDS)
-            except TimeoutError:
-                return
-            if message["type"] != "http.request" or not message["more_body"]:
-                return
-            left -= len(message["body"])
