@@ -24,10 +24,12 @@ from cacheapi.responses.engine import Engine
 from cacheapi.responses.kept import Kept, Wish
 from cacheapi.responses.ready import Ready
 from cacheapi.responses.shelf import Shelf
+from cacheapi.serving.access_log import LANE
 from cacheapi.serving.answers import Sink
+from cacheapi.serving.noting import ROUTE
 from cacheapi.serving.readers import Reader, Readers
 from cacheapi.serving.recognition import Fields
-from cacheapi.serving.remotes import LANE, ROUTE, Known, Remotes
+from cacheapi.serving.remotes import Known, Remotes
 from cacheapi.serving.stores import TRIP_BYTES, Stores
 from cacheapi.web.access import Access
 from cacheapi.web.errors import ApiError

@@ -13,10 +13,9 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
-from cacheapi.observing.metrics.families import METHODS, OTHER_METHOD, REASONS
 from cacheapi.observing.metrics.tally import Tally
 from cacheapi.observing.origins import OriginListener
-from cacheapi.observing.request_log import Answered, RequestLog
+from cacheapi.observing.request_log import RequestLog
 from cacheapi.observing.tail.watch import Tail
 from cacheapi.observing.troubles import Troubles
 from cacheapi.registry.rights import Caller
@@ -30,6 +29,7 @@ from cacheapi.responses.messages import Fields, Response, first
 from cacheapi.responses.ready import finished
 from cacheapi.responses.shelf import Shelf
 from cacheapi.responses.timing import Timing, timing
+from cacheapi.serving.noting import Notes
 from cacheapi.web.access import Access
 from cacheapi.web.errors import ApiError, internal
 from cacheapi.web.rates import Standing, refusal
@@ -44,13 +44,8 @@ KNOWN: Final = "cacheapi.known"
 # A body is sent in pieces of so many bytes, each once the client has taken those before.
 PIECE: Final = 256 * 1024
 
-LANE: Final = "fast"
-ROUTE: Final = "/api/v2/{service}/{path}"
 # A client that wants to know where the time went sends it with 1.
 TIMED: Final = "x-server-timing"
-_HITS: Final = frozenset({"hit", "stale", "collapsed"})
-_MISSES: Final = frozenset({"miss", "validated"})
-
 # The engine of a service as it was in that moment, and what its store had of a URL.
 Known = tuple[Engine, Looked]
 Read = Callable[[dict[str, Any], Any, int], Awaitable[tuple[bytes | None, bool]]]
@@ -95,8 +90,7 @@ class Remotes:
             door.mount,
         )
         self._log = log
-        self._tally = tally
-        self._tail = tail
+        self._notes = Notes(log, tally, tail)
         self._max_body = access.max_body
         self._left = access.left
 
@@ -154,7 +148,7 @@ class Remotes:
         if out.rest is None:
             # How long the client takes for it is no time of ours.
             started += time.monotonic() - ready
-        self._note(sought, scope, out, size, started, request_id)
+        self._notes.note(sought, scope, out, size, started, request_id)
 
     async def _outgoing(
         self,
@@ -233,52 +227,6 @@ class Remotes:
                         await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         return 0 if is_head else size
-
-    def _note(
-        self,
-        sought: Sought,
-        scope: dict[str, Any],
-        out: Outgoing,
-        size: int,
-        started: float,
-        request_id: str,
-    ) -> None:
-        name = sought.remote.name
-        method = sought.method if sought.method in METHODS else OTHER_METHOD
-        seconds = time.monotonic() - started
-        if self._tally is not None:
-            count(self._tally, name, method, out, size, seconds)
-        if self._tail.takes(seconds):
-            with contextlib.suppress(ApiError):
-                key = sought.key
-                self._tail.note(method, ROUTE, name, key, out.status, seconds, size, LANE)
-        if self._log.takes(out.status, is_for_cache=out.status == HTTPStatus.NOT_FOUND):
-            client = scope.get("client")
-            with contextlib.suppress(ApiError):
-                self._log.note(
-                    Answered(
-                        request_id,
-                        method,
-                        ROUTE,
-                        name,
-                        sought.key,
-                        out.status,
-                        size,
-                        started,
-                        LANE,
-                        "-" if client is None else client[0],
-                    )
-                )
-
-
-def count(tally: Tally, service: str, method: str, out: Outgoing, size: int, took: float) -> None:
-    """Count an answer."""
-    tally.answered(service, method, out.status, size)
-    tally.took(service, took)
-    tally.read(service, out.result in _HITS, out.result in _MISSES)
-    tally.response(service, out.result)
-    if out.status in REASONS and out.result == "error":
-        tally.refused(REASONS[out.status])
 
 
 def _fields(scope: dict[str, Any]) -> Fields:
