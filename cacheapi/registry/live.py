@@ -11,12 +11,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import os
 import threading
-import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Protocol
 
 from cacheapi.caching.service import CacheService
 from cacheapi.registry import declared
@@ -29,6 +26,7 @@ from cacheapi.registry.database.store import Rows, Store
 from cacheapi.registry.declared import BadFile
 from cacheapi.registry.definition import Definition, Source
 from cacheapi.registry.errors import Conflict
+from cacheapi.registry.following import LOOK_SECONDS, LOST_SECONDS, Companion, Following
 from cacheapi.registry.retired import Retired
 from cacheapi.registry.rights import Caller
 from cacheapi.registry.snapshot import Snapshot
@@ -37,20 +35,6 @@ from cacheapi.registry.stored import Stored
 from cacheapi.registry.vault import Vault
 
 log = logging.getLogger(__name__)
-
-LOOK_SECONDS: Final = 0.3
-# While the database is away.
-LOST_SECONDS: Final = 1.0
-
-
-class Companion(Protocol):
-    """What works beside the registry in each process that serves."""
-
-    def watch(self) -> None:
-        """Begin, in a process that is new."""
-
-    def close(self) -> None:
-        """End, before the services' connections are closed."""
 
 
 class Registry:
@@ -106,13 +90,9 @@ class Registry:
             is_complete=False,
         )
         self._changing = threading.Lock()
-        self._watching = threading.Lock()
-        self._pid: int | None = None
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
         self._retired = Retired(data_dir)
         self.colleagues = Colleagues(data_dir / "workers")
-        self._companions: list[Companion] = []
+        self._following = Following(self.colleagues)
 
     # For requests
 
@@ -166,32 +146,16 @@ class Registry:
 
     def accompany(self, companion: Companion) -> None:
         """Let something else begin and end with this, in each process."""
-        self._companions.append(companion)
+        self._following.companions.append(companion)
 
     def watch(self) -> None:
         """Follow the sources from now on, in this process."""
-        if self._pid == os.getpid():
-            return
-        with self._watching:
-            self._watch()
+        self._following.begin(self, self._forget_parent)
 
-    def _watch(self) -> None:
-        if self._pid == os.getpid():
-            return
+    def _forget_parent(self) -> None:
         # A forked child has no thread of its parent's, and may not touch its connections.
         self._database.dispose(close=False)
         self._changing = threading.Lock()
-        self._pid = os.getpid()
-        self.colleagues.begin(self.number)
-        self._thread = threading.Thread(
-            target=_follow,
-            args=(weakref.ref(self), self._stop, self.colleagues),
-            name="registry",
-            daemon=True,
-        )
-        self._thread.start()
-        for companion in self._companions:
-            companion.watch()
 
     def refresh(self) -> None:
         """Put what the database says now into force; where it cannot be read, soon."""
@@ -200,13 +164,7 @@ class Registry:
 
     def close(self) -> None:
         """Stop following, and close all connections of this process."""
-        self._stop.set()
-        self.colleagues.wake()
-        for companion in self._companions:
-            companion.close()
-        if self._thread is not None and self._pid == os.getpid():
-            self._thread.join(LOST_SECONDS)
-            self.colleagues.end()
+        self._following.end()
         self._retired.clear(at_once=True)
         for service in self.snapshot.services.values():
             service.backend.close()
@@ -284,24 +242,3 @@ class Registry:
         step = sources.step(self.snapshot, self._sources.stored, rows, self.data_dir)
         self.snapshot, self._sources = step.snapshot, sources
         self._retired.note(step.unused, step.gone)
-
-
-def _follow(
-    reference: weakref.ref[Registry], stop: threading.Event, colleagues: Colleagues
-) -> None:
-    seconds = 0.0
-    while True:
-        colleagues.wait(stop, seconds)
-        if stop.is_set():
-            return
-        registry = reference()
-        if registry is None:
-            # Nobody has closed it; the others need not wait for it.
-            colleagues.end()
-            return
-        try:
-            seconds = registry.look()
-        except Exception:
-            log.exception("Looking for changes of services failed")
-            seconds = LOST_SECONDS
-        del registry
