@@ -14,7 +14,7 @@ from cacheapi.registry import key_administration, listing
 from cacheapi.web.batch import invalid_body
 from cacheapi.web.blueprints import administer, caller, registry
 from cacheapi.web.blueprints import documentation as doc
-from cacheapi.web.blueprints.service import body_items, page_shown, page_wanted
+from cacheapi.web.blueprints.lists import body_items, page_shown, page_wanted
 from cacheapi.web.errors import ApiError
 from cacheapi.web.http import json_response, read_document
 from cacheapi.web.query import OF_PAGES, Query

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from flask import Response, request
@@ -16,9 +15,9 @@ from cacheapi.caching.codec import encode
 from cacheapi.observing import analysis, prefixes, statistics
 from cacheapi.registry import administration, listing, trial
 from cacheapi.registry.definition import Definition
-from cacheapi.registry.listing import Page, Wanted
 from cacheapi.web.blueprints import administer, caller, find_service, registry
 from cacheapi.web.blueprints import documentation as doc
+from cacheapi.web.blueprints.lists import body_items, page_shown, page_wanted
 from cacheapi.web.errors import ApiError
 from cacheapi.web.http import json_response, read_document
 from cacheapi.web.query import OF_PAGES, Query
@@ -247,37 +246,6 @@ def _separator(query: Query) -> str:
             f"The parameter separator must have 1 to {prefixes.LONGEST_SEPARATOR} characters.",
         )
     return separator
-
-
-def page_wanted(query: Query) -> Wanted:
-    """Return which page of a list is asked for.
-
-    :raises ApiError: 400; there is no such page.
-    """
-    limit = query.integer("limit", 1, listing.MOST, listing.USUAL)
-    return Wanted(limit, query.text("cursor"), query.text("search") or "")
-
-
-def page_shown(page: Page[Any], shown: Any) -> dict[str, Any]:
-    """Return the body of a page of which all items are shown."""
-    return {"resource": shown, "meta": {"next": page.following, "count": page.count}}
-
-
-def body_items(document: Any) -> list[Mapping[str, Any]]:
-    """Return the items of a body, ``{"resource": […]}`` or one bare item.
-
-    :raises ApiError: 400; it is neither.
-    """
-    items = document
-    if isinstance(document, dict):
-        items = document.get("resource", [document])
-        if "resource" in document and len(document) > 1:
-            raise ApiError(400, "Beside resource the body may have no other member.")
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise ApiError(400, 'The body must be {"resource": [{…}, …]}.')
-    if not items:
-        raise ApiError(400, "resource is empty: there is nothing to make.")
-    return items
 
 
 def _wanted_type(text: str | None) -> str | None:
