@@ -1,8 +1,7 @@
 """What memcached does with keys: every operation is one command of the protocol, atomic there.
 
-Two that memcached lacks are made of ``gets`` and ``cas``, which is as atomic: a conditional
-delete stores, with ``cas``, an entry that is already expired; reading and deleting is the same
-after a ``gets``. Over the binary protocol ``touch`` is made so too.
+Those that it lacks, and over the binary protocol ``touch``, are made in
+:mod:`backends.memcached.numbered`.
 """
 
 from __future__ import annotations
@@ -12,75 +11,31 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, cast
 
-from backends.base import MISSING, Backend, Flagged, Found, Item, Missing, count_from
+from backends.base import MISSING, Flagged, Item, Missing, count_from
 from backends.capabilities import Capability
 from backends.errors import (
     BackendError,
     BehindProxy,
     NotAnInteger,
-    Unavailable,
     Unsupported,
 )
 from backends.memcached import stores
-from backends.memcached.encoded import ODD, has_odd, not_carried, refuse_too_long
+from backends.memcached.encoded import has_odd
 from backends.memcached.errors import BEHIND_PROXY, CLIENT_ERROR, NOT_FOUND, CommandFailed, failure
-from backends.memcached.expiry import EXPIRED, expiry
-from backends.memcached.member import Member
+from backends.memcached.expiry import expiry
+from backends.memcached.numbered import Numbered
 from backends.memcached.outcomes import NOT_A_NUMBER
 from backends.memcached.performing import KEYS_A_COMMAND, Performing, changes
-from backends.memcached.pool import Members
 from backends.memcached.reader import size_of
-from backends.memcached.target import Target
 from backends.operations import Delete, Operation, Touch
 
-# How often a change is tried against others' changes of the same key.
-ATTEMPTS: Final = 32
 # How long what was learned of the servers' settings counts.
 LEARNED_SECONDS: Final = 5.0
 _VALUES: Final = frozenset({bytes, Flagged})
-WITHOUT_CAS: Final = "a server of it runs without CAS (its option -C)"
 
 
-class KeyCommands(Backend):
-    """The part of the backend that serves keys.
-
-    :param where: the servers, and how they are spoken to.
-    :param persistent_id: as of :class:`~backends.memcached.backend.MemcachedBackend`.
-    """
-
-    def __init__(self, where: Target, prefix: str, persistent_id: str | None) -> None:
-        super().__init__(prefix=prefix)
-        self._target = where
-        self._binary = where.sasl is not None
-        if self._binary:
-            self.capabilities -= {Capability.REMAINING_TTL, Capability.ANALYZE}
-        self._learn_at = 0.0
-        by_numbers = {Capability.TOUCH} if self._binary else set()
-        self._with_cas = by_numbers | {Capability.COMPARE_AND_SET, Capability.GET_AND_DELETE}
-        # With a login each store is a round trip of pylibmc's.
-        self.sets_many_at_once = not self._binary
-        self.performs_at_once = not self._binary
-        self._pool = where.pool(persistent_id)
-
-    @property
-    def _members(self) -> Members:
-        try:
-            return self._pool.members()
-        except CommandFailed as error:
-            raise failure(error, self.label, sent=False) from error
-
-    # Keys
-
-    def check_key(self, key: str) -> None:
-        super().check_key(key)
-        if self._binary or not ODD.search(key):
-            return
-        if self.in_front:
-            raise not_carried()
-        refuse_too_long(key, self.prefix)
-
-    def _are_checked_at_once(self, joined: str) -> bool:
-        return not ODD.search(joined)
+class KeyCommands(Numbered):
+    """The part of the backend that serves keys."""
 
     # Reading
 
@@ -113,14 +68,6 @@ class KeyCommands(Backend):
             found.update((names[key], value) for key, value in values.items())
             if most is not None:
                 left -= size_of(values)
-        return found
-
-    def get_with_token(self, key: str) -> Found | Missing:
-        found = self._members.read(self._stored(key))
-        if found is not MISSING and not found.token.cas:
-            # With -C the server numbers nothing. Of a pool, one such server is enough.
-            self._learn(with_cas=False)
-        self.require(Capability.COMPARE_AND_SET)
         return found
 
     def remaining_ttl(self, key: str) -> float | Missing | None:
@@ -197,22 +144,9 @@ class KeyCommands(Backend):
         stored = self._stored(key)
         return self._command(key, lambda client: client.replace(stored, value, expiry(ttl)), True)
 
-    def compare_and_set(self, key: str, value: bytes, token: Any, ttl: float | None) -> bool:
-        return self._compare(key, value, token, expiry(ttl))
-
     def delete(self, key: str) -> bool:
         stored = self._stored(key)
         return self._command(key, lambda client: client.delete(stored))
-
-    def compare_and_delete(self, key: str, token: Any) -> bool:
-        return self._compare(key, b"", token, EXPIRED)
-
-    def get_and_delete(self, key: str) -> bytes | Missing:
-        return self._change(
-            key,
-            lambda found: self.compare_and_delete(key, found.token),
-            Capability.GET_AND_DELETE,
-        )
 
     def has_mark(self, key: str) -> bool:
         # That it is to stay for ever changes nothing, and counts as a touch.
@@ -256,62 +190,3 @@ class KeyCommands(Backend):
                 raise NotAnInteger(NOT_A_NUMBER) from error
             raise failure(error, self.label, sent=False) from error
         return number
-
-    def _compare(self, key: str, value: bytes, token: Any, exptime: int) -> bool:
-        self.require(Capability.COMPARE_AND_SET)
-        stored = self._stored(key)
-        return self._command(
-            key,
-            lambda client: client.cas(stored, value, token.cas, exptime),
-            only=token.member,
-        )
-
-    def _command(
-        self,
-        key: str,
-        command: Callable[[Any], bool],
-        repeatable: bool = False,
-        only: Member | None = None,
-    ) -> bool:
-        """Run a command that says yes or no."""
-        try:
-            return self._members.run(self._stored(key), command, repeatable, only)
-        except CommandFailed as error:
-            if error.code == NOT_FOUND:
-                return False
-            raise failure(error, self.label, sent=False) from error
-
-    def _change(
-        self, key: str, change: Callable[[Found], bool], capability: Capability
-    ) -> bytes | Missing:
-        """Do a change that depends on what is stored; return what was stored before it.
-
-        :param capability: which one this is.
-        """
-        try:
-            for _ in range(ATTEMPTS):
-                found = self.get_with_token(key)
-                if found is MISSING:
-                    return MISSING
-                if change(found):
-                    return found.value
-        except Unsupported as error:
-            raise Unsupported(self.label, capability, WITHOUT_CAS) from error
-        raise Unavailable("The value kept changing meanwhile; nothing was done.")
-
-    def _learn(self, *, with_cas: bool) -> None:
-        """Note whether the servers number what they store: a server's -C takes flags away."""
-        if with_cas:
-            self.capabilities |= self._with_cas
-        else:
-            self.capabilities -= self._with_cas
-
-    def require(self, capability: Capability) -> None:
-        """Raise, where the servers number nothing, for what needs their numbers."""
-        if capability not in self.capabilities:
-            raise Unsupported(self.label, capability, WITHOUT_CAS)
-
-    def learn_once(self) -> None:
-        """Learn what the servers' settings take away, unless this process has."""
-        if not self._learn_at:
-            self.learn_capabilities()
