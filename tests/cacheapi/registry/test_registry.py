@@ -99,7 +99,7 @@ def test_it_follows_by_itself_once_it_is_told_to(registry: Registry, tmp_path: P
 def test_a_registry_that_nobody_holds_ends_its_thread(tmp_path: Path) -> None:
     made = open_one(tmp_path)
     made.watch()
-    thread, gone = made._thread, weakref.ref(made)
+    thread, gone = made._following._thread, weakref.ref(made)
     made._database.dispose()
     del made
 
