@@ -12,6 +12,7 @@ from backends.base import MISSING
 from cacheapi.caching.codec import InvalidJson
 from cacheapi.caching.documents import TooManyItems
 from cacheapi.caching.service import CacheService
+from cacheapi.commands.cache_shapes import Done, Outcomes
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.options import as_json, of_service
 from cacheapi.commands.output import emit_text, for_terminal, note, quiet
@@ -28,17 +29,12 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     operations: list[msgspec.Raw]
 
 
-class _Outcome(msgspec.Struct):
-    success: bool
-
-
-class _Outcomes(msgspec.Struct):
-    resource: list[msgspec.Raw]
-
-
 _BODY: Final = msgspec.json.Decoder(_Body)
-_OUTCOME: Final = msgspec.json.Decoder(_Outcome)
-_OUTCOMES: Final = msgspec.json.Decoder(_Outcomes)
+_OUTCOMES: Final = msgspec.json.Decoder(Outcomes)
+_OUTCOME: Final = msgspec.json.Decoder(Done)
+
+# Whether an operation was done, and the JSON about it.
+_Told = tuple[bool, str]
 
 
 @click.command()
@@ -61,16 +57,16 @@ def batch(file: BinaryIO, name: str, as_json: bool) -> int:
     """
     operations = _operations(file.read())
     refused = 0
-    told: list[bytes] = []
+    told: list[str] = []
     with cache(name, makes=True) as target:
         for start in range(0, len(operations), AT_ONCE):
             some, failure = _perform(target, operations[start : start + AT_ONCE], start)
-            refused += sum(not _OUTCOME.decode(each).success for each in some)
-            if as_json:
-                told += map(bytes, some)
-            else:
-                for each in some:
-                    emit_text(for_terminal(bytes(each).decode()))
+            for is_done, text in some:
+                refused += not is_done
+                if as_json:
+                    told.append(text)
+                else:
+                    emit_text(for_terminal(text))
             if failure is not None:
                 _end(told, as_json)
                 raise failure
@@ -80,9 +76,9 @@ def batch(file: BinaryIO, name: str, as_json: bool) -> int:
     return Exit.NO if refused else Exit.DONE
 
 
-def _end(told: Sequence[bytes], as_json: bool) -> None:
+def _end(told: Sequence[str], as_json: bool) -> None:
     if as_json:
-        emit_text(f'{{"resource":[{b",".join(told).decode()}]}}')
+        emit_text(f'{{"resource":[{",".join(told)}]}}')
 
 
 def _operations(given: bytes) -> list[msgspec.Raw]:
@@ -117,7 +113,7 @@ def _by_line(text: bytes) -> Iterator[msgspec.Raw]:
 
 def _perform(
     target: Cache, operations: Sequence[msgspec.Raw], start: int
-) -> tuple[list[msgspec.Raw], Failure | None]:
+) -> tuple[list[_Told], Failure | None]:
     """Do operations; return the outcomes, and why those that follow are not to be tried.
 
     :param start: how many were before, for a message that counts.
@@ -125,8 +121,7 @@ def _perform(
     """
     body = b'{"operations":[' + b",".join(map(bytes, operations)) + b"]}"
     if not isinstance(target, CacheService):
-        answer, failure = target.operations(body)
-        return _OUTCOMES.decode(answer).resource, failure
+        return target.operations(body)
     # It takes a while to import, as the whole API.
     from cacheapi.web.errors import ApiError
     from cacheapi.web.large import Turn
@@ -140,12 +135,18 @@ def _perform(
         # What failed is told as the error of the command.
         with quiet(), Turn(may_wait=True) as turn:
             text = performed_text(made, perform(target, made, turn), str)
-        return _OUTCOMES.decode(text.encode()).resource, None
+        return _outcomes(text), None
     except (InvalidJson, TooManyItems) as error:
         raise Failure(str(error), Exit.USAGE) from error
     except ApiError as error:
         if error.status != 500:
             where = f" (Items are counted from the {start} that are done.)" if start else ""
             raise Failure(f"{error.message}{where}", Exit.USAGE) from error
-        done = _OUTCOMES.decode(str(error.context).encode())
-        return done.resource, Failure(error.message)
+        return _outcomes(str(error.context)), Failure(error.message)
+
+
+def _outcomes(text: str) -> list[_Told]:
+    return [
+        (_OUTCOME.decode(each)["success"], str(each, "utf-8"))
+        for each in _OUTCOMES.decode(text).resource
+    ]

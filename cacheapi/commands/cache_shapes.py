@@ -43,6 +43,12 @@ class DoneMany(TypedDict):
     resource: list[Done]
 
 
+class Outcomes(msgspec.Struct):
+    """What became of each operation, as :class:`Done` and more, in the text that it has."""
+
+    resource: list[msgspec.Raw]
+
+
 class Deleted(TypedDict):
     """How many keys were."""
 

@@ -146,13 +146,14 @@ class Elsewhere:
             raise self.strange from error
         return told
 
-    def read(self, answer: bytes, shape: Any) -> Any:
-        """Return what an answer says, as a type of msgspec's.
+    def read(self, answer: bytes | msgspec.Raw, shape: Any) -> Any:
+        """Return what an answer, or a part of one, says, as a type of msgspec's.
 
         :raises Failure: it is something else.
         """
         try:
-            return msgspec.json.decode(answer, type=shape)
+            # msgspec steps over what is no UTF-8, where the shape leaves a part as it is.
+            return msgspec.json.decode(str(answer, "utf-8"), type=shape)
         # Text that is no UTF-8, and brackets without end, too.
         except (ValueError, RecursionError) as error:
             raise self.strange from error

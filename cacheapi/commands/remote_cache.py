@@ -43,8 +43,10 @@ class RemoteCache:
         found = self._place.read(answer, shapes.Entries).resource
         return {each.key: self._value(each) for each in found}
 
-    def operations(self, body: bytes) -> tuple[bytes, Failure | None]:
-        """Do operations; return the JSON about them, and why those after them are not to be tried.
+    def operations(self, body: bytes) -> tuple[list[tuple[bool, str]], Failure | None]:
+        """Do operations; return of each whether it was done and the JSON about it.
+
+        And why those after them are not to be tried.
 
         :raises Failure: none is done.
         """
@@ -55,8 +57,9 @@ class RemoteCache:
             if error.status != 500 or error.done is None:
                 raise
             answer, failure = error.done, error
-        self._place.checked(answer, shapes.DoneMany)
-        return answer, failure
+        read = self._place.read
+        told = read(answer, shapes.Outcomes).resource
+        return [(read(each, shapes.Done)["success"], str(each, "utf-8")) for each in told], failure
 
     def set_many(self, pairs: Sequence[Pair]) -> list[Any]:
         """Store, overwriting; what the service refuses is raised."""

@@ -214,6 +214,9 @@ def test_no_shape_of_an_answer_is_a_bug_of_the_command(
     wrong += [changed(right, *each) for each in chosen.sample(every, min(EACH, len(every)))]
     bodies = [json.dumps(each).encode() for each in wrong]
     bodies += [b"", b"<html>", b"\xff", b'{"resource":', b"[" * 100_000, b'{"a":1e999}']
+    # A string of it that is no text.
+    bodies += [json.dumps(right).encode().replace(b'"}', b'\xff"}').replace(b'"k"', b'"k\xff"')]
+    bodies += [json.dumps(right).encode().replace(b"{", b'{"new":"\xff",', 2)]
     for body in bodies:
         answered.append(body)
         for more in ((), ("--json",)):
