@@ -10,6 +10,7 @@ from backends.base import MISSING
 from cacheapi.commands.entries import absent
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.lifetimes import FOREVER, HELP, Lifetime, shown
+from cacheapi.commands.misspelt import NegativeNumbers
 from cacheapi.commands.options import as_json, of_service
 from cacheapi.commands.output import emit, emit_text, note, printable
 from cacheapi.commands.session import cache
@@ -83,11 +84,11 @@ def ttl(keys: tuple[str, ...], name: str, as_json: bool) -> int:
     return Exit.NO if missing else Exit.DONE
 
 
-# A negative number is no option.
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(cls=NegativeNumbers)
 @click.argument("key")
-@click.argument("by", type=int, default=1, metavar="[N]")
+@click.argument("number", type=int, default=None, required=False, metavar="[N]")
 @of_service
+@click.option("--by", type=int, metavar="N", help="The same as N.")
 @click.option("--initial", type=int, metavar="N", help="What a key that is not there becomes.")
 @click.option(
     "--ttl",
@@ -96,7 +97,15 @@ def ttl(keys: tuple[str, ...], name: str, as_json: bool) -> int:
     help=f"With --initial. {HELP}",
 )
 @as_json
-def incr(key: str, by: int, name: str, initial: int | None, ttl: int | None, as_json: bool) -> None:
+def incr(
+    key: str,
+    number: int | None,
+    name: str,
+    by: int | None,
+    initial: int | None,
+    ttl: int | None,
+    as_json: bool,
+) -> None:
     r"""Count: add N, or 1, to a stored number, in one atomic step; print the number.
 
     N may be negative. A key that is not there is an exit code of 1, unless --initial says what
@@ -110,12 +119,15 @@ def incr(key: str, by: int, name: str, initial: int | None, ttl: int | None, as_
     """
     if ttl is not None and initial is None:
         raise click.UsageError("--ttl goes with --initial; 'cacheapi touch' changes a lifetime.")
+    if by is not None and number is not None:
+        raise click.UsageError("Give the number to add once: as N, or with --by.")
+    step = next((each for each in (number, by) if each is not None), 1)
     with cache(name, makes=initial is not None) as target:
         target.check_key(key)
-        number = target.increment(key, by, initial, ttl)
-    if number is MISSING:
+        counted = target.increment(key, step, initial, ttl)
+    if counted is MISSING:
         raise Failure(f"{absent(key)} With --initial N it is made.", Exit.NO)
     if as_json:
-        emit({"key": key, "value": number})
+        emit({"key": key, "value": counted})
     else:
-        emit_text(str(number))
+        emit_text(str(counted))

@@ -17,6 +17,7 @@ from cacheapi.caching.service import CacheService
 from cacheapi.caching.tags import InvalidTags, check_tags
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.lifetimes import HELP, Lifetime
+from cacheapi.commands.misspelt import NegativeNumbers
 from cacheapi.commands.options import as_json, of_service
 from cacheapi.commands.output import emit, emit_text, for_terminal, note, printable
 from cacheapi.commands.session import Cache, cache
@@ -97,8 +98,7 @@ def absent(key: str) -> Failure:
     return Failure(f"Key '{printable(key)}' does not exist.", Exit.NO)
 
 
-# A negative number is no option.
-@click.command("set", context_settings={"ignore_unknown_options": True})
+@click.command("set", cls=NegativeNumbers)
 @click.argument("key")
 @click.argument("value")
 @of_service

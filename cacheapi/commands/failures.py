@@ -9,6 +9,7 @@ from typing import Final
 import click
 
 from backends.errors import BackendError, Refused
+from cacheapi.commands import misspelt
 from cacheapi.registry.errors import Invalid, NotFound, ReadOnly, RegistryUnavailable
 from cacheapi.settings import SettingsError
 
@@ -92,7 +93,8 @@ def line_of(error: Exception) -> str:
     """Return what an expected error says, in one line."""
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx is not None else "cacheapi"
-        return f"{_sentence(error)} See '{path} --help'."
+        said = misspelt.told(error) if isinstance(error, click.NoSuchOption) else _sentence(error)
+        return f"{said} See '{path} --help'."
     if isinstance(error, click.ClickException):
         return _sentence(error)
     if isinstance(error, Invalid) and error.faults[0].field:

@@ -7,7 +7,7 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import click
@@ -32,8 +32,9 @@ _IN_MEMORY: Final = 16 * 1024 * 1024
 # What has a meaning in a pattern.
 _MAGIC: Final = re.compile(r"[*?\[]")
 
-# Tabs between, as in the lines below it.
-_HEADING: Final = "LEFT\tBYTES\tKIND\tKEY\n"
+_HEADINGS: Final = ("LEFT", "BYTES", "KIND", "KEY")
+# How wide the columns before the key are; what does not fit makes its page wider.
+_WIDTHS: Final = (7, 9, 6)
 
 Page = list[dict[str, Any]]
 
@@ -41,6 +42,7 @@ Page = list[dict[str, Any]]
 @click.command()
 @click.argument("prefix", default="")
 @of_service
+@click.option("--prefix", "also_prefix", metavar="TEXT", help="The same as PREFIX.")
 @click.option(
     "--match",
     metavar="PATTERN",
@@ -54,6 +56,7 @@ Page = list[dict[str, Any]]
 def keys(
     prefix: str,
     name: str,
+    also_prefix: str | None,
     match: str | None,
     details: bool,
     limit: int | None,
@@ -75,12 +78,18 @@ def keys(
     """
     if null and details:
         raise click.UsageError("-0 is for keys alone, without --details.")
+    if also_prefix is not None:
+        # As "delete" has it.
+        if prefix:
+            raise click.UsageError("Give the prefix once: as PREFIX, or with --prefix.")
+        prefix = also_prefix
     if match is not None and not prefix:
         # What stands before the first sign of a pattern every such key begins with.
         prefix = _MAGIC.split(match)[0]
     following = None
     with cache(name) as target, tempfile.SpooledTemporaryFile(_IN_MEMORY) as whole:
-        comma, heading, is_any = "", _HEADING, False
+        comma, is_any = "", False
+        widths: tuple[int, ...] = ()
         # Written page by page: a million keys need not fit into memory.
         for page, following in _pages(target, prefix, limit, cursor, details):  # noqa: B007 (the last one's)
             if match is not None:
@@ -92,9 +101,7 @@ def keys(
                     whole.write(f"{comma}{_json(one)}".encode())
                     comma = ","
             elif details:
-                for one in page:
-                    emit_text(f"{heading}{_line(one)}")
-                    heading = ""
+                widths = _print_details(page, widths)
             else:
                 found = (one["key"] for one in page)
                 text = "".join(f"{key}\0" if null else f"{printable(key)}\n" for key in found)
@@ -118,12 +125,28 @@ def _json(one: dict[str, Any]) -> str:
     return f"{key}}}" if more == "{}" else f"{key},{more[1:]}"
 
 
-def _line(one: dict[str, Any]) -> str:
-    """Return a key with what is known of it, by tabs: as they come, columns have no width."""
+def _print_details(page: Page, before: tuple[int, ...]) -> tuple[int, ...]:
+    """Print keys with what is known of them, in columns; return how wide these are.
+
+    :param before: of the page before; empty: this is the first, and has the headings.
+    """
+    if not page:
+        return before
+    rows = [] if before else [_HEADINGS]
+    rows += [_cells(one) for one in page]
+    widths = tuple(
+        max(least, *(len(row[at]) for row in rows)) for at, least in enumerate(before or _WIDTHS)
+    )
+    for left, size, kind, key in rows:
+        emit_text(f"{left:<{widths[0]}}  {size:>{widths[1]}}  {kind:<{widths[2]}}  {key}")
+    return widths
+
+
+def _cells(one: Mapping[str, Any]) -> tuple[str, str, str, str]:
     left = one.get("ttl", "")
     life = FOREVER if left is None else shown(left) if left != "" else "-"
     size = f"{one['bytes']} B" if "bytes" in one else "-"
-    return f"{life}\t{size}\t{one['kind']}\t{printable(one['key'])}"
+    return life, size, one["kind"], printable(one["key"])
 
 
 def _pages(

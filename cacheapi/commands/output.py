@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -83,6 +84,11 @@ def note(text: str) -> None:
     click.echo(f"cacheapi: {printable(text)}", err=True)
 
 
+def is_narrow() -> bool:
+    """Return whether stdout is a terminal on which long lines would be cut to pieces."""
+    return sys.stdout.isatty() and shutil.get_terminal_size().columns < NARROW
+
+
 def is_interactive() -> bool:
     """Return whether there is somebody who can be asked."""
     return sys.stdin.isatty()
@@ -109,15 +115,26 @@ def for_terminal(text: str) -> str:
 def table(
     headings: Iterable[str], rows: Iterable[Iterable[object]], *, headed: bool = True
 ) -> None:
-    """Print a table; where a narrow terminal has no room for it, a line for each row."""
+    """Print a table; where a narrow terminal has no room for it, a block for each row.
+
+    A block is the first cell, and below it the others by their headings, but those of nothing.
+    Where there are no headings, it is a line.
+    """
     titles = tuple(headings)
     cells = [[_cell(cell) for cell in row] for row in rows]
     console = stdout()
     if console.width >= NARROW or _width(titles if headed else (), cells) <= console.width:
         console.print(columns(titles, cells, headed=headed))
         return
-    for line in ([titles] if headed else []) + cells:
-        console.print(*line, sep=_GAP, soft_wrap=True)
+    widest = max(map(len, titles))
+    for first, *others in cells:
+        if not headed:
+            console.print(first, *others, sep=_GAP, soft_wrap=True)
+            continue
+        console.print(first, style="bold", soft_wrap=True)
+        for title, cell in zip(titles[1:], others, strict=True):
+            if cell.plain.strip() not in ("", NOTHING):
+                console.print(f"  {title:<{widest}}", cell, sep=_GAP, soft_wrap=True)
 
 
 def _width(titles: Sequence[str], rows: Sequence[Sequence[Text]]) -> int:

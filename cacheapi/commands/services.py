@@ -1,4 +1,4 @@
-"""``cacheapi services``: which there are, whether one works, and to make and change them."""
+"""``cacheapi services``: whether one works, and to make and change them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cacheapi.commands import completing
+from cacheapi.commands import completing, listing
 from cacheapi.commands.administering import administration
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.options import as_json
@@ -29,38 +29,22 @@ _TRIED = ", and every step of the test succeeded"
 @as_json
 @click.pass_context
 def services(ctx: click.Context, as_json: bool) -> None:
-    r"""List the services; try, make, change or delete one.
+    r"""List the services; show, try, make, change or delete one.
 
     \b
     Examples:
       cacheapi services
+      cacheapi services show sessions
       cacheapi services --json
       cacheapi services create sessions --type cache_redis --set host=10.0.0.1 --test
     """
     if ctx.invoked_subcommand is not None:
         return
-    with administration() as place:
-        shown = place.services()
-    if as_json:
-        emit({"resource": shown})
-        return
-    table(
-        ("NAME", "TYPE", "FROM", "STATE", "LABEL"),
-        [
-            (_names(each), each["type"], each["source"], _state(each), each["label"])
-            for each in shown
-        ],
-    )
+    listing.list_services(as_json)
 
 
-def _names(service: Mapping[str, Any]) -> str:
-    return " = ".join((service["name"], *service["aliases"]))
-
-
-def _state(service: Mapping[str, Any]) -> str:
-    if service["fault"] is not None:
-        return f"cannot be used: {service['fault']}"
-    return "in use" if service["is_active"] else "switched off"
+services.add_command(listing.list_)
+services.add_command(listing.show)
 
 
 @services.command()
@@ -247,8 +231,7 @@ def off(name: str, as_json: bool) -> None:
 def _switch(name: str, is_active: bool, as_json: bool) -> None:
     with administration() as place:
         changed = place.change(name, {"is_active": is_active})
-    words = "in use" if is_active else "switched off"
-    _told(changed, f"Service '{changed['name']}' is {words}.", as_json)
+    _told(changed, f"Service '{changed['name']}' is {listing.SWITCHED[is_active]}.", as_json)
 
 
 @services.command()

@@ -17,7 +17,7 @@ from cacheapi.commands.administering import administration
 from cacheapi.commands.elsewhere import Elsewhere
 from cacheapi.commands.here import served_dir, shares_database
 from cacheapi.commands.options import as_json
-from cacheapi.commands.output import NOTHING, emit, emit_text, note, printable, table
+from cacheapi.commands.output import NOTHING, emit, emit_text, is_narrow, note, printable, table
 from cacheapi.commands.session import elsewhere
 from cacheapi.observing.tail.files import FOLDER, TailFiles, fails, shown
 from cacheapi.observing.tail.slowest import MOST_SLOW, slowest
@@ -235,6 +235,11 @@ def _cells(row: Row) -> tuple[object, ...]:
 
 def _line(row: Row) -> str:
     moment, method, status, ms, lane, service, route, key = _cells(row)
+    if is_narrow():
+        # What is the same in each line has no room: where paths begin, the thousandths.
+        below = str(route or NOTHING).removeprefix("/api/v2")
+        words = f"{str(moment)[:-4]} {method or NOTHING:<6} {status} {float(row['ms']):>7.1f} ms "
+        return printable(words + f"{service or NOTHING} {below}")
     words = f"{moment} {method or NOTHING:<6} {status} {ms:>9} ms {lane or NOTHING:<5} "
     words += f"{service or NOTHING} {route or NOTHING}"
     return printable(words if key is None else f"{words} {key}")

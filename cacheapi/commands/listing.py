@@ -1,0 +1,129 @@
+"""``cacheapi services list`` and ``show``: which services there are, and the settings of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import click
+
+from cacheapi.commands import completing
+from cacheapi.commands.administering import administration
+from cacheapi.commands.lifetimes import shown
+from cacheapi.commands.options import as_json
+from cacheapi.commands.output import emit, note, table
+from cacheapi.settings import DEFAULT_TTL
+
+# Not whether its server answers: that costs a look at each.
+SWITCHED: Final = {True: "switched on", False: "switched off"}
+_ELSEWHERE: Final = {
+    "environment": "They stand in the environment and .env: 'cacheapi doctor --all' shows them.",
+    "file": "They stand in the file CACHEAPI_SERVICES_FILE, and are changed there.",
+}
+
+
+def list_services(as_json: bool) -> None:
+    """Print the services."""
+    with administration() as place:
+        found = place.services()
+    if as_json:
+        emit({"resource": found})
+        return
+    table(
+        ("NAME", "TYPE", "FROM", "STATE", "LABEL"),
+        [
+            (_names(each), each["type"], each["source"], _state(each), each["label"])
+            for each in found
+        ],
+    )
+
+
+@click.command("list")
+@as_json
+def list_(as_json: bool) -> None:
+    r"""List the services, as 'cacheapi services' does.
+
+    STATE is whether a service can be asked, not whether its server answers: 'cacheapi doctor'
+    looks at all, 'cacheapi services test NAME' at one.
+
+    \b
+    Examples:
+      cacheapi services list
+      cacheapi services list --json
+    """
+    list_services(as_json)
+
+
+@click.command()
+@click.argument("name", shell_complete=completing.services)
+@as_json
+def show(name: str, as_json: bool) -> None:
+    r"""Show a service and its settings. Secrets are **********.
+
+    What is set otherwise than by default is marked; 'cacheapi services edit' changes it.
+
+    \b
+    Examples:
+      cacheapi services show sessions
+      cacheapi services show sessions --json | jq .config.host
+    """
+    with administration() as place:
+        found = place.service(name)
+        if as_json:
+            emit(found)
+            return
+        kinds = {each["name"]: each["config_schema"] for each in place.types()}
+    table(
+        ("SERVICE", found["name"]),
+        [
+            ("type", found["type"]),
+            ("id", found["id"]),
+            ("from", found["source"]),
+            ("state", _state(found)),
+            ("label", found["label"]),
+            ("description", found["description"]),
+            *(("also called", alias) for alias in found["aliases"]),
+        ],
+    )
+    if found["config"]:
+        click.echo()
+        table(
+            ("SETTING", "VALUE", "", "MEANING"),
+            list(_settings(found["config"], kinds.get(found["type"], []))),
+        )
+    if found["source"] in _ELSEWHERE:
+        note(_ELSEWHERE[found["source"]])
+    for warning in found["warnings"]:
+        note(warning)
+
+
+def _settings(
+    config: Mapping[str, Any], fields: list[Mapping[str, Any]]
+) -> Iterator[tuple[object, ...]]:
+    """Yield the settings in the order of the type's fields: name, value, mark, meaning."""
+    known = {field["name"]: field for field in fields}
+    for name in [*known, *(name for name in config if name not in known)]:
+        if name not in config:
+            continue
+        value, field = config[name], known.get(name, {})
+        mark = "set" if "default" in field and value != field["default"] else " "
+        yield name, _value(name, value), mark, field.get("label")
+
+
+def _value(name: str, value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if name == DEFAULT_TTL.field and isinstance(value, int):
+        # In minutes; zero and less are for ever.
+        return f"{value} ({shown(value * 60 if value > 0 else None)})"
+    return value
+
+
+def _names(service: Mapping[str, Any]) -> str:
+    return " = ".join((service["name"], *service["aliases"]))
+
+
+def _state(service: Mapping[str, Any]) -> str:
+    if service["fault"] is not None:
+        return f"cannot be used: {service['fault']}"
+    return SWITCHED[service["is_active"]]
