@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Final
 
@@ -40,27 +41,33 @@ _OPTION: Final = re.compile(r"(--[A-Za-z][\w-]*|-[A-Za-z])(=.*)?", re.DOTALL)
 class NegativeNumbers(click.Command):
     """A command whose arguments may begin with ``-``, as negative numbers do."""
 
-    def __init__(self, *arguments: object, **settings: object) -> None:
-        super().__init__(*arguments, **settings)  # type: ignore[arg-type]
-        self.ignore_unknown_options = True
-
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Refuse what is meant as an option, too: click takes it for an argument."""
+        """Refuse what is meant as an option, and take the rest as it is.
+
+        Where click may take what it does not know, it takes a misspelt option for an argument.
+        """
         known = {name: each for each in self.get_params(ctx) for name in each.opts}
+        options: list[str] = []
+        arguments: list[str] = []
         words = iter(args)
         for word in words:
             if word == "--":
+                arguments += words
                 break
             found = _OPTION.fullmatch(word)
-            if found is None:
+            option = known.get(found[1] if found else word[:2])
+            takes = isinstance(option, click.Option) and not option.is_flag
+            if found is None and not takes:
+                arguments.append(word)
                 continue
-            option = known.get(found[1])
-            if option is None:
+            if option is None and not ctx.resilient_parsing:
+                assert found is not None
                 raise click.NoSuchOption(found[1], ctx=ctx)
-            if isinstance(option, click.Option) and not option.is_flag and found[2] is None:
+            options.append(word)
+            if takes and found is not None and found[2] is None:
                 # Its value, whatever that is.
-                next(words, None)
-        return super().parse_args(ctx, args)
+                options += itertools.islice(words, 1)
+        return super().parse_args(ctx, [*options, "--", *arguments])
 
 
 def told(error: click.NoSuchOption) -> str:
@@ -79,7 +86,9 @@ def told(error: click.NoSuchOption) -> str:
         return f"{said} It stands before the command: '{root} {name} {_BEFORE[name]} {rest} …'."
     known = [opt for each in ctx.command.get_params(ctx) for opt in each.opts if opt[:1] == "-"]
     needed, meant = _MEANT.get(name, ("", ""))
-    near = f" {meant}" if needed in known else did_you_mean(name, known)
+    # Letters are all alike.
+    words = [opt for opt in known if opt.startswith("--")] if name.startswith("--") else []
+    near = f" {meant}" if needed in known else did_you_mean(name, words)
     if not near and isinstance(ctx.command, NegativeNumbers):
         near = " What begins so and is no option stands after '--'."
     return f"{said}{near}"

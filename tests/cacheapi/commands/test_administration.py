@@ -43,12 +43,36 @@ def test_services_are_listed(with_services: Program) -> None:
     lines = with_services("services").splitlines()
     assert lines[0].split() == ["NAME", "TYPE", "FROM", "STATE", "LABEL"]
     (sessions,) = (line for line in lines if line.startswith("sessions"))
-    assert sessions.split() == ["sessions", "cache_memcached", "file", "in", "use", "Sessions"]
+    assert sessions.split() == [
+        *("sessions", "cache_memcached", "file", "switched", "on", "Sessions")
+    ]
+    assert with_services("services", "list").splitlines() == lines
     assert any(line.split()[:1] == ["off"] and "switched off" in line for line in lines)
     found = {each["name"]: each for each in with_services.json("services")["resource"]}
     assert found.keys() == {"cache", "sessions", "gone", "off"}
     assert found["sessions"]["config"]["host"] == "127.0.0.1"
     assert "switched off" in with_services.fails("get", "a", "-s", "off", code=3)
+
+
+def test_a_service_is_shown_with_its_settings(program: Program) -> None:
+    settings = ("password=hidden", "default_ttl=2h", f"port={free_port()}")
+    made = [part for text in settings for part in ("--set", text)]
+    program("services", "create", "carts", "--type", "cache_redis", *made, "--label", "Carts")
+    ended = program.run("services", "show", "carts")
+    lines = {line.split()[0]: line.split()[1:] for line in ended.stdout.splitlines() if line}
+    assert lines["SERVICE"] == ["carts"]
+    assert lines["type"] == ["cache_redis"]
+    # Nobody answers there, and nothing is said of that.
+    assert lines["state"] == ["switched", "on"]
+    assert lines["default_ttl"] == ["120", "(2h)", "set", "Default", "TTL", "(minutes)"]
+    assert lines["timeout_ms"] == ["500", "Timeout", "(ms)"]
+    assert lines["password"] == ["**********", "set", "Password"]
+    assert "hidden" not in ended.output
+    assert program.json("services", "show", "carts")["config"]["default_ttl"] == 120
+    ended = program.run("services", "show", "local")
+    assert "SERVICE      cache " in ended.stdout
+    assert "'cacheapi doctor --all' shows them" in ended.stderr
+    assert "there are: cache, carts" in program.fails("services", "show", "cats", code=2)
 
 
 def test_a_service_is_tried(with_services: Program) -> None:

@@ -121,7 +121,7 @@ def test_keys_are_listed_matched_and_deleted(anywhere: Program) -> None:
     found = anywhere.json("keys", "other", "--details")["resource"]
     assert found == [{"key": "other", "ttl": None, "bytes": 3, "kind": "value"}]
     assert anywhere("keys", "other", "--details") == (
-        "LEFT\tBYTES\tKIND\tKEY\nforever\t3 B\tvalue\tother\n"
+        "LEFT         BYTES  KIND    KEY\nforever        3 B  value   other\n"
     )
     # No heading of nothing.
     assert anywhere("keys", "absent", "--details") == ""

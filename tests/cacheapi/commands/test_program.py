@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,7 +19,7 @@ import pytest
 from cacheapi.commands.main import cacheapi
 from tests.cacheapi.commands.conftest import Program
 from tests.support.processes import Memcached, Service, eventually, free_port
-from tests.support.program import COMMAND, environ, run
+from tests.support.program import COMMAND, environ, on_terminal, run
 from tests.support.redis import Redis
 
 
@@ -87,6 +89,8 @@ def test_the_list_of_commands_says_in_a_line_what_each_does(program: Program) ->
         ("tail", "--slowest"),
         ("audit",),
         ("services",),
+        ("services", "list"),
+        ("services", "show", "there"),
         ("services", "test", "cache"),
         ("services", "types"),
         ("services", "create", "made", "--type", "cache_local"),
@@ -180,7 +184,14 @@ LOOKING = (
     *("get a", "get a -s nope", "touch a", "ttl a", "incr a", "delete a", "delete --prefix a"),
     *("delete --tag t", "keys", "flush --yes", "stats --once", "stats --json", "tail --count 1"),
     *("tail --slowest", "tail -s cache", "audit", "analyze", "export x", "export -"),
-    *("services", "services types", "services test cache", "services edit cache --label x"),
+    *(
+        "services",
+        "services list",
+        "services show cache",
+        "services types",
+        "services test cache",
+        "services edit cache --label x",
+    ),
     *("services on cache", "services off cache", "services delete cache --yes"),
     *("api-key list", "api-key revoke 1", "explain shop http://x/"),
 )
@@ -286,7 +297,7 @@ def test_a_call_imports_what_it_needs(tmp_path: Path, arguments: tuple[str, ...]
 
 
 def test_a_bug_shows_where_it_is(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cacheapi.commands.services.administration", lambda: 1 / 0)
+    monkeypatch.setattr("cacheapi.commands.listing.administration", lambda: 1 / 0)
     assert isinstance(program.run("services").exception, ZeroDivisionError)
 
 
@@ -448,3 +459,75 @@ def test_ctrl_c_ends_it_in_one_line(tmp_path: Path, memcached_server: Memcached)
     # On a terminal, the line begins after the ^C.
     assert stderr == b"\ncacheapi: Interrupted.\n"
     assert Service.api_key not in stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("get x --url http://x", "It stands before the command: 'cacheapi --url URL get …'."),
+        ("services list --key k", "before the command: 'cacheapi --key @FILE services list …'."),
+        ("--service x get a", "It stands after the command: 'cacheapi COMMAND … --service'."),
+        ("set x 1 --tll 5", "No such option '--tll'. Did you mean '--ttl'?"),
+        # Was stored under this key.
+        ("set --txt x", "No such option '--txt'. Did you mean '--text'?"),
+        ("set x 1 --ex=60", "No such option '--ex'. A lifetime is given with --ttl."),
+        ("set x 1 -t 60", "No such option '-t'. What begins so and is no option stands after '--'"),
+        ("set x 1 --nx", "--add stores only if the key is not there yet."),
+        ("incr x --initail 1", "Did you mean '--initial'?"),
+        ("delete --match x*", "'cacheapi keys --match PATTERN -0 | xargs -0 cacheapi delete'"),
+        ("get --prefix x", "'cacheapi keys' and 'cacheapi delete' have it."),
+        ("flush --force", "--yes does not ask."),
+        # Of no use where there is no --yes.
+        ("get x --force", "No such option '--force'. See 'cacheapi get --help'."),
+        ("keys a --prefix a", "Give the prefix once: as PREFIX, or with --prefix."),
+        ("incr x 1 --by 2", "Give the number to add once: as N, or with --by."),
+    ],
+)
+def test_an_option_that_there_is_not_leads_to_what_was_meant(
+    program: Program, line: str, said: str
+) -> None:
+    assert said in program.fails(*line.split(), code=2)
+    assert program.run("keys").stdout == ""
+
+
+def test_what_begins_with_a_dash_may_be_a_value(program: Program) -> None:
+    program("set", "a", "-5")
+    program("set", "--text", "b", "-hello")
+    program("set", "--tag", "--odd", "c", "1")
+    program("set", "--text", "--", "--d", "--e")
+    assert program("get", "a", "b", "c", "--", "--d").splitlines() == [
+        *("a\t-5", 'b\t"-hello"', "c\t1", '--d\t"--e"'),
+    ]
+    assert program("incr", "a", "-3") == "-8\n"
+    assert program("incr", "a", "--by", "-3") == "-11\n"
+    assert program("incr", "a", "--by=2") == "-9\n"
+    assert program("incr", "a") == "-8\n"
+    assert program("keys", "--prefix", "b") == "b\n"
+
+
+def test_tables_are_readable_on_a_narrow_terminal(program: Program) -> None:
+    key = "web shop of a long name"
+    rule = "cache:GET,POST,PUT:shop:*"
+    program("services", "create", "sessions", "--type", "cache_local", "--label", "Sessions")
+    program("api-key", "create", key, "--rule", rule, "--expires", "2030-01-31T12:00:00Z")
+    program("set", "user:1", "1", "--ttl", "1h")
+    line = "; ".join(f"{shlex.join(COMMAND)} {each}" for each in NARROW)
+    _, shown = on_terminal(
+        *(program.directory, "-c", line),
+        until=lambda _: False,
+        width=60,
+        program=("sh",),
+        **program.settings,
+    )
+    shown = re.sub(r"\x1b\[\d*m", "", shown).replace("\r\n", "\n")
+    assert max(map(len, shown.splitlines())) <= 60
+    assert "sessions\n  TYPE   cache_local\n  FROM   database\n  STATE  switched on\n" in shown
+    assert f"1\n  NAME       {key}\n" in shown
+    assert "  MAY        cache: GET,POST,PUT shop:*\n" in shown
+    assert "  DID     created\n  WHAT    service 1\n  NAME    sessions\n" in shown
+    # What has room stays a table.
+    table = r"^LEFT +BYTES  KIND    KEY\n[\dms ]+ 1 B  value   user:1\n"
+    assert re.search(table, shown, re.MULTILINE)
+
+
+NARROW = ("services", "api-key list", "audit", "keys --details")
