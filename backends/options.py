@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 
 class NotAllowed(ValueError):
@@ -22,11 +22,13 @@ class Kind:
     :ivar allowed: what a value may be, as an error message says it.
     :ivar parse: text to value; raises :class:`ValueError` for what is not allowed.
     :ivar json: what a value is in JSON: ``string``, ``integer`` or ``boolean``.
+    :ivar unit: what it is a number of, by its symbol, such as ``s`` or ``MiB``; empty: of nothing.
     """
 
     allowed: str
     parse: Callable[[str], Any]
     json: str = "string"
+    unit: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,8 +66,9 @@ class Option:
 
     @property
     def label(self) -> str:
-        """Its name in a form."""
-        return self.title or self.field.replace("_", " ").capitalize()
+        """Its name in a form, with the unit that a number has."""
+        unit = f" ({self.kind.unit})" if self.kind.unit else ""
+        return (self.title or self.field.replace("_", " ").capitalize()) + unit
 
     @property
     def field_default(self) -> str | None:
@@ -77,6 +80,10 @@ TEXT = Kind("any text", str)
 
 # A host with or without a port, as lists of servers have it; IPv6 stands in brackets.
 HOST_AND_PORT = r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s\[\]:,/@]+)(?::(?P<port>\d{1,5}))?"
+
+
+# The symbols of units (SI; IEC 80000-13 for bytes, which are written as in words).
+SYMBOLS: Final = {"milliseconds": "ms", "seconds": "s", "minutes": "min"}
 
 
 def integer(lowest: int, highest: int, unit: str = "") -> Kind:
@@ -92,7 +99,8 @@ def integer(lowest: int, highest: int, unit: str = "") -> Kind:
         return number
 
     of = f" of {unit}" if unit else ""
-    return Kind(f"a whole number{of} from {lowest} to {highest}", parse, json="integer")
+    allowed = f"a whole number{of} from {lowest} to {highest}"
+    return Kind(allowed, parse, json="integer", unit=SYMBOLS.get(unit, unit))
 
 
 def _boolean(text: str) -> bool:

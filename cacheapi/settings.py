@@ -101,7 +101,7 @@ DEFAULT_TTL: Final = Option(
     default="300",
     help="Values stored without a `ttl` live so long, in **minutes**; with 0 they never expire.",
     public_name="default_ttl",
-    title="Default TTL (minutes)",
+    title="Default TTL",
 )
 
 VALUES: Final = Option(

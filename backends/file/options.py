@@ -14,6 +14,6 @@ OPTIONS: Final = (
         default="256",
         help="The embedded cache file takes so many MiB; the least recently used goes first.",
         name="max_mb",
-        title="Size (MiB)",
+        title="Size",
     ),
 )

@@ -196,6 +196,6 @@ OPTIONS: Final = (
         default="250",
         help="Wait no longer for a connection and for each reply, in milliseconds.",
         name="timeout_ms",
-        title="Timeout (ms)",
+        title="Timeout",
     ),
 )

@@ -401,7 +401,7 @@ OPTIONS: Final = (
         default="500",
         help="Wait no longer for a connection and for each reply, in milliseconds.",
         name="timeout_ms",
-        title="Timeout (ms)",
+        title="Timeout",
     ),
     Option(
         variable="REDIS_ALLOW_FLUSHDB",

@@ -14,8 +14,9 @@ from cacheapi.commands.output import note
 from cacheapi.settings import DEFAULT_TTL
 from cacheapi.slips import did_you_mean
 
-# How the label of a field ends that is in seconds.
-_SECONDS: Final = "(s)"
+# How many of a unit a second is; a span of time may be written with any.
+_A_SECOND: Final = {"ms": 1000, "s": 1}
+_NAMES: Final = {"ms": "milliseconds", "s": "seconds"}
 
 with_settings = click.option(
     "--set",
@@ -24,7 +25,8 @@ with_settings = click.option(
     metavar="FIELD=VALUE",
     help="A field of its config; 'cacheapi services types' lists them. FIELD=@FILE reads the "
     "value from a file, which keeps a password out of the list of processes. Time spans are "
-    "written 90s, 15m, 2h, 7d; a plain number is in seconds, that of default_ttl in minutes.",
+    "written 90s, 15m, 2h, 7d; a plain number is in the unit of its field, that of default_ttl in "
+    "minutes.",
 )
 
 
@@ -62,12 +64,13 @@ def _value(field: str, schema: Mapping[str, Any], text: str) -> Any:
     if field == DEFAULT_TTL.field:
         return _minutes(text)
     if kind == "integer":
-        in_seconds = schema["label"].endswith(_SECONDS)
-        seconds = seconds_of(text) if in_seconds else None
+        unit = schema.get("unit") or ""
+        seconds = seconds_of(text) if unit in _A_SECOND else None
         try:
-            return int(text) if seconds is None else seconds
+            return int(text) if seconds is None else seconds * _A_SECOND[unit]
         except ValueError as error:
-            what = "seconds, or 90s, 15m, 2h, 7d" if in_seconds else "a whole number"
+            is_span = unit in _A_SECOND
+            what = f"{_NAMES[unit]}, or 90s, 15m, 2h, 7d" if is_span else "a whole number"
             raise click.UsageError(f"--set: {field} must be {what}, not {text!r}.") from error
     if kind == "boolean":
         if text.lower() not in ("true", "false"):

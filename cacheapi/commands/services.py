@@ -65,11 +65,16 @@ def types(as_json: bool) -> None:
     table(
         ("TYPE", "FIELD", "VALUE", "DEFAULT", "MEANING"),
         [
-            (kind["name"], field["name"], field["type"], _default(field), _plain(field))
+            (kind["name"], field["name"], _type(field), _default(field), _plain(field))
             for kind in found
             for field in kind["config_schema"]
         ],
     )
+
+
+def _type(field: Mapping[str, Any]) -> str:
+    unit = field.get("unit")
+    return f"{field['type']} ({unit})" if unit else str(field["type"])
 
 
 def _plain(field: Mapping[str, Any]) -> str:

@@ -60,6 +60,8 @@ class Field(TypedDict):
     label: str
     type: str
     description: str
+    # One that is older does not say it.
+    unit: NotRequired[str | None]
 
 
 class Type(TypedDict):

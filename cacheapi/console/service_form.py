@@ -116,8 +116,8 @@ def settings_of(definition: Definition) -> list[Setting]:
     schema = types().get(definition.type, {}).get("config_schema", [])
     return [
         Setting(
-            field["label"],
-            _text(field["name"], config[field["name"]]),
+            field["label"].removesuffix(f" ({field['unit']})"),
+            _text(field["name"], config[field["name"]], field["unit"]),
             is_usual=field["name"] in USUAL,
         )
         for field in schema
@@ -125,7 +125,7 @@ def settings_of(definition: Definition) -> list[Setting]:
     ]
 
 
-def _text(name: str, value: Any) -> str:
+def _text(name: str, value: Any, unit: str | None) -> str:
     if value is None or value == "":
         return ""
     if isinstance(value, bool):
@@ -134,7 +134,7 @@ def _text(name: str, value: Any) -> str:
         minutes = counted(value, "minute")
         whole = words.duration(60 * value)
         return "0: for ever" if not value else f"{minutes} ({whole})" if value >= 60 else minutes
-    return str(value)
+    return f"{value} {unit}" if unit else str(value)
 
 
 def types() -> dict[str, dict[str, Any]]:

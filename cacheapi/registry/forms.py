@@ -85,6 +85,7 @@ def config_schema(kind: Kind) -> list[dict[str, Any]]:
             "default": None if name == PREFIX else _default(option),
             "description": f"{option.help} {_PREFIX_HELP}" if name == PREFIX else option.help,
             "allowed": option.kind.allowed,
+            "unit": option.kind.unit or None,
             "secret": option.secret,
         }
         for name, option in options(kind).items()

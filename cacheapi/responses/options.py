@@ -113,7 +113,7 @@ OPTIONS: Final = (
         help="Where the API states no freshness, answers have so many seconds of it; with 0 it is "
         "guessed as RFC 9111 says.",
         name="cache_ttl",
-        title="Cache TTL (s)",
+        title="Cache TTL",
     ),
     Option(
         variable="RWS_STALE_WHILE_REVALIDATE",
@@ -122,7 +122,7 @@ OPTIONS: Final = (
         help="For so many seconds a stale answer is served while it is fetched anew, where the API "
         "does not say how long.",
         name="stale_while_revalidate",
-        title="Stale while revalidate (s)",
+        title="Stale while revalidate",
     ),
     Option(
         variable="RWS_STALE_IF_ERROR",
@@ -131,7 +131,7 @@ OPTIONS: Final = (
         help="For so many seconds a stale answer is served instead of an error, where the API does "
         "not say how long.",
         name="stale_if_error",
-        title="Stale if error (s)",
+        title="Stale if error",
     ),
     Option(
         variable="RWS_HEADERS",
@@ -214,7 +214,7 @@ OPTIONS: Final = (
         default="3000",
         help="Wait no longer for a connection to the API, in milliseconds.",
         name="connect_timeout_ms",
-        title="Connect timeout (ms)",
+        title="Connect timeout",
     ),
     Option(
         variable="RWS_READ_TIMEOUT_MS",
@@ -222,7 +222,7 @@ OPTIONS: Final = (
         default="30000",
         help="Wait no longer for its answer, and for each piece of it, in milliseconds.",
         name="read_timeout_ms",
-        title="Read timeout (ms)",
+        title="Read timeout",
     ),
     Option(
         variable="RWS_MAX_BODY_KB",
@@ -230,7 +230,7 @@ OPTIONS: Final = (
         default="4096",
         help="Store no larger body, in KiB; a larger one is passed on as it comes.",
         name="max_body_kb",
-        title="Largest body (KiB)",
+        title="Largest body",
     ),
     Option(
         variable="RWS_LOCAL_MS",
@@ -239,7 +239,7 @@ OPTIONS: Final = (
         help="A worker serves its own copy of an answer so long without a look at the cache, in "
         "milliseconds: so long may a purge by another worker take. With 0 it always looks.",
         name="local_ms",
-        title="Local copy (ms)",
+        title="Local copy",
     ),
     Option(
         variable="RWS_WHEN_CACHE_DOWN",

@@ -71,6 +71,15 @@ class ConfigFieldSchema(Schema):
     )
     description = fields.String(required=True)
     allowed = fields.String(required=True, metadata={"description": "What it may be, in words."})
+    unit = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "What a number is of, by its symbol: `ms`, `s`, `min`, `KiB`, `MiB`, or "
+            "what a plugin says; null where it is no amount of anything. `label` has it too.",
+            "example": None,
+        },
+    )
     secret = fields.Boolean(
         required=True, metadata={"description": "It is stored encrypted and never shown."}
     )

@@ -244,21 +244,29 @@ def test_a_default_lifetime_is_in_minutes_and_says_so(
         anywhere("services", "delete", "timed", "--yes")
 
 
-@pytest.mark.parametrize(("written", "seconds"), [("2m", 120), ("1h", 3600), ("45", 45)])
-def test_a_time_span_of_a_config_has_a_unit_or_is_in_seconds(
-    anywhere: Program, written: str, seconds: int
+@pytest.mark.parametrize(
+    ("field", "written", "number"),
+    [
+        *(("cache_ttl", "2m", 120), ("cache_ttl", "1h", 3600), ("cache_ttl", "45", 45)),
+        *(("read_timeout_ms", "5s", 5000), ("read_timeout_ms", "450", 450)),
+    ],
+)
+def test_a_time_span_of_a_config_has_a_unit_or_that_of_its_field(
+    anywhere: Program, field: str, written: str, number: int
 ) -> None:
     words = ("services", "create", "front", "--type", "rws", "--set", "base_url=http://127.0.0.1:9")
     try:
-        anywhere(*words, "--set", f"cache_ttl={written}", "--off")
+        anywhere(*words, "--set", f"{field}={written}", "--off")
         (found,) = [
             each for each in anywhere.json("services")["resource"] if each["name"] == "front"
         ]
-        assert found["config"]["cache_ttl"] == seconds
+        assert found["config"][field] == number
     finally:
         anywhere("services", "delete", "front", "--yes")
     told = anywhere.fails(*words, "--set", "cache_ttl=soon", code=2)
     assert "cache_ttl must be seconds, or 90s, 15m, 2h, 7d, not 'soon'." in " ".join(told.split())
+    told = anywhere.fails(*words, "--set", "max_body_kb=1m", code=2)
+    assert "max_body_kb must be a whole number, not '1m'." in " ".join(told.split())
 
 
 def test_a_password_comes_from_a_file(anywhere: Program) -> None:

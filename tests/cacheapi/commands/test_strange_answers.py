@@ -118,7 +118,7 @@ COMMANDS: Final[dict[tuple[str, ...], Any]] = {
             {
                 "name": "cache_local",
                 "config_schema": [
-                    {"name": "f", "label": "F", "type": "integer", "description": "d"}
+                    {"name": "f", "label": "F", "type": "integer", "description": "d", "unit": "s"}
                 ],
             }
         ]

@@ -526,6 +526,9 @@ def test_the_page_has_the_settings_with_their_units(person: Person) -> None:
     for minutes, told in ((0, "0: for ever"), (1, "1 minute"), (60, "60 minutes (1 h)")):
         person.call("PATCH", "/system/service/mem", {"config": {"default_ttl": minutes}})
         assert f"Default TTL {told}" in text_of(person.page("/service/mem"))
+    body = {"name": "own", "type": "cache_local", "config": {"max_mb": 3}}
+    assert person.call("POST", "/system/service", body).status_code == 201
+    assert "Size 3 MiB" in text_of(person.page("/service/own"))
 
 
 def test_a_server_that_is_gone_leaves_the_page(tmp_path: Path) -> None:

@@ -254,6 +254,7 @@ def test_the_form_of_a_plugin_appears_by_itself(
         "default": None,
         "description": "Most keys.",
         "allowed": "a whole number from 1 to 1000000000",
+        "unit": None,
         "secret": False,
     }
     with pytest.raises(Invalid) as raised:

@@ -127,15 +127,23 @@ def test_the_form_is_that_of_the_document(api: AppApi) -> None:
     assert fields["default_ttl"]["default"] == 300
     assert fields["port"]["type"] == fields["default_ttl"]["type"] == "integer"
     assert fields["password"]["secret"] is True
-    local = [field["name"] for field in forms["cache_local"]]
-    assert local == ["max_mb", "default_ttl", "values", "raw_bytes"]
+    local = {field["name"]: field["unit"] for field in forms["cache_local"]}
+    assert local == {"max_mb": "MiB", "default_ttl": "min", "values": None, "raw_bytes": None}
+    assert {field["name"]: field["unit"] for field in forms["rws"] if field["unit"]} == {
+        **dict.fromkeys(("cache_ttl", "stale_while_revalidate", "stale_if_error"), "s"),
+        **dict.fromkeys(("connect_timeout_ms", "read_timeout_ms", "local_ms"), "ms"),
+        "max_body_kb": "KiB",
+    }
     for form in forms.values():
         for field in form:
             assert list(field) == [
                 *("name", "label", "type", "required", "default", "description", "allowed"),
-                "secret",
+                *("unit", "secret"),
             ]
-            assert field["label"]
+            # Whose number has a unit says it to people too.
+            label, _, unit = field["label"].partition(" (")
+            assert label
+            assert unit.removesuffix(")") == (field["unit"] or "")
             assert field["description"].endswith(".")
     # What a form shows is what it may send.
     for kind, form in forms.items():
