@@ -23,12 +23,14 @@ class Kind:
     :ivar parse: text to value; raises :class:`ValueError` for what is not allowed.
     :ivar json: what a value is in JSON: ``string``, ``integer`` or ``boolean``.
     :ivar unit: what it is a number of, by its symbol, such as ``s`` or ``MiB``; empty: of nothing.
+    :ivar words: where it is one of a few words, these.
     """
 
     allowed: str
     parse: Callable[[str], Any]
     json: str = "string"
     unit: str = ""
+    words: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ def choice(*words: str) -> Kind:
             raise ValueError(text)
         return text
 
-    return Kind(f"one of {', '.join(words)}", parse)
+    return Kind(f"one of {', '.join(words)}", parse, words=words)
 
 
 def _directory(text: str) -> str:

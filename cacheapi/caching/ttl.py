@@ -24,17 +24,22 @@ LONGEST_RELATIVE: Final = 60 * 60 * 24 * 30
 # 64-bit milliseconds end here; later times mean the same to a cache.
 LATEST: Final = 2**53
 
+# What a person writes: a unit, and its seconds.
+UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+FOREVER: Final = "forever"
 _INTEGER = re.compile(r"-?[0-9]+")
+_WITH_UNIT: Final = re.compile(r"([0-9]{1,12})([smhd])")
+_ALLOWED: Final = (
+    "The lifetime must be 0 (never expires), a whole number of seconds up to 2592000 "
+    "(30 days), a Unix time after that, or -1 or null (the service's default)."
+)
 
 
 class InvalidTtl(ValueError):
     """The ``ttl`` is none; the message says what is allowed."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "The lifetime must be 0 (never expires), a whole number of seconds up to 2592000 "
-            "(30 days), a Unix time after that, or -1 or null (the service's default)."
-        )
+    def __init__(self, message: str = _ALLOWED) -> None:
+        super().__init__(message)
 
 
 def check_ttl(ttl: object) -> int | None:
@@ -60,6 +65,37 @@ def parse_ttl(text: str) -> int | None:
     sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
     digits = digits.lstrip("0") or "0"
     return check_ttl(int(f"{sign}{digits}") if len(digits) < 20 else LATEST if not sign else -2)
+
+
+def seconds_of(text: str) -> int | None:
+    """Return the seconds of a number with its unit, such as ``15m``; ``None``: it is none."""
+    found = _WITH_UNIT.fullmatch(text.strip().lower())
+    return None if found is None else int(found[1]) * UNITS[found[2]]
+
+
+def typed_ttl(text: str, now: float) -> int | None:
+    """Return the ``ttl`` that a person has typed: ``90s``, ``15m``, ``2h``, ``7d``, ``forever``.
+
+    A plain number is one of the API's.
+
+    :param now: Unix time in seconds.
+    :raises InvalidTtl: it is none; the message says what may be typed.
+    """
+    if text == FOREVER:
+        return 0
+    seconds = seconds_of(text)
+    if seconds is not None:
+        if not seconds:
+            raise InvalidTtl("It must be a second at least, or forever.")
+        return min(as_ttl(seconds, now), LATEST)
+    try:
+        return parse_ttl(text)
+    except InvalidTtl:
+        said = f"{text!r} is no lifetime" if text else "No lifetime is given"
+        raise InvalidTtl(
+            f"{said}; write 90s, 15m, 2h, 7d or forever. A plain number is "
+            "in seconds, at most 2592000 (30 days); more is a Unix time."
+        ) from None
 
 
 def as_ttl(left: float | None, now: float) -> int:

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import click
 
+from cacheapi.caching.ttl import seconds_of
 from cacheapi.commands import completing
 from cacheapi.commands.administering import Administration, administration
-from cacheapi.commands.lifetimes import seconds_of
 from cacheapi.commands.options import as_json
 from cacheapi.commands.output import emit, emit_text, note, printable, table
 from cacheapi.registry.environment import SYSTEM_CACHE

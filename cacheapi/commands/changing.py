@@ -7,9 +7,10 @@ import math
 import click
 
 from backends.base import MISSING
+from cacheapi.caching.ttl import FOREVER
 from cacheapi.commands.entries import absent
 from cacheapi.commands.failures import Exit, Failure
-from cacheapi.commands.lifetimes import FOREVER, HELP, Lifetime, shown
+from cacheapi.commands.lifetimes import HELP, Lifetime, shown
 from cacheapi.commands.misspelt import NegativeNumbers
 from cacheapi.commands.options import as_json, of_service
 from cacheapi.commands.output import emit, emit_text, note, printable

@@ -19,9 +19,10 @@ from cacheapi.caching.listing import told
 from cacheapi.caching.reading import MAX_PAGE
 from cacheapi.caching.service import CacheService
 from cacheapi.caching.tags import InvalidTags, purged_text, tags_in
+from cacheapi.caching.ttl import FOREVER
 from cacheapi.commands.entries import absent
 from cacheapi.commands.failures import Exit, Failure
-from cacheapi.commands.lifetimes import FOREVER, shown
+from cacheapi.commands.lifetimes import shown
 from cacheapi.commands.options import as_json, of_service
 from cacheapi.commands.output import emit, emit_text, is_interactive, note, printable
 from cacheapi.commands.session import Cache, authored, cache, emptied

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 import click
 
+from cacheapi.caching.ttl import FOREVER, seconds_of
 from cacheapi.commands.administering import Administration
-from cacheapi.commands.lifetimes import FOREVER, seconds_of, shown
+from cacheapi.commands.lifetimes import shown
 from cacheapi.commands.output import note
 from cacheapi.settings import DEFAULT_TTL
 from cacheapi.slips import did_you_mean

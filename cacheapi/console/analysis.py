@@ -59,6 +59,7 @@ def show(name: str) -> Response:
         "analysis",
         definition=definition,
         found=found,
+        can_list=Capability.LIST_KEYS in service.backend.capabilities,
         fault=fault,
         sample=sample,
         depth=depth,

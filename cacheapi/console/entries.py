@@ -17,7 +17,7 @@ from cacheapi.caching.conditions import Condition, PreconditionFailed
 from cacheapi.caching.documents import parse_document
 from cacheapi.caching.pairs import KeyExists
 from cacheapi.caching.service import CacheService
-from cacheapi.caching.ttl import InvalidTtl, as_ttl, parse_ttl
+from cacheapi.caching.ttl import InvalidTtl, as_ttl, typed_ttl
 from cacheapi.console import (
     charts,
     first_steps,
@@ -92,6 +92,7 @@ def save(name: str) -> Response:
         told = faults.get("", "") or next(iter(faults.values()))
         if field == "value":
             told = told.replace("The body", "The value")
+            told += " To store it as it is typed, choose Text."
         more = {"key": key, "faults": {field: told}}
         return page_of(definition, 400, **_looked_up(cache, key, sent), **more)
     flash("The key is stored.")
@@ -138,6 +139,11 @@ def page_of(definition: Definition, status: int = 200, **more: Any) -> Response:
         can=can,
         flush_refusal=None if cache is None else cache.backend.flush_refusal(),
         warnings=registry().snapshot.overlaps.of(definition.name),
+        stored_for=sorted(
+            name
+            for name, remote in registry().snapshot.remotes.items()
+            if remote.cache == definition.name
+        ),
         settings=[one for one in service_form.settings_of(definition) if one.is_usual and one.text],
         lines=first_steps.lines(registry().snapshot, rules),
         **shown,
@@ -224,7 +230,7 @@ def _ttl(sent: Any) -> int | None:
     chosen = sent.get("lifetime", "default")
     if chosen == "default":
         return None
-    return 0 if chosen == "forever" else parse_ttl(sent.get("ttl", "").strip())
+    return 0 if chosen == "forever" else typed_ttl(sent.get("ttl", "").strip(), time.time())
 
 
 def _left_as_ttl(cache: CacheService, key: str) -> int | None:

@@ -79,6 +79,8 @@ RULES: Final = {
     "none": "nothing states one: each use asks the API",
 }
 
+STILL: Final = "What is stored is served as long as it may be."
+
 
 def register(blueprint: Blueprint) -> None:
     """Add the views."""
@@ -86,7 +88,10 @@ def register(blueprint: Blueprint) -> None:
 
 
 def state(remote: Remote) -> dict[str, Any]:
-    """Return what a card shows: whether what stores the answers is up, and what was answered."""
+    """Return what a card shows: whether the API and what stores are up, and what was answered."""
+    # It brings an event loop, which takes a while to import.
+    from cacheapi.registry import remote_trial
+
     cache = registry().find(remote.cache)
     if cache is None:
         found = State(False, f"The service {remote.cache} that stores cannot be used.")
@@ -94,6 +99,10 @@ def state(remote: Remote) -> dict[str, Any]:
         found = states.read(cache)
     if found.is_up:
         found = State(True)
+        try:
+            remote_trial.ask(remote, states.PATIENCE_SECONDS)
+        except BackendError as error:
+            found = State(False, f"{error} {STILL}")
     return {"state": found, "traffic": _traffic(remote.name)}
 
 

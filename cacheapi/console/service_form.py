@@ -10,12 +10,11 @@ from werkzeug.datastructures import MultiDict
 
 from cacheapi.amounts import counted
 from cacheapi.console import words
-from cacheapi.registry import administration
+from cacheapi.registry import administration, forms
 from cacheapi.registry.definition import FIELDS, LONGEST_TEXT, Definition
 from cacheapi.registry.names import PATTERN
 from cacheapi.registry.service_types import service_types
 from cacheapi.registry.vault import MASK
-from cacheapi.responses.options import WHEN_DOWN, WHEN_UNKNOWN
 from cacheapi.responses.remote import REMOTE
 
 CONFIG: Final = "config."
@@ -26,6 +25,12 @@ USUAL: Final = frozenset(
 )
 DEFAULT_TTL: Final = "default_ttl"
 FEW: Final = 6
+# What a form says of the prefix of a service that is to be made, in place of the first.
+MAY_BE_EMPTY: Final = " It may be empty."
+LEFT_EMPTY: Final = (
+    "Left empty, it is the service's name with `:` behind it. To have none at all, which another "
+    "program's keys may need, save the service and empty the field with Edit."
+)
 FURTHER: Final = "More settings"
 # Of a type with groups of its own, the first is seen at once and the others are folded away.
 GROUPS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
@@ -53,6 +58,8 @@ class Field:
     :ivar kind: ``text``, ``number``, ``secret``, ``check`` or ``choice``.
     :ivar pattern: what the text must match; empty: anything.
     :ivar choices: what there is to choose from.
+    :ivar placeholder: what it is where it is left empty.
+    :ivar ending: of the placeholder, behind the name that is typed meanwhile.
     """
 
     name: str
@@ -65,6 +72,8 @@ class Field:
     pattern: str = ""
     longest: int | None = None
     choices: tuple[str, ...] = ()
+    placeholder: str = ""
+    ending: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +156,8 @@ def make(
     shown: Mapping[str, Any],
     faults: Mapping[str, str],
     caches: Iterable[str] = (),
+    *,
+    is_new: bool = False,
 ) -> Form:
     """Make the form of a type.
 
@@ -154,17 +165,27 @@ def make(
         default.
     :param faults: what is wrong, by field; see :func:`~cacheapi.console.frame.faults_of`.
     :param caches: the services that may store for another.
+    :param is_new: there is no such service yet.
     """
     config = shown.get("config", {})
     fields = [
         _config_field(described, config, faults) for described in service_type["config_schema"]
     ]
-    if service_type["name"] in GROUPS:
-        choices = {"cache": tuple(sorted(caches)), "when_cache_down": WHEN_DOWN}
-        choices["when_coding_unknown"] = WHEN_UNKNOWN
+    options = forms.options(forms.kind_of(service_type["name"]))
+    if is_new and forms.PREFIX in options:
+        empty = f"{shown.get('name') or 'its name'}{forms.ENDING}"
+        hint = f"{options[forms.PREFIX].help.replace(MAY_BE_EMPTY, '')} {LEFT_EMPTY}"
         fields = [
-            _choice(field, choices.get(field.name.removeprefix(CONFIG), ())) for field in fields
+            dataclasses.replace(field, placeholder=empty, ending=forms.ENDING, hint=hint)
+            if field.name == f"{CONFIG}{forms.PREFIX}"
+            else field
+            for field in fields
         ]
+    choices = {name: option.kind.words for name, option in options.items()}
+    if service_type["name"] in GROUPS:
+        choices["cache"] = tuple(sorted(caches))
+    fields = [_choice(field, choices.get(field.name.removeprefix(CONFIG), ())) for field in fields]
+    if service_type["name"] in GROUPS:
         by_name = {field.name.removeprefix(CONFIG): field for field in fields}
         usual, *grouped = (
             Group(title, [by_name[name] for name in names])

@@ -67,7 +67,7 @@ def new_service() -> Response:
     if wanted is None:
         return frame.page("service_types", types=service_form.types().values())
     described = _type(wanted)
-    return _form(_made(described, {}, {}), None)
+    return _form(_made(described, {}, {}, is_new=True), None)
 
 
 def make_service() -> Response:
@@ -84,8 +84,8 @@ def make_service() -> Response:
             fields["config"].pop(PREFIX, None)
         (made,) = administration.create(registry(), caller(), [fields])
     except Invalid as error:
-        return _form(_made(described, fields, frame.faults_of(error)), None, 400)
-    flash(f"The service {made.name} is saved and answers at /api/v2/{made.name}.")
+        return _form(_made(described, fields, frame.faults_of(error), is_new=True), None, 400)
+    _tell_saved(made, f" and answers at /api/v2/{made.name}")
     return redirect(url_for("console.service", name=made.name, new="yes"), 303)
 
 
@@ -113,7 +113,7 @@ def change(name: str) -> Response:
     except Invalid as error:
         faults = frame.faults_of(error)
         return _form(_made(described, fields, faults), definition, 400)
-    flash(f"The service {changed.name} is saved.")
+    _tell_saved(changed, "")
     return redirect(url_for("console.service", name=changed.name), 303)
 
 
@@ -135,6 +135,23 @@ def delete(name: str) -> Response:
     return redirect(url_for("console.index"), 303)
 
 
+def _tell_saved(definition: Definition, where: str) -> None:
+    """Say that a service is saved, and what a trial of it has found.
+
+    :param where: what is said of one that works.
+    """
+    saved = f"The service {definition.name} is saved"
+    if not definition.is_active:
+        flash(f"{saved}. It is off: it answers 404.")
+        return
+    outcome = trial.run(registry(), definition, saved=True, patience=states.PATIENCE_SECONDS)
+    if outcome.success:
+        flash(f"{saved}{where}.")
+        return
+    failed = outcome.steps[-1]
+    flash(f"{saved}, but does not work: '{failed.name}' failed. {failed.message}", "warning")
+
+
 def _form_to_edit(definition: Definition, faults: dict[str, str]) -> Response:
     described = _type(definition.type)
     form = _made(described, administration.shown(definition), {})
@@ -153,11 +170,19 @@ def _tried(
     """
     draft = administration.draft(registry(), tried)
     outcome = trial.run(registry(), draft, saved=False)
-    return _form(_made(described, fields, {}), definition, outcome=outcome)
+    made = _made(described, fields, {}, is_new=definition is None)
+    return _form(made, definition, outcome=outcome)
 
 
-def _made(described: dict[str, Any], shown: dict[str, Any], faults: dict[str, str]) -> Form:
-    return service_form.make(described, shown, faults, registry().snapshot.services)
+def _made(
+    described: dict[str, Any],
+    shown: dict[str, Any],
+    faults: dict[str, str],
+    *,
+    is_new: bool = False,
+) -> Form:
+    caches = registry().snapshot.services
+    return service_form.make(described, shown, faults, caches, is_new=is_new)
 
 
 def _form(form: Form, definition: Definition | None, status: int = 200, **more: Any) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
+from typing import Final
 
 from backends.errors import BackendError, Unsupported
 from backends.probe import NotDone
@@ -13,6 +14,9 @@ from cacheapi.observing import statistics
 from cacheapi.observing.statistics import Statistics
 from cacheapi.registry import forms
 from cacheapi.registry.definition import Definition
+
+# How long a page waits for an HTTP API, whose own time limit may be longer.
+PATIENCE_SECONDS: Final = 3.0
 
 
 @dataclasses.dataclass(frozen=True)

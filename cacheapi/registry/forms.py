@@ -32,6 +32,8 @@ Config = Mapping[str, Any]
 Kind: TypeAlias = type[Backend] | RemoteType
 # The field of what stands before every key.
 PREFIX: Final = "prefix"
+# Of the prefix that a new service gets which gives none.
+ENDING: Final = ":"
 _PREFIX_HELP: Final = "A new service that gives none has its name with `:` behind it."
 _JSON: Final[Mapping[str, type]] = {"string": str, "integer": int, "boolean": bool}
 # What is said of so many kinds is remembered; there are four, and those of plugins.
@@ -138,7 +140,7 @@ def own_prefix(service_type: object, name: object) -> str | None:
     if option is None or not isinstance(name, str):
         return None
     try:
-        return str(option.kind.parse(f"{name}:"))
+        return str(option.kind.parse(f"{name}{ENDING}"))
     except ValueError:
         # A plugin may have other ideas of what a prefix is.
         return None

@@ -93,16 +93,19 @@ class Outcome:
     cause: str | None
 
 
-def run(registry: Registry, definition: Definition, *, saved: bool) -> Outcome:
+def run(
+    registry: Registry, definition: Definition, *, saved: bool, patience: float | None = None
+) -> Outcome:
     """Try a service with a key of the trial's own.
 
     :param saved: it is as it is saved, and so its own backend is tried, where it runs.
+    :param patience: seconds to wait for an HTTP API at most; ``None``: what its settings say.
     """
     if definition.is_remote:
         # It brings an event loop, which takes a while to import.
         from cacheapi.registry import remote_trial
 
-        return _outcome(_done(remote_trial.works(registry, definition)))
+        return _outcome(_done(remote_trial.works(registry, definition, patience)))
     running = registry.find(definition.name) if saved else None
     if running is not None:
         return run_on(running.backend)
@@ -171,14 +174,14 @@ def _steps(
     return _done([configure, connect, write, read, delete])
 
 
-def _done(works: Iterable[Callable[[], None]]) -> Iterator[tuple[Step, Exception | None]]:
-    """Do and yield each step; the caller stops at the first that failed."""
+def _done(works: Iterable[Callable[[], str | None]]) -> Iterator[tuple[Step, Exception | None]]:
+    """Do and yield each step, which may say what it found; the caller stops where one failed."""
     for work in works:
         started = time.monotonic()
         error: Exception | None = None
         message = "Done."
         try:
-            work()
+            message = work() or message
         except (BackendError, Invalid) as failure:
             error, message = failure, str(failure)
         except NotDone as failure:

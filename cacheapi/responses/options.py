@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from backends.options import BOOLEAN, TEXT, Kind, Option, integer
+from backends.options import BOOLEAN, TEXT, Kind, Option, choice, integer
 from cacheapi.responses.addresses import Base, parse_base
 from cacheapi.responses.messages import Fields
 
 SYSTEM_CACHE: Final = "cache"
-# What becomes of requests while the cache is down.
-WHEN_DOWN: Final = ("pass", "503")
-WHEN_UNKNOWN: Final = ("502", "ignore")
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE: Final = re.compile(r"[\x21-\x7e]([ \t\x21-\x7e]*[\x21-\x7e])?")
 # What makes a connection is not for a setting to say.
@@ -58,18 +55,6 @@ def _headers(text: str) -> Fields:
             raise ValueError(text)
         made.append((name, value))
     return tuple(made)
-
-
-def _down(text: str) -> str:
-    if text not in WHEN_DOWN:
-        raise ValueError(text)
-    return text
-
-
-def _unknown(text: str) -> str:
-    if text not in WHEN_UNKNOWN:
-        raise ValueError(text)
-    return text
 
 
 def _cookies(text: str) -> frozenset[str]:
@@ -243,7 +228,7 @@ OPTIONS: Final = (
     ),
     Option(
         variable="RWS_WHEN_CACHE_DOWN",
-        kind=Kind("pass or 503", _down),
+        kind=choice("pass", "503"),
         default="pass",
         help="While the cache is down: `pass` asks the API each time, `503` spares it.",
         name="when_cache_down",
@@ -251,7 +236,7 @@ OPTIONS: Final = (
     ),
     Option(
         variable="RWS_WHEN_CODING_UNKNOWN",
-        kind=Kind("502 or ignore", _unknown),
+        kind=choice("502", "ignore"),
         default="502",
         help="Where the API's `Transfer-Encoding` is none that HTTP knows: `502` refuses the "
         "answer, `ignore` takes its bytes as they are.",

@@ -18,6 +18,15 @@ function start(root) {
     // What is typed takes the place of the mask; it is not put behind it.
     input.addEventListener("focus", () => input.select());
   }
+  for (const input of root.querySelectorAll("[data-ending]")) {
+    // What it will be if it is left empty: it has the name in it, as that is typed.
+    const named = input.form.elements.name;
+    const empty = input.placeholder;
+    named.addEventListener("input", () => {
+      const name = named.value.trim();
+      input.placeholder = name ? `${name}${input.dataset.ending}` : empty;
+    });
+  }
   for (const input of root.querySelectorAll("[data-picks]")) {
     input.addEventListener("input", () => {
       input.form.querySelector(`[type=radio][value=${input.dataset.picks}]`).checked = true;

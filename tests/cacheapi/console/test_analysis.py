@@ -33,6 +33,12 @@ def test_what_fills_a_service_is_a_page(person: Person) -> None:
     text = text_of(page)
     assert "All 6 entries were looked at." in text
     assert "user:*" in text
+    # A prefix leads to its keys.
+    link = re.search(r'<a href="/console([^"]+)"><code>user:\*</code></a>', page)
+    assert link is not None
+    listed = text_of(person.page(link[1].partition("#")[0]))
+    assert "user:4" in listed
+    assert "<b>page" not in listed
     assert "an hour at most 100.0" in text
     assert "for ever 100.0" in text
     assert "<b>page" not in page

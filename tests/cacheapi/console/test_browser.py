@@ -94,6 +94,8 @@ def test_from_signing_in_to_a_key_that_is_refused(
         expect(page.locator("#e-f-name")).to_contain_text("A name starts with a letter")
         expect(page.locator("#f-name")).to_be_focused()
         page.locator("#f-name").fill("sessions")
+        # An empty prefix would be this.
+        expect(page.get_by_label("Prefix")).to_have_attribute("placeholder", "sessions:")
         page.get_by_role("button", name="Test connection").click()
         expect(page.get_by_text("Likely cause:")).to_be_visible()
         page.get_by_label("Port").fill(str(memcached_server.port))

@@ -160,6 +160,24 @@ def test_a_text_stays_a_text(person: Person) -> None:
 
 
 @pytest.mark.parametrize(
+    ("typed", "seconds"), [("90", 90), ("90s", 90), ("15m", 900), ("2h", 7200), (" 7D ", 604800)]
+)
+def test_a_lifetime_may_have_its_unit(person: Person, typed: str, seconds: int) -> None:
+    assert save(person, "k", "1", lifetime="seconds", ttl=typed).status_code == 303
+    found = left(person, "k")
+    assert found is not None
+    assert seconds - 60 < found <= seconds
+    assert save(person, "k", "1", lifetime="seconds", ttl="forever").status_code == 303
+    assert left(person, "k") is None
+
+
+def test_what_is_no_json_may_be_meant_as_text(person: Person) -> None:
+    answer = save(person, "k", "hello")
+    assert answer.status_code == 400
+    assert "To store it as it is typed, choose Text." in text_of(answer.text)
+
+
+@pytest.mark.parametrize(
     ("value", "more", "field", "message"),
     [
         ("{", {}, "f-value", "The value is not valid JSON"),
@@ -167,9 +185,14 @@ def test_a_text_stays_a_text(person: Person) -> None:
         ("1, 2", {}, "f-value", "The value is not valid JSON"),
         ("NaN", {}, "f-value", "NaN"),
         ('"\\ud800"', {}, "f-value", "lone surrogate"),
-        ("1", {"lifetime": "seconds", "ttl": ""}, "f-ttl", "lifetime must be"),
-        ("1", {"lifetime": "seconds", "ttl": "1.5"}, "f-ttl", "lifetime must be"),
-        ("1", {"lifetime": "seconds", "ttl": "-5"}, "f-ttl", "lifetime must be"),
+        (
+            "1",
+            {"lifetime": "seconds", "ttl": ""},
+            "f-ttl",
+            "No lifetime is given; write 90s, 15m",
+        ),
+        ("1", {"lifetime": "seconds", "ttl": "1.5"}, "f-ttl", "'1.5' is no lifetime; write 90s"),
+        ("1", {"lifetime": "seconds", "ttl": "-5"}, "f-ttl", "'-5' is no lifetime; write 90s"),
     ],
 )
 def test_what_is_wrong_with_a_value_is_told_beside_it(

@@ -90,6 +90,21 @@ def test_no_setting_is_left_out_of_its_form() -> None:
     assert sorted(named) == sorted(option.field for option in OPTIONS)
 
 
+def test_a_service_whose_api_is_down_is_not_up(person: Person, origin: Origin) -> None:
+    origin.on("/503", reply(503, {}, "no"))
+    urls = {"dead": f"http://127.0.0.1:{free_port()}", "broken": f"{origin.url}/503"}
+    for name, url in urls.items():
+        form = {"name": name, "is_active": "on", "config.cache_enabled": "on"}
+        made = {**form, "config.base_url": url}
+        page = text_of(person.done("/new-service", query={"type": "rws"}, **made))
+        assert f"The service {name} is saved, but does not work: 'connect' failed." in page
+    state = text_of(person.page("/service/dead/state"))
+    assert " Down " in state
+    assert "What is stored is served as long as it may be." in state
+    state = text_of(person.page("/service/broken/state"))
+    assert "Down The API answered 503 Service Unavailable at its base URL." in state
+
+
 def test_the_connection_is_tried_before_it_is_saved(person: Person, origin: Origin) -> None:
     form = {"name": "shop", "is_active": "on", "config.cache_enabled": "on", "action": "test"}
     tried = {**form, "config.base_url": f"http://127.0.0.1:{free_port()}"}
@@ -100,6 +115,15 @@ def test_the_connection_is_tried_before_it_is_saved(person: Person, origin: Orig
     page = text_of(person.post("/new-service", query={"type": "rws"}, **tried).text)
     assert "The connection works" in page
     assert "shop" not in text_of(person.page("/"))
+    # Any answer will do, and is told; but one of 5xx says that the API fails.
+    assert "connect : The API answered 404 Not Found at its base URL." in page
+    origin.on("/broken", reply(500, {}, "no"))
+    tried["config.base_url"] = f"{origin.url}/broken"
+    page = text_of(person.post("/new-service", query={"type": "rws"}, **tried).text)
+    assert "The connection does not work" in page
+    assert "connect failed : The API answered 500 Internal Server Error at its base URL." in page
+    assert "Likely cause: The API is there, but fails" in page
+    tried["config.base_url"] = origin.url
     tried["config.cache"] = "none"
     page = text_of(person.post("/new-service", query={"type": "rws"}, **tried).text)
     assert "The connection does not work" in page

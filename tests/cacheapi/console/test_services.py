@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import socket
@@ -63,6 +64,10 @@ def test_the_first_page_asks_no_server(person: Person) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         make(person, **fields(**{"config.port": str(silent.getsockname()[1])}))
         silent.settimeout(0.2)
+        # Saving tried it.
+        with contextlib.suppress(TimeoutError):
+            while True:
+                silent.accept()[0].close()
         person.page("/")
         with pytest.raises(TimeoutError):
             silent.accept()
@@ -227,6 +232,74 @@ def test_a_yes_or_no_is_a_box(person: Person) -> None:
     make(person, "cache_redis", **fields(**{"config.cluster": "on"}))
     config = shown(person, "sessions")["config"]
     assert (config["cluster"], config["tls_verify"]) == (True, False)
+
+
+def test_saving_says_what_a_trial_found(person: Person, memcached_server: Memcached) -> None:
+    page = make(person, **fields(**{"config.port": str(free_port())}))
+    assert 'class="warning" role="status"' in page
+    text = text_of(page)
+    assert "The service sessions is saved, but does not work: 'connect' failed. Conn" in text
+    assert "saved and answers" not in text
+    page = person.done("/service/sessions/edit", action="save", **fields(memcached_server))
+    assert "The service sessions is saved." in text_of(page)
+    # A form of which the box is not checked has no such field.
+    off = {name: text for name, text in fields(name="idle").items() if name != "is_active"}
+    page = make(person, **off)
+    assert "The service idle is saved. It is off: it answers 404." in text_of(page)
+
+
+def test_a_form_shows_what_an_empty_prefix_will_be(
+    person: Person, memcached_server: Memcached
+) -> None:
+    path = "/new-service?type=cache_memcached"
+    assert 'placeholder="its name:"' in person.page(path)
+    tried = person.post(path, path, action="test", **fields(memcached_server))
+    assert 'placeholder="sessions:"' in tried.text
+    assert "Left empty, it is the service's name with : behind it." in text_of(tried.text)
+    make(person, **fields(memcached_server))
+    assert shown(person, "sessions")["config"]["prefix"] == "sessions:"
+    # There an empty one is none.
+    page = person.page("/service/sessions/edit")
+    assert 'value="sessions:"' in page
+    assert "placeholder" not in page
+    assert "Left empty" not in page
+
+
+def test_what_takes_a_few_words_is_chosen_from_them(person: Person) -> None:
+    page = person.page("/new-service?type=cache_memcached")
+    chosen = {
+        name: re.findall(r"<option( selected)?>([^<]+)</option>", options)
+        for name, options in re.findall(
+            r'<select [^>]*name="([^"]+)"[^>]*>(.*?)</select>', page, re.DOTALL
+        )
+    }
+    assert chosen["config.discovery"] == [(" selected", "off"), ("", "dns"), ("", "config")]
+    assert [word for _, word in chosen["config.auth"]] == ["sasl", "text"]
+    words = [word for _, word in chosen["config.values"]]
+    assert words == ["json", "php", "pylibmc", "libmc", "auto"]
+
+
+def test_who_switches_a_service_off_reads_first_what_clients_get(
+    person: Person, memcached_server: Memcached
+) -> None:
+    make(person, **fields(memcached_server))
+    page = person.page("/service/sessions")
+    assert "Switch it off" not in page
+    assert "/service/sessions?switch=off#switch-off" in page
+    make(person, "rws", name="shop", **{"config.base_url": "http://127.0.0.1:9"}, is_active="on")
+    text = text_of(person.page("/service/sessions?switch=off"))
+    assert "From then on every request for it is a 404" in text
+    assert "keeps its answers here" not in text
+    # The system cache, which an HTTP API stores in, is not switched.
+    assert "Switch it off" not in person.page("/service/cache?switch=off")
+    form = {"name": "shop", "is_active": "on", "config.base_url": "http://127.0.0.1:9"}
+    person.done("/service/shop/edit", action="save", **form, **{"config.cache": "sessions"})
+    text = text_of(person.page("/service/sessions?switch=off"))
+    assert "shop keeps its answers here: those requests go to the API" in text
+    person.done("/service/sessions/switch", to="off")
+    page = person.page("/service/sessions?switch=off")
+    assert "Switch it off" not in page
+    assert "Switch on" in page
 
 
 def test_a_service_is_switched_off_and_on(person: Person, memcached_server: Memcached) -> None:
