@@ -138,8 +138,10 @@ def perform_within(
 def _perform_within(
     backend: Backend, operations: Sequence[Operation], most: int, largest: float
 ) -> list[Any]:
+    if BRING.isdisjoint(map(type, operations)):
+        return backend.perform(operations)
     brings = sum(type(operation) in BRING for operation in operations)
-    if not brings or (brings == 1 and most >= 0 and largest == math.inf):
+    if brings == 1 and most >= 0 and largest == math.inf:
         return backend.perform(operations)
     keys = _to_look_at(operations) if most >= 0 else []
     try:

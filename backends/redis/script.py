@@ -15,6 +15,8 @@ class Script:
         self.text = "".join((rooms / f"{name}.lua").read_text() for name in names)
         # The name under which Redis keeps a script; no secret depends on it.
         self.digest = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+        # What stands before the key where it is run by that name, with two arguments behind it.
+        self.head = b"*6\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n1\r\n" % self.digest.encode()
 
 
 COMPARE_AND_SET: Final = Script("compare_and_set")

@@ -35,6 +35,13 @@ _OK: Final = b"+OK\r\n"
 _PART: Final = object()
 
 
+# What stands before the key of commands that have nothing behind it.
+GET: Final = b"*2\r\n$3\r\nGET\r\n"
+GETDEL: Final = b"*2\r\n$6\r\nGETDEL\r\n"
+EXISTS: Final = b"*2\r\n$6\r\nEXISTS\r\n"
+UNLINK: Final = b"*2\r\n$6\r\nUNLINK\r\n"
+
+
 def pack(*arguments: bytes | str | int) -> bytes:
     """Return a command as it is sent."""
     # hiredis's declaration knows of one argument only.
@@ -44,7 +51,7 @@ def pack(*arguments: bytes | str | int) -> bytes:
 
 def pack_reads(keys: Sequence[bytes]) -> list[Command]:
     """Return commands that read one key each, in half of the time of :func:`pack`."""
-    return [(key, b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(key), key)) for key in keys]
+    return [(key, b"%b$%d\r\n%b\r\n" % (GET, len(key), key)) for key in keys]
 
 
 def pack_read(keys: Sequence[bytes]) -> Command:
@@ -52,9 +59,20 @@ def pack_read(keys: Sequence[bytes]) -> Command:
     return keys[0], pack("MGET", *keys)
 
 
-def pack_get(key: bytes) -> bytes:
-    """Return the command that reads one key."""
-    return b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(key), key)
+def pack_key(head: bytes, key: bytes) -> bytes:
+    """Return a command of one key.
+
+    :param head: what stands before it, such as :data:`GET`.
+    """
+    return b"%b$%d\r\n%b\r\n" % (head, len(key), key)
+
+
+def pack_two(head: bytes, key: bytes, first: bytes, second: bytes) -> bytes:
+    """Return a command with two arguments behind its key, as :func:`pack_key`."""
+    return b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (
+        *(head, len(key), key),
+        *(len(first), first, len(second), second),
+    )
 
 
 def pack_get_and_touch(key: bytes, milliseconds: int | None) -> bytes:
@@ -70,11 +88,14 @@ def pack_get_and_touch(key: bytes, milliseconds: int | None) -> bytes:
     )
 
 
-def pack_store(key: bytes, value: bytes, milliseconds: int | None) -> bytes:
-    """Return the command that stores one value, overwriting; as :func:`pack_stores`."""
-    frame = _frame(milliseconds)
+def pack_store(key: bytes, value: bytes, milliseconds: int | None, *, adds: bool = False) -> bytes:
+    """Return the command that stores one value, overwriting; as :func:`pack_stores`.
+
+    :param adds: only where the key is absent, for a lifetime that is positive.
+    """
+    frame = _frame(milliseconds, adds)
     if frame is None:
-        return pack("UNLINK", key)
+        return pack_key(UNLINK, key)
     head, tail = frame
     return b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n%b" % (head, len(key), key, len(value), value, tail)
 
@@ -102,14 +123,17 @@ def pack_stores(
 
 
 @functools.lru_cache(maxsize=256)
-def _frame(milliseconds: int | None) -> tuple[bytes, bytes] | None:
+def _frame(milliseconds: int | None, adds: bool = False) -> tuple[bytes, bytes] | None:
     """Return what stands before and after key and value; ``None`` where nothing is stored."""
-    if milliseconds is None:
-        return b"*3\r\n$3\r\nSET\r\n", b""
-    if milliseconds <= 0:
-        return None
-    number = b"%d" % milliseconds
-    return b"*5\r\n$3\r\nSET\r\n", b"$2\r\nPX\r\n$%d\r\n%b\r\n" % (len(number), number)
+    number, tail = 3, b""
+    if milliseconds is not None:
+        if milliseconds <= 0:
+            return None
+        left = b"%d" % milliseconds
+        number, tail = 5, b"$2\r\nPX\r\n$%d\r\n%b\r\n" % (len(left), left)
+    if adds:
+        number, tail = number + 1, b"$2\r\nNX\r\n" + tail
+    return b"*%d\r\n$3\r\nSET\r\n" % number, tail
 
 
 class Wire:

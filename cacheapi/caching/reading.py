@@ -31,6 +31,7 @@ class Reading:
     :param name: its name in the URL.
     :param values: how they are read and written; by default all is JSON.
     :ivar entries: the backend, as entries may have tags.
+    :ivar writes_json: as of its values, which do not change.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Reading:
         self.description = description
         self.type = backend.service_type
         self.values = values or Values()
+        self.writes_json = self.values.writes_json
         self._read = self.values.reader
 
     def over(self, backend: Backend) -> Self:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from backends.base import MISSING, Backend, Found, Missing
 from backends.errors import BackendError
@@ -19,6 +19,9 @@ from cacheapi.caching.making import Making
 from cacheapi.caching.pairs import KeyExists, Pair, TaggedPair
 from cacheapi.caching.reading import MAX_PAGE, Reading
 from cacheapi.caching.values import Values
+
+# Types of outcomes that are no value.
+_NO_VALUES: Final = frozenset({bool, int, Missing})
 
 
 class CacheService(Reading):
@@ -245,6 +248,8 @@ class CacheService(Reading):
             outcomes = self.entries.perform(operations)
         else:
             outcomes = perform_within(self.entries, operations, most, largest)
+        if _NO_VALUES.issuperset(map(type, outcomes)):
+            return outcomes
         read = self._read
         return [
             read(one) if isinstance(one, bytes) and len(one) <= raw else one for one in outcomes

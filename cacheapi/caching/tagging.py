@@ -30,6 +30,7 @@ from backends.operations import (
     Touch,
     perform_each,
 )
+from backends.within import BRING
 from cacheapi.caching.envelopes import Envelopes, marked_of, without_envelopes
 from cacheapi.caching.generations import ATTEMPTS, Generations, Known
 from cacheapi.caching.tags import (
@@ -41,6 +42,7 @@ from cacheapi.caching.tags import (
     unsealed,
 )
 
+_STORES: Final = (Item, Add, Replace)
 # Operations whose outcome says whether a key was there.
 _ASK: Final = frozenset({Add, Replace, Delete, Touch, Exists, Increment})
 
@@ -211,14 +213,14 @@ class Tagging(Backend):
         Whether those are there is asked before each. In which order different keys have theirs is
         nobody's to say.
         """
-        asking = dict.fromkeys(one.key for one in operations if type(one) in _ASK)
         apart: AbstractSet[str] = frozenset()
-        try:
-            if asking and self._generations.are_in_use():
+        if not _ASK.isdisjoint(map(type, operations)) and self._generations.are_in_use():
+            asking = dict.fromkeys(one.key for one in operations if type(one) in _ASK)
+            try:
                 apart = self._envelopes.enveloped(asking)
-        except BackendError:
-            # Each says what became of it.
-            apart = asking.keys()
+            except BackendError:
+                # Each says what became of it.
+                apart = asking.keys()
         if not apart:
             return self._perform_at_once(operations)
         outcomes: list[Any] = [None] * len(operations)
@@ -241,9 +243,12 @@ class Tagging(Backend):
         return [None if index in marked else both for index, both in enumerate(done)]
 
     def _perform_at_once(self, operations: Sequence[Operation]) -> list[Any]:
-        if any(isinstance(getattr(one, "value", None), Tagged) for one in operations):
+        kinds = set(map(type, operations))
+        if Tagged in {type(one.value) for one in operations if isinstance(one, _STORES)}:
             operations = list(map(_with_envelope, operations))
         outcomes = self._inner.perform(operations)
+        if kinds.isdisjoint(BRING):
+            return outcomes
         marked = marked_of(dict(enumerate(outcomes)))
         if marked:
             opened = self._envelopes.each_opened(marked)
@@ -294,6 +299,6 @@ class Tagging(Backend):
 
 
 def _with_envelope(one: Operation) -> Operation:
-    if isinstance(one, Item | Add | Replace):
+    if isinstance(one, _STORES):
         return one._replace(value=sealed(one.value))
     return one

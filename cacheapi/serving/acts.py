@@ -108,7 +108,7 @@ def _store(
         raise Unsure
     raw, ttl = read
     values, is_shown = asking.service.values, asking.may_read(key)
-    if values.writes_json:
+    if asking.service.writes_json:
         stored = operation(key, raw, ttl)
         tag = tag_field(etag_of(raw)) if is_shown else ""
     else:
@@ -135,7 +135,7 @@ def _patch(asking: Asking) -> Act:
             None if ttl is MISSING else ttl,
         )
         # Whether its tag is told: the number is not known yet.
-        tells = service.values.writes_json and asking.may_read(key)
+        tells = service.writes_json and asking.may_read(key)
         return asking.act("PATCH", [key], [operation], finishing.count, tells=tells)
     if ttl is MISSING or initial is not MISSING:
         raise Unsure

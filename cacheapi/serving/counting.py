@@ -31,34 +31,50 @@ def count(
 
     :param found: what was read.
     """
-    numbers: dict[str, int] = {}
-    # Reads of one key, which most are, and the others; how often they were answered alike.
-    ones: dict[tuple[str, int], int] = {}
-    others: dict[tuple[str, str, int], int] = {}
-    sent: dict[str, int] = {}
-    received: dict[str, int] = {}
+    # By service, method (none: a read of one key, which most are) and status: how many, and the
+    # bytes of their bodies, sent and received.
+    alike: dict[tuple[str, str, int], list[int]] = {}
     for request, (status, size) in zip(taken, answered, strict=True):
-        name = request.service.name
-        numbers[name] = numbers.get(name, 0) + 1
-        sent[name] = sent.get(name, 0) + size
-        if isinstance(request, Read) and request.key is not None:
-            one = name, status
-            ones[one] = ones.get(one, 0) + 1
-        else:
-            other = name, request.method, status
-            others[other] = others.get(other, 0) + 1
-            if not isinstance(request, Read):
-                received[name] = received.get(name, 0) + request.size
-                _count_change(tally, request)
-            elif request.refusal is None:
+        received = 0
+        if isinstance(request, Read):
+            of = request.service.name, request.method if request.key is None else "", status
+            if request.key is None and request.refusal is None:
                 _count_list(tally, request, status, found)
+        else:
+            of, received = (request.service.name, request.method, status), request.size
+            _count_change(tally, request)
+        same = alike.get(of)
+        if same is None:
+            alike[of] = [1, size, received]
+        else:
+            same[0] += 1
+            same[1] += size
+            same[2] += received
         if request.refusal is not None:
             tally.refused(REASONS[status])
+    _tell(tally, alike, seconds)
+    if troubles:
+        _count_failures(tally, troubles, taken, answered)
+
+
+def _tell(tally: Tally, alike: Mapping[tuple[str, str, int], list[int]], seconds: float) -> None:
+    ones: dict[tuple[str, int], int] = {}
+    others: dict[tuple[str, str, int], int] = {}
+    numbers: dict[str, int] = {}
+    sent: dict[str, int] = {}
+    received: dict[str, int] = {}
+    for (name, method, status), (number, out, into) in alike.items():
+        if method:
+            others[name, method, status] = number
+        else:
+            ones[name, status] = number
+        numbers[name] = numbers.get(name, 0) + number
+        sent[name] = sent.get(name, 0) + out
+        if into:
+            received[name] = received.get(name, 0) + into
     tally.took_part(ones, others, sent, received)
     for name, number in numbers.items():
         tally.took(name, seconds, number)
-    if troubles:
-        _count_failures(tally, troubles, taken, answered)
 
 
 def _count_list(tally: Tally, read: Read, status: int, found: Mapping[CacheService, Found]) -> None:
