@@ -96,6 +96,17 @@ class Entries:
             sqlite.remember(read.items())
         return found, unread
 
+    def rows(
+        self, sqlite: Connection, keys: Sequence[bytes], most: float
+    ) -> tuple[dict[bytes, Row], Set[bytes]]:
+        """Return the rows of those keys that are there, for who gives them new values.
+
+        :param most: as of :meth:`get_some`.
+        :return: the rows, and the keys that were left.
+        """
+        read, unread = _read(sqlite, keys, self._clock(), most)
+        return {key: row for key, row in read.items() if row is not ABSENT}, unread
+
     def remaining_ttl(self, sqlite: Connection, key: bytes) -> float | None:
         """Return the seconds that a key has left, infinity for ever, if it is there."""
         now = self._clock()
@@ -221,8 +232,7 @@ class Entries:
         :param most: as of :meth:`get_some`, whose values and keys are returned.
         """
         now = self._clock()
-        read, unread = _read(sqlite, list(dict(touches)), now, most)
-        found = {key: row for key, row in read.items() if row is not ABSENT}
+        found, unread = self.rows(sqlite, list(dict(touches)), most)
         sqlite.executemany(
             "UPDATE entries SET expires = ? WHERE id = ?",
             [(_expires(ttl, now), found[key][4]) for key, ttl in touches if key in found],
@@ -232,11 +242,12 @@ class Entries:
                 self._housekeeping.note(row)
         return {key: row[5] for key, row in found.items()}, unread
 
-    def overwrite(self, sqlite: Connection, key: bytes, value: bytes) -> None:
-        """Give a new value, of about the same size, and leave the lifetime."""
-        sqlite.execute(
-            "UPDATE entries SET used = ?, checksum = ?, value = ? WHERE key = ?",
-            (int(self._clock()), _checksum(key, value), value, key),
+    def overwrite(self, sqlite: Connection, rows: Sequence[tuple[Row, bytes]]) -> None:
+        """Give rows that are there new values, of about the same size, and leave the lifetimes."""
+        used = int(self._clock())
+        sqlite.executemany(
+            "UPDATE entries SET used = ?, checksum = ?, value = ? WHERE id = ?",
+            [(used, _checksum(row[0], value), value, row[4]) for row, value in rows],
         )
 
     def delete(self, sqlite: Connection, key: bytes, *, expected: bytes | None = None) -> bool:

@@ -12,7 +12,7 @@ from backends.base import MISSING, Missing, count_from
 from backends.capabilities import Limits
 from backends.errors import Refused, ValueTooLarge
 from backends.file.entries import Entries, Pair
-from backends.file.seen import Connection
+from backends.file.seen import Connection, Row
 from backends.operations import (
     Add,
     Delete,
@@ -25,6 +25,7 @@ from backends.operations import (
     Replace,
     Touch,
 )
+from backends.within import LOOKED_AT
 
 # Operations whose values count as stored.
 STORES: Final = (Item, Add, Replace)
@@ -47,6 +48,9 @@ class Steps:
         for some in _runs(operations):
             if type(some[0]) is Item:
                 outcomes += self._store(sqlite, some)
+                continue
+            if type(some[0]) is Increment:
+                outcomes += self._count(sqlite, some)
                 continue
             (operation,) = some
             try:
@@ -115,20 +119,34 @@ class Steps:
         self._changed(sqlite, self._entries.delete(sqlite, stored))
         return value
 
-    def _count(self, sqlite: Connection, operation: Increment) -> int | Missing:
-        """Count on 64 bits with a sign."""
-        stored = self._stored(operation)
-        value = self._entries.get(sqlite, stored)
-        if value is not None:
-            number = count_from(value, operation.delta, self._limits)
-            self._entries.overwrite(sqlite, stored, b"%d" % number)
-        elif operation.initial is None:
-            return MISSING
-        else:
-            self._entries.add(sqlite, Pair(stored, operation.initial, operation.ttl))
-            number = int(operation.initial)
+    def _count(self, sqlite: Connection, counts: Sequence[Any]) -> list[Any]:
+        """Count on numbers of 64 bits with a sign, each under another key."""
+        asked = {self._stored(count): count for count in counts}
+        outcomes: dict[bytes, Any] = {}
+        left = list(asked)
+        while left:
+            rows, unread = self._entries.rows(sqlite, left, LOOKED_AT)
+            counted: list[tuple[Row, bytes]] = []
+            for key in left:
+                if key in unread:
+                    continue
+                _, delta, initial, ttl, _ = asked[key]
+                row = rows.get(key)
+                if row is not None:
+                    try:
+                        outcomes[key] = number = count_from(row[5], delta, self._limits)
+                        counted.append((row, b"%d" % number))
+                    except Refused as error:
+                        outcomes[key] = error
+                elif initial is None:
+                    outcomes[key] = MISSING
+                else:
+                    self._entries.add(sqlite, Pair(key, initial, ttl))
+                    outcomes[key] = int(initial)
+            self._entries.overwrite(sqlite, counted)
+            left = [key for key in left if key in unread]
         self._changed(sqlite, True)
-        return number
+        return [outcomes[key] for key in asked]
 
     def _changed(self, sqlite: Connection, done: bool) -> bool:
         # What was read before is remembered, and only another's change would be noticed.
@@ -146,20 +164,27 @@ class Steps:
         Delete: _delete,
         Touch: _touch,
         GetAndDelete: _take,
-        Increment: _count,
     }
 
 
 def _runs(operations: Sequence[Operation]) -> Iterator[list[Operation]]:
-    """Yield operations one by one, but stores that follow each other together."""
-    stores: list[Operation] = []
+    """Yield operations one by one; but stores that follow each other together, and counts.
+
+    Of a key each count is by itself.
+    """
+    run: list[Operation] = []
+    keys: set[str] = set()
     for operation in operations:
-        if type(operation) is Item:
-            stores.append(operation)
-            continue
-        if stores:
-            yield stores
-            stores = []
-        yield [operation]
-    if stores:
-        yield stores
+        kind = type(operation)
+        counts = kind is Increment
+        if run and (type(run[0]) is not kind or operation.key in keys):
+            yield run
+            run, keys = [], set()
+        if counts:
+            keys.add(operation.key)
+        if counts or kind is Item:
+            run.append(operation)
+        else:
+            yield [operation]
+    if run:
+        yield run
