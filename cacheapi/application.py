@@ -20,9 +20,10 @@ from cacheapi.observing.metrics.servers import Servers
 from cacheapi.observing.readiness import READINESS, Readiness
 from cacheapi.observing.request_log import REQUEST_LOG, RequestLog
 from cacheapi.observing.samples import Sampler
+from cacheapi.observing.statistics import counts_looks
 from cacheapi.observing.tail.files import FOLDER
 from cacheapi.observing.tail.watch import TAIL, Tail
-from cacheapi.observing.traffic import traffic
+from cacheapi.observing.traffic import reads, traffic
 from cacheapi.observing.troubles import TROUBLES, Troubles
 from cacheapi.observing.wsgi import Observed
 from cacheapi.registry.live import Registry
@@ -141,7 +142,7 @@ def create_app(config: Settings | None = None) -> Flask:
         lambda: registry.snapshot.services,
         registry.data_dir / "samples",
         settings["CACHEAPI_SAMPLE_SECONDS"],
-        lambda: _figures_of_remotes(app, registry),
+        lambda: _figures_counted(app, registry),
     )
     registry.accompany(sampler)
     app.extensions[samples.EXTENSION] = sampler
@@ -226,14 +227,26 @@ def _note_route(this: Request, registry: Registry) -> None:
         found.key = arguments.get("key")
 
 
-def _figures_of_remotes(app: Flask, registry: Registry) -> dict[str, Figures]:
-    """Return the figures of the services in front of an API, as they were counted."""
+def _figures_counted(app: Flask, registry: Registry) -> dict[str, Figures]:
+    """Return the figures of services that are counted here.
+
+    Those in front of an API, and the reads of those whose servers would count looks with them.
+    """
     meter: Meter | None = app.extensions[METER]
-    remotes = registry.snapshot.remotes
-    if meter is None or not remotes:
+    if meter is None:
         return {}
-    found = traffic(meter)
-    return {name: found[name].figures for name in remotes if name in found}
+    snapshot = registry.snapshot
+    found = {
+        name: Figures(get_hits=0, get_misses=0)
+        for name, service in snapshot.services.items()
+        if counts_looks(service.backend)
+    }
+    if found:
+        found |= {name: read for name, read in reads(meter).items() if name in found}
+    if snapshot.remotes:
+        remotes = traffic(meter)
+        found |= {name: remotes[name].figures for name in snapshot.remotes if name in remotes}
+    return found
 
 
 def _observe(app: Flask, settings: Settings, registry: Registry, sampler: Sampler) -> None:

@@ -137,6 +137,7 @@ def page_of(definition: Definition, status: int = 200, **more: Any) -> Response:
         definition=definition,
         cache=cache,
         can=can,
+        reads=None if cache is None else states.reads_of(cache),
         flush_refusal=None if cache is None else cache.backend.flush_refusal(),
         warnings=registry().snapshot.overlaps.of(definition.name),
         stored_for=sorted(

@@ -57,8 +57,10 @@ def state(name: str) -> Response:
     if remote is not None:
         return frame.page("state", definition=definition, **remotes.state(remote))
     service = registry().find(name)
-    found = None if service is None else states.read(service)
-    return frame.page("state", definition=definition, state=found)
+    if service is None:
+        return frame.page("state", definition=definition, state=None)
+    found, reads = states.read(service), states.reads_of(service)
+    return frame.page("state", definition=definition, state=found, reads=reads)
 
 
 def new_service() -> Response:

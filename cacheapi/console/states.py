@@ -6,11 +6,14 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Final
 
+from flask import current_app
+
 from backends.errors import BackendError, Unsupported
 from backends.probe import NotDone
 from backends.statistics import Figures
 from cacheapi.caching.service import CacheService
-from cacheapi.observing import statistics
+from cacheapi.observing import statistics, traffic
+from cacheapi.observing.metrics.meter import METER, Meter
 from cacheapi.observing.statistics import Statistics
 from cacheapi.registry import forms
 from cacheapi.registry.definition import Definition
@@ -88,3 +91,15 @@ def read(service: CacheService) -> State:
         return State(True)
     except BackendError as error:
         return State(True, f"It does not tell its figures: {error}")
+
+
+def reads_of(service: CacheService) -> Figures | None:
+    """Return what clients read of a service on this machine since it started.
+
+    :return: ``None``: its servers' own figures have no looks of the console in them, or nothing
+        is counted here.
+    """
+    meter: Meter | None = current_app.extensions[METER]
+    if meter is None or not statistics.counts_looks(service.backend):
+        return None
+    return traffic.reads(meter).get(service.name, Figures(get_hits=0, get_misses=0))

@@ -38,7 +38,8 @@ class Sampler:
     """The samples of the services that have statistics; its methods are for all threads.
 
     :param services: returns those that there are, by name.
-    :param counted: returns the figures of services that this program counts itself, by name.
+    :param counted: returns the figures of services that this program counts itself, by name:
+        of a service that has statistics they are the reads, in place of those of its servers.
     :param directory: where the samples are kept.
     :param seconds: from one sample to the next; 0: none are taken.
     """
@@ -148,24 +149,32 @@ class Sampler:
         """Begin to read each service, but for those that are still being read."""
         self._reading = {key: thread for key, thread in self._reading.items() if thread.is_alive()}
         backends: dict[Backend, list[str]] = {}
+        counted = dict(self._counted())
         for name, service in list(self._services().items())[:MOST_SERVICES]:
             if Capability.STATS in service.backend.capabilities:
                 backends.setdefault(service.backend, []).append(name)
         for backend, names in backends.items():
             if id(backend) not in self._reading:
+                reads = {name: counted.get(name) for name in names}
                 thread = threading.Thread(
-                    target=self._sample, args=(backend, names), name="sample", daemon=True
+                    target=self._sample, args=(backend, reads), name="sample", daemon=True
                 )
                 self._reading[id(backend)] = thread
                 thread.start()
-        for name, figures in list(self._counted().items())[:MOST_SERVICES]:
+        sampled = {name for names in backends.values() for name in names}
+        alone = [(name, figures) for name, figures in counted.items() if name not in sampled]
+        for name, figures in alone[:MOST_SERVICES]:
             self._files.add(name, Sample(time.time(), figures))
 
-    def _sample(self, backend: Backend, names: list[str]) -> None:
-        sample = Sample(time.time(), figures_of(backend))
+    def _sample(self, backend: Backend, reads: Mapping[str, Figures | None]) -> None:
+        """Read a backend, and keep a sample of each of its services, with what it read itself."""
+        moment, figures = time.time(), figures_of(backend)
         try:
-            for name in names:
-                self._files.add(name, sample)
+            for name, own in reads.items():
+                mixed = figures
+                if own is not None:
+                    mixed = figures._replace(get_hits=own.get_hits, get_misses=own.get_misses)
+                self._files.add(name, Sample(moment, mixed))
         except OSError as error:
             self._lose(error)
 

@@ -66,6 +66,11 @@ def figures_of(backend: Backend) -> Figures:
         return Figures()
 
 
+def counts_looks(backend: Backend) -> bool:
+    """Return whether a look of a person is a read in what the servers say of themselves."""
+    return backend.uncounted() is backend
+
+
 class _Reading:
     """The last reading of a backend."""
 

@@ -1,4 +1,4 @@
-"""What a service in front of an API did, in sums over this machine's processes, for a person."""
+"""What services did, in sums over this machine's processes, for a person."""
 
 from __future__ import annotations
 
@@ -104,6 +104,24 @@ def traffic(meter: Meter) -> dict[str, Traffic]:
         )
         for name in found.keys() | waits.keys()
     }
+
+
+def reads(meter: Meter) -> dict[str, Figures]:
+    """Return what clients read over this machine's processes, by service; no other figures.
+
+    What a server says of itself has the reads of all that use it, and most count a look as one.
+    """
+    names = {
+        f"{families.HITS.name}_total": "get_hits",
+        f"{families.MISSES.name}_total": "get_misses",
+    }
+    found: dict[str, dict[str, int]] = {}
+    for sample in meter.counted():
+        figure = names.get(sample.name)
+        if figure is not None:
+            counts = found.setdefault(sample.labels["service"], {"get_hits": 0, "get_misses": 0})
+            counts[figure] += _number(sample)
+    return {name: Figures(**counts) for name, counts in found.items()}
 
 
 def _number(sample: Sample) -> int:

@@ -580,3 +580,39 @@ def test_looking_is_no_read_of_an_application(person: Person) -> None:
 def reads(person: Person) -> tuple[int, int]:
     told = person.call("GET", "/system/service/cache/stats").json["stats"]
     return told["get_hits"], told["get_misses"]
+
+
+def test_a_look_is_no_read_in_the_hit_ratio(person: Person, redis_one: Redis) -> None:
+    config = {"port": redis_one.port, "prefix": "looks:"}
+    made = {"name": "looks", "type": "cache_redis", "config": config}
+    assert person.call("POST", "/system/service", made).status_code == 201
+    pairs = [{"key": f"k{number}", "value": number} for number in range(60)]
+    assert person.call("POST", "/looks", {"resource": pairs}).status_code == 201
+    before = redis_one.info("stats")["keyspace_hits"]
+    person.page("/service/looks", prefix="")
+    person.page("/service/looks", key="k1")
+    # The server cannot tell these from an application's reads.
+    assert redis_one.info("stats")["keyspace_hits"] > before + 50
+    state = text_of(person.page("/service/looks/state"))
+    assert "Hit ratio \u2013 (0 reads; shown from 100) Server\u2019s hit ratio" in state
+    for number in range(50):
+        assert person.call("GET", f"/looks/k{number}").status_code == 200
+    assert person.call("GET", "/looks?" + "&".join(f"key=k{n}" for n in range(40, 90))).is_json
+    state = text_of(person.page("/service/looks/state"))
+    assert "Hit ratio 70.0 % of 100 reads Server\u2019s hit ratio" in state
+    assert person.call("DELETE", "/looks").status_code == 200
+    # The embedded file knows a look when it is asked for one.
+    assert "Server\u2019s hit ratio" not in text_of(person.page("/service/cache/state"))
+
+
+def test_where_nothing_is_counted_the_server_s_hit_ratio_is_shown(
+    tmp_path: Path, redis_one: Redis
+) -> None:
+    settings = {"CACHE_DRIVER": "redis", "REDIS_PORT": str(redis_one.port)}
+    person = Person(make_app(tmp_path, CACHEAPI_METRICS="off", **settings))
+    person.sign_in()
+    state = text_of(person.page("/service/cache/state"))
+    assert "Hit ratio" in state
+    assert "Server\u2019s hit ratio" not in state
+    assert "These are the whole server\u2019s, of all that use it." in state
+    person.app.extensions[EXTENSION].close()

@@ -302,3 +302,16 @@ def test_what_the_program_counts_itself_is_sampled_too(tmp_path: Path) -> None:
     eventually(lambda: len(sampler.history("shop")) > 1, 30)
     sampler.close()
     assert {sample.figures for sample in sampler.history("shop")} == {counted["shop"]}
+
+
+def test_of_a_service_whose_servers_count_looks_the_reads_are_the_program_s(tmp_path: Path) -> None:
+    counted = {"cache": Figures(get_hits=3, get_misses=1)}
+    services = serving(cache=Told(), other=Told())
+    sampler = Sampler(lambda: services, tmp_path / "samples", 0.05, lambda: counted)
+    sampler.watch()
+    for name, reads in (("cache", (3, 1)), ("other", (None, None))):
+        eventually(lambda name=name: sampler.history(name), 30)
+        figures = sampler.history(name)[0].figures
+        assert figures.curr_items is not None
+        assert (figures.get_hits, figures.get_misses) == reads
+    sampler.close()

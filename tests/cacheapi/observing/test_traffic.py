@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from backends.statistics import Figures
 from cacheapi.observing.metrics.meter import Meter
-from cacheapi.observing.traffic import Traffic, traffic
+from cacheapi.observing.traffic import Traffic, reads, traffic
 
 NOTHING = Traffic({}, (), {}, {})
 
@@ -46,3 +46,17 @@ def test_both_lanes_are_added_up_by_service() -> None:
         (30.0, float("inf")),
     ]
     assert found["other"].hit_ratio == pytest.approx(0.0)
+
+
+def test_what_clients_read_is_counted_by_service() -> None:
+    meter = Meter(CollectorRegistry(), "1")
+    assert reads(meter) == {}
+    meter.fast.read("cache", 2, 1)
+    meter.fast.response("shop", "hit")
+    with meter.flask() as tally:
+        tally.read("cache", 3, 1)
+        tally.read("other", 0, 1)
+    assert reads(meter) == {
+        "cache": Figures(get_hits=5, get_misses=2),
+        "other": Figures(get_hits=0, get_misses=1),
+    }
