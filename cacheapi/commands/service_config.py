@@ -8,16 +8,15 @@ from typing import Any, Final
 
 import click
 
-from cacheapi.caching.ttl import FOREVER, seconds_of
+from backends.options import SYMBOLS
 from cacheapi.commands.administering import Administration
 from cacheapi.commands.lifetimes import shown
 from cacheapi.commands.output import note
-from cacheapi.settings import DEFAULT_TTL
+from cacheapi.registry.spans import NotWhole, how, is_span, number_of
 from cacheapi.slips import did_you_mean
 
-# How many of a unit a second is; a span of time may be written with any.
-_A_SECOND: Final = {"ms": 1000, "s": 1}
-_NAMES: Final = {"ms": "milliseconds", "s": "seconds"}
+_NAMES: Final = {symbol: unit for unit, symbol in SYMBOLS.items()}
+_UNUSUAL: Final = "min"
 
 with_settings = click.option(
     "--set",
@@ -62,17 +61,8 @@ def _value(field: str, schema: Mapping[str, Any], text: str) -> Any:
     kind = schema["type"]
     if text.startswith("@"):
         text = Path(text[1:]).read_text(encoding="utf-8").rstrip("\n")
-    if field == DEFAULT_TTL.field:
-        return _minutes(text)
     if kind == "integer":
-        unit = schema.get("unit") or ""
-        seconds = seconds_of(text) if unit in _A_SECOND else None
-        try:
-            return int(text) if seconds is None else seconds * _A_SECOND[unit]
-        except ValueError as error:
-            is_span = unit in _A_SECOND
-            what = f"{_NAMES[unit]}, or 90s, 15m, 2h, 7d" if is_span else "a whole number"
-            raise click.UsageError(f"--set: {field} must be {what}, not {text!r}.") from error
+        return _number(field, schema, text)
     if kind == "boolean":
         if text.lower() not in ("true", "false"):
             raise click.UsageError(f"--set: {field} must be true or false.")
@@ -80,25 +70,19 @@ def _value(field: str, schema: Mapping[str, Any], text: str) -> Any:
     return text
 
 
-def _minutes(text: str) -> int:
-    """Return a default lifetime, which the config has in minutes."""
-    if text == FOREVER:
-        return 0
-    seconds = seconds_of(text)
-    if seconds is None:
-        try:
-            minutes = int(text)
-        except ValueError as error:
-            raise click.UsageError(
-                f"--set: default_ttl: {text!r} is no lifetime; write 90m, 2h, 7d or forever. "
-                "A plain number is in minutes."
-            ) from error
-        if minutes > 0:
-            # It would be seconds elsewhere.
-            note(f"default_ttl={minutes} is in minutes: {shown(minutes * 60)}.")
-        return minutes
-    if seconds % 60:
+def _number(field: str, schema: Mapping[str, Any], text: str) -> int:
+    unit = schema.get("unit") or ""
+    try:
+        number = number_of(schema, text)
+    except NotWhole as error:
         raise click.UsageError(
-            f"--set: default_ttl must be whole minutes, and {text!r} is not; write 2m, 90m, 2h."
-        )
-    return seconds // 60
+            f"--set: {field} must be whole {_NAMES[unit]}, and {text!r} is not; "
+            f"write {how(schema)}."
+        ) from error
+    except ValueError as error:
+        what = f"{_NAMES[unit]}, or {how(schema)}" if is_span(schema) else "a whole number"
+        raise click.UsageError(f"--set: {field} must be {what}, not {text!r}.") from error
+    if unit == _UNUSUAL and text.strip() == str(number) and number > 0:
+        # It would be seconds elsewhere.
+        note(f"{field}={number} is in minutes: {shown(number * 60)}.")
+    return number

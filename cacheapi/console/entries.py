@@ -23,10 +23,10 @@ from cacheapi.console import (
     first_steps,
     frame,
     remotes,
-    service_form,
     states,
     values,
 )
+from cacheapi.console.service_settings import settings_of
 from cacheapi.observing import samples
 from cacheapi.observing.samples import Sampler
 from cacheapi.registry import administration
@@ -145,7 +145,7 @@ def page_of(definition: Definition, status: int = 200, **more: Any) -> Response:
             for name, remote in registry().snapshot.remotes.items()
             if remote.cache == definition.name
         ),
-        settings=[one for one in service_form.settings_of(definition) if one.is_usual and one.text],
+        settings=[one for one in settings_of(definition) if one.is_usual and one.text],
         lines=first_steps.lines(registry().snapshot, rules),
         **shown,
     )

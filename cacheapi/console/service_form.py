@@ -8,12 +8,11 @@ from typing import Any, Final
 
 from werkzeug.datastructures import MultiDict
 
-from cacheapi.amounts import counted
-from cacheapi.console import words
-from cacheapi.registry import administration, forms
-from cacheapi.registry.definition import FIELDS, LONGEST_TEXT, Definition
+from cacheapi.registry import forms
+from cacheapi.registry.definition import FIELDS, LONGEST_TEXT
 from cacheapi.registry.names import PATTERN
 from cacheapi.registry.service_types import service_types
+from cacheapi.registry.spans import how, is_span, number_of
 from cacheapi.registry.vault import MASK
 from cacheapi.responses.remote import REMOTE
 
@@ -23,7 +22,6 @@ USUAL: Final = frozenset(
     {"host", "port", "url", "path", "database", "username", "password", "prefix", "size"}
     | {"max_mb", "default_ttl"}
 )
-DEFAULT_TTL: Final = "default_ttl"
 FEW: Final = 6
 # What a form says of the prefix of a service that is to be made, in place of the first.
 MAY_BE_EMPTY: Final = " It may be empty."
@@ -105,45 +103,6 @@ class Form:
     groups: list[Group]
     faults: list[str]
     is_active: bool
-
-
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """A setting as it is read.
-
-    :ivar is_usual: whether it tells where values are kept, how many and how long.
-    """
-
-    label: str
-    text: str
-    is_usual: bool
-
-
-def settings_of(definition: Definition) -> list[Setting]:
-    """Return the settings of a service that is there, in the order of its form."""
-    config = administration.shown(definition)["config"]
-    schema = types().get(definition.type, {}).get("config_schema", [])
-    return [
-        Setting(
-            field["label"].removesuffix(f" ({field['unit']})"),
-            _text(field["name"], config[field["name"]], field["unit"]),
-            is_usual=field["name"] in USUAL,
-        )
-        for field in schema
-        if field["name"] in config
-    ]
-
-
-def _text(name: str, value: Any, unit: str | None) -> str:
-    if value is None or value == "":
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if name == DEFAULT_TTL:
-        minutes = counted(value, "minute")
-        whole = words.duration(60 * value)
-        return "0: for ever" if not value else f"{minutes} ({whole})" if value >= 60 else minutes
-    return f"{value} {unit}" if unit else str(value)
 
 
 def types() -> dict[str, dict[str, Any]]:
@@ -244,7 +203,7 @@ def read(service_type: dict[str, Any], sent: MultiDict[str, str]) -> dict[str, A
         if described["type"] == "boolean":
             config[described["name"]] = name in sent
         else:
-            config[described["name"]] = sent.get(name, "")
+            config[described["name"]] = _typed(described, sent.get(name, ""))
     fields = {name: sent.get(name, "") for name in ("name", "label", "description")}
     return {
         **fields,
@@ -252,6 +211,16 @@ def read(service_type: dict[str, Any], sent: MultiDict[str, str]) -> dict[str, A
         "is_active": "is_active" in sent,
         "config": config,
     }
+
+
+def _typed(described: Mapping[str, Any], text: str) -> str:
+    if not is_span(described):
+        return text
+    try:
+        return str(number_of(described, text))
+    except ValueError:
+        # What it must be is told as of every field.
+        return text
 
 
 def _own_fields(shown: Mapping[str, Any], faults: Mapping[str, str]) -> list[Field]:
@@ -299,7 +268,10 @@ def _config_field(
         # What was typed is not sent back; what is stored never was.
         value = MASK if value == MASK else ""
     elif described["type"] == "integer" and described["allowed"]:
-        hint = f"{hint} {described['allowed'][0].upper()}{described['allowed'][1:]}."
+        hint = f"{hint} {described['allowed'][0].upper()}{described['allowed'][1:]}"
+        hint += f", or {how(described)}." if is_span(described) else "."
+        if is_span(described):
+            kind = "text"
     return Field(
         name,
         described["label"],

@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response
 
 from cacheapi.console import frame, remotes, service_form, states
 from cacheapi.console.service_form import Form
+from cacheapi.console.service_settings import settings_of
 from cacheapi.registry import administration, listing, trial
 from cacheapi.registry.definition import Definition, Source
 from cacheapi.registry.environment import SYSTEM_CACHE
@@ -95,9 +96,7 @@ def edit_service(name: str) -> Response:
     """Show the form of a service."""
     definition = administration.find(registry(), name)
     if definition.source is not Source.DATABASE:
-        return frame.page(
-            "read_only", definition=definition, settings=service_form.settings_of(definition)
-        )
+        return frame.page("read_only", definition=definition, settings=settings_of(definition))
     described = _type(definition.type)
     form = _made(described, administration.shown(definition), {})
     return _form(form, definition)

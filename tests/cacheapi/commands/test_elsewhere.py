@@ -198,7 +198,10 @@ def test_a_service_is_made_changed_and_deleted(anywhere: Program) -> None:
         (("create", "x", "--type", "cache_local", "--set", "max_mb=big"), "a whole number"),
         (("create", "x", "--type", "cache_local", "--set", "raw_bytes=no"), "true or false"),
         (("create", "x", "--type", "cache_local", "--set", "default_ttl=90s"), "whole minutes"),
-        (("create", "x", "--type", "cache_local", "--set", "default_ttl=long"), "in minutes"),
+        (
+            ("create", "x", "--type", "cache_local", "--set", "default_ttl=long"),
+            "2h, 7d or forever",
+        ),
         (("create", "x", "--type", "cache_local", "--set", "default_ttl=-1"), "of minutes from 0"),
         (("create", "X!", "--type", "cache_local"), "name"),
         (("create", "cache", "--type", "cache_local"), "There is a service 'cache' already"),

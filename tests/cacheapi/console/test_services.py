@@ -217,12 +217,27 @@ def test_a_change_of_a_service(person: Person, memcached_server: Memcached) -> N
     works = person.post("/service/sessions/edit", action="test", **fields(memcached_server))
     assert "The connection works" in works.text
     assert "Down" in text_of(person.page("/service/sessions/state"))
-    wrong = fields(memcached_server, **{"config.default_ttl": "soon"})
-    answer = person.post("/service/sessions/edit", action="save", **wrong)
-    assert set(faults(answer.text)) == {"f-config-default_ttl"}
+    # It is in minutes.
+    for text in ("soon", "90s"):
+        wrong = fields(memcached_server, **{"config.default_ttl": text})
+        answer = person.post("/service/sessions/edit", action="save", **wrong)
+        assert set(faults(answer.text)) == {"f-config-default_ttl"}
     person.done("/service/sessions/edit", action="save", **fields(memcached_server, name="users"))
     assert "Up" in text_of(person.page("/service/users/state"))
     assert person.get("/service/sessions").status_code == 404
+
+
+def test_a_time_span_has_a_unit_or_is_in_that_of_its_field(person: Person) -> None:
+    typed = {"config.default_ttl": "2h", "config.timeout_ms": "3s"}
+    make(person, **fields(**{**typed, "is_active": ""}))
+    made = shown(person, "sessions")["config"]
+    assert (made["default_ttl"], made["timeout_ms"]) == (120, 3000)
+    page = text_of(person.page("/service/sessions/edit"))
+    assert "A whole number of milliseconds from 1 to 60000, or 90s, 15m, 2h, 7d." in page
+    typed = {"config.default_ttl": "forever", "config.timeout_ms": "450"}
+    person.done("/service/sessions/edit", action="save", **fields(**typed))
+    made = shown(person, "sessions")["config"]
+    assert (made["default_ttl"], made["timeout_ms"]) == (0, 450)
 
 
 def test_a_yes_or_no_is_a_box(person: Person) -> None:
