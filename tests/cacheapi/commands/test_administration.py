@@ -64,7 +64,7 @@ def test_a_service_is_shown_with_its_settings(program: Program) -> None:
     assert lines["type"] == ["cache_redis"]
     # Nobody answers there, and nothing is said of that.
     assert lines["state"] == ["switched", "on"]
-    assert lines["default_ttl"] == ["120", "(2h)", "set", "Default", "TTL", "(minutes)"]
+    assert lines["default_ttl"] == ["120", "(2h)", "set", "Default", "TTL", "(min)"]
     assert lines["timeout_ms"] == ["500", "Timeout", "(ms)"]
     assert lines["password"] == ["**********", "set", "Password"]
     assert "hidden" not in ended.output
