@@ -153,7 +153,7 @@ class MemcachedBackend(KeyCommands):
             self.label,
             Capability.FLUSH_PREFIX,
             f"it flushes whole servers, and the prefix {self.prefix!r} says that others use "
-            "them too; a tag makes gone what was stored with it",
+            "them too; to delete many keys at once, store them with a tag, and delete by that tag",
         )
 
     def flush(self) -> None:

@@ -318,6 +318,8 @@ def test_every_page_is_for_everybody(
     rules = [{"service": "up", "verbs": ["GET"], "keys": f"{'a-long-prefix:' * 20}*"}]
     made = make("api_key", {"name": "a key", "rules": rules, "expires": "2020-01-01T00:00:00Z"})
     number = made.json["resource"][0]["id"]
+    every = [{"service": "*", "verbs": ["GET", "POST", "PUT", "PATCH", "DELETE"], "keys": "*"}]
+    make("api_key", {"name": "L" * 120, "rules": every * 3, "expires": "2020-01-01T00:00:00Z"})
     text = "a-long-text-" * 40
     entries = [
         {"key": "tree", "value": {"a": [1, None, text], text: {"b": True}}},
@@ -332,6 +334,7 @@ def test_every_page_is_for_everybody(
         *("/new-service?type=rws", "/service/shop?url=/a", "/service/shop?url=/none&headers=A:b"),
         *("/service/shop?url=/../x", "/service/empty", "/now", "/audit", "/audit?search=none"),
         *("/service/cache/analysis", "/service/up?tag=one", "/now?service=nosuch"),
+        *("/service/up?switch=off", "/service/up/state"),
     ]
     for scheme in ("light", "dark"):
         with window(browser, viewport=PHONE, color_scheme=scheme) as context:
@@ -384,5 +387,8 @@ def test_a_fault_would_be_found(browser: Browser) -> None:
 def check(page: Page, where: str) -> None:
     found = Axe().run(page)
     assert found.violations_count == 0, f"{where}: {found.generate_report()}"
-    width = page.evaluate("document.documentElement.scrollWidth")
-    assert width <= PHONE["width"], f"{where} is {width} wide"
+    # A phone, a tablet, a desk; last the phone again.
+    for wide in (768, 1280, PHONE["width"]):
+        page.set_viewport_size({"width": wide, "height": PHONE["height"]})
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= wide, f"{where} is {width} wide at {wide}"

@@ -616,3 +616,29 @@ def test_where_nothing_is_counted_the_server_s_hit_ratio_is_shown(
     assert "Server\u2019s hit ratio" not in state
     assert "These are the whole server\u2019s, of all that use it." in state
     person.app.extensions[EXTENSION].close()
+
+
+def test_why_the_number_of_keys_may_be_larger_than_the_list(person: Person) -> None:
+    assert "The number of keys above may be larger" in text_of(person.page(CACHE))
+    store(person, "k", 1, tags=["one", "two"])
+    page = text_of(person.page(CACHE))
+    assert "This is the only key of the service. The number of keys above may be larger" in page
+    assert "what others keep on that server" not in page
+    for number in range(2):
+        store(person, f"more{number}", 1)
+    assert "These are all 3 keys of the service." in text_of(person.page(CACHE))
+    for number in range(60):
+        store(person, f"many{number}", 1)
+    assert "may be larger" not in text_of(person.page(CACHE))
+
+
+def test_what_a_flush_of_memcached_deletes_is_told(
+    tmp_path: Path, memcached_server: Memcached
+) -> None:
+    settings = {"CACHE_DRIVER": "memcached", "MEMCACHED_PORT": str(memcached_server.port)}
+    person = Person(make_app(tmp_path, MEMCACHED_PREFIX="", **settings))
+    person.sign_in()
+    page = text_of(person.page(CACHE))
+    assert "this empties its memcached servers: all keys of all who use them are deleted" in page
+    assert "of this service. Counts of rate limits go with them. It cannot be taken back." in page
+    person.app.extensions[EXTENSION].close()
