@@ -166,6 +166,7 @@ def create_app(config: Settings | None = None) -> Flask:
     for module in (catalogue, collection, entry, system, service, api_key, looking):
         api.register_blueprint(module.blueprint)
     app.register_blueprint(pages.blueprint)
+    app.add_url_rule("/", "bare", pages.root)
     app.extensions[READINESS] = Readiness(
         registry,
         settings["CACHEAPI_READY_SERVICES"],

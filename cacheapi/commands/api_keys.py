@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import click
 
 from cacheapi.caching.ttl import seconds_of
 from cacheapi.commands import completing
-from cacheapi.commands.administering import Administration, administration
+from cacheapi.commands.administering import administration
 from cacheapi.commands.options import as_json
 from cacheapi.commands.output import emit, emit_text, note, printable, table
-from cacheapi.registry.environment import SYSTEM_CACHE
 from cacheapi.registry.rights import VERBS
 from cacheapi.slips import did_you_mean
 
@@ -83,9 +82,9 @@ def create(
         given["rate_limit"] = _rate(rate)
     with administration(makes=True) as place:
         made = place.create_key(given)
-        unknown = _unknown([rule["service"] for rule in given["rules"]], place)
-    for line in unknown:
-        note(line)
+    # A service of before tells none.
+    for warning in made.get("warnings", ()):
+        note(warning)
     if as_json:
         emit(made)
         return
@@ -115,19 +114,6 @@ def _rule(text: str) -> dict[str, Any]:
                 + did_you_mean(verb, VERBS)
             )
     return {"service": service, "verbs": listed, **({"keys": keys} if keys else {})}
-
-
-def _unknown(services: Sequence[str], place: Administration) -> list[str]:
-    """Return a line about each service of the rules that does not exist, or not yet."""
-    names = {"*", "system", SYSTEM_CACHE}
-    for each in place.services():
-        names.update((each["name"], *each.get("aliases", ())))
-    return [
-        f"Service '{printable(service)}' does not exist yet: its rule waits for it."
-        + did_you_mean(service, sorted(names))
-        for service in dict.fromkeys(services)
-        if service not in names
-    ]
 
 
 def _rate(text: str) -> dict[str, int]:

@@ -135,6 +135,7 @@ class MadeApiKey(TypedDict):
     id: int
     name: str
     api_key: str
+    warnings: NotRequired[list[str]]
 
 
 class MadeApiKeys(TypedDict):

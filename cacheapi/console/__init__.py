@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from flask import Blueprint, Flask, redirect
-from werkzeug.wrappers import Response
+from flask import Blueprint, Flask
 
 from cacheapi.console import (
     analysis,
@@ -30,7 +29,6 @@ from cacheapi.console.session import NAME, PATH, ConsoleSessions, signed_in
 from cacheapi.registry.live import Registry
 from cacheapi.registry.vault import Vault
 from cacheapi.web.auth import without_key
-from cacheapi.web.lean import this_request
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -57,7 +55,6 @@ def register(app: Flask, vault: Vault) -> None:
         if endpoint.startswith(f"{blueprint.name}."):
             # Of an API key; the guard asks for a session.
             without_key(view)
-    app.before_request(_welcome)
 
 
 def is_for(path: str) -> bool:
@@ -69,13 +66,3 @@ def is_signed_in(app: Flask, environ: WSGIEnvironment, registry: Registry) -> bo
     """Return whether a request is one of an administrator who is signed in."""
     with app.request_context(environ):
         return signed_in(registry.snapshot) is not None
-
-
-def _welcome() -> Response | None:
-    """Send who opens the bare address in a browser to the console; programs get the API's JSON."""
-    this = this_request()
-    if this.path == "/" and this.method == "GET":
-        wanted = this.accept_mimetypes
-        if wanted["text/html"] > wanted["application/json"]:
-            return redirect(f"{this.script_root}{PATH}/")
-    return None

@@ -15,7 +15,8 @@ from cacheapi.registry.database.errors import DatabaseFailed
 from cacheapi.registry.database.store import Change, Row
 from cacheapi.registry.errors import NotFound, RegistryUnavailable
 from cacheapi.registry.live import Registry
-from cacheapi.registry.rights import VERBS, Caller, Rate, Rule, digest_of
+from cacheapi.registry.rights import EVERY_SERVICE, VERBS, Caller, Rate, Rule, digest_of
+from cacheapi.slips import did_you_mean
 
 # The last second of the year 9999: no calendar of Python's goes on.
 LATEST: Final = 253402300799
@@ -29,17 +30,20 @@ class NewKey(NamedTuple):
     """A key that was made.
 
     :ivar text: the key, which is not kept.
+    :ivar warnings: what may not be meant.
     """
 
     number: int
     name: str
     text: str
+    warnings: list[str]
 
 
 class ApiKey(NamedTuple):
     """An API key as it is kept; times are Unix times.
 
     :ivar prefix: its first characters.
+    :ivar warnings: what may not be meant.
     """
 
     number: int
@@ -51,6 +55,7 @@ class ApiKey(NamedTuple):
     expires: int | None
     rate_limit: Rate | None
     last_used: int | None
+    warnings: list[str]
 
 
 def create(registry: Registry, caller: Caller, items: Sequence[Mapping[str, Any]]) -> list[NewKey]:
@@ -74,7 +79,9 @@ def create(registry: Registry, caller: Caller, items: Sequence[Mapping[str, Any]
                 "expires": item.get("expires"),
                 **records.rate_row(item.get("rate_limit")),
             }
-            made.append(NewKey(transaction.add(tables.api_keys, row), item["name"], text))
+            number = transaction.add(tables.api_keys, row)
+            warnings = _warnings(registry, item.get("rules", ()))
+            made.append(NewKey(number, item["name"], text, warnings))
     for new in made:
         audit.note(registry.data_dir, caller, "created", "API key", new.number, new.name)
     return made
@@ -141,6 +148,7 @@ def api_key_of(registry: Registry, row: Row) -> ApiKey:
         expires=row["expires"],
         rate_limit=caller.rate,
         last_used=row["last_used"],
+        warnings=_warnings(registry, caller.rules),
     )
 
 
@@ -169,6 +177,7 @@ def shown(key: ApiKey) -> dict[str, Any]:
         if rate is None
         else {"requests": rate.requests, "seconds": rate.seconds},
         "last_used": moment_text(key.last_used),
+        "warnings": key.warnings,
     }
 
 
@@ -177,6 +186,17 @@ def moment_text(when: int | None) -> str | None:
     if when is None:
         return None
     return dt.datetime.fromtimestamp(min(when, LATEST), dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _warnings(registry: Registry, rules: Iterable[Rule]) -> list[str]:
+    """Return a line about each service of some rules that does not exist, or not yet."""
+    snapshot = registry.snapshot
+    known = sorted({EVERY_SERVICE, *snapshot.aliases, *snapshot.definitions})
+    return [
+        f"Service '{name}' does not exist yet: its rule waits for it." + did_you_mean(name, known)
+        for name in dict.fromkeys(rule.service for rule in rules)
+        if name not in known
+    ]
 
 
 def _rules_text(registry: Registry, rules: Iterable[Rule]) -> str:

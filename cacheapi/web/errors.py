@@ -31,6 +31,9 @@ RETRY_AFTER_SECONDS = "1"
 # may keep it, and asks with If-None-Match whether it is still so (RFC 9111, section 5.2.2).
 # A proxy that compresses would change the tag, which is the stored value's.
 CACHE_CONTROL = "private, no-cache, no-transform"
+# What a 404 is about, where it is about no key: a program must not take it for a miss.
+UNKNOWN_SERVICE: Final = {"reason": "unknown_service"}
+SERVICE_OFF: Final = {"reason": "service_off"}
 FRAGMENT = "The address has a '#' in it; in a key, write it as %23."
 
 
@@ -87,8 +90,9 @@ def invalid(details: Sequence[Mapping[str, Any]]) -> ApiError:
 
 
 def absent(key: str) -> ApiError:
-    """Return the answer about a key that is not there."""
-    return ApiError(404, f"Key '{key}' does not exist.")
+    """Return the answer about a key that is not there; it may have been meant as several."""
+    hint = " For several keys: ?keys=a,b." if "," in key else ""
+    return ApiError(404, f"Key '{key}' does not exist.{hint}")
 
 
 def answer(error: Exception) -> ApiError:

@@ -8,11 +8,12 @@ from typing import Any, Final
 from apispec import BasePlugin
 
 from cacheapi.observing.analysis import BUSY
-from cacheapi.web.errors import FRAGMENT, NOWHERE
+from cacheapi.web.errors import FRAGMENT, NOWHERE, UNKNOWN_SERVICE
 
 JSON: Final = "application/json"
 # A path that is another one's, with a name in it, too.
 _ALSO_TAKEN: Final = {"/api/v2/system/service/test": {"DELETE", "GET", "PATCH", "PUT"}}
+_UNKNOWN: Final = "Service 'sessions' does not exist; GET /api/v2/ lists those that do."
 _WITH_BODY: Final = frozenset({"post", "put", "patch"})
 
 # Of every operation that has the status.
@@ -61,7 +62,7 @@ def _absent(path: str, needs_key: bool) -> str:
     if needs_key:
         return "Key 'user:123:name' does not exist."
     if "{service}" in path:
-        return "Service 'sessions' does not exist; GET /api/v2/ lists those that do."
+        return _UNKNOWN
     if "{reference}" in path:
         return "Service 'sessions' does not exist."
     if "{number}" in path:
@@ -72,7 +73,8 @@ def _absent(path: str, needs_key: bool) -> str:
 
 def error(status: int, text: str) -> dict[str, Any]:
     """Return the body of an error."""
-    detail = {"code": status, "context": None, "message": text, "status_code": status}
+    context = UNKNOWN_SERVICE if text == _UNKNOWN else None
+    detail = {"code": status, "context": context, "message": text, "status_code": status}
     return {"error": detail}
 
 

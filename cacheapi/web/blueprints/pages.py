@@ -13,10 +13,21 @@ from collections.abc import Callable
 from importlib.resources import as_file, files
 from typing import Final
 
-from flask import Blueprint, Response, current_app, render_template, send_from_directory, url_for
+from flask import (
+    Blueprint,
+    Response,
+    current_app,
+    redirect,
+    render_template,
+    request,
+    send_from_directory,
+    url_for,
+)
 from werkzeug.exceptions import NotFound
 
-from cacheapi.web.auth import without_key
+from cacheapi.web.auth import caller_of, shown_key, without_key
+from cacheapi.web.blueprints import registry
+from cacheapi.web.errors import ApiError
 
 blueprint = Blueprint("pages", __name__, url_prefix="/api/v2/docs", template_folder="../templates")
 
@@ -40,6 +51,26 @@ def api_page() -> Response:
     response.headers["Content-Security-Policy"] = POLICY
     response.headers["Referrer-Policy"] = "no-referrer"
     return response
+
+
+@without_key
+def root() -> Response:
+    """Lead a browser at the bare address to the console, or the API page; tell others of both.
+
+    :raises ApiError: a program asks. 404; nothing is at this path. 401; without a key, as anywhere.
+    """
+    console = _console()
+    wanted = request.accept_mimetypes
+    if wanted["text/html"] > wanted["application/json"]:
+        return redirect(console or url_for("pages.api_page"))  # type: ignore[return-value]
+    api = f"{request.script_root}/api/v2"
+    also = f", its console at {console.rstrip('/')}" if console else ""
+    told = f"This is cacheapi: a cache is at {api}/{{service}}, its API page at {api}/docs{also}."
+    try:
+        caller_of(shown_key(request), registry().snapshot)
+    except ApiError as error:
+        raise ApiError(error.status, f"{error.message} {told}", headers=error.headers) from error
+    raise ApiError(404, told)
 
 
 @blueprint.app_context_processor

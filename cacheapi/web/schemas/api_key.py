@@ -14,6 +14,13 @@ from cacheapi.web.schemas.bodies import BodySchema
 from cacheapi.web.schemas.cache import WholeNumber
 from cacheapi.web.schemas.pages import PageSchema
 
+WARNINGS: dict[str, Any] = {
+    "required": True,
+    "metadata": {
+        "description": "What may not be meant: a rule for a service that does not exist (yet)."
+    },
+}
+
 
 class Moment(fields.String):
     """A time as ISO 8601 with a zone in JSON, a Unix time inside."""
@@ -165,6 +172,7 @@ class NewKeySchema(Schema):
     id = fields.Integer(required=True, attribute="number")
     name = fields.String(required=True)
     api_key = fields.String(required=True, attribute="text")
+    warnings = fields.List(fields.String(), **WARNINGS)
 
 
 class NewKeysSchema(Schema):
@@ -205,6 +213,7 @@ class ApiKeySchema(Schema):
         allow_none=True,
         metadata={"description": "Up to a minute late; `null`: never."},
     )
+    warnings = fields.List(fields.String(), **WARNINGS)
 
 
 class ApiKeysSchema(Schema):

@@ -14,7 +14,8 @@ class ErrorDetailSchema(Schema):
         allow_none=True,
         metadata={
             "description": "`errors`: each bad item by index, field and message. "
-            "`resource`: what became of each item of a batch that was stored in part."
+            "`resource`: what became of each item of a batch that was stored in part. "
+            "`reason`: of a 404 that is no miss, `unknown_service` or `service_off`."
         },
     )
     message = fields.String(

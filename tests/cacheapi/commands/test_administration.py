@@ -124,7 +124,7 @@ def test_a_key_may_do_what_its_rules_say(program: Program) -> None:
 
 def test_a_revoked_key_is_worth_nothing(program: Program) -> None:
     made = program.json("api-key", "create", "boss", "--administrator")
-    assert made.keys() == {"id", "name", "api_key"}
+    assert made.keys() == {"id", "name", "api_key", "warnings"}
     assert status(program, made["api_key"], "GET", "system/api_key") == 200
     assert "everything" in program("api-key", "list")
     ended = program.run("api-key", "revoke", str(made["id"]))

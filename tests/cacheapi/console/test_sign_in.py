@@ -24,6 +24,11 @@ FORMS = (
     *("/service/cache/flush", "/new-key", "/key/1", "/key/1/revoke", "/sign-out"),
 )
 
+BARE = (
+    "This is cacheapi: a cache is at /api/v2/{service}, its API page at /api/v2/docs, its console "
+    "at /console."
+)
+
 
 def cookie(person: Person):
     return person.browser.get_cookie(sessions.NAME, path="/console")
@@ -315,7 +320,10 @@ def test_it_can_be_switched_off(tmp_path: Path) -> None:
     person = Person(make_app(tmp_path, CACHEAPI_CONSOLE="off"))
     for path in ("/console", "/console/", "/console/sign-in"):
         assert person.browser.get(path).status_code == 401
-    assert person.browser.get("/", headers={"Accept": "text/html"}).status_code == 401
+    answer = person.browser.get("/", headers={"Accept": "text/html"})
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/api/v2/docs/")
+    told = person.browser.get("/").json["error"]["message"]
+    assert told.endswith(BARE.replace(", its console at /console", ""))
     person.app.extensions[EXTENSION].close()
 
 
@@ -323,5 +331,9 @@ def test_the_bare_address_is_for_people_and_for_programs(stranger: Person) -> No
     answer = stranger.browser.get("/", headers={"Accept": "text/html,*/*;q=0.8"})
     assert (answer.status_code, answer.headers["Location"]) == (302, "/console/")
     for accept in ({}, {"Accept": "*/*"}, {"Accept": "application/json"}):
-        assert stranger.browser.get("/", headers=accept).status_code == 401
+        answer = stranger.browser.get("/", headers=accept)
+        assert answer.status_code == 401
+        assert answer.json["error"]["message"].endswith(BARE)
+    answer = stranger.browser.get("/", headers={"X-DreamFactory-API-Key": KEY})
+    assert (answer.status_code, answer.json["error"]["message"]) == (404, BARE)
     assert stranger.browser.get("/console").headers["Location"] == "/console/"

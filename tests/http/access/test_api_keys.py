@@ -60,7 +60,7 @@ def make(api: Api, *rules: dict[str, Any], **fields: Any) -> tuple[int, str]:
     answer = api.call("POST", KEYS, body=body)
     assert answer.status == 201, answer
     (made,) = answer.json["resource"]
-    assert list(made) == ["id", "name", "api_key"]
+    assert list(made) == ["id", "name", "api_key", "warnings"]
     return made["id"], made["api_key"]
 
 
@@ -97,7 +97,7 @@ def test_a_key_is_shown_once(api: Api) -> None:
     document = shown.json
     assert list(document) == [
         *("id", "name", "prefix", "administrator", "rules", "created", "expires"),
-        *("rate_limit", "last_used"),
+        *("rate_limit", "last_used", "warnings"),
     ]
     assert key.startswith(document["prefix"])
     assert len(document["prefix"]) < 10
@@ -110,6 +110,21 @@ def test_a_key_is_shown_once(api: Api) -> None:
     created = dt.datetime.fromisoformat(document["created"])
     assert abs(created.timestamp() - time.time()) < 60
     assert document in api.call("GET", KEYS).json["resource"]
+
+
+def test_a_rule_for_a_service_that_does_not_exist_is_told(api: Api) -> None:
+    rules = [rule("on", "GET"), rule("one", "GET"), rule("*", "GET"), rule("cache", "GET")]
+    made = api.call("POST", KEYS, body={"name": "k", "rules": rules}).json["resource"][0]
+    warnings = [
+        "Service 'on' does not exist yet: its rule waits for it. Did you mean 'one'?",
+    ]
+    assert made["warnings"] == warnings
+    path = f"{KEYS}/{made['id']}"
+    assert api.call("GET", path).json["warnings"] == warnings
+    assert api.call("PATCH", path, body={"rules": rules[1:]}).json["warnings"] == []
+    rules[0]["service"] = "later"
+    changed = api.call("PATCH", path, body={"rules": rules}).json["warnings"]
+    assert changed == ["Service 'later' does not exist yet: its rule waits for it."]
 
 
 def test_only_a_digest_is_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -288,6 +288,12 @@ def test_a_service_that_is_not_active_is_a_404_that_says_so(api: AppApi) -> None
     make(api, name="s", type="cache_local", is_active=False)
     answer = api.call("GET", "/api/v2/s/k")
     assert (answer.status, answer.message) == (404, "Service 's' is not active.")
+    # Programs can tell it from a miss, and from a name that is misspelt.
+    assert answer.error["context"] == {"reason": "service_off"}
+    unknown = api.call("GET", "/api/v2/q/k")
+    assert (unknown.status, unknown.error["context"]) == (404, {"reason": "unknown_service"})
+    missed = api.call("GET", "/api/v2/cache/k")
+    assert (missed.status, missed.error["context"]) == (404, None)
     listed = api.call("GET", "/api/v2").json["services"]
     assert [service["name"] for service in listed] == ["cache"]
     api.call("PATCH", f"{SERVICES}/s", body={"is_active": True})

@@ -20,6 +20,8 @@ def test_an_absent_key_is_404_and_named(api: Api) -> None:
     assert answer.status == 404
     assert answer.message == "Key 'user:1' does not exist."
     assert answer.error["context"] is None
+    several = api.call("GET", entry("a,b")).message
+    assert several == "Key 'a,b' does not exist. For several keys: ?keys=a,b."
 
 
 @pytest.mark.parametrize("stored", [True, False], ids=["hit", "miss"])
