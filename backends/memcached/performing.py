@@ -75,8 +75,12 @@ class Performing:
 
     def run(self) -> list[Any]:
         """Do them; return an outcome each."""
-        if _STEPS.keys().isdisjoint(map(type, self._operations)):
+        kinds = set(map(type, self._operations))
+        if kinds.isdisjoint(_STEPS):
             return self._members.change_many(changes(self._keys, self._operations))
+        if kinds == {Increment}:
+            self._run_round([], [], [], [], list(range(len(self._operations))))
+            return self._outcomes
         rounds = _rounds(self._keys, self._operations)
         for number, steps in enumerate(rounds):
             if number and self._is_gone():
@@ -166,17 +170,19 @@ class Performing:
     def _count(self, indexes: Sequence[int], found: dict[bytes, Any]) -> None:
         sent: list[int] = []
         made: list[Change] = []
+        # Mostly none is.
+        are_odd = has_odd(b"".join([self._keys[index] for index in indexes]))
         for index in indexes:
-            operation = self._operations[index]
-            assert isinstance(operation, Increment)
-            if has_odd(self._keys[index]):
+            operation: Any = self._operations[index]
+            key = self._keys[index]
+            if are_odd and has_odd(key):
                 # Its reply is more than a line.
                 self._outcomes[index] = _caught(count, self._backend, operation)
                 continue
             if operation.own:
-                made_of: Any = _counting(self._keys[index], operation.delta)
+                made_of: Any = _counting(key, operation.delta)
             else:
-                made_of = self._counted(self._keys[index], operation, found)
+                made_of = self._counted(key, operation, found)
             if isinstance(made_of, tuple):
                 sent.append(index)
                 made.append(made_of)
@@ -185,8 +191,10 @@ class Performing:
         for index, (_, _, kind), outcome in zip(
             sent, made, self._members.change_many(made), strict=True
         ):
+            if type(outcome) is int:
+                self._outcomes[index] = outcome
+                continue
             operation = self._operations[index]
-            assert isinstance(operation, Increment)
             if kind is ADD and outcome is True:
                 outcome = int(operation.initial or 0)
             elif outcome is False or (outcome is MISSING and operation.initial is not None):

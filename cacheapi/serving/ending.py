@@ -278,6 +278,9 @@ class Ending(HttpToolsProtocol):
 
     def _go_on(self) -> None:
         """Go on with what waited for earlier answers to be given, or to leave."""
+        if not self.pipeline and self._refusal is None and not self._ended:
+            # Nearly always nothing does.
+            return
         if self._taken or self.flow.write_paused or self.transport.is_closing():
             return
         if self.pipeline and (self._started is None or self._started.response_complete):
