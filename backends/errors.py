@@ -61,7 +61,10 @@ class WrongType(Refused):
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        super().__init__(f"WRONGTYPE: under this key is another program's {kind}.")
+        super().__init__(
+            f"WRONGTYPE: under this key is another program's {kind}; this API reads and writes "
+            "strings only."
+        )
 
 
 class NotRead(Refused):

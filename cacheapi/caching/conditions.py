@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from werkzeug.datastructures import ETags
 
-_STALE: Final = "The stored value is not the one that the condition asks for."
+STALE: Final = (
+    "What is stored now is not what If-Match or If-None-Match of the request asks for; nothing was "
+    "changed."
+)
 _CHANGED: Final = (
     "The tag was changed on its way, as a proxy that compresses does: such a tag, weak or with an "
     "ending, matches no write (RFC 9110, section 13.1.1). Send the ETag as this service gave it, "
@@ -29,7 +32,7 @@ class InvalidCondition(ValueError):
 class PreconditionFailed(Exception):
     """The stored value is not the one that the request depends on."""
 
-    def __init__(self, reason: str = _STALE) -> None:
+    def __init__(self, reason: str = STALE) -> None:
         super().__init__(reason)
 
 
@@ -104,7 +107,7 @@ class Condition:
         """
         if self.if_match is not None and not (etag is not None and self.if_match.contains(etag)):
             sent = _without_ending(self.if_match.as_set(include_weak=True))
-            raise PreconditionFailed(_CHANGED if etag in sent else _STALE)
+            raise PreconditionFailed(_CHANGED if etag in sent else STALE)
         if self.if_none_match is not None and etag is not None:
             tags = self.if_none_match
             # For a cache's question a tag that was changed is good enough: it compares weakly.

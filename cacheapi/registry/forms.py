@@ -158,7 +158,7 @@ def make_backend(backend: type[Backend], config: Config, directory: Path) -> Bac
     try:
         return registry.create(backend.driver, given)
     except InvalidOption as error:
-        raise Invalid([_in_public_names(backend, str(error))]) from error
+        raise Invalid([in_public_names(backend, str(error))]) from error
     except (DriverMissing, PluginBroken) as error:
         raise Invalid([Fault(str(error), "type")]) from error
 
@@ -240,7 +240,7 @@ def _default(option: Option) -> Any:
     return default if default is None else _normal(option, default)
 
 
-def _in_public_names(backend: type[Backend], message: str) -> Fault:
+def in_public_names(backend: type[Backend], message: str) -> Fault:
     """Return what a backend says of its variables, said of the fields."""
     names = {option.variable: field for field, option in options(backend).items()}
     found = [name for name in re.findall(r"\b[A-Z][A-Z0-9_]+\b", message) if name in names]

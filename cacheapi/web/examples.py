@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from apispec import BasePlugin
 
+from cacheapi.caching.conditions import STALE
 from cacheapi.observing.analysis import BUSY
 from cacheapi.web.errors import FRAGMENT, NOWHERE, UNKNOWN_SERVICE
 
@@ -19,7 +20,7 @@ _WITH_BODY: Final = frozenset({"post", "put", "patch"})
 # Of every operation that has the status.
 _EVERYWHERE: Final[Mapping[int, str]] = {
     401: "The API key is not valid.",
-    412: "The stored value is not the one that the condition asks for.",
+    412: STALE,
     413: "The body is larger than 8 MiB (CACHEAPI_MAX_BODY_MB).",
     415: "The body must be JSON in UTF-8: Content-Type: application/json.",
     429: "This API key may make 1000 requests in 60 s.",

@@ -81,7 +81,10 @@ def test_every_verb_says_what_is_there_and_changes_nothing(
     with pytest.raises(WrongType) as caught:
         operation(backend, "theirs")
     named = "list, hash or set" if "unnamed" in request.node.name else kind
-    assert str(caught.value) == f"WRONGTYPE: under this key is another program's {named}."
+    assert str(caught.value) == (
+        f"WRONGTYPE: under this key is another program's {named}; this API reads and writes "
+        "strings only."
+    )
     assert target.call("DUMP", key) == before
     assert 900 < target.call("TTL", key) <= 1000
     assert backend.get("mine") == b"1"

@@ -7,6 +7,7 @@ import pytest
 from cacheapi import create_app, load
 from tests.cacheapi.commands.conftest import Program
 from tests.support.processes import Memcached, free_port
+from tests.support.redis import redis_server
 
 
 def status(program: Program, key: str, method: str, path: str) -> int:
@@ -73,6 +74,20 @@ def test_a_service_is_shown_with_its_settings(program: Program) -> None:
     assert "SERVICE      cache " in ended.stdout
     assert "'cacheapi doctor --all' shows them" in ended.stderr
     assert "there are: cache, carts" in program.fails("services", "show", "cats", code=2)
+
+
+def test_a_trial_calls_settings_as_the_service_does(program: Program) -> None:
+    with redis_server("--requirepass", "the-tests", password="the-tests") as server:
+        made = ("--type", "cache_redis", "--set", f"port={server.port}")
+        program("services", "create", "carts", *made)
+        told = program("services", "test", "carts", code=3)
+        assert "wants a password, and none is set (password)." in told
+        assert (
+            "REDIS_PASSWORD" not in program.run("services", "create", "b", *made, "--test").output
+        )
+        # What the environment sets up has its names.
+        program.settings |= {"CACHE_DRIVER": "redis", "REDIS_PORT": str(server.port)}
+        assert "none is set (REDIS_PASSWORD)." in program("services", "test", "cache", code=3)
 
 
 def test_a_service_is_tried(with_services: Program) -> None:
