@@ -25,7 +25,7 @@ from backends.base import MISSING, Item
 from backends.errors import BackendError, InvalidOption, OutOfMemory, Timeout, Unavailable
 from backends.file import counters as file_counters
 from backends.file import database as file_database
-from backends.file import entries, freeing
+from backends.file import entries, freeing, rows
 from backends.file.backend import FileBackend
 from backends.file.entries import Entries
 from backends.file.housekeeping import GRAIN, WALK, WRITES_A_WALK
@@ -997,7 +997,7 @@ def test_backends_of_two_prefixes_list_and_flush_their_own_keys(open_backend: Op
 def test_a_page_of_a_listing_looks_at_a_bounded_number_of_entries(
     open_backend: Open, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(entries, "LOOKED_AT", 10)
+    monkeypatch.setattr(rows, "LOOKED_AT", 10)
     backend = open_backend(clock=clock)
     backend.set_many([Item(f"{number:03}", b"", 5) for number in range(25)])
     backend.set_many([Item(f"{number:03}", b"", 500) for number in range(25, 100, 5)])
