@@ -29,10 +29,10 @@ from backends.errors import (
     Unavailable,
     ValueTooLarge,
 )
+from backends.memcached.asked import Token
 from backends.memcached.backend import MemcachedBackend
 from backends.memcached.expiry import LATEST, LONGEST_RELATIVE, expiry
 from backends.memcached.options import Server, parse_servers
-from backends.memcached.pool import Token
 from tests.conftest import connect
 from tests.support import scripts
 from tests.support.processes import (
