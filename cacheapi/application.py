@@ -252,11 +252,12 @@ def _figures_counted(app: Flask, registry: Registry) -> dict[str, Figures]:
 
 def _observe(app: Flask, settings: Settings, registry: Registry, sampler: Sampler) -> None:
     """Let the application count its requests, write lines about them, and show the counts."""
+    is_secret = lambda text: digest_of(text) in registry.snapshot.callers  # noqa: E731
     requests = RequestLog(
         settings["CACHEAPI_ACCESS_LOG"],
         as_json=settings["CACHEAPI_LOG_FORMAT"] == "json",
-        hashes_keys=settings["CACHEAPI_LOG_KEYS"] == "hash",
-        is_secret=lambda text: digest_of(text) in registry.snapshot.callers,
+        keys=settings["CACHEAPI_LOG_KEYS"],
+        is_secret=is_secret,
     )
     meter = None
     if settings["CACHEAPI_METRICS"] != "off":
@@ -271,7 +272,7 @@ def _observe(app: Flask, settings: Settings, registry: Registry, sampler: Sample
     app.extensions[REMOTE_ANSWERS] = answers
     app.extensions[REQUEST_LOG] = requests
     app.extensions[METER] = meter
-    tail = Tail(registry.data_dir / FOLDER, hashes_keys=settings["CACHEAPI_LOG_KEYS"] == "hash")
+    tail = Tail(registry.data_dir / FOLDER, keys=settings["CACHEAPI_LOG_KEYS"], is_secret=is_secret)
     registry.accompany(tail)
     app.extensions[TAIL] = tail
     traces = tracing.start(os.environ, __version__)

@@ -230,9 +230,10 @@ CORE: Final = (
     ),
     Option(
         variable="CACHEAPI_LOG_KEYS",
-        kind=choice("off", "hash"),
+        kind=choice("off", "hash", "plain"),
         default="off",
-        help="What such a line says of the key: nothing, or the start of its SHA-256.",
+        help="What such a line, and *Now*, says of the key: nothing, the start of its SHA-256, or "
+        "with `plain` its text; the audit log then names tags and prefixes too.",
     ),
     Option(
         variable="CACHEAPI_CORS_ORIGINS",

@@ -77,17 +77,18 @@ def _authored(
 ) -> Iterator[tuple[CacheService | Found, Author]]:
     settings = _settings()
     place, who = Path(settings["CACHEAPI_DATA_DIR"]), operator()
+    names = settings["CACHEAPI_LOG_KEYS"] == "plain"
     if name not in (SYSTEM_CACHE, backend_class(settings["CACHE_DRIVER"]).service_name):
         with _opened(settings, makes=makes) as opened:
             found = find(opened, name)
             number = opened.snapshot.definitions[found.name].number
-            yield found, Author(place, who, found.name, number)
+            yield found, Author(place, who, found.name, number, names)
         return
     if settings["CACHE_DRIVER"] == "file":
         _check_place(settings, makes=makes)
     system = system_cache(settings)
     try:
-        yield system, Author(place, who, system.name, None)
+        yield system, Author(place, who, system.name, None, names)
     finally:
         system.backend.close()
 

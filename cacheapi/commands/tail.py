@@ -58,10 +58,10 @@ def tail(
     r"""Show requests as they are answered; Ctrl-C ends it.
 
     Time in UTC, verb, status, milliseconds, who answered (the fast lane or Flask), service and
-    path. A key is told where CACHEAPI_LOG_KEYS=hash lets the log have it, as the start of its
-    SHA-256. Of each worker at most 200 successes and 200 failures a second are shown, chosen
-    by chance; a line such as "… and 4321 requests more." on stderr counts the others. With
-    --json each line is a JSON object.
+    path. A key is told where CACHEAPI_LOG_KEYS lets the log have it: as the start of its SHA-256
+    (hash), or as it is (plain). Of each worker at most 200 successes and 200 failures a second
+    are shown, chosen by chance; a line such as "… and 4321 requests more." on stderr counts the
+    others. With --json each line is a JSON object.
 
     \b
     Examples:

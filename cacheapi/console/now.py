@@ -87,6 +87,7 @@ def _latest() -> dict[str, Any]:
     return {
         "latest": wanted[:SHOWN],
         "watch_fault": fault,
+        "keys_are": current_tail().keys,
         "left_out": sum(seen.more for seen in all_of_them),
         "wanted_service": service,
         "wanted_errors": errors,

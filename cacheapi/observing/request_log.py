@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import hashlib
 import os
 import re
 import secrets
@@ -16,8 +15,10 @@ import time
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final, NamedTuple
+from urllib.parse import quote
 
 from cacheapi.caching.codec import encode
+from cacheapi.observing import logged_keys
 
 # No state that others share: Python's own generator is everybody's, tests' too.
 _RANDOM = secrets.SystemRandom()
@@ -57,7 +58,7 @@ class RequestLog:
         get one always. A key that is absent is a success: a cache has said so. ``None``: no
         request gets one.
     :param as_json: JSON, else text.
-    :param hashes_keys: say which key, as the start of its SHA-256; else nothing of it.
+    :param keys: what a line says of the key; see :mod:`~cacheapi.observing.logged_keys`.
     :param is_secret: whether a text is an API key, which no line may have, whoever put it where.
     :param write: by default a line goes to the standard output at once.
     """
@@ -67,13 +68,13 @@ class RequestLog:
         successes: float | None,
         *,
         as_json: bool,
-        hashes_keys: bool,
+        keys: str,
         is_secret: Callable[[str], bool],
         write: Callable[[str], object] | None = None,
     ) -> None:
         self._successes = successes
         self._as_json = as_json
-        self._hashes_keys = hashes_keys
+        self._keys = keys
         self._is_secret = is_secret
         self.write = write or _write
         self._start = secrets.token_hex(4)
@@ -135,8 +136,11 @@ class RequestLog:
             "bytes": answered.size,
             "lane": answered.lane,
         }
-        if self._hashes_keys and answered.key is not None:
-            fields["key"] = hashlib.sha256(answered.key.encode()).hexdigest()[:16]
+        key = answered.key
+        if key is not None and self._keys != logged_keys.OFF and not self._is_secret(key):
+            shown = logged_keys.shown(key, self._keys)
+            # A text has no space and no quote, as in a URL.
+            fields["key"] = shown if self._as_json else quote(shown, safe="/:")
         return fields
 
 

@@ -97,7 +97,7 @@ def note(
 
     :param data_dir: where it is kept; where it cannot be, the program's log alone has it.
     :param action: as :class:`Act` has it.
-    :param detail: likewise. It names no keys, which may be in no log.
+    :param detail: likewise. It names keys only where logs may have them, each as JSON.
     """
     if caller.number is not None:
         who = f"API key {caller.number}"

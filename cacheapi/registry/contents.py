@@ -7,13 +7,18 @@ noted is decided once. What is done to keys by name is not noted: that is what a
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from cacheapi.amounts import counted
 from cacheapi.registry import audit
 from cacheapi.registry.rights import Caller
+
+# The audit log names so many tags, in so many characters each.
+FEW_NAMES: Final = 5
+LONGEST_NAME: Final = 100
 
 
 class Purged(Protocol):
@@ -39,12 +44,14 @@ class Author:
 
     :ivar data_dir: as :func:`~cacheapi.registry.audit.note` takes it.
     :ivar number: the service's id, if it has one.
+    :ivar names: whether the log may name tags and prefixes; else it has how many.
     """
 
     data_dir: Path
     caller: Caller
     service: str
     number: int | None
+    names: bool = False
 
     def purged(self, what: str) -> None:
         """Note that a part of what is stored was made gone, such as ``2 tags``."""
@@ -54,9 +61,18 @@ class Author:
         """Note that every key was deleted."""
         self._note(audit.FLUSHED)
 
-    def deleted_prefix(self, deleted: int) -> None:
+    def deleted_prefix(self, deleted: int, prefix: str) -> None:
         """Note that all keys with a prefix were deleted, or some of them, and how many."""
-        self._note(audit.DELETED_PREFIX, counted(deleted, "key"))
+        self._note(audit.DELETED_PREFIX, counted(deleted, "key") + self.named([prefix]))
+
+    def named(self, texts: Sequence[str]) -> str:
+        """Return which those were, behind how many, if the log may have that; a few of many."""
+        if not self.names or not texts:
+            return ""
+        # As JSON, so that none can end the line or pretend to be something else.
+        few = [json.dumps(text[:LONGEST_NAME]) for text in texts[:FEW_NAMES]]
+        more = ["\u2026"] * (len(texts) > FEW_NAMES)
+        return f": {', '.join([*few, *more])}"
 
     def imported(self, stored: int) -> None:
         """Note that the entries of a file were stored, or some of them, and how many."""
@@ -94,7 +110,7 @@ def purge(holder: Purged, tags: Sequence[str], author: Author | None) -> None:
     """Make gone what has one of some tags; ``author`` as :func:`flush` takes it."""
     holder.purge(tags)
     if author is not None:
-        author.purged(tags_in_words(tags))
+        author.purged(tags_in_words(tags) + author.named(tags))
 
 
 def delete_prefix(
@@ -119,5 +135,5 @@ def delete_prefix(
         is_done = True
     finally:
         if author is not None and (deleted or is_done):
-            author.deleted_prefix(deleted)
+            author.deleted_prefix(deleted, prefix)
     return deleted

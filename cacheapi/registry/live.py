@@ -58,10 +58,12 @@ class Registry:
         database: Database,
         vault: Vault,
         data_dir: Path,
+        names_keys: bool = False,
     ) -> None:
         self.store = Store(database)
         self.vault = vault
         self.data_dir = data_dir
+        self.names_keys = names_keys
         self.counts = system.over(system.backend.apart())
         alias = system.backend.service_name
         self._aliases = {alias: system.name} if alias != system.name else {}

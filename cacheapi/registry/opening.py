@@ -39,6 +39,7 @@ def open_registry(settings: Settings, *, asks: bool = True) -> Registry:
             database=connect(url, data_dir),
             vault=Vault(settings["CACHEAPI_SECRET_KEY"], data_dir / "secret-key"),
             data_dir=data_dir,
+            names_keys=settings["CACHEAPI_LOG_KEYS"] == "plain",
         )
         registry.start()
     except DatabaseUnusable as error:

@@ -184,20 +184,21 @@ class Door:
         :raises NoAnswer: the cache cannot be used.
         """
         name = sought.remote.name
+        definition = self._registry.snapshot.definitions.get(name)
+        number = None if definition is None else definition.number
+        names = self._registry.names_keys
+        author = Author(self._registry.data_dir, caller, name, number, names)
         if purge.query is not None:
             await engine.purge(sought.path, purge.query, soft=purge.soft)
-            what = "1 URL"
+            what = f"1 URL{author.named([sought.path.decode('latin-1')])}"
         elif purge.tags:
             await engine.purge_tags(purge.tags, soft=purge.soft)
-            what = tags_in_words(purge.tags)
+            what = tags_in_words(purge.tags) + author.named(purge.tags)
         else:
             await engine.purge_all(soft=purge.soft)
             what = tags_in_words(())
         if purge.soft:
             what = f"{what}, to stale"
-        definition = self._registry.snapshot.definitions.get(name)
-        number = None if definition is None else definition.number
-        author = Author(self._registry.data_dir, caller, name, number)
         # Not here: everybody would wait for the disk.
         await asyncio.get_running_loop().run_in_executor(None, author.purged, what)
         return _json(200, '{"success":true}', "purge")

@@ -39,7 +39,7 @@ class Seen(msgspec.Struct, frozen=True, array_like=True):
     :ivar time: Unix time of its end.
     :ivar route: the path, with names instead of what stands in it.
     :ivar service: the name of a service that there is; else empty.
-    :ivar key: the start of the SHA-256 of its key, where logs may have that; else empty.
+    :ivar key: what logs may have of its key; empty: nothing.
     :ivar ms: how long it took.
     :ivar size: bytes of the answer's body.
     :ivar more: how many others that process has left out since the one before.

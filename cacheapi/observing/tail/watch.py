@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import random
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from cacheapi.observing import logged_keys
 from cacheapi.observing.tail.files import Seen, TailFiles, fails
 from cacheapi.observing.tail.slowest import Slowest
 
@@ -56,13 +57,21 @@ class Tail:
     :ivar wanted: whether somebody watches.
     :ivar floor: what takes longer than this, in seconds, is noted anyway.
     :param directory: what all processes of the machine share.
-    :param hashes_keys: say which key, as the start of its SHA-256; else nothing of it.
+    :param keys: what is told of the key; see :mod:`~cacheapi.observing.logged_keys`.
+    :param is_secret: whether a text is an API key, which nobody is told, whoever put it where.
     """
 
-    def __init__(self, directory: Path, *, hashes_keys: bool) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        keys: str,
+        is_secret: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self.wanted = False
         self.files = TailFiles(directory)
-        self._hashes_keys = hashes_keys
+        self.keys = keys
+        self._is_secret = is_secret
         self._slowest = Slowest(directory)
         self.floor = self._slowest.floor
         self._lock = threading.Lock()
@@ -105,8 +114,8 @@ class Tail:
     def _seen(self, taken: _Taken, more: int = 0) -> Seen:
         moment, method, route, service, key, status, ms, size, lane = taken
         shown = ""
-        if key is not None and self._hashes_keys:
-            shown = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()[:16]
+        if key is not None and self.keys != logged_keys.OFF and not self._is_secret(key):
+            shown = logged_keys.shown(key, self.keys)
         return Seen(moment, method, route, service, shown, status, round(ms, 3), size, lane, more)
 
     # In each process

@@ -141,7 +141,8 @@ def delete_prefix(service: str, prefix: str, done: Callable[[int], None]) -> Non
 
 def _author(service: str) -> contents.Author:
     number = registry().snapshot.definitions[service].number
-    return contents.Author(registry().data_dir, caller(), service, number)
+    here = registry()
+    return contents.Author(here.data_dir, caller(), service, number, here.names_keys)
 
 
 def permit_some(service: str, *verbs: str) -> None:

@@ -25,8 +25,8 @@ class RequestSchema(Schema):
         required=True,
         allow_none=True,
         metadata={
-            "description": "The start of the SHA-256 of its key, with `CACHEAPI_LOG_KEYS=hash` "
-            "alone; else `null`."
+            "description": "The start of the SHA-256 of its key, with `CACHEAPI_LOG_KEYS=hash`; "
+            "the key, or the first 200 characters of it, with `plain`; else `null`."
         },
     )
     status = fields.Integer(required=True, metadata={"example": 200})

@@ -6,12 +6,13 @@ import html
 import json
 import logging
 import re
+from pathlib import Path
 
 import pytest
 
 from backends.errors import Unavailable
 from cacheapi.web.blueprints import EXTENSION
-from tests.cacheapi.console.conftest import Person, text_of
+from tests.cacheapi.console.conftest import Person, make_app, text_of
 
 CACHE = "/service/cache"
 SELECTED = f"{CACHE}/delete-selected"
@@ -114,3 +115,23 @@ def test_what_has_a_tag_is_deleted_once_the_tags_are_typed_again(
     assert answer.status_code == 400
     assert "Type one to delete every entry that has it." in text_of(answer.text)
     assert "The keys cannot be listed" in text_of(answer.text)
+
+
+def test_the_audit_log_names_what_was_deleted_by_where_logs_may_have_keys(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "cacheapi.audit")
+    person = Person(make_app(tmp_path, CACHEAPI_LOG_KEYS="plain"))
+    person.sign_in()
+    tags = ",".join(f"t{number}" for number in range(7))
+    for query in ("prefix=user:", 'prefix=a"%0Ab', "tag=one", f"tag={tags}"):
+        assert person.call("DELETE", f"/cache?{query}").status_code == 200
+    details = [record.getMessage().partition(' "cache" ')[2] for record in caplog.records]
+    assert details == [
+        '(0 keys: "user:")',
+        r'(0 keys: "a\"\nb")',
+        '(1 tag: "one")',
+        '(7 tags: "t0", "t1", "t2", "t3", "t4", \u2026)',
+    ]
+    assert '1 tag: "one"' in text_of(person.page("/audit"))
+    person.app.extensions[EXTENSION].close()

@@ -22,7 +22,7 @@ def note(tail: Tail, service: str, status: int = 200, seconds: float = 0.001) ->
 
 def other_process(directory: Path) -> Tail:
     """Return what another worker has, without its thread."""
-    return Tail(directory / "tail", hashes_keys=True)
+    return Tail(directory / "tail", keys="hash")
 
 
 def test_requests_are_shown_while_the_page_is_open(person: Person, tmp_path: Path) -> None:

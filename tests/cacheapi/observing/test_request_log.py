@@ -21,7 +21,7 @@ class Lines(RequestLog):
 
     def __init__(self, successes: float | None = 1.0, **more: Any) -> None:
         self.lines: list[str] = []
-        options = {"as_json": False, "hashes_keys": False, **more}
+        options = {"as_json": False, "keys": "off", **more}
         super().__init__(
             successes, is_secret=lambda text: text == SECRET, write=self.lines.append, **options
         )
@@ -76,7 +76,7 @@ def test_a_line_of_json_has_the_same() -> None:
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_key_is_left_out_or_hashed(as_json: bool) -> None:
-    left_out, hashed = Lines(as_json=as_json), Lines(as_json=as_json, hashes_keys=True)
+    left_out, hashed = Lines(as_json=as_json), Lines(as_json=as_json, keys="hash")
     for log in (left_out, hashed):
         log.note(answered())
         assert "user:1" not in log.lines[0]
@@ -150,3 +150,17 @@ def test_lines_may_go_elsewhere() -> None:
     sampled.go_to(lines.append)
     sampled.say(answered())
     assert len(lines) == 1
+
+
+def test_a_key_is_told_where_the_log_may_have_it() -> None:
+    text, as_json = Lines(keys="plain"), Lines(keys="plain", as_json=True)
+    for log in (text, as_json):
+        log.note(answered(key='a "b"\nc=d/\u00e9:1'))
+        log.note(answered(key="x" * 300))
+        # An API key is in no line, whoever put it where.
+        log.note(answered(key=SECRET))
+        assert SECRET not in log.lines[2]
+    assert text.lines[0].endswith(" key=a%20%22b%22%0Ac%3Dd/%C3%A9:1")
+    assert json.loads(as_json.lines[0])["key"] == 'a "b"\nc=d/\u00e9:1'
+    assert json.loads(as_json.lines[1])["key"] == "x" * 200 + "\u2026"
+    assert "key" not in json.loads(as_json.lines[2])

@@ -32,7 +32,7 @@ def names(found: list[Seen]) -> list[str]:
 
 
 def test_nothing_is_noted_while_nobody_watches(tmp_path: Path) -> None:
-    tail = Tail(tmp_path / "tail", hashes_keys=True)
+    tail = Tail(tmp_path / "tail", keys="hash")
     assert not tail.takes(LEAST_SECONDS / 2)
     note(tail)
     tail.look()
@@ -41,7 +41,7 @@ def test_nothing_is_noted_while_nobody_watches(tmp_path: Path) -> None:
 
 
 def test_who_watches_sees_what_all_processes_answer(tmp_path: Path) -> None:
-    one, other = (Tail(tmp_path / "tail", hashes_keys=True) for _ in range(2))
+    one, other = (Tail(tmp_path / "tail", keys="hash") for _ in range(2))
     watcher = TailFiles(tmp_path / "tail")
     watcher.watch()
     place = watcher.read(None).place
@@ -74,7 +74,7 @@ def test_who_watches_sees_what_all_processes_answer(tmp_path: Path) -> None:
 
 
 def test_no_key_is_told_where_logs_may_not_have_it(tmp_path: Path) -> None:
-    tail = Tail(tmp_path, hashes_keys=False)
+    tail = Tail(tmp_path, keys="off")
     tail.files.watch()
     tail.look()
     note(tail, key="secret", seconds=1.0)
@@ -85,7 +85,7 @@ def test_no_key_is_told_where_logs_may_not_have_it(tmp_path: Path) -> None:
 
 
 def test_of_too_many_some_are_taken_and_the_others_counted(tmp_path: Path) -> None:
-    tail = Tail(tmp_path, hashes_keys=False)
+    tail = Tail(tmp_path, keys="off")
     tail.files.watch()
     tail.look()
     for number in range(20 * MOST):
@@ -126,7 +126,7 @@ def test_what_is_kept_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_when_nobody_watches_any_more_it_ends(tmp_path: Path) -> None:
-    tail = Tail(tmp_path, hashes_keys=False)
+    tail = Tail(tmp_path, keys="off")
     tail.files.watch()
     tail.look()
     note(tail)
@@ -211,7 +211,7 @@ def test_the_slowest_of_all_processes_within_an_hour(
     clock = SimpleNamespace(time=lambda: now[0])
     for module in (slowest, watch):
         monkeypatch.setattr(module, "time", clock)
-    one, other = (Tail(tmp_path, hashes_keys=False) for _ in range(2))
+    one, other = (Tail(tmp_path, keys="off") for _ in range(2))
     note(one, "old", seconds=9.0)
     now[0] += slowest.HOUR - 60
     for number in range(3 * KEPT):
@@ -261,10 +261,21 @@ def test_a_disk_that_cannot_be_written_stops_nobody(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "tail").write_text("no directory")
-    tail = Tail(tmp_path / "tail", hashes_keys=False)
+    tail = Tail(tmp_path / "tail", keys="off")
     for _ in range(3):
         note(tail, seconds=1.0)
         tail.look()
     assert caplog.text.count("cannot be told") == 1
     tail.watch()
     tail.close()
+
+
+def test_a_key_is_told_where_logs_may_have_it(tmp_path: Path) -> None:
+    tail = Tail(tmp_path, keys="plain", is_secret=lambda text: text == "an-API-key")
+    tail.files.watch()
+    tail.look()
+    for key in ("user:1", "an-API-key"):
+        note(tail, key=key, seconds=1.0)
+    tail.look()
+    assert sorted(each.key for each in tail.files.latest(5)) == ["", "user:1"]
+    assert sorted(each.key for each in slowest.slowest(tmp_path, 5)) == ["", "user:1"]
