@@ -138,6 +138,7 @@ class Statistics(TypedDict):
     stats: Figures | None
     servers: list[Server]
     advice: list[Advice]
+    results: NotRequired[dict[str, Count]]
 
 
 class Group(TypedDict):

@@ -21,11 +21,12 @@ from rich.text import Text
 
 from backends.statistics import Figures, ServerStatistics
 from cacheapi.caching.service import CacheService
+from cacheapi.commands.answers import Answers
 from cacheapi.commands.failures import Exit
 from cacheapi.commands.here import data_dir
 from cacheapi.commands.options import as_json, of_service
 from cacheapi.commands.output import NARROW, columns, emit, printable, stdout
-from cacheapi.commands.session import Cache, cache
+from cacheapi.commands.session import Cache, emptied
 from cacheapi.observing import statistics
 from cacheapi.observing.advice import Advice
 from cacheapi.observing.sample_files import Sample, SampleFiles
@@ -64,7 +65,9 @@ def stats(name: str, once: bool, every: float, section: str | None, as_json: boo
     and advice. HITS is the part of all reads that found something. They are those of all that
     use the servers, not of this service alone. Below, "hits lately" is the same of the reads
     from one look to the next, the last one in figures, and before, where a service runs on
-    this machine, of its last hour. The exit code is 3 where no server answers.
+    this machine, of its last hour. Of a service in front of an HTTP API it is what the service
+    counted until half a minute ago: hits are answers that did not wait for the API. The exit
+    code is 3 where no server answers.
 
     \b
     Examples:
@@ -74,14 +77,16 @@ def stats(name: str, once: bool, every: float, section: str | None, as_json: boo
     """
     if section is not None and not as_json:
         raise click.UsageError("--section goes with --json.")
-    with cache(name) as target:
+    with emptied(name) as (target, _):
+        if isinstance(target, Answers) and section is not None:
+            raise click.UsageError("A service in front of an HTTP API has no sections.")
         if as_json:
             found, told = _read(target, section)
             emit(told)
             return _code(found)
         samples: Sequence[Sample] = ()
-        if isinstance(target, CacheService):
-            samples = SampleFiles(data_dir() / "samples").read(target.name)
+        if isinstance(target, CacheService | Answers):
+            samples = _samples(target.name)
         view = _View(target, samples)
         view.look()
         if once or not sys.stdout.isatty():
@@ -91,11 +96,21 @@ def stats(name: str, once: bool, every: float, section: str | None, as_json: boo
     return Exit.DONE
 
 
-def _read(target: Cache, section: str | None = None) -> tuple[Statistics, dict[str, Any]]:
+def _samples(name: str) -> list[Sample]:
+    return SampleFiles(data_dir() / "samples").read(name)
+
+
+def _read(target: Cache | Answers, section: str | None = None) -> tuple[Statistics, dict[str, Any]]:
     """Ask the servers of a service, here or elsewhere; return it as the API tells it, too."""
     if isinstance(target, CacheService):
         found = statistics.read(target, section)
         return found, statistics.shown(target, found)
+    if isinstance(target, Answers):
+        # The processes of the service count, and one of them notes the sums.
+        samples = _samples(target.name)
+        figures = samples[-1].figures if samples else Figures()
+        told = statistics.counted_shown(target.name, target.type, figures)
+        return Statistics(figures, [], []), told
     told = target.statistics(section)
     servers = [
         ServerStatistics(each["server"], _figures(each["stats"]), each["raw"], each["error"])
@@ -114,7 +129,8 @@ def _figures(told: Mapping[str, Any] | None) -> Figures | None:
 
 def _code(found: Statistics) -> Exit:
     """Return whether any server answered."""
-    return Exit.FAILED if all(each.error for each in found.servers) else Exit.DONE
+    down = [each for each in found.servers if each.error]
+    return Exit.FAILED if down and len(down) == len(found.servers) else Exit.DONE
 
 
 def _follow(view: _View, every: float) -> None:
@@ -160,7 +176,7 @@ def _keys() -> Iterator[Callable[[float], str]]:
 class _View:
     """What is shown, and what was before."""
 
-    def __init__(self, target: Cache, samples: Sequence[Sample]) -> None:
+    def __init__(self, target: Cache | Answers, samples: Sequence[Sample]) -> None:
         self._target = target
         self._seen = list(samples)
         self.now = Statistics(Figures(), [], [])
@@ -187,6 +203,9 @@ class _View:
         ]
         if len(rows) > 1:
             rows.append(self._row("all", self.now.total))
+        if not rows:
+            # In front of an API: what is counted of its answers.
+            rows.append(self._row("answers", self.now.total))
         heading = f"{self._target.name} ({self._target.type})  {time.strftime('%H:%M:%S')}"
         width = stdout().width
         tables = map(_below, rows) if width < NARROW else [columns(_HEADINGS, rows)]

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from backends.base import Backend
@@ -137,6 +137,26 @@ def shown(service: CacheService, statistics: Statistics) -> dict[str, Any]:
             for server in statistics.servers
         ],
         "advice": [advice._asdict() for advice in statistics.advice],
+    }
+
+
+def counted_shown(
+    name: str, kind: str, figures: Figures, results: Mapping[str, int] | None = None
+) -> dict[str, Any]:
+    """Return the same of a service in front of an API, whose answers this program counts itself.
+
+    It has no servers of its own: those of its cache are told of that.
+
+    :param figures: empty where nothing was counted.
+    :param results: answers, by what the cache did; ``None``: that is not known.
+    """
+    return {
+        "name": name,
+        "type": kind,
+        "stats": figures_shown(figures),
+        "servers": [],
+        "advice": [],
+        **({} if results is None else {"results": dict(results)}),
     }
 
 

@@ -6,13 +6,16 @@ import dataclasses
 import re
 from typing import Any
 
-from flask import Response, request
+from flask import Response, current_app, request
 from flask.views import MethodView
 from flask_smorest import Blueprint
 
 from backends.base import MISSING
+from backends.statistics import Figures
 from cacheapi.caching.codec import encode
 from cacheapi.observing import analysis, prefixes, statistics
+from cacheapi.observing.metrics.meter import METER, Meter
+from cacheapi.observing.traffic import traffic
 from cacheapi.registry import administration, listing, trial
 from cacheapi.registry.definition import Definition
 from cacheapi.web.blueprints import administer, caller, find_service, registry
@@ -184,10 +187,22 @@ def test_draft() -> Response:
 def get_statistics(reference: str) -> Response:
     """Tell the statistics of a service: the sum, server by server, and advice.
 
-    They are the servers' own figures, of all that use them and since they started.
+    They are the servers' own figures, of all that use them and since they started. Of a service
+    in front of an HTTP API they are what this machine's processes counted since they started:
+    `get_hits` are answers that did not wait for the API, `get_misses` those that did; `results`
+    has them by what the cache did.
     """
-    service = find_service(administration.find(registry(), reference).name)
+    definition = administration.find(registry(), reference)
     section = Query(request.query_string).refuse_slips(("section",)).text("section")
+    if definition.name in registry().snapshot.remotes:
+        if section is not None:
+            raise ApiError(400, "A service in front of an HTTP API has no sections.")
+        meter: Meter | None = current_app.extensions[METER]
+        done = None if meter is None else traffic(meter).get(definition.name)
+        figures, results = (Figures(), {}) if done is None else (done.figures, done.results)
+        told = statistics.counted_shown(definition.name, definition.type, figures, results)
+        return json_response(encode(told))
+    service = find_service(definition.name)
     return json_response(encode(statistics.shown(service, statistics.read(service, section))))
 
 

@@ -77,3 +77,12 @@ class StatisticsSchema(Schema):
     )
     servers = fields.List(fields.Nested(ServerStatisticsSchema), required=True)
     advice = fields.List(fields.Nested(AdviceSchema), required=True)
+    results = fields.Dict(
+        keys=fields.String(),
+        values=fields.Integer(),
+        metadata={
+            "description": "Of a service in front of an HTTP API alone: answers, by what the cache "
+            "did.",
+            "example": {"hit": 940, "miss": 60},
+        },
+    )

@@ -50,6 +50,26 @@ def test_known_traffic_is_shown(program: Program) -> None:
     assert "--section goes with --json" in program.fails("stats", "--section", "items", code=2)
 
 
+def test_a_service_in_front_of_an_api_has_its_hit_ratio(program: Program) -> None:
+    made = ("--type", "rws", "--set", "base_url=http://127.0.0.1:9")
+    program("services", "create", "shop", *made)
+    # No service has run here yet.
+    assert program.json("stats", "-s", "shop")["stats"]["hit_ratio"] is None
+    samples = SampleFiles(program.directory / "data" / "samples")
+    samples.directory.mkdir()
+    samples.add("shop", Sample(time.time() - 60, Figures(get_hits=1, get_misses=1)))
+    samples.add("shop", Sample(time.time() - 30, Figures(get_hits=3, get_misses=1)))
+    found = program.json("stats", "-s", "shop")
+    assert (found["name"], found["type"], found["servers"]) == ("shop", "rws", [])
+    assert (found["stats"]["hit_ratio"], found["stats"]["get_hits"]) == (0.75, 3)
+    lines = program("stats", "--once", "-s", "shop").splitlines()
+    assert lines[0].startswith("shop (rws)")
+    assert lines[2].split()[:4] == ["answers", "-", "75.0%", "4"]
+    assert "100.0%" in lines[3]
+    refused = program.fails("stats", "-s", "shop", "--json", "--section", "items", code=2)
+    assert "has no sections" in refused
+
+
 def test_a_pool_has_its_sum(program: Program, memcached_pool: list[Memcached]) -> None:
     program.settings |= on_memcached(*memcached_pool)
     lines = program("stats").splitlines()
@@ -141,7 +161,7 @@ def test_it_fits_a_small_terminal_and_q_ends_it(tmp_path: Path, key: bytes) -> N
     assert any(re.fullmatch(r"MEMORY +[0-9.]+/256 MiB\s*", line) for line in lines)
 
 
-def test_a_table_that_a_small_terminal_has_no_room_for_is_a_line_a_row(tmp_path: Path) -> None:
+def test_a_table_that_a_small_terminal_has_no_room_for_is_a_block_a_row(tmp_path: Path) -> None:
     run(tmp_path, "set", "a", "1")
     code, shown = on_terminal(
         tmp_path,
@@ -152,12 +172,11 @@ def test_a_table_that_a_small_terminal_has_no_room_for_is_a_line_a_row(tmp_path:
     )
     assert code == 0, shown
     lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in shown.splitlines()]
-    assert lines[0] == "TYPE  FIELD  VALUE  DEFAULT  MEANING"
+    assert [line.split() for line in lines[:4]] == [
+        *(["cache_local"], ["FIELD", "max_mb"], ["VALUE", "integer"], ["DEFAULT", "256"]),
+    ]
     # The terminal breaks it, between words or not; nothing is put into a column of five letters.
-    assert (
-        "cache_local  max_mb  integer  256  The embedded cache file takes so many MiB; the "
-        in (lines[1])
-    )
+    assert lines[4].startswith("  MEANING  The embedded cache file takes so many MiB; the ")
 
 
 def test_a_doctor_is_in_colour_on_a_terminal(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cacheapi.observing.metrics.meter import METER
 from tests.http.client import Api, AppApi
 from tests.http.conftest import PATIENT
 from tests.support.live import CACHE, Connection, call
@@ -175,6 +176,23 @@ def test_a_service_with_its_own_settings(file_app: AppApi, made: list[str]) -> N
         answer = file_app.call("GET", f"{SYSTEM}/sessions/stats")
         assert answer.status == 404
         assert answer.json["error"]["message"] == "Service 'sessions' is not active."
+
+
+def test_a_service_in_front_of_an_api_has_its_hit_ratio(file_app: AppApi, made: list[str]) -> None:
+    body = {"name": "shop", "type": "rws", "config": {"base_url": "http://127.0.0.1:9"}}
+    assert file_app.call("POST", SYSTEM, body=body).status == 201
+    made.append("shop")
+    told = file_app.call("GET", f"{SYSTEM}/shop/stats").json
+    assert (told["name"], told["type"], told["servers"], told["results"]) == ("shop", "rws", [], {})
+    assert (told["stats"].keys(), told["stats"]["hit_ratio"]) == (NAMES, None)
+    with file_app.app.extensions[METER].flask() as tally:
+        for result in ("hit", "hit", "stale", "miss", "pass"):
+            tally.response("shop", result)
+    told = file_app.call("GET", f"{SYSTEM}/shop/stats").json
+    assert told["results"] == {"hit": 2, "stale": 1, "miss": 1, "pass": 1}
+    assert (told["stats"]["get_hits"], told["stats"]["get_misses"]) == (3, 1)
+    assert told["stats"]["hit_ratio"] == 0.75
+    assert file_app.call("GET", f"{SYSTEM}/shop/stats?section=items").status == 400
 
 
 def test_a_service_that_there_is_not(file_app: AppApi) -> None:
