@@ -173,7 +173,7 @@ def test_a_table_that_a_small_terminal_has_no_room_for_is_a_block_a_row(tmp_path
     assert code == 0, shown
     lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in shown.splitlines()]
     assert [line.split() for line in lines[:4]] == [
-        *(["cache_local"], ["FIELD", "max_mb"], ["VALUE", "integer"], ["DEFAULT", "256"]),
+        *(["cache_local"], ["FIELD", "max_mb"], ["VALUE", "integer", "(MiB)"], ["DEFAULT", "256"]),
     ]
     # The terminal breaks it, between words or not; nothing is put into a column of five letters.
     assert lines[4].startswith("  MEANING  The embedded cache file takes so many MiB; the ")
