@@ -73,11 +73,20 @@ function focus(button, focused) {
     news.scrollIntoView({ block: "nearest" });
     return;
   }
-  if (button?.value === "add") {
+  const [what, at] = (button?.value ?? "").split(":");
+  if (what === "add") {
     [...document.querySelectorAll(".rule [name$=-service]")].at(-1)?.focus();
+  } else if (at) {
+    follow(what, { up: -1, down: 1, remove: 0 }[what] + Number(at));
   } else if (focused) {
     document.getElementById(focused)?.focus();
   }
+}
+
+// To the button of the rule that was moved, or of the one in the place of what is gone.
+function follow(what, rule) {
+  const first = (selector) => document.querySelector(`button${selector}:not(:disabled)`);
+  (first(`[value="${what}:${rule}"]`) ?? first(`[value$=":${rule}"]`) ?? first("[value=add]"))?.focus();
 }
 
 function tell(form, text) {
