@@ -124,7 +124,7 @@ class Keyboard(Hand):
                 "kind => document.activeElement.matches(kind)", kind
             ):
                 return
-        raise AssertionError(f"no key leads to {name} on {self.page.url}: {passed}")
+        raise AssertionError(f"no key leads to {name} on {self.page.url}: {sorted(set(passed))}")
 
     def _has_stop(self, name: str) -> bool:
         return bool(self.page.evaluate("name => hand.isBox(name)", name))
