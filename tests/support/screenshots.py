@@ -36,7 +36,7 @@ def main() -> None:
         with service(Path(directory), WEB_CONCURRENCY="1", **settings) as live:
             fill(live, server.port)
             with chromium() as browser:
-                with opened(browser, live, 1120, 770, "light") as page:
+                with opened(browser, live, 1120, 880, "light") as page:
                     settled(page)
                     page.screenshot(path=PICTURES / "services.png")
                 with opened(browser, live, 390, 800, "dark") as page:

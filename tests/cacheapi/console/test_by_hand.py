@@ -50,7 +50,7 @@ def test_everything_can_be_done(
         services(page, hand, {"Memcached": memcached_server.port, "Redis": redis_one.port})
         keys(page, hand, live)
         api_keys(page, hand)
-        looking(page, hand)
+        looking(page, hand, live)
         hand.use("Sign out")
         settled(page, "Sign in")
 
@@ -208,13 +208,14 @@ def api_keys(page: Page, hand: Hand) -> None:
     told(page, f"The API key {name} is revoked.")
 
 
-def looking(page: Page, hand: Hand) -> None:
+def looking(page: Page, hand: Hand, live: Service) -> None:
     """What fills it, what happens now, who did what."""
     made = f"{hand.name}-embedded"
     hand.use("Services")
     settled(page, "Services")
     hand.use(made)
     settled(page, made)
+    assert call(live.port, "POST", f"/api/v2/{made}", {"key": "a:b:c", "value": 1}).status == 201
     hand.use("What fills it")
     settled(page, f"What fills {made}")
     hand.use("Look")
