@@ -37,6 +37,11 @@ from cacheapi.web.errors import ApiError, absent
 
 PAGE: Final = 50
 KEEP: Final = "keep"
+# A person has sent no condition: the page has.
+MEANWHILE: Final = (
+    "Somebody else has stored another value under this key meanwhile, or deleted it; nothing was "
+    "changed. What is stored now is shown here."
+)
 # What a form may get wrong, told beside it.
 _FAULTS: Final = (InvalidJson, InvalidTtl, KeyExists, PreconditionFailed, BackendError, ApiError)
 
@@ -90,6 +95,8 @@ def save(name: str) -> Response:
         faults = frame.faults_of(error)
         field = {InvalidJson: "value", InvalidTtl: "ttl"}.get(type(error), "")
         told = faults.get("", "") or next(iter(faults.values()))
+        if isinstance(error, PreconditionFailed):
+            told = MEANWHILE
         if field == "value":
             told = told.replace("The body", "The value")
             told += " To store it as it is typed, choose Text."

@@ -214,11 +214,11 @@ def test_what_somebody_else_stored_meanwhile_is_not_overwritten(person: Person) 
     more = {"as": "json", "value": "3", **form}
     answer = person.post(f"{CACHE}/key", query={"key": "k"}, **more)
     assert answer.status_code == 400
-    assert "The stored value is not the one" in text_of(answer.text)
+    assert "Somebody else has stored another value under this key meanwhile" in text_of(answer.text)
     assert stored(person, "k") == 2
     person.call("DELETE", "/cache/k")
     answer = person.post(f"{CACHE}/key", query={"key": "k"}, **more)
-    assert "The stored value is not the one" in text_of(answer.text)
+    assert "Somebody else has stored another value under this key meanwhile" in text_of(answer.text)
     assert person.call("GET", "/cache/k").status_code == 404
     # What was typed is still there, and can be stored over what is there now.
     form = form_of(answer.text)
