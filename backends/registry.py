@@ -53,6 +53,17 @@ def options_of(driver: str) -> tuple[Option, ...]:
     return cast("tuple[Option, ...]", importlib.import_module(_OPTIONS[driver]).OPTIONS)
 
 
+def built_in_class(service_type: str) -> type[Backend] | None:
+    """Return the built-in class that makes a type of service, if there is one.
+
+    Those of the others are not imported.
+    """
+    for driver, options in _OPTIONS.items():
+        if service_type == importlib.import_module(options).SERVICE_TYPE:
+            return backend_class(driver)
+    return None
+
+
 def backend_classes() -> list[type[Backend]]:
     """Import and return the classes of all drivers.
 

@@ -25,7 +25,7 @@ from backends.file.database import Database
 from backends.file.entries import Entries
 from backends.file.keys import KeyCommands
 from backends.file.opening import PAGE_BYTES
-from backends.file.options import OPTIONS
+from backends.file.options import OPTIONS, SERVICE_TYPE
 from backends.options import DATA_DIR
 from backends.portions import Portion
 from backends.probe import Probe, expect
@@ -50,7 +50,7 @@ class FileBackend(KeyCommands):
     driver = "file"
     label = "the file backend"
     service_name = "local"
-    service_type = "cache_local"
+    service_type = SERVICE_TYPE
     sets_many_at_once = True
     performs_at_once = True
     lists_at_once = True

@@ -6,6 +6,7 @@ from typing import Final
 
 from backends.options import DATA_DIR, Option, integer
 
+SERVICE_TYPE: Final = "cache_local"
 OPTIONS: Final = (
     DATA_DIR,
     Option(

@@ -22,7 +22,7 @@ from backends.memcached.discovery import SEVERAL_ADDRESSES
 from backends.memcached.encoded import NAME, ODD
 from backends.memcached.errors import BEHIND_PROXY, CommandFailed, failure
 from backends.memcached.keys import LEARNED_SECONDS, KeyCommands
-from backends.memcached.options import OPTIONS, Server
+from backends.memcached.options import OPTIONS, SERVICE_TYPE, Server
 from backends.memcached.performing import KEYS_A_COMMAND
 from backends.memcached.statistics import SECTIONS
 from backends.memcached.target import target
@@ -54,7 +54,7 @@ class MemcachedBackend(KeyCommands):
     driver = "memcached"
     label = "memcached"
     service_name = "memcache"
-    service_type = "cache_memcached"
+    service_type = SERVICE_TYPE
     options = OPTIONS
     traits = Traits(
         title="Memcached",

@@ -81,6 +81,7 @@ SERVERS = Kind(
 )
 
 
+SERVICE_TYPE: Final = "cache_memcached"
 OPTIONS: Final = (
     Option(
         variable="MEMCACHED_HOST",

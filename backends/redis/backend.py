@@ -7,10 +7,14 @@ concerns whole servers.
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Iterator
-from typing import Final
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final
 
+from backends import late
 from backends.capabilities import Capability, Limits, Traits
 from backends.endpoints import Endpoint
 from backends.errors import BehindProxy, DriverMissing, InvalidOption
@@ -18,9 +22,14 @@ from backends.portions import Portion
 from backends.probe import Probe
 from backends.redis.keys import KeyCommands
 from backends.redis.limits import LONGEST
-from backends.redis.options import OPTIONS, Address, Url, target
+from backends.redis.options import OPTIONS, SERVICE_TYPE, Address, Target, Url, target
 from backends.redis.probe import RedisProbe
 from backends.statistics import ServerStatistics
+
+if TYPE_CHECKING:
+    from backends.redis.client import Client
+    from backends.redis.comparing import Compared
+    from backends.redis.servers import Servers
 
 # How long what was learned of a proxy counts.
 LEARNED_SECONDS: Final = 5.0
@@ -39,7 +48,7 @@ class RedisBackend(KeyCommands):
     driver = "redis"
     label = "Redis"
     service_name = "redis"
-    service_type = "cache_redis"
+    service_type = SERVICE_TYPE
     options = OPTIONS
     traits = Traits(
         title="Redis",
@@ -90,14 +99,7 @@ class RedisBackend(KeyCommands):
         allow_flushdb: bool = False,
     ) -> None:
         super().__init__(prefix=prefix)
-        try:
-            from backends.redis.client import Client
-            from backends.redis.comparing import Compared
-            from backends.redis.servers import Servers
-        except ImportError as error:
-            raise DriverMissing(
-                "CACHE_DRIVER=redis needs redis-py: pip install 'cacheapi[redis]'"
-            ) from error
+        _find_driver()
         made = target(
             hosts=hosts,
             port=port,
@@ -124,9 +126,9 @@ class RedisBackend(KeyCommands):
         self._allow_flushdb = allow_flushdb
         self._places = made.places
         self._learn_at = 0.0
-        self._client = Client(made)
-        self._servers = Servers(made, self._client)
-        self._compared = Compared(self._client)
+        self._client = late.made(lambda: _client(made))
+        self._servers = late.made(lambda: _servers(made, self._client))
+        self._compared = late.made(lambda: _compared(self._client))
 
     # All keys
 
@@ -200,6 +202,64 @@ class RedisBackend(KeyCommands):
         except BehindProxy as error:
             raise self._found_behind(error) from error.__cause__
         self._found_open()
+
+
+@contextlib.contextmanager
+def _importing() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise DriverMissing(
+            "CACHE_DRIVER=redis needs redis-py: pip install 'cacheapi[redis]'"
+        ) from error
+
+
+def _find_driver() -> None:
+    """See that redis-py is there: what uses it is imported, or found at least.
+
+    :raises DriverMissing: it is not.
+    """
+    with _importing():
+        if not late.is_on():
+            import_module("backends.redis.servers")
+        elif not (find_spec("redis") and find_spec("hiredis")):
+            raise ImportError
+
+
+@contextlib.contextmanager
+def _uncounted() -> Iterator[None]:
+    """Let a redis-py that is imported late find no OpenTelemetry.
+
+    It would import that, for a third of the time that it takes itself, to count for who asks it to.
+    """
+    name = "opentelemetry"
+    if name in sys.modules or "redis" in sys.modules:
+        yield
+        return
+    # So an import of it fails, as where it is not installed.
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
+def _client(made: Target) -> Client:
+    with _importing(), _uncounted():
+        from backends.redis.client import Client
+    return Client(made)
+
+
+def _servers(made: Target, client: Client) -> Servers:
+    with _importing():
+        from backends.redis.servers import Servers
+    return Servers(made, client)
+
+
+def _compared(client: Client) -> Compared:
+    with _importing():
+        from backends.redis.comparing import Compared
+    return Compared(client)
 
 
 def _text(key: bytes) -> str:

@@ -243,6 +243,7 @@ def _check(made: Target) -> None:
 ADDRESSES: Final = Kind("a list host:port,host:port,…", parse_addresses)
 PORT: Final = integer(1, 65535)
 
+SERVICE_TYPE: Final = "cache_redis"
 OPTIONS: Final = (
     Option(
         variable="REDIS_HOST",

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from backends import late
 from backends.registry import backend_class
 from cacheapi.caching.service import CacheService
 from cacheapi.commands.failures import Exit, Failure
@@ -86,7 +87,8 @@ def _authored(
         return
     if settings["CACHE_DRIVER"] == "file":
         _check_place(settings, makes=makes)
-    system = system_cache(settings)
+    with late.parts():
+        system = system_cache(settings)
     try:
         yield system, Author(place, who, system.name, None, names)
     finally:
@@ -144,11 +146,12 @@ def _opened(settings: Settings, *, makes: bool) -> Iterator[Registry]:
         _check_place(settings, makes=makes)
     from cacheapi.registry.opening import open_registry
 
-    opened = open_registry(settings, asks=makes)
-    try:
-        yield opened
-    finally:
-        opened.close()
+    with late.parts():
+        opened = open_registry(settings, asks=makes)
+        try:
+            yield opened
+        finally:
+            opened.close()
 
 
 def find(opened: Registry, name: str) -> CacheService:

@@ -165,10 +165,11 @@ def draft(registry: Registry, fields: Mapping[str, Any]) -> Definition:
 def shown(definition: Definition, kinds: Mapping[str, forms.Kind] | None = None) -> dict[str, Any]:
     """Return a service as an administrator may see it: without its secrets.
 
-    :param kinds: what :func:`~cacheapi.registry.forms.types` says, if it was asked already.
+    :param kinds: those of the type at least, if they were asked for already.
     """
     described = {name: getattr(definition, name) for name in FIELDS if name != "config"}
-    backend = (forms.types() if kinds is None else kinds).get(definition.type)
+    kinds = forms.kinds_of([definition.type]) if kinds is None else kinds
+    backend = kinds.get(definition.type)
     hidden = backend is None or definition.source is Source.ENVIRONMENT
     return {
         "id": definition.number,
@@ -182,7 +183,8 @@ def shown(definition: Definition, kinds: Mapping[str, forms.Kind] | None = None)
 
 def told(registry: Registry, *definitions: Definition) -> list[dict[str, Any]]:
     """Return services as :func:`shown` does, each with what there is to warn of."""
-    overlaps, kinds = registry.snapshot.overlaps, forms.types()
+    overlaps = registry.snapshot.overlaps
+    kinds = forms.kinds_of(definition.type for definition in definitions)
     return [{**shown(each, kinds), "warnings": overlaps.of(each.name)} for each in definitions]
 
 

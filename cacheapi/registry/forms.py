@@ -6,9 +6,10 @@ environment, the file of services, or the API.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -51,11 +52,23 @@ def kind_of(service_type: str) -> Kind:
 
     :raises Invalid: there is no such type.
     """
+    built_in = registry.built_in_class(service_type)
+    if built_in is not None:
+        return built_in
     known = types()
     if service_type not in known:
         names = ", ".join(sorted(known))
         raise Invalid([Fault(f"There is no type {service_type!r}; there are {names}.", "type")])
     return known[service_type]
+
+
+def kinds_of(service_types: Iterable[str]) -> dict[str, Kind]:
+    """Return the kinds by their types, without types that there are not."""
+    kinds: dict[str, Kind] = {}
+    for service_type in set(service_types):
+        with contextlib.suppress(Invalid):
+            kinds[service_type] = kind_of(service_type)
+    return kinds
 
 
 def options(kind: Kind) -> dict[str, Option]:
