@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from backends.errors import BackendError, Refused
+from backends.errors import BackendError, DriverMissing, Refused
 from cacheapi.commands import misspelt
 from cacheapi.registry.errors import Invalid, NotFound, ReadOnly, RegistryUnavailable
 from cacheapi.settings import SettingsError
@@ -48,6 +48,8 @@ class Failure(Exception):
 _CODES: Final[tuple[tuple[type[Exception], Exit], ...]] = (
     (Refused, Exit.USAGE),
     (BackendError, Exit.FAILED),
+    # One that is found, and cannot be imported when it is asked.
+    (DriverMissing, Exit.FAILED),
     (SettingsError, Exit.FAILED),
     (NotFound, Exit.NO),
     (Invalid, Exit.USAGE),

@@ -86,6 +86,22 @@ def test_making_a_backend_opens_no_connection() -> None:
     assert registry.create("memcached", values).prefix == "app:"
 
 
+def test_a_type_that_is_built_in_is_found_without_the_others() -> None:
+    found = {registry.backend_class(driver).service_type: driver for driver in registry.BUILT_IN}
+    for service_type, driver in found.items():
+        assert registry.built_in_class(service_type) is registry.backend_class(driver)
+    assert registry.built_in_class("cache_lru") is None
+    output = scripts.run(
+        """
+        import sys
+        from backends import registry
+        print(registry.built_in_class("cache_redis").driver)
+        print(sorted({"backends.memcached.backend", "backends.file.backend"} & set(sys.modules)))
+        """
+    )
+    assert output == "redis\n[]\n"
+
+
 def test_a_driver_without_its_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("sasl", "libmemcached"):
         monkeypatch.delitem(sys.modules, f"backends.memcached.{name}", raising=False)
