@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +25,7 @@ from benchmarks.servers import cpu_seconds
 from cacheapi.web.plain import plain_pairs
 from tests.support.live import Connection
 from tests.support.processes import REPOSITORY, Service
+from tests.support.redis import redis_server
 
 SERVICES = "/api/v2/system/service"
 KEYS = "/api/v2/system/api_key"
@@ -222,18 +223,40 @@ PROGRAM = (
 )
 
 
+# The system cache there is Redis, and so is one of the services; by what is set.
+ON_REDIS = (
+    *(("set k 1", "redis"), ("get k", "redis"), ("ttl k", "redis")),
+    *(("services", "file"), ("set k 1 --service rd", "file"), ("get k --service rd", "file")),
+)
+
+
 def program(directory: Path, _: int) -> Iterator[Figure]:
     """Run commands of the program: one about a key, and those that look at the most."""
     environ = {**os.environ, "CACHE_DRIVER": "file", "CACHEAPI_DATA_DIR": str(directory / "data")}
-    for words in PROGRAM:
+    yield from _commands(((words, "file") for words in PROGRAM), environ)
+    with redis_server() as server:
+        at = f"host=127.0.0.1:{server.port}"
+        command = ["services", "create", "rd", "--type", "cache_redis", "--set", at]
+        _command(command, environ)
+        yield from _commands(ON_REDIS, {**environ, **server.settings})
+
+
+def _commands(them: Iterable[tuple[str, str]], environ: Mapping[str, str]) -> Iterator[Figure]:
+    """Run commands, each with a driver of the system cache."""
+    for words, driver in them:
         took = []
         for _turn in range(5):
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            command = [sys.executable, "-m", "cacheapi", *words.split()]
-            subprocess.run(command, env=environ, cwd=REPOSITORY, check=True, capture_output=True)
+            _command(words.split(), {**environ, "CACHE_DRIVER": driver})
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-        yield Figure(f"cacheapi {words}", min(took), "s of CPU", 0.25)
+        where = "" if driver == "file" else f", CACHE_DRIVER={driver}"
+        yield Figure(f"cacheapi {words}{where}", min(took), "s of CPU", 0.25)
+
+
+def _command(words: Iterable[str], environ: Mapping[str, str]) -> None:
+    command = [sys.executable, "-m", "cacheapi", *words]
+    subprocess.run(command, env=environ, cwd=REPOSITORY, check=True, capture_output=True)
 
 
 ROWS: dict[str, Callable[[Path, int], Iterator[Figure]]] = {
