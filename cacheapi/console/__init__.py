@@ -20,6 +20,7 @@ from cacheapi.console import (
     guard,
     keys,
     now,
+    operating,
     remotes,
     services,
     sign_in,
@@ -33,7 +34,10 @@ from cacheapi.web.auth import without_key
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-VIEWS: Final = (sign_in, services, entries, deleting, analysis, remotes, keys, now, api_docs)
+VIEWS: Final = (
+    *(sign_in, services, entries, operating, deleting, analysis),
+    *(remotes, keys, now, api_docs),
+)
 
 
 def register(app: Flask, vault: Vault) -> None:

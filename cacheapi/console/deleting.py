@@ -130,11 +130,11 @@ def delete_tagged(name: str) -> Response:
         fault = str(error)
     except BackendError as error:
         fault = frame.faults_of(error)[""]
-    return _shown_again(definition, tags_asked=typed, tag_fault=fault)
+    return shown_again(definition, tags_asked=typed, tag_fault=fault)
 
 
-def _shown_again(definition: Definition, **faults: Any) -> Response:
-    """Return the page of a service once more, as it was opened, with what is wrong."""
+def shown_again(definition: Definition, status: int = 400, **told: Any) -> Response:
+    """Return the page of a service once more, as it was opened, with what is told in it."""
     cache = registry().find(definition.name)
     more: dict[str, Any] = {}
     try:
@@ -142,17 +142,17 @@ def _shown_again(definition: Definition, **faults: Any) -> Response:
             more = listed(cache, "", None)
     except BackendError as error:
         more = {"list_fault": frame.faults_of(error)[""]}
-    return page_of(definition, 400, **more, **faults)
+    return page_of(definition, status, **more, **told)
 
 
 def flush(name: str) -> Response:
     """Delete all keys of a service whose name was typed."""
     definition = administration.find(registry(), name)
     if request.form.get("confirm", "").strip() != name:
-        return _shown_again(definition, flush_fault=f"Type {name} to delete all that it holds.")
+        return shown_again(definition, flush_fault=f"Type {name} to delete all that it holds.")
     try:
         blueprints.flush(name)
     except BackendError as error:
-        return _shown_again(definition, flush_fault=frame.faults_of(error)[""])
+        return shown_again(definition, flush_fault=frame.faults_of(error)[""])
     flash(f"The service {name} is flushed: none of its keys is a hit any more.")
     return redirect(url_for("console.service", name=name, flushed="yes"), 303)

@@ -17,6 +17,8 @@ MOST_LEVELS: Final = 20
 MOST_BYTES: Final = 512
 MOST_TEXT: Final = 200_000
 _ROW: Final = 16
+# Of several values on one page each has its share; a tree of fewer nodes is better read as JSON.
+_FEWEST_NODES: Final = 50
 
 
 @dataclasses.dataclass
@@ -72,28 +74,33 @@ _DECODER: Final = json.JSONDecoder(
 )
 
 
-def show(value: Value) -> Shown:
-    """Return a value as a page shows it."""
+def show(value: Value, among: int = 1) -> Shown:
+    """Return a value as a page shows it.
+
+    :param among: how many values the page has, which share its room.
+    """
+    most_text = MOST_TEXT // among
     if value.encoding is not None:
         raw = base64.b64decode(json.loads(value.json))
+        most_bytes = max(_ROW, MOST_BYTES // among)
         return Shown(
             "bytes",
             len(raw),
-            json.loads(value.json)[:MOST_TEXT],
-            rows=tuple(_rows(raw[:MOST_BYTES])),
-            is_cut=len(raw) > MOST_BYTES,
+            json.loads(value.json)[:most_text],
+            rows=tuple(_rows(raw[:most_bytes])),
+            is_cut=len(raw) > most_bytes,
         )
     size = len(value.json.encode())
     try:
         parsed = _DECODER.decode(value.json)
     except (ValueError, RecursionError):
-        return Shown("json", size, value.json[:MOST_TEXT], is_cut=len(value.json) > MOST_TEXT)
+        return Shown("json", size, value.json[:most_text], is_cut=len(value.json) > most_text)
     if type(parsed) is str:
-        return Shown("text", size, parsed[:MOST_TEXT], is_cut=len(parsed) > MOST_TEXT)
-    kind = "tree" if isinstance(parsed, list) else "json"
-    left = [MOST_NODES]
+        return Shown("text", size, parsed[:most_text], is_cut=len(parsed) > most_text)
+    left = [MOST_NODES // among]
+    kind = "tree" if isinstance(parsed, list) and left[0] >= _FEWEST_NODES else "json"
     tree = _node("", parsed, left, 0) if kind == "tree" else None
-    return Shown(kind, size, value.json[:MOST_TEXT], tree, is_cut=len(value.json) > MOST_TEXT)
+    return Shown(kind, size, value.json[:most_text], tree, is_cut=len(value.json) > most_text)
 
 
 def _node(name: str, value: Any, left: list[int], level: int) -> Node:

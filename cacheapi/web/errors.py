@@ -83,10 +83,14 @@ def listed(details: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def invalid(details: Sequence[Mapping[str, Any]]) -> ApiError:
     """Return the answer to a body with bad members: the first by index, field and message."""
-    first = details[0]
-    item = "" if first["index"] is None else f"Item {first['index']}: "
-    member = "" if first["field"] is None else f"{first['field']}: "
-    return ApiError(400, f"{item}{member}{first['message']}", context=listed(details))
+    return ApiError(400, fault_text(details[0]), context=listed(details))
+
+
+def fault_text(detail: Mapping[str, Any]) -> str:
+    """Return what is wrong with one member of a body, and where it is."""
+    item = "" if detail["index"] is None else f"Item {detail['index']}: "
+    member = "" if detail["field"] is None else f"{detail['field']}: "
+    return f"{item}{member}{detail['message']}"
 
 
 def absent(key: str) -> ApiError:

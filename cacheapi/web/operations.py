@@ -29,6 +29,7 @@ from cacheapi.web.schemas.operations import OperationSchema
 from cacheapi.web.values import BadValue, raw_value_of
 
 OPERATIONS: Final = "operations"
+SHAPE: Final = 'The body must be {"operations": [{"get": …}, {"set": …}, …]}.'
 # The rights that one needs for each.
 VERBS: Final[Mapping[str, tuple[str, ...]]] = {
     "get": ("GET",),
@@ -74,6 +75,8 @@ def read_operations(
 ) -> list[Asked] | None:
     """Return the operations of a body ``{"operations": […]}``; ``None`` if it has none.
 
+    The array alone is taken too: who has a list beside pairs asks :func:`asks_operations` first.
+
     :param ttl: the lifetime of those that bring none; as :meth:`Query.ttl` gives it.
     :param most: how many there may be.
     :raises ApiError: 400; names bad items, and nothing may be done.
@@ -82,13 +85,15 @@ def read_operations(
     :raises BackendError: tags could not be looked up; nothing was done.
     """
     document = parse_document(body, most, OPERATION_LEVELS)
+    if isinstance(document, list):
+        document = {OPERATIONS: document}
     if not isinstance(document, dict) or OPERATIONS not in document:
         return None
     items = document[OPERATIONS]
     if len(document) > 1:
         raise ApiError(400, "Beside operations the body may have no other member.")
     if not isinstance(items, list):
-        raise ApiError(400, 'The body must be {"operations": [{"get": …}, {"set": …}, …]}.')
+        raise ApiError(400, SHAPE)
     if not items:
         raise ApiError(400, "operations is empty: there is nothing to do.")
     if len(items) > most:

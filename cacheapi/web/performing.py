@@ -107,7 +107,7 @@ def performed_text(
     :param shown: returns what the caller may know of a message.
     :raises ApiError: 500; it failed at one at least, and what became of each.
     """
-    texts = [_text(*each, shown) for each in zip(operations, outcomes, strict=True)]
+    texts = [outcome_text(*each, shown) for each in zip(operations, outcomes, strict=True)]
     reads = [
         outcome is not MISSING and outcome is not False
         for made, outcome in zip(operations, outcomes, strict=True)
@@ -115,18 +115,28 @@ def performed_text(
     ]
     facts().read(sum(reads), len(reads))
     text = f'{{"resource":[{",".join(texts)}]}}'
-    failures = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
-    if not failures:
+    failure = failure_of(outcomes)
+    if failure is None:
         return text
-    # What was read first may come last; the reason is what the others were not tried for.
-    untried = str(not_tried())
-    failure = next((one for one in failures if str(one) != untried), failures[0])
     note(failure)
     raise ApiError(500, str(failure), context=Text(text), headers=answer_to(failure).headers)
 
 
-def _text(made: Operation, outcome: Any, shown: Callable[[str], str]) -> str:
-    """Return the JSON text about one operation."""
+def failure_of(outcomes: Sequence[Any]) -> Failed | None:
+    """Return what the backend failed at, if it did.
+
+    What was read first may come last; the reason is what the others were not tried for.
+    """
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
+    untried = str(not_tried())
+    return next((one for one in failures if str(one) != untried), next(iter(failures), None))
+
+
+def outcome_text(made: Operation, outcome: Any, shown: Callable[[str], str]) -> str:
+    """Return the JSON text about one operation.
+
+    :param shown: as of :func:`performed_text`.
+    """
     key = made.key
     if isinstance(outcome, Value):
         return f'{entry_text(key, outcome)[:-1]},"success":true,"exists":true}}'

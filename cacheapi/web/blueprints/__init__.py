@@ -24,6 +24,7 @@ from cacheapi.web.errors import (
 )
 from cacheapi.web.http import refuse_conditions
 from cacheapi.web.lean import this_request
+from cacheapi.web.operations import Asked
 
 EXTENSION = "cacheapi"
 # What another machine has made is known here by then.
@@ -84,6 +85,16 @@ def permit(what: str, service: str, keys: Iterable[str]) -> None:
             raise ApiError(
                 403, f"This API key may not {what} the key '{key}' of service '{service}'."
             )
+
+
+def permit_operations(service: str, asked: Iterable[Asked]) -> None:
+    """Refuse operations, if the caller lacks a right that one of them needs.
+
+    :raises ApiError: 403; names the first.
+    """
+    for each in asked:
+        for needed in each.verbs:
+            permit(needed, service, [each.operation.key])
 
 
 def permit_all(what: str, service: str, prefix: str = "") -> None:

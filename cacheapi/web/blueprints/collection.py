@@ -31,6 +31,7 @@ from cacheapi.web.blueprints import (
     find_service,
     permit,
     permit_all,
+    permit_operations,
     permit_some,
     verb,
 )
@@ -240,9 +241,7 @@ def _listed_keys() -> list[str] | None:
 
 
 def _perform(service: str, cache: CacheService, asked: list[Asked]) -> Response:
-    for each in asked:
-        for needed in each.verbs:
-            permit(needed, service, [each.operation.key])
+    permit_operations(service, asked)
     facts().batch = len(asked)
     operations = [each.operation for each in asked]
     with Turn(may_wait=WITHIN not in this_request().environ) as turn:
