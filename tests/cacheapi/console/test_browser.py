@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 
@@ -357,6 +358,19 @@ def test_every_page_is_for_everybody(
             page.get_by_role("button", name="Test connection").click()
             expect(page.locator(".outcome")).to_contain_text("Likely cause")
             check(page, f"outcome, {scheme}")
+            page.goto(f"{live.url}/console/service/cache")
+            page.get_by_text("Several operations at once").click()
+            check(page, f"operations, {scheme}")
+            asked = [
+                {"get": "tree"},
+                {"get": f"text {text}"},
+                {"get": "n"},
+                {"replace": entries[2]},
+            ]
+            page.get_by_label("Operations").fill(json.dumps(asked))
+            page.get_by_role("button", name="Do them").click()
+            expect(page.locator(".outcomes tbody tr")).to_have_count(4)
+            check(page, f"what became of operations, {scheme}")
 
 
 def make_remote(live: Service, origin: Origin) -> None:
