@@ -18,6 +18,7 @@ from urllib.parse import unquote_to_bytes
 from backends.capabilities import Capability
 from backends.errors import BackendError, Failed, NotNow, Unsupported
 from backends.memcached.errors import READ_FAILURE, TIMEOUT, CommandFailed, failure
+from backends.memcached.expiry import remaining
 from backends.memcached.link import READ_SIZE
 from backends.memcached.opening import Opening
 from backends.portions import Measured, Portion, name_of
@@ -201,4 +202,5 @@ def _measured(line: bytes, prefix: bytes, now: float) -> Measured | None:
     left = None if expires < 0 else expires - now
     if not stored.startswith(prefix) or (left is not None and left <= 0):
         return None
-    return Measured(name_of(stored, len(prefix)), int(fields.get(b"size", b"0")), left)
+    ttl = None if left is None else remaining(math.ceil(left))
+    return Measured(name_of(stored, len(prefix)), int(fields.get(b"size", b"0")), ttl)

@@ -249,7 +249,8 @@ def _delete_prefix(name: str, prefix: str, as_json: bool) -> Exit:
     if as_json:
         emit({"success": True, "deleted": deleted})
     else:
-        note(f"Deleted {counted(deleted, 'key')}.")
+        hint = " A prefix is taken as it stands: leave out the '*'." if prefix[-1] == "*" else ""
+        note(f"Deleted {counted(deleted, 'key')}.{'' if deleted else hint}")
     return Exit.DONE
 
 
@@ -285,12 +286,12 @@ def flush(name: str, yes: bool, as_json: bool) -> None:
     from cacheapi.commands.answers import Answers
 
     with emptied(name) as (target, author):
+        answers = isinstance(target, Answers)
+        what = f"{'all that is stored of the answers' if answers else 'every key'} of {target.name}"
         if not yes:
             if not is_interactive():
                 raise Failure("Nobody can be asked here; say --yes to flush.", Exit.USAGE)
-            click.confirm(
-                f"Delete every key of {target.name} ({target.type})?", abort=True, err=True
-            )
+            click.confirm(f"Delete {what} ({target.type})?", abort=True, err=True)
         if isinstance(target, Answers):
             # The API notes the same.
             contents.purge(target, (), author)
@@ -299,4 +300,4 @@ def flush(name: str, yes: bool, as_json: bool) -> None:
     if as_json:
         emit({"success": True})
     else:
-        note(f"Every key of {target.name} is deleted.")
+        note(f"Deleted {what}.")

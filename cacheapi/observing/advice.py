@@ -66,7 +66,7 @@ def _hit_ratio(total: Figures) -> Iterator[str]:
     reads = (total.get_hits or 0) + (total.get_misses or 0)
     if ratio is not None and reads >= FEWEST_READS and ratio < HEALTHY_HIT_RATIO:
         yield (
-            f"The hit ratio is {ratio:.0%} of {reads} reads; a healthy cache has "
+            f"Of {reads} reads, whoever made them, {ratio:.0%} were hits; a healthy cache has "
             f"{HEALTHY_HIT_RATIO:.0%}. Are values stored before they are read, do they live long "
             "enough, do writer and reader name the key alike?"
         )

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
-from flask import Flask, Response, g
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from backends import errors as backend
@@ -191,6 +191,8 @@ def note(error: backend.Failed) -> None:
 
 
 NOWHERE: Final = "There is nothing at this path; a cache is at /api/v2/{service}."
+# An address of the API as a text has it, which is below a path where the service is.
+_API: Final = re.compile(r"(?<= )/api/v2(?=/(?:[ {]|docs))")
 # What every path takes.
 _UNSAID: Final = frozenset({"OPTIONS"})
 # In place of Werkzeug's, which are written for a person at a browser.
@@ -213,6 +215,8 @@ def _handle(error: Exception) -> Response:
     # Operators are not asked for a key where readiness is told.
     if made.status == HTTPStatus.INTERNAL_SERVER_ERROR and not (caller and caller.administrator):
         made = without_places(made)
+    if request.script_root:
+        made.message = _API.sub(f"{request.script_root}/api/v2", made.message)
     return _response(made)
 
 

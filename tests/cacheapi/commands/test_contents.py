@@ -50,9 +50,12 @@ def test_what_the_shell_does_to_all_of_a_service_is_in_the_audit_log(program: Pr
 def test_what_was_deleted_is_told(program: Program) -> None:
     told = {
         ("delete", "--prefix", "none"): "Deleted 0 keys.",
+        ("delete", "--prefix", "none*"): (
+            "Deleted 0 keys. A prefix is taken as it stands: leave out the '*'."
+        ),
         ("delete", "--tag", "one"): "Every entry that had the tag one is deleted.",
         ("delete", "--tag", "one,two"): "Every entry that had one of the tags one, two is deleted.",
-        ("flush", "--yes"): "Every key of cache is deleted.",
+        ("flush", "--yes"): "Deleted every key of cache.",
     }
     for words, said in told.items():
         ended = program.run(*words)

@@ -50,6 +50,25 @@ def ask(live: Service, method: str, path: str, body: str = "", **headers: str) -
         connection.close()
 
 
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/nothing", "a cache is at /c/api/v2/{service}. /c/api/v2/docs shows all there is."),
+        (
+            "/api/v2/absent/k",
+            "Service 'absent' does not exist; GET /c/api/v2/ lists those that do.",
+        ),
+        (
+            "/api/v2/cache/k?match=a*",
+            "prefix=user: at GET /c/api/v2/{service} lists what starts so.",
+        ),
+        ("/api/v2/cache/%20%2Fapi%2Fv2%2Fk", "Key ' /api/v2/k' does not exist."),
+    ],
+)
+def test_addresses_in_a_text_are_below_the_path(live: Service, path: str, told: str) -> None:
+    assert call(live.port, "GET", f"/c{path}").message.endswith(told)
+
+
 def test_what_comes_again_is_answered_as_what_comes_first(live: Service) -> None:
     """With the path and without, on one connection, in one piece and in several."""
     root = "/c/api/v2/cache"
