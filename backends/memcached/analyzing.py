@@ -202,5 +202,5 @@ def _measured(line: bytes, prefix: bytes, now: float) -> Measured | None:
     left = None if expires < 0 else expires - now
     if not stored.startswith(prefix) or (left is not None and left <= 0):
         return None
-    ttl = None if left is None else remaining(math.ceil(left))
+    ttl = None if left is None else remaining(int(left))
     return Measured(name_of(stored, len(prefix)), int(fields.get(b"size", b"0")), ttl)

@@ -27,7 +27,7 @@ def environ(directory: Path, **settings: str) -> dict[str, str]:
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("CACHE", "MEMCACHED_", "REDIS_"))
-        and name not in ("HOST", "PORT", "WEB_CONCURRENCY")
+        and name not in ("HOST", "PORT", "WEB_CONCURRENCY", "COLUMNS", "LINES")
     }
     return kept | {
         "PYTHONPATH": str(REPOSITORY),

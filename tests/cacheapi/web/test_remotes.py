@@ -30,7 +30,10 @@ def test_a_disk_that_hangs_stops_no_event_loop(
 
     monkeypatch.setattr(audit, "_keep", hangs)
     registry: Any = SimpleNamespace(
-        data_dir=tmp_path, watch=None, snapshot=SimpleNamespace(definitions={})
+        data_dir=tmp_path,
+        watch=None,
+        names_keys=False,
+        snapshot=SimpleNamespace(definitions={}),
     )
     engine: Any = SimpleNamespace(purge_all=purge_all)
     sought: Any = SimpleNamespace(remote=SimpleNamespace(name="shop"))
