@@ -4,6 +4,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from backends import late
+from tests.support import scripts
 
 
 class Part:
@@ -46,3 +47,21 @@ def test_a_server_is_not_late_because_a_command_beside_is() -> None:
     with late.parts(), ThreadPoolExecutor(1) as pool:
         assert not pool.submit(late.is_on).result()
         assert late.is_on()
+
+
+def test_a_server_imports_redis_with_the_backend_and_a_command_when_it_asks() -> None:
+    output = scripts.run(
+        """
+        import sys
+        from backends import late, registry
+        from cacheapi.settings import load
+        values = load({"CACHE_DRIVER": "redis"}, None)
+        is_there = lambda: [name in sys.modules for name in ("redis", "backends.redis.client")]
+        with late.parts():
+            registry.create("redis", values).close()
+        print(is_there())
+        served = registry.create("redis", values)
+        print(is_there(), type(served._client).__name__)
+        """
+    )
+    assert output == "[False, False]\n[True, True] Client\n"
