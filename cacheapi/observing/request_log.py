@@ -136,9 +136,8 @@ class RequestLog:
             "bytes": answered.size,
             "lane": answered.lane,
         }
-        key = answered.key
-        if key is not None and self._keys != logged_keys.OFF and not self._is_secret(key):
-            shown = logged_keys.shown(key, self._keys)
+        shown = logged_keys.shown(answered.key, self._keys, self._is_secret)
+        if shown is not None:
             # A text has no space and no quote, as in a URL.
             fields["key"] = shown if self._as_json else quote(shown, safe="/:")
         return fields

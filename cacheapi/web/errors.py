@@ -93,6 +93,12 @@ def fault_text(detail: Mapping[str, Any]) -> str:
     return f"{item}{member}{detail['message']}"
 
 
+def unknown_service(name: str) -> ApiError:
+    """Return the answer about a service that there is not."""
+    message = f"Service '{name}' does not exist; GET /api/v2/ lists those that do."
+    return ApiError(404, message, context=UNKNOWN_SERVICE)
+
+
 def absent(key: str) -> ApiError:
     """Return the answer about a key that is not there; it may have been meant as several."""
     hint = " For several keys: ?keys=a,b." if "," in key else ""
@@ -191,13 +197,14 @@ def note(error: backend.Failed) -> None:
 
 
 NOWHERE: Final = "There is nothing at this path; a cache is at /api/v2/{service}."
+NO_PATH: Final = f"{NOWHERE} /api/v2/docs shows all there is."
 # An address of the API as a text has it, which is below a path where the service is.
 _API: Final = re.compile(r"(?<= )/api/v2(?=/(?:[ {]|docs))")
 # What every path takes.
 _UNSAID: Final = frozenset({"OPTIONS"})
 # In place of Werkzeug's, which are written for a person at a browser.
 _MESSAGES = {
-    404: f"{NOWHERE} /api/v2/docs shows all there is.",
+    404: NO_PATH,
     405: "This path does not take this method.",
 }
 

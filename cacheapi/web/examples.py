@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
 from apispec import BasePlugin
 
+from cacheapi.caching.codec import error_text
 from cacheapi.caching.conditions import STALE
 from cacheapi.observing.analysis import BUSY
-from cacheapi.web.errors import FRAGMENT, NOWHERE, UNKNOWN_SERVICE
+from cacheapi.web.errors import FRAGMENT, NO_PATH, UNKNOWN_SERVICE, unknown_service
 
 JSON: Final = "application/json"
 # A path that is another one's, with a name in it, too.
 _ALSO_TAKEN: Final = {"/api/v2/system/service/test": {"DELETE", "GET", "PATCH", "PUT"}}
-_UNKNOWN: Final = "Service 'sessions' does not exist; GET /api/v2/ lists those that do."
+_UNKNOWN: Final = unknown_service("sessions")
 _WITH_BODY: Final = frozenset({"post", "put", "patch"})
 
 # Of every operation that has the status.
@@ -63,20 +65,20 @@ def _absent(path: str, needs_key: bool) -> str:
     if needs_key:
         return "Key 'user:123:name' does not exist."
     if "{service}" in path:
-        return _UNKNOWN
+        return _UNKNOWN.message
     if "{reference}" in path:
         return "Service 'sessions' does not exist."
     if "{number}" in path:
         return "API key 7 does not exist."
     # Of its address with a slip in it.
-    return f"{NOWHERE} /api/v2/docs shows all there is."
+    return NO_PATH
 
 
 def error(status: int, text: str) -> dict[str, Any]:
     """Return the body of an error."""
-    context = UNKNOWN_SERVICE if text == _UNKNOWN else None
-    detail = {"code": status, "context": context, "message": text, "status_code": status}
-    return {"error": detail}
+    context = UNKNOWN_SERVICE if text == _UNKNOWN.message else None
+    shown: dict[str, Any] = json.loads(error_text(status, text, context))
+    return shown
 
 
 class OurOperations(BasePlugin):

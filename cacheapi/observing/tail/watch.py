@@ -113,9 +113,7 @@ class Tail:
 
     def _seen(self, taken: _Taken, more: int = 0) -> Seen:
         moment, method, route, service, key, status, ms, size, lane = taken
-        shown = ""
-        if key is not None and self.keys != logged_keys.OFF and not self._is_secret(key):
-            shown = logged_keys.shown(key, self.keys)
+        shown = logged_keys.shown(key, self.keys, self._is_secret) or ""
         return Seen(moment, method, route, service, shown, status, round(ms, 3), size, lane, more)
 
     # In each process

@@ -17,10 +17,10 @@ from cacheapi.registry.live import Registry
 from cacheapi.registry.rights import FLUSH, Caller
 from cacheapi.web.errors import (
     SERVICE_OFF,
-    UNKNOWN_SERVICE,
     ApiError,
     no_keys,
     not_read_yet,
+    unknown_service,
 )
 from cacheapi.web.http import refuse_conditions
 from cacheapi.web.lean import this_request
@@ -60,9 +60,10 @@ def find_service(name: str) -> CacheService:
     if definition is None and not snapshot.is_complete:
         raise not_read_yet()
     if definition is None:
-        headers = {"Retry-After": SOON} if registry().is_shared else None
-        message = f"Service '{name}' does not exist; GET /api/v2/ lists those that do."
-        raise ApiError(404, message, context=UNKNOWN_SERVICE, headers=headers)
+        unknown = unknown_service(name)
+        if registry().is_shared:
+            unknown.headers["Retry-After"] = SOON
+        raise unknown
     if not definition.is_active:
         raise ApiError(404, f"Service '{name}' is not active.", context=SERVICE_OFF)
     raise ApiError(500, f"Service '{name}' has settings that cannot be used.")
