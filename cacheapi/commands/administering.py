@@ -66,7 +66,7 @@ class Administration(Protocol):
 def administration(*, makes: bool = False) -> Iterator[Administration]:
     """Give who administrates, here or elsewhere.
 
-    :param makes: as :func:`~cacheapi.commands.here.service` takes it.
+    :param makes: as :func:`~cacheapi.commands.here.registry` takes it.
     """
     place = elsewhere()
     if place is not None:

@@ -58,7 +58,7 @@ def batch(file: BinaryIO, name: str, as_json: bool) -> int:
     operations = _operations(file.read())
     refused = 0
     told: list[str] = []
-    with cache(name, makes=True) as target:
+    with cache(name) as target:
         for start in range(0, len(operations), AT_ONCE):
             some, failure = _perform(target, operations[start : start + AT_ONCE], start)
             for is_done, text in some:

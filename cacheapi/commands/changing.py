@@ -123,7 +123,7 @@ def incr(
     if by is not None and number is not None:
         raise click.UsageError("Give the number to add once: as N, or with --by.")
     step = next((each for each in (number, by) if each is not None), 1)
-    with cache(name, makes=initial is not None) as target:
+    with cache(name) as target:
         target.check_key(key)
         counted = target.increment(key, step, initial, ttl)
     if counted is MISSING:

@@ -150,7 +150,7 @@ def set_(
         raise click.UsageError(f"--tag: {error}") from error
     given = sys.stdin.buffer.read() if value == "-" else _argument_bytes(value)
     stored = _json_text(given, text)
-    with cache(name, makes=True) as target:
+    with cache(name) as target:
         target.check_key(key)
         try:
             how = "add" if add else "replace" if replace else "set"

@@ -38,7 +38,9 @@ Found = TypeVar("Found", bound="CacheService | Answers")
 def registry(*, makes: bool = False) -> Iterator[Registry]:
     """Open the registry that the settings describe.
 
-    :param makes: as :func:`service` takes it.
+    :param makes: whether it may be the first that is done here, as what sets up a service may.
+        All else makes no data directory: it may be the wrong place.
+    :raises Failure: nothing was ever stored here.
     :raises SettingsError: it cannot be used.
     """
     with _opened(_settings(), makes=makes) as opened:
@@ -46,51 +48,51 @@ def registry(*, makes: bool = False) -> Iterator[Registry]:
 
 
 @contextmanager
-def service(name: str, *, makes: bool = False) -> Iterator[CacheService]:
+def service(name: str) -> Iterator[CacheService]:
     """Give a service to work on.
 
-    :param makes: whether it may be the first that is done here. What only looks makes no data
-        directory: it may be the wrong place.
     :raises Failure: there is no such service, or none at all.
     :raises SettingsError: the settings cannot be used.
     """
-    with authored_service(name, makes=makes) as (opened, _):
+    with authored_service(name) as (opened, _):
         yield opened
 
 
 @contextmanager
-def authored_service(name: str, *, makes: bool = False) -> Iterator[tuple[CacheService, Author]]:
+def authored_service(name: str) -> Iterator[tuple[CacheService, Author]]:
     """Do as :func:`service`, and give who does what is to be noted."""
-    with _authored(name, find, makes=makes) as opened:
+    with _authored(name, find) as opened:
         yield opened
 
 
 @contextmanager
 def emptied(name: str) -> Iterator[tuple[CacheService | Answers, Author]]:
     """Do as :func:`authored_service`, and give what stores of one in front of an API too."""
-    with _authored(name, _emptied, makes=False) as opened:
+    with _authored(name, _emptied) as opened:
         yield opened
 
 
 @contextmanager
 def _authored(
-    name: str, find: Callable[[Registry, str], Found], *, makes: bool
+    name: str, find: Callable[[Registry, str], Found]
 ) -> Iterator[tuple[CacheService | Found, Author]]:
     settings = _settings()
-    place, who = Path(settings["CACHEAPI_DATA_DIR"]), operator()
+    who, place = operator(), Path(settings["CACHEAPI_DATA_DIR"])
+    # A cache on servers needs no directory here, and an audit log that nobody reads makes none.
+    kept = None if nothing_is_in(place) else place
     names = settings["CACHEAPI_LOG_KEYS"] == "plain"
     if name not in (SYSTEM_CACHE, backend_class(settings["CACHE_DRIVER"]).service_name):
-        with _opened(settings, makes=makes) as opened:
+        with _opened(settings, makes=False) as opened:
             found = find(opened, name)
             number = opened.snapshot.definitions[found.name].number
-            yield found, Author(place, who, found.name, number, names)
+            yield found, Author(kept, who, found.name, number, names)
         return
     if settings["CACHE_DRIVER"] == "file":
-        _check_place(settings, makes=makes)
+        _check_place(settings, makes=False)
     with late.parts():
         system = system_cache(settings)
     try:
-        yield system, Author(place, who, system.name, None, names)
+        yield system, Author(kept, who, system.name, None, names)
     finally:
         system.backend.close()
 
@@ -120,7 +122,7 @@ def _check_place(settings: Settings, *, makes: bool) -> None:
         return
     raise Failure(
         f"{no_service(place)} Run this in the service's directory and with its settings, or name "
-        "its CACHEAPI_DATA_DIR."
+        "its CACHEAPI_DATA_DIR; 'cacheapi serve' starts a new one."
     )
 
 

@@ -81,7 +81,7 @@ def import_(
     """
     if file == "-" and (resume or kept_at):
         raise click.UsageError("stdin cannot be resumed.")
-    with authored_service(name, makes=True) as (cache, author), ExitStack() as stack:
+    with authored_service(name) as (cache, author), ExitStack() as stack:
         opened, path = sys.stdin.buffer, None
         if file != "-":
             path = Path(file)

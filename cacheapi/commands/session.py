@@ -34,18 +34,18 @@ def elsewhere() -> Elsewhere | None:
 
 
 @contextmanager
-def cache(name: str, *, makes: bool = False) -> Iterator[Cache]:
+def cache(name: str) -> Iterator[Cache]:
     """Give a service to work on, here or elsewhere; see :func:`~cacheapi.commands.here.service`."""
-    with authored(name, makes=makes) as (opened, _):
+    with authored(name) as (opened, _):
         yield opened
 
 
 @contextmanager
-def authored(name: str, *, makes: bool = False) -> Iterator[tuple[Cache, Author | None]]:
+def authored(name: str) -> Iterator[tuple[Cache, Author | None]]:
     """Do as :func:`cache`, and give who does what is to be noted, unless that is done elsewhere."""
     place = elsewhere()
     if place is None:
-        with here.authored_service(name, makes=makes) as opened:
+        with here.authored_service(name) as opened:
             yield opened
         return
     from cacheapi.commands.remote_cache import RemoteCache

@@ -85,7 +85,7 @@ _decoder = msgspec.json.Decoder(Act)
 
 
 def note(
-    data_dir: Path,
+    data_dir: Path | None,
     caller: Caller,
     action: str,
     kind: str,
@@ -95,7 +95,8 @@ def note(
 ) -> None:
     """Write and keep a line: the caller, then what was done to what.
 
-    :param data_dir: where it is kept; where it cannot be, the program's log alone has it.
+    :param data_dir: where it is kept; where it cannot be, or with ``None``, the program's log
+        alone has it.
     :param action: as :class:`Act` has it.
     :param detail: likewise. It names keys only where logs may have them, each as JSON.
     """
@@ -110,6 +111,8 @@ def note(
     shown = (who, json.dumps(caller.name), action, what, json.dumps(name))
     more = f" ({detail})" if detail else ""
     log.info("%s %s %s %s %s%s", *shown, more, extra={"action": action})
+    if data_dir is None:
+        return
     act = Act(time.time_ns(), who, caller.name, action, kind, number, name, detail)
     try:
         _keep(data_dir / _FOLDER, act)

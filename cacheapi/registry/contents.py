@@ -47,7 +47,7 @@ class Author:
     :ivar names: whether the log may name tags and prefixes; else it has how many.
     """
 
-    data_dir: Path
+    data_dir: Path | None
     caller: Caller
     service: str
     number: int | None

@@ -37,6 +37,11 @@ def environ(directory: Path, **settings: str) -> dict[str, str]:
     }
 
 
+def begin(directory: Path) -> None:
+    """Make what the first start of a service leaves: commands that store make none."""
+    (directory / "data" / "services").mkdir(mode=0o700, parents=True)
+
+
 def run(
     directory: Path, *arguments: str, stdin: bytes = b"", timeout: float = 60, **settings: str
 ) -> subprocess.CompletedProcess[bytes]:

@@ -20,8 +20,8 @@ def test_every_file_of_a_command_is_the_services(
     data = given_away(tmp_path / "data", monkeypatch)
     (data / "services").rmdir()
     program.settings["CACHEAPI_SECRET_KEY"] = "s" * 32
-    program("set", "a", "1", "--tag", "t")
     program("services", "create", "more", "--type", "cache_local", "--test")
+    program("set", "a", "1", "--tag", "t")
     program("set", "--service", "more", "a", "1")
     program("delete", "--tag", "t")
     program("delete", "--prefix", "a")

@@ -18,7 +18,7 @@ import pytest
 from cacheapi.commands.main import cacheapi
 from tests.cacheapi.commands.conftest import Program
 from tests.support.processes import Memcached, Service, eventually, free_port
-from tests.support.program import COMMAND, environ, on_terminal, run
+from tests.support.program import COMMAND, begin, environ, on_terminal, run
 from tests.support.redis import Redis
 
 
@@ -178,8 +178,10 @@ def test_an_unknown_service_is_one_mistake_everywhere(program: Program) -> None:
     assert program.fails("services", "test", "nope", code=2) == line
 
 
-# Every command that only looks, or changes what is there.
-LOOKING = (
+# Every command that asks a service, or changes one or what is in it.
+USING = (
+    *("set a 1", "incr a --initial 1", "batch given.json", "import given.ndjson"),
+    *("set a 1 -s nope", "import given.ndjson -s nope"),
     *("get a", "get a -s nope", "touch a", "ttl a", "incr a", "delete a", "delete --prefix a"),
     *("delete --tag t", "keys", "flush --yes", "stats --once", "stats --json", "tail --count 1"),
     *("tail --slowest", "tail -s cache", "audit", "analyze", "export x", "export -"),
@@ -194,17 +196,15 @@ LOOKING = (
     *("services on cache", "services off cache", "services delete cache --yes"),
     *("api-key list", "api-key revoke 1", "explain shop http://x/"),
 )
-# Those that begin something, and those that look at no service.
-OTHERS = {
-    *("set", "batch", "import", "serve", "services create", "api-key create"),
-    *("doctor", "completion"),
-}
+# Those that set up a service, and those that ask none.
+SETTING_UP = {"serve", "services create", "api-key create"}
+OTHERS = {"doctor", "completion"}
 
 
 def test_each_command_is_tried_in_a_wrong_directory() -> None:
     names = {" ".join(path) for path in commands()} - {"", "api-key"}
-    tried = {name for name in names if any(f"{each} ".startswith(f"{name} ") for each in LOOKING)}
-    assert names - tried == OTHERS
+    tried = {name for name in names if any(f"{each} ".startswith(f"{name} ") for each in USING)}
+    assert names - tried == SETTING_UP | OTHERS
 
 
 @pytest.mark.parametrize("directory", ["absent", "empty"])
@@ -221,26 +221,30 @@ def test_in_a_wrong_directory_nothing_is_made(
         "REDIS_URL": f"redis://127.0.0.1:{free_port()}",
     }
     del program.settings["CACHEAPI_API_KEY"]
+    (program.directory / "given.json").write_text('[{"set": {"key": "a", "value": 1}}]')
+    (program.directory / "given.ndjson").write_text('{"key":"a","value":1}\n')
     before = sorted(program.directory.rglob("*"))
     said = f"There is no service here: '{place}' is not there, or empty."
-    for arguments in LOOKING:
-        if driver != "file" and arguments == "export x":
-            # It is begun, to be resumed.
+    for arguments in USING:
+        if driver != "file" and arguments in ("export x", "import given.ndjson"):
+            # They are begun, to be resumed.
             continue
         ended = program.run(*arguments.split())
         # A cache of another server needs no directory.
         assert ended.exit_code == 3, (arguments, ended.output)
         if driver == "file":
             assert ended.stderr.startswith(f"cacheapi: {said}"), arguments
+            assert "name its CACHEAPI_DATA_DIR; 'cacheapi serve' starts a new one" in ended.stderr
         assert sorted(program.directory.rglob("*")) == before, arguments
     assert said in program("doctor", code=1 if driver == "file" else 3)
     assert sorted(program.directory.rglob("*")) == before
     if driver != "file":
         return
-    # Who stores something wants it there, and is told that it is the first.
-    ended = program.run("set", "a", "1")
+    # Who sets up a service wants it there, and is told that it is the first.
+    ended = program.run("services", "create", "pages", "--type", "cache_local")
     assert ended.exit_code == 0
-    assert ended.stderr == f"cacheapi: No service was here before: '{place}' is new.\n"
+    assert f"cacheapi: No service was here before: '{place}' is new.\n" in ended.stderr
+    program("set", "a", "1")
     assert program("get", "a") == "1\n"
 
 
@@ -251,6 +255,11 @@ def test_another_servers_cache_needs_no_directory(program: Program, redis_one: R
         "CACHEAPI_DATA_DIR": "absent",
     }
     program.fails("get", "surely-absent", code=1)
+    program("set", "a", "1")
+    program("batch", "-", stdin=b'[{"increment": {"key": "a"}}]')
+    assert program("get", "a") == "2\n"
+    program("import", "-", stdin=b'{"key":"b","value":1}')
+    program("flush", "--yes")
     assert not (program.directory / "absent").exists()
 
 
@@ -280,6 +289,7 @@ def test_a_foreign_data_directory_is_told(
 
 
 def test_the_program_as_a_process(tmp_path: Path) -> None:
+    begin(tmp_path)
     assert run(tmp_path, "set", "k", "-", stdin=b' {"a": [1, 2.50]} ').returncode == 0
     ended = run(tmp_path, "get", "k")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b'{"a": [1, 2.50]}\n', b"")
@@ -311,6 +321,7 @@ def test_secrets_are_never_shown(tmp_path: Path, redis_locked) -> None:
 
 
 def test_who_reads_may_stop_reading(tmp_path: Path) -> None:
+    begin(tmp_path)
     lines = b"".join(b'{"key":"%d","value":1}\n' % number for number in range(20_000))
     assert run(tmp_path, "import", "-", stdin=lines).returncode == 0
     ended = subprocess.run(
@@ -344,6 +355,7 @@ def test_who_reads_may_stop_reading(tmp_path: Path) -> None:
 def test_what_is_closed_is_no_bug(
     tmp_path: Path, closed: int, arguments: tuple[str, ...], code: int, said: str
 ) -> None:
+    begin(tmp_path)
     assert run(tmp_path, "set", "k", "1").returncode == 0
     script = f'exec {closed}{"<" if closed == 0 else ">"}&-; exec "$@"'
     ended = subprocess.run(
@@ -376,6 +388,7 @@ def test_slips_are_told_in_plain_words(program: Program) -> None:
 
 
 def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    begin(tmp_path)
     assert run(tmp_path, "set", "k", "1").returncode == 0
     for arguments in (["get", "k"], ["export", "-"], ["keys", "--json"], ["services"]):
         with Path("/dev/full").open("wb") as full:

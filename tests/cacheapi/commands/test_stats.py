@@ -14,7 +14,7 @@ from cacheapi.commands.stats import plot
 from cacheapi.observing.sample_files import Sample, SampleFiles
 from tests.cacheapi.commands.conftest import Program
 from tests.support.processes import Memcached, free_port, memcached
-from tests.support.program import on_terminal, run
+from tests.support.program import begin, on_terminal, run
 from tests.support.redis import Redis
 
 
@@ -143,6 +143,7 @@ def test_it_refreshes_until_ctrl_c(tmp_path: Path, memcached_server: Memcached) 
 
 @pytest.mark.parametrize("key", [b"q", b"Q"])
 def test_it_fits_a_small_terminal_and_q_ends_it(tmp_path: Path, key: bytes) -> None:
+    begin(tmp_path)
     run(tmp_path, "set", "a", "1")
     run(tmp_path, "get", "a", "b")
     code, shown = on_terminal(
@@ -162,6 +163,7 @@ def test_it_fits_a_small_terminal_and_q_ends_it(tmp_path: Path, key: bytes) -> N
 
 
 def test_a_table_that_a_small_terminal_has_no_room_for_is_a_block_a_row(tmp_path: Path) -> None:
+    begin(tmp_path)
     run(tmp_path, "set", "a", "1")
     code, shown = on_terminal(
         tmp_path,
@@ -190,6 +192,7 @@ def test_a_doctor_is_in_colour_on_a_terminal(tmp_path: Path) -> None:
 def test_a_long_import_shows_how_far_it_is(tmp_path: Path) -> None:
     lines = "".join(json.dumps({"key": str(n), "value": n}) + "\n" for n in range(50_000))
     (tmp_path / "x.ndjson").write_text(lines)
+    begin(tmp_path)
     code, shown = on_terminal(
         tmp_path,
         "import",

@@ -176,6 +176,7 @@ def test_a_hundred_thousand_entries_move_from_a_file_to_redis_and_back(
 
     # And back, by a pipe.
     program("export", "again.ndjson")
+    (directory / "second" / "services").mkdir(parents=True)
     program.settings |= {"CACHE_DRIVER": "file", "CACHEAPI_DATA_DIR": str(directory / "second")}
     assert program.json("import", "again.ndjson")["stored"] == MANY
     returned = backend_of(program.settings)
