@@ -100,7 +100,7 @@ class Abilities(Keyed):
 
         A key that is there from the first page to the last is listed once. ``LIST_KEYS``.
 
-        :raises InvalidCursor: the cursor did not come from this method.
+        :raises InvalidCursor: the cursor did not come from this method, with this prefix.
         """
         raise self._unsupported(Capability.LIST_KEYS)
 

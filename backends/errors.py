@@ -46,7 +46,14 @@ class InvalidKey(Refused):
 
 
 class InvalidCursor(Refused):
-    """The listing cursor was not made by this backend."""
+    """The listing cursor was not made by this backend, or not for a list with this prefix."""
+
+    def __init__(
+        self,
+        text: str = "This cursor was not given for this list: go on with the prefix that it was "
+        "given for, or begin again without a cursor.",
+    ) -> None:
+        super().__init__(text)
 
 
 class NotAnInteger(Refused):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import math
 from collections.abc import Callable, Iterable, Sequence, Set
 from typing import Any, Final, Literal, TypeVar
 
 from backends.base import MISSING, Backend, Described, Found, Missing
-from backends.errors import BackendError, InvalidCursor, NotRead
+from backends.cursors import cursor_text, place_of
+from backends.errors import BackendError, NotRead
 from backends.file.counters import Counters
 from backends.file.database import Database
 from backends.file.entries import Entries
@@ -78,13 +77,13 @@ class KeyCommands(Backend):
     ) -> tuple[list[str], str | None]:
         """Return keys in the order of their bytes; a cursor is the last key of its page."""
         first = self._stored(prefix)
-        after = None if cursor is None else _decode_cursor(cursor)
+        after = None if cursor is None else place_of(cursor, first)
         found, last = self._database.read(
             lambda sqlite: self._entries.list_keys(sqlite, first, limit, after)
         )
         own = len(self.prefix.encode())
         page = [stored[own:].decode() for stored in found]
-        return page, None if last is None else _encode_cursor(last)
+        return page, None if last is None else cursor_text(last, first)
 
     def get_with_token(self, key: str) -> Found | Missing:
         """Return the value, which is its own token: what matters is what is stored."""
@@ -292,15 +291,3 @@ class KeyCommands(Backend):
         if sizes or evicted:
             self._counters.add(stored=sum(sizes), evictions=evicted)
         return result
-
-
-def _encode_cursor(key: bytes) -> str:
-    return base64.urlsafe_b64encode(key).decode().rstrip("=")
-
-
-def _decode_cursor(cursor: str) -> bytes:
-    try:
-        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        return base64.b64decode(padded, altchars=b"-_", validate=True)
-    except (UnicodeEncodeError, binascii.Error) as error:
-        raise InvalidCursor("The cursor is not one that this service gave.") from error

@@ -8,14 +8,13 @@ is listed once unless the server makes its table smaller in between.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
+from backends.cursors import cursor_text, place_of
 from backends.errors import InvalidCursor
 from backends.redis.routes import Shard
 
@@ -48,20 +47,20 @@ class Position(NamedTuple):
     cursor: int
     left: tuple[bytes, ...]
 
-    def text(self) -> str:
-        """Return the cursor that a client gets."""
+    def text(self, prefix: bytes) -> str:
+        """Return the cursor that a client gets of a list of what begins with ``prefix``."""
         sized = b"".join(_SIZE.pack(len(key)) + key for key in self.left)
         head = _HEAD.pack(self.slot, self.identity, self.cursor)
-        return base64.urlsafe_b64encode(head + sized).decode().rstrip("=")
+        return cursor_text(head + sized, prefix)
 
 
-def parse(text: str) -> Position:
-    """Return the position that a cursor stands for.
+def parse(text: str, prefix: bytes) -> Position:
+    """Return the position that a cursor of a list of what begins with ``prefix`` stands for.
 
     :raises InvalidCursor: it is none of ours.
     """
+    raw = place_of(text, prefix)
     try:
-        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         slot, identity, cursor = _HEAD.unpack_from(raw)
         left, at = [], _HEAD.size
         while at < len(raw):
@@ -70,8 +69,8 @@ def parse(text: str) -> Position:
             if at > len(raw):
                 raise ValueError
             left.append(raw[at - size : at])
-    except (ValueError, binascii.Error, struct.error) as error:
-        raise InvalidCursor("This cursor did not come from a listing of this service.") from error
+    except (ValueError, struct.error) as error:
+        raise InvalidCursor from error
     return Position(slot, identity, cursor, tuple(left))
 
 
@@ -116,7 +115,7 @@ def page(
     found: dict[bytes, None] = {}
     index = at = 0
     if cursor is not None:
-        position = parse(cursor)
+        position = parse(cursor, prefix)
         found = dict.fromkeys(key for key in position.left if key.startswith(prefix))
         index, at = _resume(shards, position)
     small = True
@@ -143,9 +142,9 @@ def page(
         at,
         tuple(listed[limit:]),
     )
-    if len(following.text()) > LONGEST_CURSOR:
-        return listed, None if done else following._replace(left=()).text()
-    return listed[:limit], following.text()
+    if len(following.text(prefix)) > LONGEST_CURSOR:
+        return listed, None if done else following._replace(left=()).text(prefix)
+    return listed[:limit], following.text(prefix)
 
 
 def _resume(shards: Sequence[Shard], position: Position) -> tuple[int, int]:

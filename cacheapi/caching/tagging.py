@@ -60,9 +60,11 @@ class Tagging(Backend):
         super().__init__()
         self._inner = inner
         self._known = known or Known()
-        # What a tag's generation is nobody has asked for: no statistics count it.
-        self._generations = Generations(inner.uncounted(), self._known)
-        self._envelopes = Envelopes(inner, self._generations)
+        # What a tag's generation is, and whether there is an envelope under a key, nobody has
+        # asked for: no statistics count it.
+        self._quiet = inner.uncounted()
+        self._generations = Generations(self._quiet, self._known)
+        self._envelopes = Envelopes(self._quiet, self._generations)
 
     def over(self, inner: Backend) -> Tagging:
         """Return the same over another object for the same store."""
@@ -190,7 +192,7 @@ class Tagging(Backend):
         try:
             return self._inner.increment(key, delta)
         except NotAnInteger:
-            stored = self._inner.get(key)
+            stored = self._quiet.get(key)
             if stored is MISSING or not isinstance(unsealed(stored), Tagged):
                 raise
             if self._one(key, stored) is MISSING:
@@ -273,7 +275,7 @@ class Tagging(Backend):
         """Delete what was purged under a key; return whether there may be nothing now."""
         if Capability.COMPARE_AND_SET not in self._inner.capabilities:
             return bool(self._envelopes.purged([key])) and (self._inner.delete(key) or True)
-        found = self._inner.get_with_token(key)
+        found = self._quiet.get_with_token(key)
         if found is MISSING:
             return True
         if self._one(key, found.value) is not MISSING:
@@ -284,7 +286,7 @@ class Tagging(Backend):
     def _count(self, key: str, delta: int) -> int | Missing:
         """Count on a number that has tags, in place of the backend, which sees the envelope."""
         for _ in range(ATTEMPTS):
-            found = self._inner.get_with_token(key)
+            found = self._quiet.get_with_token(key)
             value = MISSING if found is MISSING else self._one(key, found.value)
             if found is MISSING or value is MISSING:
                 return MISSING

@@ -16,6 +16,7 @@ from backends.memcached.backend import MemcachedBackend
 from backends.memcached.greeting import GREETING
 from backends.memcached.options import parse_servers
 from backends.statistics import Figures, ServerStatistics, number_or_text
+from cacheapi.caching.pairs import Pair, TaggedPair
 from cacheapi.caching.service import CacheService
 from cacheapi.observing.advice import advise
 from tests.conftest import connect, connect_redis
@@ -86,6 +87,21 @@ def test_what_the_product_asks_for_itself_is_no_read_of_a_users(each: Backend) -
     # A user's deletion is one call, and whether the service has tags another.
     service = CacheService("cache", each, default_ttl=0)
     assert uncounted(each, lambda: service.delete("absent"))
+
+
+def test_what_a_service_with_tags_looks_up_is_no_read_of_a_users(tmp_path: Path) -> None:
+    backend = FileBackend(data_dir=str(tmp_path), max_mb=16)
+    service = CacheService("cache", backend, default_ttl=0)
+    service.set_many([TaggedPair("tagged", "1", 0, ("a",)), Pair("k", "1", 0), Pair("l", "1", 0)])
+
+    def work() -> None:
+        keys, _ = service.list_keys("", 100, None)
+        assert service.describe_many(keys).keys() == {"tagged", "k", "l"}
+        assert service.increment("tagged", 1, None, None) == 2
+        assert service.delete("k") is True
+
+    assert uncounted(backend, work)
+    backend.close()
 
 
 def test_a_memcached_of_known_traffic() -> None:

@@ -166,11 +166,22 @@ def test_a_limit_out_of_range_is_refused(listing_api: Api, limit: str) -> None:
     assert answer.message == "The parameter limit must be a whole number from 1 to 1000."
 
 
-@pytest.mark.parametrize("cursor", ["*", "a", "%C3%A9", "a b", "____!"])
+@pytest.mark.parametrize("cursor", ["*", "a", "%C3%A9", "a b", "____!", "xyz", "YWJj"])
 def test_a_foreign_cursor_is_refused(listing_api: Api, cursor: str) -> None:
     answer = listing_api.call("GET", ALL, query=f"cursor={cursor.replace(' ', '%20')}")
     assert answer.status == 400
-    assert "cursor" in answer.message
+    assert "begin again without a cursor" in answer.message
+
+
+def test_a_cursor_goes_on_only_with_the_prefix_that_it_was_given_for(listing_api: Api) -> None:
+    pairs = [{"key": f"{prefix}:{number}", "value": 1} for prefix in "ab" for number in range(9)]
+    assert listing_api.call("POST", ALL, body={"resource": pairs}).status == 201
+    cursor = listing_api.call("GET", ALL, query="prefix=b:&limit=5").json["meta"]["next"]
+    assert listing_api.call("GET", ALL, query=f"prefix=b:&cursor={cursor}").status == 200
+    for other in ("", "prefix=a:&", "prefix=b&"):
+        answer = listing_api.call("GET", ALL, query=f"{other}cursor={cursor}")
+        assert answer.status == 400
+        assert "go on with the prefix" in answer.message
 
 
 @pytest.mark.parametrize("query", [None, "prefix=a", "limit=5"])
