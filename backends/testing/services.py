@@ -38,7 +38,9 @@ class Services:
 
     @needs(Capability.LIST_KEYS)
     def test_a_cursor_of_somebody_else_is_refused(self, backend: Backend) -> None:
-        for cursor in ("no cursor!", "\0", "é", "👩", "\ud800", "xyz", "YQ", "bm9ib2R5IGdhdmUgdGhpcyBvbmUgdG8gYW55Ym9keQ"):
+        # Base64 of something or other is none, either.
+        base64 = ("xyz", "YQ", "bm9ib2R5IGdhdmUgdGhpcyBvbmUgdG8gYW55Ym9keQ")
+        for cursor in ("no cursor!", "\0", "é", "👩", "\ud800", *base64):
             with pytest.raises(InvalidCursor):
                 backend.list_keys("", 10, cursor)
 

@@ -7,6 +7,7 @@ bytes are left out, so 0 is empty.
 from __future__ import annotations
 
 import datetime as dt
+import re
 import struct
 from typing import Any, Final
 
@@ -21,7 +22,21 @@ _BOOLEAN, _INTEGER, _LONG, _DATE, _BYTE, _FLOAT, _DOUBLE, BYTES = (
     kind << 8 for kind in range(1, 9)
 )
 _WHOLE: Final = {_INTEGER: 4, _LONG: 8, _BYTE: 1}
+# Whole numbers and fractions as PHP's old extension, memcache, writes them beside the same flags.
+_DIGITS_OF_PHP: Final = {
+    _LONG: re.compile(rb"-?[0-9]+ *"),
+    _DOUBLE: re.compile(rb"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"),
+}
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+def may_be_phps(stored: bytes, flags: int) -> bool:
+    """Return whether bytes are a number in decimal text, if PHP's old extension wrote them.
+
+    Then nothing tells whose they are, and so which number: ``42`` would be 13362 to Java.
+    """
+    digits = _DIGITS_OF_PHP.get(flags)
+    return digits is not None and digits.fullmatch(stored) is not None
 
 
 def read(stored: bytes, flags: int) -> Any:

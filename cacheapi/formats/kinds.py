@@ -39,6 +39,8 @@ def kind_of(stored: bytes, flags: int) -> str:
 
     :param flags: as memcached has them; 0 where there are none.
     """
+    if java.may_be_phps(stored, flags):
+        return "a number, of PHP's memcache or of spymemcached"
     if flags >= java.FIRST:
         name = _JAVAS.get(flags & ~java.COMPRESSED, "")
         return f"{name} of spymemcached" if name else ""

@@ -108,6 +108,8 @@ class Answering:
         keys = size = 0
         for request in taken:
             if isinstance(request, Act) and NotRead in map(type, request.outcomes):
+                # It is asked for again, or refused then.
+                request.outcomes = ()
                 left.add(request)
                 if self.making.is_full:
                     self.crowd.sinks.add(request.sink)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from cacheapi.formats import families
 from cacheapi.formats.families import AUTO, LIBMC, PHP, PYLIBMC, How, Plain, is_boolean
+from cacheapi.formats.kinds import kind_of
 from cacheapi.formats.limits import MAX_DEPTH, Unreadable
 
 LONG = "x" * 5000
@@ -184,6 +185,7 @@ def marshalled(value: str) -> bytes:
         (bytes.fromhex("011170"), 512, 70000),
         (b"\xff" * 8, 768, -1),
         (b"\xff\xff\xff\xff", 768, 2**32 - 1),
+        (bytes.fromhex("2a"), 768, 42),
         ((1_795_836_323_347).to_bytes(6), 1024, "2026-11-28T03:25:23.347Z"),
         (b"", 1024, "1970-01-01T00:00:00.000Z"),
         (b"\xff", 1280, -1),
@@ -197,6 +199,30 @@ def marshalled(value: str) -> bytes:
 )
 def test_what_is_beyond_doubt_is_read(stored: bytes, flags: int, value: object) -> None:
     check(stored, AUTO, flags, value)
+
+
+@pytest.mark.parametrize("family", [PHP, PYLIBMC, LIBMC, AUTO])
+@pytest.mark.parametrize(
+    ("stored", "flags"),
+    [
+        (b"0", 768),
+        (b"42", 768),
+        (b"-42", 768),
+        (b"9223372036854775807", 768),
+        # As memcached counts down.
+        (b"9 ", 768),
+        (b"1.5", 1792),
+        (b"3.141592", 1792),
+        (b"-0.25", 1792),
+        (b"1.0E+25", 1792),
+        (b"12345678", 1792),
+    ],
+)
+def test_digits_of_phps_old_extension_are_no_number_of_javas(
+    stored: bytes, flags: int, family: str
+) -> None:
+    check(stored, family, flags, text(stored))
+    assert kind_of(stored, flags) == "a number, of PHP's memcache or of spymemcached"
 
 
 @pytest.mark.parametrize(
