@@ -34,9 +34,9 @@ from backends.flags import count_from as count_from
 from backends.flags import flags_of as flags_of
 from backends.flags import with_flags as with_flags
 from backends.operations import MISSING as MISSING
+from backends.operations import Increment, Operation, Touch, each, perform_each
 from backends.operations import Item as Item
 from backends.operations import Missing as Missing
-from backends.operations import Operation, Touch, each, perform_each
 from backends.options import Option
 from backends.within import get_within
 
@@ -197,6 +197,18 @@ class Backend(Abilities, ABC):
             to be asked for by the other methods.
         """
         return [None] * len(touches)
+
+    def count_and_get_each(
+        self, counts: Sequence[Increment], keys: Sequence[str], most: int
+    ) -> tuple[list[Any], Mapping[str, bytes | BackendError] | None]:
+        """Count, and read other keys behind that, in one trip where it can be.
+
+        :param counts: of different keys, with :attr:`~backends.operations.Increment.own`.
+        :param most: as of :meth:`get_each`.
+        :return: the outcomes of the counts, as of :meth:`perform`; and what :meth:`get_each`
+            gives, or ``None``: that is yet to be asked.
+        """
+        return self.perform(counts), None
 
     # Its store and its servers
 

@@ -20,6 +20,7 @@ from backends.errors import (
     Unsupported,
 )
 from backends.memcached import stores
+from backends.memcached.counting import counting
 from backends.memcached.encoded import has_odd
 from backends.memcached.errors import BEHIND_PROXY, CLIENT_ERROR, NOT_FOUND, CommandFailed, failure
 from backends.memcached.expiry import expiry
@@ -27,7 +28,7 @@ from backends.memcached.numbered import Numbered
 from backends.memcached.outcomes import NOT_A_NUMBER
 from backends.memcached.performing import KEYS_A_COMMAND, Performing, changes
 from backends.memcached.reader import size_of
-from backends.operations import Delete, Operation, Touch
+from backends.operations import Delete, Increment, Operation, Touch, count, each
 
 # How long what was learned of the servers' settings counts.
 LEARNED_SECONDS: Final = 5.0
@@ -135,6 +136,26 @@ class KeyCommands(Numbered):
         if is_plain and len(stored) <= stores.STORES_AT_ONCE:
             done = self._members.get_and_touch_many(changes(stored, touches), most)
         return super().get_and_touch_many(touches, most) if done is None else done
+
+    def count_and_get_each(
+        self, counts: Sequence[Increment], keys: Sequence[str], most: int
+    ) -> tuple[list[Any], Mapping[str, bytes | BackendError] | None]:
+        """Do both in one trip where all is at one server, and no proxy is known to be between."""
+        prefix = self.prefix
+        counted = [(prefix + one.key).encode() for one in counts]
+        names = {(prefix + key).encode(): key for key in keys}
+        done: tuple[list[Any], Any] | None = None
+        is_plain = not (self._binary or self.in_front or has_odd(b"".join([*counted, *names])))
+        if is_plain and len(counts) <= stores.STORES_AT_ONCE and len(names) <= KEYS_A_COMMAND:
+            made = [counting(key, one.delta) for key, one in zip(counted, counts, strict=True)]
+            done = self._members.count_and_read_many(made, list(names), most)
+        if done is None:
+            return super().count_and_get_each(counts, keys, most)
+        outcomes, read = done
+        for index, one in enumerate(counts):
+            if outcomes[index] is MISSING:
+                (outcomes[index],) = each(lambda made: count(self, made), [one])
+        return outcomes, None if read is None else {names[key]: read[key] for key in read}
 
     def add(self, key: str, value: bytes, ttl: float | None) -> bool:
         stored = self._stored(key)

@@ -218,6 +218,26 @@ def receive(connection: socket.socket, least: int = 1) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def take_lines(
+    connection: socket.socket, data: bytes, count: int, mean: Callable[[bytes], T]
+) -> tuple[list[T], bytes]:
+    """Take so many lines; return what each means, and what has come behind them.
+
+    :param data: what has come of them already.
+    :param mean: raises for a line that is no reply, whatever may follow it.
+    :raises ValueError: one never ends.
+    :raises OSError: they did not come, or not in time.
+    """
+    while True:
+        *lines, rest = data.split(b"\r\n", count)
+        meanings = list(map(mean, lines))
+        if len(meanings) == count:
+            return meanings, rest
+        if len(rest) > LONGEST_LINE:
+            raise ValueError("a line that never ends")
+        data += receive(connection)
+
+
 def take_line(connection: socket.socket, data: bytes) -> bytes:
     """Take a reply of one line; return it without its end.
 

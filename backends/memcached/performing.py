@@ -23,10 +23,11 @@ from backends.errors import (
     Unsupported,
 )
 from backends.memcached import commands
+from backends.memcached.counting import counting
 from backends.memcached.encoded import has_odd
 from backends.memcached.expiry import expiry
 from backends.memcached.pool import Members
-from backends.memcached.stores import ADD, COUNT, DELETE, REPLACE, SET, TOUCH, Change, Kind, changed
+from backends.memcached.stores import ADD, DELETE, REPLACE, SET, TOUCH, Change, Kind, changed
 from backends.operations import (
     Add,
     Delete,
@@ -180,7 +181,7 @@ class Performing:
                 self._outcomes[index] = _caught(count, self._backend, operation)
                 continue
             if operation.own:
-                made_of: Any = _counting(key, operation.delta)
+                made_of: Any = counting(key, operation.delta)
             else:
                 made_of = self._counted(key, operation, found)
             if isinstance(made_of, tuple):
@@ -222,16 +223,11 @@ class Performing:
         except NotAnInteger as error:
             return error
         found[key] = with_flags(b"%d" % number, flags_of(value))
-        return _counting(key, delta)
+        return counting(key, delta)
 
 
 def _is_own(operation: Operation) -> bool:
     return isinstance(operation, Increment) and operation.own
-
-
-def _counting(key: bytes, delta: int) -> Change:
-    name = b"incr" if delta >= 0 else b"decr"
-    return key, b"%b %b %d\r\n" % (name, key, abs(delta)), COUNT
 
 
 def changes(keys: Sequence[bytes], operations: Sequence[Any]) -> list[Change]:

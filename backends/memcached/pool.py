@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from backends.base import MISSING
 from backends.errors import Failed, NotRead
 from backends.memcached.asked import Asked
+from backends.memcached.counting import Counted
 from backends.memcached.errors import (
     BEHIND_PROXY,
     CLIENT_ERROR,
@@ -146,6 +147,37 @@ class Members(Asked):
                 done[index] = _NOT_READ if type(found) is NotRead else (found, was_there)
         return done
 
+    def count_and_read_many(
+        self, counts: Sequence[Change], keys: Sequence[bytes], most: float
+    ) -> tuple[list[Any], Read | None] | None:
+        """Count, and read plain keys behind that, where all is at one server.
+
+        :return: the outcomes of the counts, which are not sent again, and what was read: ``None``
+            where that is to be asked for again. ``None`` for both: nothing was counted.
+        """
+        names = [*[key for key, _, _ in counts], *keys]
+        groups = self._by_member(names, None)
+        if len(groups) > 1:
+            return None
+        (member,) = groups
+        try:
+            replies, read = member.run(_counting(counts, keys, most), repeatable=False)
+        except CommandFailed as error:
+            if error.answered:
+                failed = failure(error, member.place, sent=True)
+            elif not error.sent:
+                return None
+            else:
+                try:
+                    failed = self._lost(member, error, sent=True)
+                except Failed as lost:
+                    failed = lost
+            return [failed] * len(counts), None
+        outcomes, batch = Outcomes(counts), Batch(counts)
+        batch.replies = replies
+        outcomes.take(range(len(counts)), batch, member.place)
+        return outcomes.known(), read
+
     def take_many(self, keys: Sequence[bytes]) -> dict[bytes, Any]:
         """Return what the servers had, and have no more; or why it is not known.
 
@@ -196,6 +228,12 @@ def _touching(
     touches: Sequence[Change], most: float
 ) -> Callable[[TextClient], tuple[list[bool], Read]]:
     return lambda client: client.get_and_touch_many(touches, most)
+
+
+def _counting(
+    counts: Sequence[Change], keys: Sequence[bytes], most: float
+) -> Callable[[TextClient], Counted]:
+    return lambda client: client.count_and_read_many(counts, keys, most)
 
 
 def _taking(keys: Sequence[bytes], taken: Taken) -> Callable[[Any], None]:

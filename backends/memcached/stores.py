@@ -192,7 +192,7 @@ class Batch:
                 *lines, data = data.split(b"\r\n")
                 if len(replies) + len(lines) > count:
                     raise ValueError("more than was asked for")
-                replies += map(_reply, lines, kinds[len(replies) :])
+                replies += map(meaning, lines, kinds[len(replies) :])
                 if len(replies) == count and data:
                     raise ValueError("more than was asked for")
                 if len(replies) == count:
@@ -206,7 +206,7 @@ class Batch:
         self.replies += replies
 
 
-def _reply(line: bytes, kind: Kind) -> Any:
+def meaning(line: bytes, kind: Kind) -> Any:
     """Return what a line means for a change, or what it refuses."""
     if line in kind.says:
         return kind.says[line]

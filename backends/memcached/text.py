@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 from backends.errors import InvalidKey, NotRead
 from backends.memcached import commands, comparing, encoded, reader
 from backends.memcached.comparing import Known
+from backends.memcached.counting import Counted, count_and_read_many
 from backends.memcached.encoded import has_odd
 from backends.memcached.errors import (
     BEHIND_PROXY,
@@ -156,6 +157,15 @@ class TextClient:
         :raises CommandFailed: as said there.
         """
         return get_and_touch_many(self._link, touches, most)
+
+    def count_and_read_many(
+        self, counts: Sequence[Change], keys: Sequence[bytes], most: float
+    ) -> Counted:
+        """Count, and read behind that; see :mod:`backends.memcached.counting`.
+
+        :raises CommandFailed: as said there.
+        """
+        return count_and_read_many(self._link, counts, keys, most)
 
     def add(self, key: bytes, value: bytes, exptime: int) -> bool:
         """Store if the key is absent; return whether it was."""

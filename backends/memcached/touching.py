@@ -13,7 +13,7 @@ from typing import Final
 
 from backends.errors import NotRead
 from backends.memcached.errors import refusal
-from backends.memcached.link import LONGEST_LINE, Link, receive
+from backends.memcached.link import Link, take_lines
 from backends.memcached.reader import Read, take_values
 from backends.memcached.stores import TOUCH, Change
 
@@ -53,15 +53,10 @@ def _take_touched(connection: socket.socket, data: bytes, count: int) -> tuple[l
     usual = _TOUCHED * count
     if data.startswith(usual):
         return [True] * count, data[len(usual) :]
-    while True:
-        *lines, rest = data.split(b"\r\n", count)
-        touched: list[bool] = []
-        for line in lines:
-            if line not in TOUCH.says:
-                raise refusal(line) or ValueError("no reply to a new lifetime")
-            touched.append(TOUCH.says[line])
-        if len(touched) == count:
-            return touched, rest
-        if len(rest) > LONGEST_LINE:
-            raise ValueError("a line that never ends")
-        data += receive(connection)
+    return take_lines(connection, data, count, _meaning)
+
+
+def _meaning(line: bytes) -> bool:
+    if line not in TOUCH.says:
+        raise refusal(line) or ValueError("no reply to a new lifetime")
+    return bool(TOUCH.says[line])

@@ -19,11 +19,11 @@ from backends.errors import (
     NotRead,
     WrongType,
 )
-from backends.operations import Operation, not_tried
+from backends.operations import Increment, Operation, not_tried
 from backends.redis.cluster import ClusterRoute
 from backends.redis.errors import Broken, failure, kind_of
 from backends.redis.options import Target
-from backends.redis.performing import Step, perform, script_step
+from backends.redis.performing import Step, count_and_read, perform, script_step
 from backends.redis.reads import Reads
 from backends.redis.routes import Route, SentinelRoute, SingleRoute
 from backends.redis.script import Script
@@ -168,12 +168,22 @@ class Client:
         """Do operations; see :mod:`backends.redis.performing`."""
         return perform(self, prefix, operations)
 
-    def send(self, steps: Sequence[Step]) -> list[Reply | BackendError]:
-        """Do steps in order; return a reply or an error for each."""
+    def count_and_read(
+        self, prefix: str, counts: Sequence[Increment], keys: Sequence[bytes], most: float
+    ) -> tuple[list[Any], list[Any]]:
+        """Count, and read keys behind that; see :mod:`backends.redis.performing`."""
+        return count_and_read(self, prefix, counts, keys, most)
+
+    def send(self, steps: Sequence[Step], most: float = math.inf) -> list[Reply | BackendError]:
+        """Do steps in order; return a reply or an error for each.
+
+        :param most: as of :meth:`~backends.redis.wire.Wire.exchange`.
+        """
         replies = self._run_many(
             [(step.key, step.data) for step in steps],
             repeatable=[step.repeatable for step in steps],
             reading=[step.reads for step in steps],
+            most=most,
             whole=lambda index: steps[index].whole,
         )
         return self._named([step.key for step in steps], replies)

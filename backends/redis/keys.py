@@ -7,7 +7,7 @@ the same. What would mean something else if it were done twice is never sent twi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from backends.base import MISSING, VALUE, Backend, Described, Found, Item, Missing
@@ -156,6 +156,17 @@ class KeyCommands(Backend):
         return self._client.get_and_touch_many(
             [(self._stored(one.key), milliseconds(one.ttl)) for one in touches], most
         )
+
+    def count_and_get_each(
+        self, counts: Sequence[Increment], keys: Sequence[str], most: int
+    ) -> tuple[list[Any], Mapping[str, bytes | BackendError] | None]:
+        stored = [self._stored(key) for key in keys]
+        outcomes, values = self._client.count_and_read(self.prefix, counts, stored, most)
+        if not _READ.issuperset(map(type, values)):
+            # Which of the failures is of one key alone, the other method tells.
+            return outcomes, None
+        found = zip(keys, values, strict=True)
+        return outcomes, {key: value for key, value in found if value is not None}
 
     def perform(self, operations: Sequence[Operation]) -> list[Any]:
         return self._client.perform(self.prefix, operations)

@@ -32,6 +32,7 @@ from backends.redis.wire import (
     UNLINK,
     pack,
     pack_key,
+    pack_reads,
     pack_store,
     pack_two,
 )
@@ -94,6 +95,30 @@ def perform(client: Client, prefix: str, operations: Sequence[Operation]) -> lis
         for index, kind in zip(refused, kinds, strict=True):
             outcomes[index] = kind or False
     return outcomes
+
+
+def count_and_read(
+    client: Client,
+    prefix: str,
+    counts: Sequence[Increment],
+    keys: Sequence[bytes],
+    most: float,
+) -> tuple[list[Any], list[Any]]:
+    """Count on different keys, and read others by a command each behind that; return both.
+
+    A server answers in that order, so the counts are known however much of the values is read.
+
+    :param most: as of :meth:`~backends.redis.wire.Wire.exchange`.
+    """
+    steps = [_increment((prefix + one.key).encode(), one) for one in counts]
+    steps += [Step(key, data, repeatable=True, reads=True) for key, data in pack_reads(keys)]
+    replies = client.send(steps, most)
+    number = _OUTCOMES[Increment]
+    outcomes = [
+        reply if isinstance(reply, BackendError) else number(one, reply)
+        for one, reply in zip(counts, replies, strict=False)
+    ]
+    return outcomes, replies[len(counts) :]
 
 
 def _with_scripts(steps: Sequence[Step], operations: Sequence[Operation]) -> list[Step]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from time import monotonic
-from typing import Final, Self, cast
+from typing import Any, Final, Self, cast
 
 from backends.base import MISSING, Backend, Described, Missing
 from backends.endpoints import trial_key
 from backends.errors import BackendError, WrongType
+from backends.operations import Increment
 from cacheapi.caching.codec import Value
 from cacheapi.caching.reserved import is_reserved, without_reserved
 from cacheapi.caching.tagging import Tagging
@@ -133,10 +134,25 @@ class Reading:
 
         To see what they are takes milliseconds: :meth:`read` does it.
         """
+        return self._each_read(self.entries.get_each(keys, most), largest)
+
+    def count_and_get_each_raw(
+        self, counts: Sequence[Increment], keys: Sequence[str], most: int, largest: float
+    ) -> tuple[list[Any], dict[str, Value | bytes | BackendError] | None]:
+        """Count, and read behind that; see :meth:`~backends.base.Backend.count_and_get_each`.
+
+        :param largest: as of :meth:`get_each_raw`, which gives the same.
+        """
+        outcomes, found = self.entries.count_and_get_each(counts, keys, most)
+        return outcomes, None if found is None else self._each_read(found, largest)
+
+    def _each_read(
+        self, found: Mapping[str, bytes | BackendError], largest: float
+    ) -> dict[str, Value | bytes | BackendError]:
         read = self._read
         return {
             key: raw if isinstance(raw, BackendError) or len(raw) > largest else read(raw)
-            for key, raw in self.entries.get_each(keys, most).items()
+            for key, raw in found.items()
         }
 
     def exists(self, key: str) -> tuple[bool, str | None]:

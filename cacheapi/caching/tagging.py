@@ -108,7 +108,11 @@ class Tagging(Backend):
     def get_each(
         self, keys: Iterable[str], most: int | None = None
     ) -> Mapping[str, bytes | BackendError]:
-        found = self._inner.get_each(keys, most)
+        return self._each_opened(self._inner.get_each(keys, most))
+
+    def _each_opened(
+        self, found: Mapping[str, bytes | BackendError]
+    ) -> Mapping[str, bytes | BackendError]:
         marked = marked_of(found)
         if not marked:
             return found
@@ -243,6 +247,13 @@ class Tagging(Backend):
         done = self._inner.get_and_touch_many(touches, most)
         marked = marked_of({index: both[0] for index, both in enumerate(done) if both is not None})
         return [None if index in marked else both for index, both in enumerate(done)]
+
+    def count_and_get_each(
+        self, counts: Sequence[Increment], keys: Sequence[str], most: int
+    ) -> tuple[list[Any], Mapping[str, bytes | BackendError] | None]:
+        """Do both; what nobody else writes has no tags."""
+        outcomes, found = self._inner.count_and_get_each(counts, keys, most)
+        return outcomes, None if found is None else self._each_opened(found)
 
     def _perform_at_once(self, operations: Sequence[Operation]) -> list[Any]:
         kinds = set(map(type, operations))

@@ -97,7 +97,7 @@ class Answering:
         :return: what is to be answered later: there was too much for one turn, or what its
             connection, or were it large other connections, was answered before has not left yet.
         """
-        self._performing.limit(taken)
+        ahead = self._performing.limit(taken, self._bringing.most_keys)
         left, self.crowd.sinks = Left(self.making.sinks), set()
         if not _READS.issuperset(map(type, taken)):
             giving = [one for one in taken if isinstance(one, Act) and one.gives]
@@ -121,7 +121,7 @@ class Answering:
             if isinstance(request, Read):
                 number = len(request.keys)
                 if part and keys + number > self._bringing.most_keys:
-                    size += self._answer(part, left, since)
+                    size += self._answer(part, left, since, ahead)
                     part, keys = [], 0
                 if size > TURN_BYTES or left.holds(request):
                     left.add(request)
@@ -129,7 +129,7 @@ class Answering:
                 keys += number
             part.append(request)
         if part:
-            self._answer(part, left, since)
+            self._answer(part, left, since, ahead)
         return left.requests
 
     def _answer(
@@ -137,10 +137,12 @@ class Answering:
         part: list[Taken],
         left: Left,
         since: float,
+        ahead: Mapping[CacheService, Found],
     ) -> int:
         """Answer some of what was taken.
 
         :param left: what is to be answered later is added to it.
+        :param ahead: what was read already, of services for which it is all.
         :return: the size of the values that were read, or of what was answered, if that is more.
         """
         reads: dict[CacheService, dict[str, None]] = {}
@@ -154,7 +156,10 @@ class Answering:
                 else:
                     wanted[request.key] = None
         bring = self._bringing.get
-        found = {service: bring(service, list(keys)) for service, keys in reads.items()}
+        found = {
+            service: ahead[service] if service in ahead else bring(service, list(keys))
+            for service, keys in reads.items()
+        }
         size, largest = self._bringing.learn(found)
         # Nearly always it is not, and the values need not be gone through again.
         is_much = largest > LARGE or size > CALL_BYTES

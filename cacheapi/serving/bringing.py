@@ -43,7 +43,7 @@ class Bringing:
 
     def learn(self, found: Mapping[CacheService, Found]) -> tuple[int, int]:
         """Note how large values are, for how many are read next; return sum and largest."""
-        sizes = [size for values in found.values() for size in _sizes(values)]
+        sizes = [size for values in found.values() for size in sizes_of(values)]
         largest = max(sizes, default=0)
         if largest > SMALL:
             self.most_keys = max(1, min(self.most_keys, TURN_BYTES // largest // 4))
@@ -77,11 +77,12 @@ class Bringing:
             return internal(error)
         finally:
             self._troubles.look(
-                service.name, started, failure, stores=False, brought=lambda: sum(_sizes(found))
+                service.name, started, failure, stores=False, brought=lambda: sum(sizes_of(found))
             )
 
 
-def _sizes(found: Found) -> list[int]:
+def sizes_of(found: Found) -> list[int]:
+    """Return how large values are that were read, in bytes."""
     if isinstance(found, ApiError):
         return []
     return value_sizes(found.values())

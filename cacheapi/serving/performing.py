@@ -1,6 +1,7 @@
 """What is done first in a turn of the lane: requests are counted, then all that is no plain read.
 
-One call counts the requests of callers who have a limit: what is one too many is not done. Then
+One call counts the requests of callers who have a limit: what is one too many is not done. It may
+bring what the turn reads, too, by :mod:`~cacheapi.serving.ahead`. Then
 one call a service does its stores and acts, in the order in which they came. Values that acts
 bring are bounded in bytes: an act whose value was not read was not done, nor were those behind it
 on the same key.
@@ -15,10 +16,12 @@ from typing import Any, Final
 
 from backends.base import Missing
 from backends.errors import BackendError, Failed
-from backends.operations import Operation
+from backends.operations import Increment, Operation
 from cacheapi.caching.codec import Value
 from cacheapi.caching.service import CacheService
-from cacheapi.serving.answers import SIZED, Act, Read, Store, Taken, value_sizes
+from cacheapi.serving.ahead import Ahead
+from cacheapi.serving.answers import SIZED, Act, Found, Read, Store, Taken, value_sizes
+from cacheapi.serving.bringing import CALL_BYTES, sizes_of
 from cacheapi.serving.health import Troubles
 from cacheapi.serving.largeness import LARGE
 from cacheapi.web.errors import internal
@@ -48,23 +51,46 @@ class Performing:
         self._troubles = troubles
         self._counts = counts
         self._seen = seen
+        self._ahead = Ahead(counts)
 
-    def limit(self, taken: Sequence[Taken]) -> None:
-        """Count the requests of callers who have a limit, each once."""
+    def limit(self, taken: Sequence[Taken], most: int = 0) -> dict[CacheService, Found]:
+        """Count the requests of callers who have a limit, each once.
+
+        :param most: so many keys at most may be read by the same trip.
+        :return: what was read.
+        """
         limited = [request for request in taken if request.limit is not None]
         if not limited:
-            return
+            return {}
         limits = [request.limit for request in limited if request.limit is not None]
         standings: list[Standing | None] = [None] * len(limits)
+        reads = None if self._troubles else self._ahead.reads(taken, most)
+        found: dict[CacheService, Found] = {}
+
+        def both(counts: Sequence[Increment]) -> list[Any]:
+            assert reads is not None
+            service, keys = reads
+            outcomes, values = service.count_and_get_each_raw(counts, keys, CALL_BYTES, LARGE)
+            if values is not None:
+                found[service] = values
+            return outcomes
+
         started = time.monotonic()
         failure: Failed | None = None
         try:
-            standings = count_many(limits, self._counts)
+            standings = count_many(limits, self._counts, both if reads else None)
         except Exception as error:  # noqa: BLE001 (a limit protects the service, and stops nothing)
             internal(error)
         if None in standings:
             failure = Failed("A rate limit could not be counted.")
-        self._troubles.look(self._counts.name, started, failure, stores=True)
+        self._troubles.look(
+            self._counts.name,
+            started,
+            failure,
+            stores=True,
+            brought=lambda: sum(sum(sizes_of(values)) for values in found.values()),
+        )
+        self._ahead.learn(limits, standings)
         for request, standing in zip(limited, standings, strict=True):
             request.limit = None
             if standing is None:
@@ -72,6 +98,7 @@ class Performing:
             request.told = standing.lines
             if standing.is_over:
                 request.refusal = refusal(standing)
+        return found
 
     def perform(self, taken: Sequence[Taken], largest: float = math.inf) -> None:
         """Do all but the plain reads, and note the outcomes of each.

@@ -13,12 +13,13 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
 
 from flask import Response, g
 
 from backends.errors import BackendError
+from backends.operations import Increment
 from cacheapi.amounts import counted
 from cacheapi.caching.reserved import RATE
 from cacheapi.caching.service import CacheService
@@ -42,6 +43,11 @@ class Standing(NamedTuple):
     rate: Rate
     number: int
     reset: int
+
+    @property
+    def left(self) -> int:
+        """How many more there may be in the present window, were nobody else to count."""
+        return self.rate.requests - self.number
 
     @property
     def is_over(self) -> bool:
@@ -100,10 +106,16 @@ def count_as(name: str, rate: Rate, counts: CacheService) -> Standing | None:
     return standing
 
 
-def count_many(requests: Sequence[tuple[str, Rate]], counts: CacheService) -> list[Standing | None]:
+def count_many(
+    requests: Sequence[tuple[str, Rate]],
+    counts: CacheService,
+    perform: Callable[[Sequence[Increment]], Sequence[Any]] | None = None,
+) -> list[Standing | None]:
     """Count requests, by name and limit, in order; as :func:`count_as`.
 
     Those of one name are one count: each has its place in what that added.
+
+    :param perform: does the counts, where they are done together with something else.
     """
     now = time.time()
     places: dict[tuple[str, int], list[int]] = {}
@@ -119,7 +131,7 @@ def count_many(requests: Sequence[tuple[str, Rate]], counts: CacheService) -> li
         for (name, seconds), indexes in places.items()
     ]
     standings: list[Standing | None] = [None] * len(requests)
-    outcomes = counts.perform(operations)
+    outcomes = counts.perform(operations) if perform is None else perform(operations)
     for ((_, seconds), indexes), last in zip(places.items(), outcomes, strict=True):
         if isinstance(last, BackendError):
             log.error("A rate limit could not be counted: %s", last)
