@@ -119,6 +119,17 @@ class Operations:
             left = backend.remaining_ttl_many(values)
             assert all(one is not None and 4000 < one <= 5010 for one in left.values())
 
+    def test_what_is_read_behind_counts_is_there(self, backend: Backend) -> None:
+        if Capability.INCREMENT not in backend.capabilities:
+            return
+        values = {f"key{number}": b"%d" % number for number in range(20)}
+        backend.set_many([Item(key, value, 1000) for key, value in values.items()])
+        counts = [Increment(f"n{number}", 2, b"2", 1000, own=True) for number in range(3)]
+        for number in (2, 4, 6):
+            outcomes, found = backend.count_and_get_each(counts, [*values, "absent"], 10_000)
+            assert outcomes == [number] * 3
+            assert found in (None, values)
+
     def test_an_operation_that_is_refused_stops_no_other(self, backend: Backend) -> None:
         limit = backend.limits.max_value_bytes
         too_large = Item("key", b"v" * (limit + 1 if limit else 1), None)

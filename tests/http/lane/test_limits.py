@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.http.lane.test_lane import CACHE, DATE, all_answers, store
 from tests.support.live import Connection, Wire, call, head
 from tests.support.metrics import Metrics
-from tests.support.processes import Service, eventually, service
+from tests.support.processes import Memcached, Service, eventually, service
 
 RESET = re.compile(rb"(?i)(ratelimit-reset|retry-after): \d+")
 ALIKE = {"WEB_CONCURRENCY": "1", "PYTHONHASHSEED": "0"}
@@ -107,3 +108,27 @@ def test_of_many_at_once_exactly_so_many_are_served(lane: Service) -> None:
     for thread in threads:
         thread.join()
     assert sorted(statuses) == [404] * 50 + [429] * 110
+
+
+def test_what_is_read_with_the_count_is_served_exactly_so_often(
+    memcached_server: Memcached, tmp_path: Path
+) -> None:
+    """Far from the limit, a turn's requests are counted and read for in one trip."""
+    at = {"CACHE_DRIVER": "memcached", "MEMCACHED_HOST": "127.0.0.1", "WEB_CONCURRENCY": "2"}
+    with service(tmp_path, **at, MEMCACHED_PORT=str(memcached_server.port)) as live:
+        key = limited(live, "far", 1200)
+        asked = shown(head(f"GET {CACHE}/nothing"), key)
+        statuses: list[int] = []
+
+        def ask() -> None:
+            with Wire(live.port) as wire:
+                for _ in range(10):
+                    wire.send(asked * 20)
+                    statuses.extend(wire.answer().status for _ in range(20))
+
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(statuses) == [404] * 1200 + [429] * 400
