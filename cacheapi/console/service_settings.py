@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import re
+from collections.abc import Mapping
+from typing import Any, Final
 
 from cacheapi.amounts import counted
 from cacheapi.console import words
@@ -11,6 +13,9 @@ from cacheapi.console.service_form import USUAL, types
 from cacheapi.registry import administration
 from cacheapi.registry.definition import Definition
 from cacheapi.settings import DEFAULT_TTL
+
+# A server with a port of its own, or a Unix socket.
+_WHOLE_ADDRESS: Final = re.compile(r"(?:\[[^\]]*\]|[^:\[\]/]+):[0-9].*|/.*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +31,12 @@ class Setting:
 
 
 def settings_of(definition: Definition) -> list[Setting]:
-    """Return the settings of a service that is there, in the order of its form."""
+    """Return the settings of a service that is there, in the order of its form.
+
+    Without those of its address that another one overrides.
+    """
     config = administration.shown(definition)["config"]
+    unused = _overridden(config)
     schema = types().get(definition.type, {}).get("config_schema", [])
     return [
         Setting(
@@ -36,8 +45,17 @@ def settings_of(definition: Definition) -> list[Setting]:
             is_usual=field["name"] in USUAL,
         )
         for field in schema
-        if field["name"] in config
+        if field["name"] in config and field["name"] not in unused
     ]
+
+
+def _overridden(config: Mapping[str, Any]) -> frozenset[str]:
+    """Return which fields of the address stand for nothing, as the others are."""
+    if config.get("url"):
+        return frozenset({"host", "port"})
+    servers = str(config.get("host") or "").split(",")
+    have_ports = all(_WHOLE_ADDRESS.fullmatch(server.strip()) for server in servers)
+    return frozenset({"port"}) if have_ports else frozenset()
 
 
 def _text(name: str, value: Any, unit: str | None) -> str:

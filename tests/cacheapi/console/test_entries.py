@@ -14,6 +14,7 @@ from cacheapi.caching.codec import Value
 from cacheapi.console import values
 from cacheapi.web.blueprints import EXTENSION
 from tests.cacheapi.console.conftest import Person, make_app, text_of
+from tests.conftest import connect_redis
 from tests.support.faulty import StopsAfter
 from tests.support.processes import SASL_PASSWORD, SASL_USER, Memcached, free_port
 from tests.support.redis import Redis
@@ -623,13 +624,48 @@ def test_why_the_number_of_keys_may_be_larger_than_the_list(person: Person) -> N
     store(person, "k", 1, tags=["one", "two"])
     page = text_of(person.page(CACHE))
     assert "This is the only key of the service. The number of keys above may be larger" in page
-    assert "what others keep on that server" not in page
+    assert "other services" not in page
+    assert re.search(r"Keys \d", text_of(person.page(f"{CACHE}/state")))
     for number in range(2):
         store(person, f"more{number}", 1)
     assert "These are all 3 keys of the service." in text_of(person.page(CACHE))
     for number in range(60):
         store(person, f"many{number}", 1)
     assert "may be larger" not in text_of(person.page(CACHE))
+
+
+def test_the_number_of_keys_is_the_server_s_where_others_have_keys_there_too(
+    tmp_path: Path, redis_one: Redis
+) -> None:
+    others = connect_redis(redis_one, REDIS_PREFIX="other:")
+    others.set("k", b"1", None)
+    others.close()
+    settings = {"CACHE_DRIVER": "redis", "REDIS_PORT": str(redis_one.port)}
+    person = Person(make_app(tmp_path, REDIS_PREFIX="of nobody:", **settings))
+    person.sign_in()
+    state = text_of(person.page("/service/cache/state"))
+    assert re.search(r"Keys on the server [1-9]", state)
+    page = text_of(person.page(CACHE))
+    assert "It holds no keys yet. The number of keys on the server, above, is that of all" in page
+    person.app.extensions[EXTENSION].close()
+
+
+def test_a_page_has_one_address(person: Person) -> None:
+    for name, config, shown in (
+        ("a", {"host": "10.0.0.1", "port": 7001}, "Host 10.0.0.1 Port 7001 "),
+        ("b", {"host": "10.0.0.1:7002"}, "Host 10.0.0.1:7002 "),
+        ("c", {"host": "[::1]:7003"}, "Host [::1]:7003 "),
+        ("d", {"host": "[::1]"}, "Host [::1] Port 6379 "),
+        ("e", {"host": "10.0.0.1:1,10.0.0.2", "cluster": True}, "10.0.0.2 Port 6379 "),
+        ("f", {"host": "10.0.0.1:1,10.0.0.2:2", "cluster": True}, "10.0.0.2:2 "),
+        ("g", {"url": "redis://10.0.0.1:7"}, "URL "),
+    ):
+        body = {"name": name, "type": "cache_redis", "is_active": False, "config": config}
+        assert person.call("POST", "/system/service", body).status_code == 201
+        page = text_of(person.page(f"/service/{name}"))
+        assert shown in page
+        assert ("Port " in page) is ("Port " in shown)
+        assert ("Host " in page) is ("Host " in shown or "10.0.0.2" in shown)
 
 
 def test_what_a_flush_of_memcached_deletes_is_told(

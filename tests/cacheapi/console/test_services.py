@@ -78,7 +78,7 @@ def test_each_state_says_why(person: Person, memcached_server: Memcached) -> Non
     make(person, **fields(name="dead", **{"config.port": str(free_port())}))
     make(person, **fields(name="idle", is_active=""))
     up = text_of(person.page("/service/sessions/state"))
-    assert re.search(r"\bUp\b.*Keys \d", up)
+    assert re.search(r"\bUp\b.*Keys on the server \d", up)
     down = text_of(person.page("/service/dead/state"))
     assert "Down Connection refused: memcached at" in down
     page = person.page("/")
