@@ -123,6 +123,13 @@ def _show(found: Mapping[str, Any]) -> None:
     )
     if not found["complete"]:
         emit_text(f"Estimated from {looked_at} of {counted(found['held'], 'entry', 'entries')}.")
+    # A service of before counts them among the others.
+    own = found.get("own")
+    if own and own["keys"]:
+        emit_text(
+            f"Beside these cacheapi keeps {about}{counted(own['keys'], 'entry', 'entries')}, "
+            f"{about}{size(own['bytes'])}, for itself: {analysis.OWN}."
+        )
     for text in found["notes"]:
         note(text)
     if not found["prefixes"]:

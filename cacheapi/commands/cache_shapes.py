@@ -141,11 +141,16 @@ class Statistics(TypedDict):
     results: NotRequired[dict[str, Count]]
 
 
-class Group(TypedDict):
-    """Some entries of a service."""
+class Amount(TypedDict):
+    """How many entries, and how large."""
 
     keys: Count
     bytes: Count
+
+
+class Group(Amount):
+    """Some entries of a service."""
+
     share: Part
     lifetimes: dict[str, Count]
 
@@ -172,6 +177,7 @@ class Analysis(Group):
     complete: bool
     looked_at: Count
     held: Count
+    own: NotRequired[Amount]
     prefixes: list[Prefix]
     largest: list[Large]
     notes: list[str]

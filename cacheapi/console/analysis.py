@@ -13,7 +13,6 @@ from werkzeug.wrappers import Response
 
 from backends.capabilities import Capability
 from backends.errors import BackendError
-from cacheapi.caching.reserved import is_reserved
 from cacheapi.console import frame
 from cacheapi.observing import analysis
 from cacheapi.observing.prefixes import CLASSES, DEEPEST, DEPTH, SEPARATOR
@@ -67,7 +66,7 @@ def show(name: str) -> Response:
         separator=SEPARATOR,
         words=_WORDS,
         classes=CLASSES,
-        is_reserved=is_reserved,
+        kept=analysis.OWN,
         finer=finer if more else None,
         # Scripts go on up to here; what is more takes a while, and a person's word.
         goes_on=finer <= analysis.USUAL,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from backends.errors import NotNow
 from backends.portions import Measured
+from cacheapi.caching.reserved import is_reserved
 from cacheapi.caching.service import CacheService
 from cacheapi.observing.prefixes import DEPTH, SEPARATOR, Group, Prefixes
 
@@ -23,6 +24,8 @@ GROWTH: Final = 10
 SECONDS: Final = 10.0
 # Between two portions the servers are let alone as long as the last one took, at most so long.
 PAUSE_SECONDS: Final = 0.05
+# What the product's own entries are, for people.
+OWN: Final = "answers of APIs, counts of rate limits and marks of tags"
 BUSY: Final = "Another analysis is under way; try again in a few seconds."
 
 Moved = Callable[[int, int], None]
@@ -37,6 +40,8 @@ class Busy(NotNow):
 class Analysis(NamedTuple):
     """What was found out.
 
+    :ivar prefixes: of users' entries.
+    :ivar own: what the product keeps for itself, which is no user's.
     :ivar looked_at: how many entries were, other programs' too.
     :ivar held: how many the servers have, other programs' too, about.
     :ivar is_complete: all were looked at, so the figures are no estimates.
@@ -44,6 +49,7 @@ class Analysis(NamedTuple):
     """
 
     prefixes: Prefixes
+    own: Group
     looked_at: int
     held: int
     is_complete: bool
@@ -86,13 +92,13 @@ def _look(
     service: CacheService, most: int, prefixes: Prefixes, seconds: float, moved: Moved
 ) -> Analysis:
     looked_at = held = 0
-    whole = False
+    own, whole = Group(), False
     notes: tuple[str, ...] = ()
     portions = service.backend.analyze(most)
     ends = time.monotonic() + seconds
     started = time.monotonic()
     for portion in portions:
-        prefixes.add(portion.entries)
+        prefixes.add(_of_users(portion.entries, own))
         looked_at += portion.looked_at
         held, whole, notes = portion.held, portion.whole, portion.notes
         moved(looked_at, held)
@@ -102,7 +108,16 @@ def _look(
         if portion.looked_at:
             time.sleep(min(now - started, PAUSE_SECONDS))
         started = time.monotonic()
-    return Analysis(prefixes, looked_at, max(held, looked_at), whole, notes)
+    return Analysis(prefixes, own, looked_at, max(held, looked_at), whole, notes)
+
+
+def _of_users(entries: Iterable[Measured], own: Group) -> Iterator[Measured]:
+    """Yield users' entries, and count the product's own."""
+    for entry in entries:
+        if is_reserved(entry.key):
+            own.add(entry.size, entry.ttl)
+        else:
+            yield entry
 
 
 def shown(service: CacheService, analysis: Analysis) -> dict[str, Any]:
@@ -115,6 +130,7 @@ def shown(service: CacheService, analysis: Analysis) -> dict[str, Any]:
         "looked_at": analysis.looked_at,
         "held": analysis.held,
         **_group(total, factor, total),
+        "own": _amount(analysis.own, factor),
         "prefixes": [
             {"prefix": prefix, **_group(group, factor, total)}
             for prefix, group in analysis.prefixes.told()
@@ -124,10 +140,13 @@ def shown(service: CacheService, analysis: Analysis) -> dict[str, Any]:
     }
 
 
+def _amount(group: Group, factor: float) -> dict[str, int]:
+    return {"keys": round(group.keys * factor), "bytes": round(group.bytes * factor)}
+
+
 def _group(group: Group, factor: float, total: Group) -> dict[str, Any]:
     return {
-        "keys": round(group.keys * factor),
-        "bytes": round(group.bytes * factor),
+        **_amount(group, factor),
         "share": round(group.bytes / total.bytes, 4) if total.bytes else 0.0,
         "lifetimes": {name: round(number * factor) for name, number in group.lifetimes.items()},
     }

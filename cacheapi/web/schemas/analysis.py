@@ -6,6 +6,7 @@ from typing import Final
 
 from marshmallow import Schema, fields
 
+from cacheapi.observing.analysis import OWN
 from cacheapi.observing.prefixes import CLASSES
 
 _CLASSES: Final = {
@@ -25,8 +26,8 @@ LifetimesSchema = Schema.from_dict(
 )
 
 
-class GroupSchema(Schema):
-    """Entries taken together."""
+class AmountSchema(Schema):
+    """How many entries, and how large."""
 
     keys = fields.Integer(required=True, metadata={"description": "How many."})
     bytes = fields.Integer(
@@ -36,6 +37,11 @@ class GroupSchema(Schema):
             "memcached, keys and values in a file."
         },
     )
+
+
+class GroupSchema(AmountSchema):
+    """Entries taken together."""
+
     share = fields.Float(
         required=True, metadata={"description": "Of the bytes of all, from 0 to 1."}
     )
@@ -86,6 +92,14 @@ class AnalysisSchema(GroupSchema):
     held = fields.Integer(
         required=True,
         metadata={"description": "How many entries the servers have, other programs' too, about."},
+    )
+    own = fields.Nested(
+        AmountSchema,
+        required=True,
+        metadata={
+            "description": "What cacheapi keeps for itself in this service, which nothing else "
+            f"here counts: {OWN}."
+        },
     )
     prefixes = fields.List(
         fields.Nested(PrefixSchema), required=True, metadata={"description": "The largest first."}

@@ -39,6 +39,20 @@ def test_what_fills_a_service_is_shown(anywhere: Program) -> None:  # noqa: F811
     assert {each["prefix"]: each["keys"] for each in told["prefixes"]}["user:"] == 4
 
 
+def test_what_is_our_own_is_a_line_of_its_own(anywhere: Program) -> None:  # noqa: F811
+    fill(anywhere)
+    users = anywhere("analyze")
+    assert "Beside these" not in users
+    anywhere("set", "tagged", "1", "--tag", "a", "--tag", "b")
+    anywhere("delete", "tagged")
+    ended = anywhere("analyze").splitlines()
+    # One of each tag, and one of all.
+    assert ended[1].startswith("Beside these cacheapi keeps 3 entries, ")
+    assert ended[1].endswith(f" B, for itself: {analysis.OWN}.")
+    assert (ended[0], ended[3]) == (users.splitlines()[0], users.splitlines()[2])
+    assert anywhere.json("analyze")["own"]["keys"] == 3
+
+
 def test_a_sample_says_that_it_is_one(anywhere: Program) -> None:  # noqa: F811
     fill(anywhere)
     shown = anywhere("analyze", "--sample", "2")

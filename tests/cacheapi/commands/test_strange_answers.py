@@ -106,6 +106,7 @@ COMMANDS: Final[dict[tuple[str, ...], Any]] = {
         "complete": True,
         "looked_at": 1,
         "held": 2,
+        "own": {"keys": 1, "bytes": 1},
         **GROUP,
         "prefixes": [{"prefix": "a:", **GROUP}],
         "largest": [{"key": "k", "bytes": 9, "ttl": None}],

@@ -38,6 +38,8 @@ def analyzed(api: Api, query: str = "") -> dict[str, Any]:
 
 def test_every_backend_tells_what_fills_it(api: Api, request: pytest.FixtureRequest) -> None:
     fill(api)
+    kept = [{"key": f"cacheapi:tag:{number}", "value": "x" * 70_000} for number in range(2)]
+    assert api.call("POST", "/api/v2/cache", body={"resource": kept}).status == 201
     if request.node.callspec.id.startswith("sasl"):
         answer = api.call("GET", ANALYSIS)
         assert (answer.status, answer.message) == (400, "memcached cannot say what fills it.")
@@ -46,8 +48,11 @@ def test_every_backend_tells_what_fills_it(api: Api, request: pytest.FixtureRequ
     assert told["complete"] is True
     assert told["notes"] == []
     # memcached counts what was flushed until it comes upon it.
-    assert 46 <= told["looked_at"] <= told["held"]
+    assert 48 <= told["looked_at"] <= told["held"]
+    # What is the product's own is no user's: not in the sums, prefixes or largest entries.
     assert told["keys"] == 46
+    assert told["own"]["keys"] == 2
+    assert 140_000 <= told["own"]["bytes"] < 190_000
     found = {each["prefix"]: each for each in told["prefixes"]}
     assert [each["prefix"] for each in told["prefixes"]] == ["", "page:", "user:"]
     assert [found[prefix]["keys"] for prefix in ("", "page:", "user:")] == [1, 5, 40]
