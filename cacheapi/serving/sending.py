@@ -79,11 +79,13 @@ class Sending(Ending):
 
     def flush(self) -> None:
         """Send what waits for further answers; see :class:`Sink`."""
-        held, self._held, self._held_size = self._held, [], 0
+        held, self._held, self._held_size, size = self._held, [], 0, self._held_size
         if len(held) == 1:
             self.transport.write(held[0])
         elif held:
             self.transport.writelines(held)
+        if size > LARGE_ANSWER:
+            self._site.waiting.add(self.transport, self.client, size)
 
     def end(self) -> None:
         """Send what waits, and close; see :class:`Sink`."""
@@ -118,9 +120,9 @@ class Sending(Ending):
         elif len(body) <= LARGE_BODY:
             self.transport.write(head + body)
         else:
-            if len(body) > LARGE_ANSWER:
-                site.waiting.add(self.transport, self.client)
             self.transport.writelines((head, body))
+            if len(body) > LARGE_ANSWER:
+                site.waiting.add(self.transport, self.client, len(body))
         if self._body_held:
             self._release_bodies()
         self._go_on()
@@ -154,8 +156,6 @@ class Sending(Ending):
         end = "\r\n" if keep_alive else "connection: close\r\n\r\n"
         data = f"{line}{fields}{end}".encode("latin-1")
         if body is not None and len(body) > LARGE_BODY:
-            if len(body) > LARGE_ANSWER:
-                site.waiting.add(transport, self.client)
             self._held += (data, body)
             self._held_size += len(body) + len(data)
             if not (left and keep_alive) or self._held_size > MOST_HELD:

@@ -58,19 +58,23 @@ class Room:
 
 
 class Waiting:
-    """The large answers of a worker that wait for their clients to take them."""
+    """The large answers of a worker that wait for their clients to take them.
+
+    uvloop keeps what it was given whole until the kernel has the last byte of it, a list of pieces
+    too. So an answer counts with all its bytes until nothing of it waits here.
+    """
 
     def __init__(self) -> None:
-        self._transports: dict[asyncio.Transport, str] = {}
+        # The host of who is to take them, and their bytes.
+        self._transports: dict[asyncio.Transport, tuple[str, int]] = {}
         # Of answers that are being made, the bytes by host.
         self._made: Counter[str] = Counter()
 
     def room(self) -> Room:
         """Return what room there is now."""
         waits: dict[str, int] = dict(self._made)
-        for transport, host in list(self._transports.items()):
-            size = 0 if transport.is_closing() else transport.get_write_buffer_size()
-            if size:
+        for transport, (host, size) in list(self._transports.items()):
+            if transport.get_write_buffer_size():
                 waits[host] = waits.get(host, 0) + size
             else:
                 del self._transports[transport]
@@ -83,9 +87,11 @@ class Waiting:
         if not self._made[host]:
             del self._made[host]
 
-    def add(self, transport: asyncio.Transport, client: Client) -> None:
-        """Count what waits on a connection."""
-        self._transports[transport] = _host(client)
+    def add(self, transport: asyncio.Transport, client: Client, size: int) -> None:
+        """Count an answer of so many bytes that a connection was given, as far as it waits."""
+        if transport.get_write_buffer_size():
+            before = self._transports.get(transport, ("", 0))[1]
+            self._transports[transport] = _host(client), before + size
 
 
 def _host(client: Client) -> str:

@@ -215,8 +215,6 @@ class Application:
                 content = error_text(status, CROWDED).encode()
                 fields = [field for field in fields if field[0].startswith(_KEPT)] + _json(content)
                 fields.append((b"retry-after", RETRY_AFTER_SECONDS.encode()))
-            elif cycle is not None:
-                self._waiting.add(cycle.transport, client)
         listener = scope["state"].get(LISTENER)
         if listener is not None:
             waited = time.monotonic() - entered - weight / BYTES_A_SECOND
@@ -225,10 +223,20 @@ class Application:
         if not complete:
             fields = [field for field in fields if field[0] != b"connection"]
             fields.append((b"connection", b"close"))
-        if complete and cycle is not None and give(cycle, status, fields, content):
-            return
-        await send({"type": "http.response.start", "status": status, "headers": fields})
-        await send({"type": "http.response.body", "body": content, "more_body": not complete})
+        size = len(content) if len(content) > LARGE_ANSWER else 0
+        self._waiting.hold(size, client)
+        try:
+            given = complete and cycle is not None and give(cycle, status, fields, content)
+            if not given:
+                # Not before the client has taken what it was sent earlier.
+                await send({"type": "http.response.start", "status": status, "headers": fields})
+                await send(
+                    {"type": "http.response.body", "body": content, "more_body": not complete}
+                )
+        finally:
+            self._waiting.hold(-size, client)
+        if size and cycle is not None:
+            self._waiting.add(cycle.transport, client, size)
         if not complete:
             await self._bodies.drain(receive)
             await send({"type": "http.response.body", "body": b""})
