@@ -164,6 +164,8 @@ def _of_libmc(stored: bytes, flags: int) -> Any:
 
 def _of_anybody(stored: bytes, flags: int) -> Any:
     if flags >= java.FIRST:
+        if java.may_be_phps(stored, flags):
+            return Plain(How.TEXT, stored)
         known = flags & ~java.COMPRESSED <= java.BYTES
         return java.read(stored, flags) if known else Plain(How.ANY, stored)
     if flags & _PACKED in (_ZLIB, _FASTLZ) and not flags & _NOT_PHP:

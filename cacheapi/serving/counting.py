@@ -50,7 +50,8 @@ def count(
             same[0] += 1
             same[1] += size
             same[2] += received
-        if request.refusal is not None:
+        if request.refusal is not None and status in REASONS:
+            # Not that there is no room for an answer, as where Flask says so.
             tally.refused(REASONS[status])
     _tell(tally, alike, seconds)
     if troubles:

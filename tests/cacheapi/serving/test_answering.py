@@ -386,6 +386,27 @@ def test_a_pull_does_not_wait_for_ever_and_what_it_would_take_stays(
     assert [one.key for one in cache.performed] == ["small"]
 
 
+def test_what_was_left_by_one_turn_is_refused_by_the_next_where_it_finds_no_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes = {f"large{number}": LARGE for number in range(12)}
+    answering, service, cache, crowd = crowded(sizes)
+    crowd.is_crowded = False
+    sinks = [Sink() for _ in sizes]
+    left: list[Taken] = [
+        act(sink, service, GetAndDelete(key), gives=True)
+        for sink, key in zip(sinks, sizes, strict=True)
+    ]
+    left = answering.answer(left, 0.0)
+    # Not all were read at once.
+    assert 0 < len(left) < len(sinks)
+    crowd.is_crowded = True
+    monkeypatch.setattr(leaving, "MOST_CROWDED_SECONDS", -1.0)
+    assert answering.answer(left, 0.0) == []
+    assert [one.sink.statuses for one in left] == [[503]] * len(left)
+    assert len(cache.performed) == len(sinks) - len(left)
+
+
 def test_a_call_that_brings_much_may_take_longer() -> None:
     troubles = Troubles()
     started = time.monotonic() - 2 * SLOW_SECONDS

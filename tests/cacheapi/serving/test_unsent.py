@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from cacheapi import create_app, load
 from cacheapi.serving import health, heavy, leaving
-from cacheapi.serving.unsent import MOST_WAITING, Room
+from cacheapi.serving.unsent import MOST_WAITING, Room, Waiting
 from cacheapi.web.large import NO_ROOM
 from tests.http.client import FileStore, close_app
 from tests.support.inside import Inside, inside
@@ -52,6 +54,29 @@ def test_what_waits_is_bounded_whoever_asks_and_one_host_leaves_room() -> None:
         assert Room(waits).has(OTHER) or number > 1
 
 
+def test_an_answer_counts_whole_until_its_client_has_the_last_byte() -> None:
+    class Buffer:
+        left = 0
+
+        def get_write_buffer_size(self) -> int:
+            return self.left
+
+    waiting, buffer = Waiting(), Buffer()
+    transport = cast("asyncio.Transport", buffer)
+    # The kernel took it at once.
+    waiting.add(transport, ("slow", 1), 33 * MIB)
+    assert waiting.room().has(("slow", 1))
+    buffer.left = 1
+    waiting.add(transport, ("slow", 1), 20 * MIB)
+    assert waiting.room().has(("slow", 1))
+    # Another one, behind it on the same connection.
+    waiting.add(transport, ("slow", 1), 13 * MIB)
+    assert not waiting.room().has(("slow", 1))
+    assert waiting.room().has(OTHER)
+    buffer.left = 0
+    assert waiting.room().has(("slow", 1))
+
+
 def test_slow_readers_delay_no_other_large_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,6 +107,35 @@ def test_slow_readers_delay_no_other_large_answer(
         with Wire(live.port) as wire:
             wire.send(head(f"GET {CACHE}/pulled?pull=1"))
             assert len(wire.answer().body) > 7 * MIB
+    close_app(app)
+
+
+def test_each_of_many_pulls_at_once_is_given_or_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "SLOW_SECONDS", 60)
+    monkeypatch.setattr(leaving, "MOST_CROWDED_SECONDS", 1)
+    app = create_app(
+        load({"CACHEAPI_API_KEY": Inside.api_key, "CACHEAPI_DATA_DIR": str(tmp_path)}, None)
+    )
+    keys = [f"k{number}" for number in range(16)]
+    for key in keys:
+        FileStore(tmp_path).plant(key, json.dumps("x" * 7 * MIB).encode())
+    with inside(app, tmp_path) as live, contextlib.ExitStack() as stack:
+        wires = [stack.enter_context(Wire(live.port)) for _ in keys]
+        for key, wire in zip(keys, wires, strict=True):
+            wire.send(head(f"GET {CACHE}/{key}?pull=1"))
+        # Nobody takes anything, so the last of them find no room, and are told so.
+        assert wires[-1].answer().status == 503
+        answers = {key: wire.answer() for key, wire in zip(keys[:-1], wires, strict=False)}
+        refused = [key for key, answer in answers.items() if answer.status == 503]
+        assert 0 < len(refused) < len(keys) - 1
+        assert all(len(answers[key].body) > 7 * MIB for key in answers if key not in refused)
+        for key in answers:
+            # What was refused is there still.
+            wire = stack.enter_context(Wire(live.port))
+            wire.send(head(f"HEAD {CACHE}/{key}"))
+            assert wire.status() == (200 if key in refused else 404)
     close_app(app)
 
 
