@@ -209,12 +209,12 @@ class Application:
             if weight:
                 self._heavy.leave(weight, service)
         cycle = scope["state"].get(CYCLE)
-        if len(content) > LARGE_ANSWER:
-            if not self._waiting.room().has(client) and _may_be_asked_again(scope):
-                status = 503
-                content = error_text(status, CROWDED).encode()
-                fields = [field for field in fields if field[0].startswith(_KEPT)] + _json(content)
-                fields.append((b"retry-after", RETRY_AFTER_SECONDS.encode()))
+        is_crowded = len(content) > LARGE_ANSWER and not self._waiting.room().has(client)
+        if is_crowded and _may_be_asked_again(scope):
+            status = 503
+            content = error_text(status, CROWDED).encode()
+            fields = [field for field in fields if field[0].startswith(_KEPT)] + _json(content)
+            fields.append((b"retry-after", RETRY_AFTER_SECONDS.encode()))
         listener = scope["state"].get(LISTENER)
         if listener is not None:
             waited = time.monotonic() - entered - weight / BYTES_A_SECOND
@@ -224,17 +224,16 @@ class Application:
             fields = [field for field in fields if field[0] != b"connection"]
             fields.append((b"connection", b"close"))
         size = len(content) if len(content) > LARGE_ANSWER else 0
-        self._waiting.hold(size, client)
-        try:
-            given = complete and cycle is not None and give(cycle, status, fields, content)
-            if not given:
-                # Not before the client has taken what it was sent earlier.
+        if not (complete and cycle is not None and give(cycle, status, fields, content)):
+            # Perhaps not before the client has taken what it was sent earlier.
+            self._waiting.hold(size, client)
+            try:
                 await send({"type": "http.response.start", "status": status, "headers": fields})
                 await send(
                     {"type": "http.response.body", "body": content, "more_body": not complete}
                 )
-        finally:
-            self._waiting.hold(-size, client)
+            finally:
+                self._waiting.hold(-size, client)
         if size and cycle is not None:
             self._waiting.add(cycle.transport, client, size)
         if not complete:
