@@ -9,7 +9,7 @@ Every function that takes a connection runs within the caller's transaction.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -26,6 +26,10 @@ _OVERWRITE = (
     "checksum = excluded.checksum, value = excluded.value "
 )
 _SET = _INSERT + _OVERWRITE
+_UPDATE = (
+    "UPDATE entries SET expires = ?, used = ?, checksum = ?, value = ? "
+    "WHERE key = ? AND expires > ? "
+)
 _ADD = _SET + "WHERE entries.expires <= ?"
 
 
@@ -56,18 +60,59 @@ class Entries(Rows):
         rows = [
             (key, ends[ttl], used, crc32(value, crc32(key)), value) for key, value, ttl in pairs
         ]
+        for part in self._parts(sqlite, [len(row[-1]) for row in rows]):
+            sqlite.executemany(_SET, rows[part])
+
+    def add_many(
+        self, sqlite: Connection, pairs: Sequence[tuple[bytes, bytes, float | None]]
+    ) -> list[bool]:
+        """Do :meth:`add` for different keys; return the outcome of each."""
+        if len(pairs) == 1:
+            return [self.add(sqlite, Pair(*pairs[0]))]
+        there = self._there(sqlite, [key for key, _, _ in pairs], self._clock())
+        self.set_many(sqlite, [pair for pair in pairs if pair[0] not in there] if there else pairs)
+        return [key not in there for key, _, _ in pairs]
+
+    def update_many(
+        self, sqlite: Connection, pairs: Sequence[tuple[bytes, bytes, float | None]]
+    ) -> list[bool]:
+        """Do :meth:`update` in order; return the outcome of each."""
+        now = self._clock()
+        used = int(now)
+        ends = {ttl: _expires(ttl, now) for ttl in {ttl for _, _, ttl in pairs}}
+        if min(ends.values()) <= now:
+            # What is given no time is not there for who comes behind.
+            return [self.update(sqlite, Pair(*pair)) for pair in pairs]
+        rows = [
+            (ends[ttl], used, crc32(value, crc32(key)), value, key, now)
+            for key, value, ttl in pairs
+        ]
+        outcomes: list[bool] = []
+        for part in self._parts(sqlite, [len(value) for _, value, _ in pairs]):
+            some = rows[part]
+            if sqlite.executemany(_UPDATE, some).rowcount == len(some):
+                outcomes += [True] * len(some)
+                continue
+            # What was there is there.
+            keys = [key for *_, key, _ in some]
+            there = self._there(sqlite, keys, now)
+            outcomes += [key in there for key in keys]
+        return outcomes
+
+    def _parts(self, sqlite: Connection, sizes: Sequence[int]) -> Iterator[slice]:
+        """Yield parts of what is stored once there is room for each, by the sizes of values."""
         start = 0
-        while start < len(rows):
-            room = self._housekeeping.make_room(sqlite, pages_for(len(rows[start][-1])))
-            end = len(rows)
-            if pages_for_all([len(row[-1]) for row in rows[start:]]) > room:
+        while start < len(sizes):
+            room = self._housekeeping.make_room(sqlite, pages_for(sizes[start]))
+            end = len(sizes)
+            if pages_for_all(sizes[start:]) > room:
                 end = start
-                while end < len(rows):
-                    room -= pages_for(len(rows[end][-1]))
+                while end < len(sizes):
+                    room -= pages_for(sizes[end])
                     if room < 0 and end > start:
                         break
                     end += 1
-            sqlite.executemany(_SET, rows[start:end])
+            yield slice(start, end)
             start = end
 
     def add(self, sqlite: Connection, pair: Pair) -> bool:
@@ -82,8 +127,7 @@ class Entries(Rows):
         self._make_room(sqlite, pair)
         key, *columns = _row(pair, now)
         cursor = sqlite.execute(
-            "UPDATE entries SET expires = ?, used = ?, checksum = ?, value = ? "
-            "WHERE key = ? AND expires > ? AND (? IS NULL OR value = ?)",
+            _UPDATE + "AND (? IS NULL OR value = ?)",
             (*columns, key, now, expected, expected),
         )
         return cursor.rowcount == 1

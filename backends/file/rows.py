@@ -82,6 +82,15 @@ class Rows:
         read, unread = _read(sqlite, keys, self._clock(), most)
         return {key: row for key, row in read.items() if row is not ABSENT}, unread
 
+    @staticmethod
+    def _there(sqlite: Connection, keys: Sequence[bytes], now: float) -> set[bytes]:
+        """Return those of some keys that are there."""
+        found: set[bytes] = set()
+        for condition, part in _in_parts(keys):
+            query = f"SELECT key FROM entries WHERE expires > ? AND key {condition}"  # noqa: S608 (question marks only)
+            found.update(key for (key,) in sqlite.execute(query, (now, *part)))
+        return found
+
     def remaining_ttl(self, sqlite: Connection, key: bytes) -> float | None:
         """Return the seconds that a key has left, infinity for ever, if it is there."""
         now = self._clock()

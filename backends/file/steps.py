@@ -29,6 +29,9 @@ from backends.within import LOOKED_AT
 
 # Operations whose values count as stored.
 STORES: Final = (Item, Add, Replace)
+# Operations that are done together with others of their kind; those that need keys of their own.
+_ALIKE: Final = frozenset({*STORES, Increment})
+_APART: Final = frozenset({Add, Increment})
 
 
 class Steps:
@@ -46,17 +49,17 @@ class Steps:
         """Do operations in order; return an outcome each."""
         outcomes: list[Any] = []
         for some in _runs(operations):
-            if type(some[0]) is Item:
+            kind = type(some[0])
+            if kind in STORES:
                 outcomes += self._store(sqlite, some)
-                continue
-            if type(some[0]) is Increment:
+            elif kind is Increment:
                 outcomes += self._count(sqlite, some)
-                continue
-            (operation,) = some
-            try:
-                outcomes.append(self._WAYS[type(operation)](self, sqlite, operation))
-            except (Refused, ValueTooLarge) as error:
-                outcomes.append(error)
+            else:
+                (operation,) = some
+                try:
+                    outcomes.append(self._WAYS[kind](self, sqlite, operation))
+                except Refused as error:
+                    outcomes.append(error)
         return outcomes
 
     def pair(self, item: Item | Add | Replace) -> Pair:
@@ -72,17 +75,32 @@ class Steps:
         return Pair((self._prefix + key).encode(), value, ttl)
 
     def _store(self, sqlite: Connection, items: Sequence[Any]) -> list[Any]:
+        """Store as operations of one kind say."""
         prefix, limit = self._prefix, self._limits.max_value_bytes or 0
-        outcomes: list[Any] = [True] * len(items)
+        refused: dict[int, ValueTooLarge] = {}
         if max([len(item.value) for item in items]) > limit:
-            for index, item in enumerate(items):
-                outcomes[index] = self._refusal(item) or True
-            items = [one for one, told in zip(items, outcomes, strict=True) if told is True]
-        self._entries.set_many(
-            sqlite, [(f"{prefix}{key}".encode(), value, ttl) for key, value, ttl in items]
-        )
+            told = map(self._refusal, items)
+            refused = {index: error for index, error in enumerate(told) if error is not None}
+        pairs = [
+            (f"{prefix}{key}".encode(), value, ttl)
+            for index, (key, value, ttl) in enumerate(items)
+            if index not in refused
+        ]
+        done: list[Any] = [True] * len(pairs)
+        kind = type(items[0])
+        if not pairs:
+            pass
+        elif kind is Item:
+            self._entries.set_many(sqlite, pairs)
+        elif kind is Add:
+            done = self._entries.add_many(sqlite, pairs)
+        else:
+            done = self._entries.update_many(sqlite, pairs)
+        # What was read before is remembered, and only another's change would be noticed.
         sqlite.forget()
-        return outcomes
+        for index, error in refused.items():
+            done.insert(index, error)
+        return done
 
     def _refusal(self, item: Item) -> ValueTooLarge | None:
         try:
@@ -97,12 +115,6 @@ class Steps:
 
     def _exists(self, sqlite: Connection, operation: Exists) -> bool:
         return self._entries.get(sqlite, self._stored(operation)) is not None
-
-    def _add(self, sqlite: Connection, operation: Add) -> bool:
-        return self._changed(sqlite, self._entries.add(sqlite, self.pair(operation)))
-
-    def _replace(self, sqlite: Connection, operation: Replace) -> bool:
-        return self._changed(sqlite, self._entries.update(sqlite, self.pair(operation)))
 
     def _delete(self, sqlite: Connection, operation: Delete) -> bool:
         return self._changed(sqlite, self._entries.delete(sqlite, self._stored(operation)))
@@ -149,7 +161,6 @@ class Steps:
         return [outcomes[key] for key in asked]
 
     def _changed(self, sqlite: Connection, done: bool) -> bool:
-        # What was read before is remembered, and only another's change would be noticed.
         sqlite.forget()
         return done
 
@@ -159,8 +170,6 @@ class Steps:
     _WAYS: ClassVar[Mapping[type, Callable[..., Any]]] = {
         Get: _get,
         Exists: _exists,
-        Add: _add,
-        Replace: _replace,
         Delete: _delete,
         Touch: _touch,
         GetAndDelete: _take,
@@ -168,22 +177,21 @@ class Steps:
 
 
 def _runs(operations: Sequence[Operation]) -> Iterator[list[Operation]]:
-    """Yield operations one by one; but stores that follow each other together, and counts.
+    """Yield operations one by one; but stores of a kind that follow each other, and counts.
 
-    Of a key each count is by itself.
+    Of a key each count is by itself, and each creation.
     """
     run: list[Operation] = []
     keys: set[str] = set()
     for operation in operations:
         kind = type(operation)
-        counts = kind is Increment
         if run and (type(run[0]) is not kind or operation.key in keys):
             yield run
             run, keys = [], set()
-        if counts:
-            keys.add(operation.key)
-        if counts or kind is Item:
+        if kind in _ALIKE:
             run.append(operation)
+            if kind in _APART:
+                keys.add(operation.key)
         else:
             yield [operation]
     if run:
