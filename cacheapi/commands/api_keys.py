@@ -147,7 +147,7 @@ def list_(as_json: bool) -> None:
                 each["name"],
                 f"{each['prefix']}…",
                 _rights(each),
-                each["expires"] or "never",
+                _shown_end(each["expires"]),
                 _shown_rate(each["rate_limit"]),
                 each["last_used"] or "never",
             )
@@ -163,6 +163,13 @@ def _rights(key: Mapping[str, Any]) -> str:
         f"{rule['service']}: {','.join(rule['verbs']) or 'nothing'} {rule['keys']}"
         for rule in key["rules"]
     )
+
+
+def _shown_end(expires: str | None) -> str:
+    if expires is None:
+        return "never"
+    is_over = dt.datetime.fromisoformat(expires) <= dt.datetime.now(dt.UTC)
+    return f"expired {expires}" if is_over else expires
 
 
 def _shown_rate(rate: Mapping[str, int] | None) -> str | None:

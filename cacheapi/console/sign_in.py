@@ -17,7 +17,7 @@ from werkzeug.wrappers import Response
 
 from cacheapi.console import frame, session
 from cacheapi.registry.rights import Caller, Rate
-from cacheapi.web import rates
+from cacheapi.web import auth, rates
 from cacheapi.web.blueprints import registry
 from cacheapi.web.errors import ApiError, not_read_yet
 
@@ -69,7 +69,7 @@ def _check(shown: str) -> Caller:
     if caller is None and not snapshot.is_complete:
         raise not_read_yet()
     if caller is None:
-        raise ApiError(403, "The API key is not valid.")
+        raise ApiError(403, auth.why_not(shown, snapshot))
     if not caller.administrator:
         raise ApiError(403, "This is for API keys of administrators.")
     return caller

@@ -71,13 +71,22 @@ class Snapshot:
 
     def whose(self, digest: bytes) -> Caller | None:
         """As :meth:`who`, of the digest of what was shown."""
+        caller = self._of(digest)
+        if caller is None or caller.is_expired():
+            return None
+        self.uses.note(caller)
+        return caller
+
+    def ended(self, shown: str) -> float | None:
+        """Return when the API key that is shown has expired; ``None``: it has not, or is none."""
+        caller = self._of(digest_of(shown))
+        return caller.expires if caller is not None and caller.is_expired() else None
+
+    def _of(self, digest: bytes) -> Caller | None:
         caller = self.callers.get(digest)
         # The dictionary compares digests, whose bytes say nothing of the key's.
         if caller is None or not hmac.compare_digest(caller.digest, digest):
             return None
-        if caller.is_expired():
-            return None
-        self.uses.note(caller)
         return caller
 
     def after(self, gone: Set[str], definitions: Iterable[Definition], data_dir: Path) -> Snapshot:

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 from flask import Request
 
+from cacheapi.registry.key_administration import moment_text
 from cacheapi.registry.rights import Caller
 from cacheapi.registry.snapshot import Snapshot
 from cacheapi.web.errors import ApiError, not_read_yet
@@ -55,7 +56,15 @@ def caller_of(shown: str, snapshot: Snapshot) -> Caller:
         return caller
     if not snapshot.is_complete:
         raise not_read_yet()
-    raise _unauthorized("The API key is not valid.")
+    raise _unauthorized(why_not(shown, snapshot))
+
+
+def why_not(shown: str, snapshot: Snapshot) -> str:
+    """Return why an API key is nobody's. That it has expired only who has it whole is told."""
+    ended = snapshot.ended(shown)
+    if ended is None:
+        return "The API key is not valid."
+    return f"The API key expired at {moment_text(int(ended))}; an administrator can extend it."
 
 
 def shown_key(request: Request) -> str:

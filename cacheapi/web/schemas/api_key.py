@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate
@@ -140,8 +141,9 @@ class KeyChangeSchema(BodySchema):
     )
     expires = Moment(
         allow_none=True,
+        validate=lambda moment: _to_come(moment),
         metadata={
-            "description": "When it ends; `null`: never.",
+            "description": "When it ends, which must be to come; `null`: never.",
             "example": "2030-01-31T12:00:00Z",
         },
     )
@@ -221,6 +223,14 @@ class ApiKeysSchema(Schema):
 
     resource = fields.List(fields.Nested(ApiKeySchema), required=True)
     meta = fields.Nested(PageSchema, required=True)
+
+
+def _to_come(moment: int) -> None:
+    if moment <= time.time():
+        raise ValidationError(
+            f"{moment_text(moment)} is over: the key would be worth nothing. Give a time to come, "
+            "or null for a key that never expires; who wants it to end now revokes it."
+        )
 
 
 def _printable(text: str) -> None:

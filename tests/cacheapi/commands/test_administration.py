@@ -6,7 +6,7 @@ import pytest
 
 from cacheapi import create_app, load
 from tests.cacheapi.commands.conftest import Program
-from tests.support.processes import Memcached, free_port
+from tests.support.processes import Memcached, eventually, free_port
 from tests.support.redis import redis_server
 
 
@@ -135,6 +135,17 @@ def test_a_key_may_do_what_its_rules_say(program: Program) -> None:
     (listed,) = program.json("api-key", "list")["resource"]
     assert listed["rate_limit"] == {"requests": 100, "seconds": 60}
     assert listed["expires"] == "2099-01-01T00:00:00Z"
+
+
+def test_a_key_that_has_expired_is_marked(program: Program) -> None:
+    program("api-key", "create", "ever", "--rule", "*:GET")
+    ended = program.run("api-key", "create", "soon", "--rule", "*:GET", "--expires", "3s")
+    assert ended.exit_code == 0
+    eventually(lambda: "  expired 20" in program("api-key", "list"), 10)
+    assert program("api-key", "list").count("expired") == 1
+    past = ("--expires", "2020-01-01T00:00:00Z")
+    line = program.fails("api-key", "create", "late", "--rule", "*:GET", *past, code=2)
+    assert "expires: 2020-01-01T00:00:00Z is over" in line
 
 
 def test_a_revoked_key_is_worth_nothing(program: Program) -> None:

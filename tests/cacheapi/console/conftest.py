@@ -12,6 +12,8 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from cacheapi import create_app, load
+from cacheapi.registry.changes import change
+from cacheapi.registry.database import tables
 from cacheapi.web.blueprints import EXTENSION
 
 KEY = "the key of an administrator".replace(" ", "-")
@@ -22,6 +24,13 @@ _TOKEN = re.compile(r'name="csrf_token" value="([^"]+)"')
 def make_app(data_dir: Path, **settings: str) -> Flask:
     given = {"CACHEAPI_API_KEY": KEY, "CACHEAPI_DATA_DIR": str(data_dir), **settings}
     return create_app(load({"CACHEAPI_SAMPLE_SECONDS": "0", **given}, None))
+
+
+def end_key(app: Flask, number: int) -> None:
+    """Make it so that an API key has expired at the beginning of 2020."""
+    registry = app.extensions[EXTENSION]
+    with change(registry) as transaction:
+        transaction.put(tables.api_keys, number, {"expires": 1577836800})
 
 
 class Person:

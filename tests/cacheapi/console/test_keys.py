@@ -11,7 +11,7 @@ import shlex
 import pytest
 
 from cacheapi.console import keys
-from tests.cacheapi.console.conftest import Person, text_of
+from tests.cacheapi.console.conftest import Person, end_key, text_of
 
 NASTY = "<script>alert(1)</script>"
 RULE = {"rules-0-service": "cache", "rules-0-verbs": "GET", "rules-0-prefix": "user:"}
@@ -205,7 +205,13 @@ def test_a_key_is_revoked(person: Person) -> None:
 
 
 def test_an_expired_key_is_marked(person: Person) -> None:
-    make(person, **RULE, expires="2020-01-01T00:00:00")
+    answer = person.post(
+        *("/new-key", "/new-key"), action="save", name="n", **RULE, expires="2020-01-01T00:00:00"
+    )
+    assert answer.status_code == 400
+    assert "2020-01-01T00:00:00Z is over" in text_of(answer.text)
+    make(person, **RULE)
+    end_key(person.app, 1)
     assert "expired 2020-01-01 00:00 UTC" in text_of(person.page("/keys"))
 
 

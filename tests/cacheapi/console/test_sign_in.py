@@ -12,7 +12,7 @@ from cacheapi.console import sign_in
 from cacheapi.registry.rights import Rate
 from cacheapi.registry.sessions import end
 from cacheapi.web.blueprints import EXTENSION
-from tests.cacheapi.console.conftest import KEY, Person, make_app, text_of
+from tests.cacheapi.console.conftest import KEY, Person, end_key, make_app, text_of
 
 PAGES = (
     *("/", "/new-service", "/new-service?type=cache_memcached", "/service/cache"),
@@ -148,14 +148,16 @@ def test_a_revoked_key_is_signed_out_at_once(stranger: Person) -> None:
 
 
 def test_who_is_no_administrator_any_more_or_expired_is_signed_out(stranger: Person) -> None:
-    for number, change in enumerate(
-        ({"administrator": False}, {"expires": "2020-01-01T00:00:00Z"}), 1
-    ):
+    demote = lambda: stranger.call(  # noqa: E731
+        "PATCH", "/system/api_key/1", {"administrator": False}
+    )
+    for change in (demote, lambda: end_key(stranger.app, 2)):
         key = stranger.make_key(administrator=True)
         stranger.sign_in(key)
         assert stranger.get("/").status_code == 200
-        stranger.call("PATCH", f"/system/api_key/{number}", change)
+        change()
         assert stranger.get("/").status_code == 303
+    assert "The API key expired at 2020-01-01T00:00:00Z" in text_of(stranger.sign_in(key).text)
 
 
 def test_a_session_ends_after_its_time(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:

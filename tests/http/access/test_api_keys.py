@@ -153,6 +153,7 @@ def test_only_a_digest_is_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture)
         ({"expires": "tomorrow"}, "expires"),
         ({"expires": "2030-01-01T00:00:00"}, "expires"),
         ({"expires": 1}, "expires"),
+        ({"expires": "2020-01-01T00:00:00Z"}, "expires"),
         ({"digest": "x"}, "digest"),
         ({"rate_limit": {"requests": 1}}, "rate_limit.seconds"),
         ({"rate_limit": {"requests": 0, "seconds": 1}}, "rate_limit.requests"),
@@ -224,7 +225,20 @@ def test_a_key_ends_when_it_expires(api: Api) -> None:
     number, key = make(api, rule("*", "GET"), expires=soon.isoformat())
     assert call(api, key, "GET", "/one/k").status == 404
     eventually(lambda: call(api, key, "GET", "/one/k").status == 401, 5)
-    assert call(api, key, "GET", "/one/k?x=1").status == 401
+    # One text of the lane and of Flask.
+    for path in ("/one/k", "/one/k?x=1", "/"):
+        answer = call(api, key, "GET", path)
+        assert answer.status == 401
+        ended = soon.strftime("%Y-%m-%dT%H:%M:%SZ")
+        assert answer.message == (
+            f"The API key expired at {ended}; an administrator can extend it."
+        )
+    # Of who does not have it whole nothing is told.
+    assert call(api, key[:-1], "GET", "/one/k").message == "The API key is not valid."
+    for end in (soon.isoformat(), "1969-01-01T00:00:00Z"):
+        answer = api.call("PATCH", f"{KEYS}/{number}", body={"expires": end})
+        assert answer.status == 400
+        assert "is over: the key would be worth nothing." in answer.message
     assert api.call("PATCH", f"{KEYS}/{number}", body={"expires": None}).status == 200
     assert call(api, key, "GET", "/one/k").status == 404
 
