@@ -14,7 +14,7 @@ from cacheapi.caching.codec import Value, encode, entry_text, string_text
 from cacheapi.caching.pairs import KeyExists
 from cacheapi.serving.answers import Act, Answered, answer_error, answer_json, tag_field
 from cacheapi.web.batch import outcomes_text
-from cacheapi.web.errors import ApiError, absent, answer, answer_to, note
+from cacheapi.web.errors import ApiError, absent, answer, answer_to, note, nothing_to_count
 
 
 def replace(act: Act, outcomes: Sequence[Any]) -> Answered:
@@ -47,7 +47,7 @@ def count(act: Act, outcomes: Sequence[Any]) -> Answered:
     """Answer a count."""
     key, number = act.keys[0], _known(outcomes[0])
     if number is MISSING:
-        return answer_error(act, absent(key))
+        return answer_error(act, nothing_to_count(key))
     value = Value(str(number))
     return answer_json(act, 200, entry_text(key, value), _tag(value) if act.tells else "")
 

@@ -105,6 +105,11 @@ def absent(key: str) -> ApiError:
     return ApiError(404, f"Key '{key}' does not exist.{hint}")
 
 
+def nothing_to_count(key: str) -> ApiError:
+    """Return the answer about a key that is not there to be counted on."""
+    return ApiError(404, f"{absent(key).message} With initial, a count makes it.")
+
+
 def answer(error: Exception) -> ApiError:
     """Return the answer about any error; what is for the log goes there."""
     if isinstance(error, ApiError):

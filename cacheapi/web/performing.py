@@ -13,12 +13,21 @@ from typing import Any, Final
 
 from backends.base import MISSING
 from backends.errors import BackendError, Failed, NotRead, Refused, Unavailable
-from backends.operations import Add, Delete, Exists, Get, GetAndDelete, Operation, not_tried
+from backends.operations import (
+    Add,
+    Delete,
+    Exists,
+    Get,
+    GetAndDelete,
+    Increment,
+    Operation,
+    not_tried,
+)
 from cacheapi.caching.codec import Text, Value, encode, entry_text, string_text
 from cacheapi.caching.service import CacheService
 from cacheapi.observing.facts import facts
 from cacheapi.web.batch import MAX_ANSWER, read_many, too_large
-from cacheapi.web.errors import ApiError, absent, answer_to, note
+from cacheapi.web.errors import ApiError, absent, answer_to, note, nothing_to_count
 from cacheapi.web.large import LARGE, Turn
 
 # What counts as a read.
@@ -154,7 +163,8 @@ def outcome_text(made: Operation, outcome: Any, shown: Callable[[str], str]) -> 
     elif type(made) is Add:
         return _refused(key, 400, f"Key '{key}' exists already.", exists=True)
     else:
-        return _refused(key, 404, absent(key).message, exists=False)
+        error = nothing_to_count(key) if type(made) is Increment else absent(key)
+        return _refused(key, 404, error.message, exists=False)
     return f'{{"key":{string_text(key)},"success":true{told}}}'
 
 

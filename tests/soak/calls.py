@@ -72,7 +72,7 @@ def answers_of(call: Call, reply: Reply) -> Sequence[Answer | None]:
             return _outcomes(wishes, document["resource"])
         raise ValueError("not a status of a batch")
     (key, wish), *_ = wishes
-    if status == 404 and document["error"]["message"] == f"Key '{key}' does not exist.":
+    if status == 404 and document["error"]["message"].startswith(f"Key '{key}' does not exist."):
         return [MISSING]
     if status == 412:
         return [UNMET]

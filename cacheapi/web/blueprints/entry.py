@@ -19,7 +19,7 @@ from cacheapi.web.access import WITHIN
 from cacheapi.web.batch import invalid_body, left_text
 from cacheapi.web.blueprints import caller, find_service, permit, verb
 from cacheapi.web.blueprints import documentation as doc
-from cacheapi.web.errors import ApiError, absent
+from cacheapi.web.errors import ApiError, absent, nothing_to_count
 from cacheapi.web.http import condition, json_response, max_batch, not_modified, read_json
 from cacheapi.web.large import NO_ROOM, Turn, no_room
 from cacheapi.web.lean import this_request
@@ -185,7 +185,7 @@ class Entry(MethodView):
                 key, body["increment"], body.get("initial"), body.get("ttl"), wanted
             )
             if number is MISSING:
-                raise absent(key)
+                raise nothing_to_count(key)
             value = Value(str(number))
             # To another program's flags it may be a text, or a fraction: then a GET tells.
             shown = value if cache.values.writes_json else None

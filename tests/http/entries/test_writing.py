@@ -64,7 +64,10 @@ def test_a_change_of_an_absent_key_is_404_and_creates_nothing(
 ) -> None:
     answer = api.call(method, entry("k"), body=body)
     assert answer.status == 404
-    assert answer.message == "Key 'k' does not exist."
+    hint = " With initial, a count makes it." if body == {"increment": 1} else ""
+    assert answer.message == f"Key 'k' does not exist.{hint}"
+    # The lane and Flask, which is asked with the parameter, say the same.
+    assert api.call(method, entry("k"), body=body, query="x=1").body == answer.body
     assert api.status("k") == 404
 
 
