@@ -15,7 +15,11 @@ from cacheapi.web.errors import ApiError
 
 TAG: Final = "tag"
 # The parameters of a service and of a key, by what is asked; the description has the same.
-OF_LISTS: Final = ("keys", "key", "prefix", "limit", "cursor", "details", "ttl")
+_OF_KEYS: Final = ("keys", "key")
+# Of a list of keys alone, and of keys that are named alone.
+_LISTED: Final = ("prefix", "limit", "cursor", "details")
+_NAMED: Final = ("ttl",)
+OF_LISTS: Final = (*_OF_KEYS, *_LISTED, *_NAMED)
 OF_READS: Final = ("default", "clear", "pull", "check_exist", "ttl")
 OF_STORES: Final = ("ttl", "forever")
 OF_DELETES: Final = ("keys", "key", "prefix", TAG)
@@ -87,6 +91,27 @@ class Query:
             if meant:
                 raise ApiError(400, f"There is no parameter '{name}' here. {meant.strip()}")
         return self
+
+    def refuse_others(self, *, named: bool) -> None:
+        """Refuse a parameter that the other way of reading a service has: it would do nothing.
+
+        :param named: whether keys are named, whose values are wanted; else they are listed.
+        :raises ApiError: 400; says where it belongs.
+        """
+        for name in _LISTED if named else _NAMED:
+            if name not in self:
+                continue
+            if named:
+                where = (
+                    "It is for a list of keys, GET /api/v2/{service} without keys= and key=; "
+                    "keys that are named have their lifetimes with ttl=true."
+                )
+            else:
+                where = (
+                    "It is for keys that are named, GET /api/v2/{service}?keys=a,b; "
+                    "a list of keys has their lifetimes with details=true."
+                )
+            raise ApiError(400, f"There is no parameter '{name}' here. {where}")
 
     def text(self, name: str) -> str | None:
         """Return a parameter; the last one of several."""

@@ -97,6 +97,7 @@ class Collection(MethodView):
         query = Query(this.query_string).refuse_slips(OF_LISTS)
         keys = _listed_keys() if TUNNELLED in this.environ else None
         keys = query.keys() if keys is None else keys
+        query.refuse_others(named=keys is not None)
         if keys is None:
             permit_all("GET", service, query.text("prefix") or "")
             return _list_keys(cache, query)

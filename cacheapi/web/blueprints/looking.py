@@ -23,6 +23,8 @@ blueprint = Blueprint("What happens", __name__, url_prefix="/api/v2/system")
 blueprint.before_request(permit_administrator)
 
 USUAL_SLOW: Final = 20
+# Of the first look, which cannot have any.
+_BEGUN: Final = "Requests are noted from now on. Ask again with cursor= and meta.next."
 
 
 @blueprint.route("/tail")
@@ -37,8 +39,9 @@ USUAL_SLOW: Final = 20
 def tail_requests() -> Response:
     """Tell which requests all processes of this machine have answered since the last look.
 
-    Ask once or twice a second, with the cursor that you were given. The first answer has none,
-    and requests are noted from then on, until nobody has looked for ten seconds.
+    Ask once or twice a second, with the `cursor` that `meta.next` of the answer before has. The
+    first answer, without a cursor, has no requests and says so in `meta.message`: they are noted
+    from then on, until nobody has looked for ten seconds.
     """
     cursor = Query(request.query_string).refuse_slips(("cursor",)).text("cursor")
     files = current_tail().files
@@ -49,17 +52,11 @@ def tail_requests() -> Response:
         raise ApiError(400, "The parameter cursor is none that was given here.") from error
     except OSError as error:
         raise ApiError(500, unwatched(error)) from error
-    return json_response(
-        encode(
-            {
-                "resource": [shown(each) for each in part.requests],
-                "meta": {
-                    "next": part.place,
-                    "left_out": sum(each.more for each in part.requests),
-                },
-            }
-        )
-    )
+    meta = {"next": part.place, "left_out": sum(each.more for each in part.requests)}
+    if cursor is None:
+        meta["message"] = _BEGUN
+    resource = [shown(each) for each in part.requests]
+    return json_response(encode({"resource": resource, "meta": meta}))
 
 
 @blueprint.route("/slowest")

@@ -54,6 +54,9 @@ class TailMetaSchema(Schema):
             "some are taken by chance."
         },
     )
+    message = fields.String(
+        metadata={"description": "Without a `cursor` only: how to ask for what comes from now on."}
+    )
 
 
 class TailSchema(Schema):

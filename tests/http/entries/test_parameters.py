@@ -33,6 +33,36 @@ def test_a_slip_lists_nothing(listing_api: Api, query: str, said: str) -> None:
     assert said in answer.message
 
 
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("keys=a&details=true", "It is for a list of keys, GET /api/v2/{service} without keys="),
+        ("details=true&key=a", "It is for a list of keys"),
+        ("keys=a&cursor=x", "It is for a list of keys"),
+        ("keys=a&limit=5", "It is for a list of keys"),
+        ("keys=a&prefix=a", "It is for a list of keys"),
+        ("ttl=true", "It is for keys that are named, GET /api/v2/{service}?keys=a,b; a list"),
+        ("prefix=a&ttl=true", "It is for keys that are named"),
+    ],
+)
+def test_what_another_way_of_reading_has_is_not_overlooked(api: Api, query: str, said: str) -> None:
+    api.store_one("a", 1)
+    answer = api.call("GET", ALL, query=query)
+    assert answer.status == 400
+    assert answer.message.startswith("There is no parameter '")
+    assert said in answer.message
+
+
+def test_keys_in_a_tunnelled_body_are_named_too(file_api: Api) -> None:
+    file_api.store_one("a", 1)
+    tunnel = {"X-HTTP-Method": "GET"}
+    body = {"resource": ["a"]}
+    read = file_api.call("POST", ALL, body=body, headers=tunnel, query="ttl=true")
+    assert "ttl" in read.json["resource"][0]
+    answer = file_api.call("POST", ALL, body=body, headers=tunnel, query="details=true")
+    assert (answer.status, "'details'" in answer.message) == (400, True)
+
+
 @pytest.mark.parametrize("query", ["prefx=u", "tags=u", "kes=u", "keys=a&prefx=u", "key=a&match=u"])
 def test_a_slip_deletes_nothing(listing_api: Api, query: str) -> None:
     listing_api.store_one("a", 1)

@@ -175,6 +175,8 @@ LEFT = [
     head(f"HEAD {CACHE}?keys=k"),
     head(f"GET {CACHE}/k?check_exist=maybe"),
     head(f"GET {CACHE}/k?ttl=true"),
+    head(f"GET {CACHE}?keys=k&details=true"),
+    head(f"GET {CACHE}?keys=k&limit=2"),
     head(f"GET {CACHE}/k?check_exist=true", 'If-None-Match: "x"'),
     head(f"GET {CACHE}/k?api_key={KEY}"),
     store({"value": 1, "ttl": 1.5}, method="PUT", target=f"{CACHE}/k"),

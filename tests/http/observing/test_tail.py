@@ -58,6 +58,16 @@ def watching(live: Service) -> Watcher:
     return watcher
 
 
+def test_the_first_look_says_how_to_go_on(live: Service) -> None:
+    first = call(live.port, "GET", TAIL).json
+    assert first["resource"] == []
+    assert first["meta"]["message"] == (
+        "Requests are noted from now on. Ask again with cursor= and meta.next."
+    )
+    then = call(live.port, "GET", f"{TAIL}?cursor={first['meta']['next']}").json
+    assert then["meta"].keys() == {"next", "left_out"}
+
+
 def test_both_lanes_tell_and_refusals_too(live: Service) -> None:
     watcher = watching(live)
     # On one connection: a worker that has told of one request tells of the next ones.
