@@ -18,6 +18,8 @@ from cacheapi.slips import did_you_mean
 
 # A thousand years: what is longer has no date.
 MOST_SECONDS: Final = 1000 * 365 * 86400
+# A moment, as the API writes it.
+_WRITTEN: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @click.group("api-key", cls=completing.Group)
@@ -98,7 +100,7 @@ def _moment(text: str) -> str:
     if seconds is None:
         return text
     moment = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=min(seconds, MOST_SECONDS))
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.strftime(_WRITTEN)
 
 
 def _rule(text: str) -> dict[str, Any]:
@@ -168,7 +170,9 @@ def _rights(key: Mapping[str, Any]) -> str:
 def _shown_end(expires: str | None) -> str:
     if expires is None:
         return "never"
-    is_over = dt.datetime.fromisoformat(expires) <= dt.datetime.now(dt.UTC)
+    # In UTC and written out they follow each other as their texts do; who else answers here may
+    # tell something that is no time.
+    is_over = expires <= dt.datetime.now(dt.UTC).strftime(_WRITTEN)
     return f"expired {expires}" if is_over else expires
 
 
