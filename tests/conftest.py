@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,6 +14,7 @@ from backends import registry
 from backends.base import Backend
 from backends.file.backend import FileBackend
 from backends.memcached.backend import MemcachedBackend
+from backends.memcached.link import Link
 from backends.memcached.options import parse_servers
 from backends.redis.backend import RedisBackend
 from cacheapi.settings import load
@@ -184,6 +186,20 @@ def memcached_backend(memcached_server: Memcached) -> Iterator[MemcachedBackend]
     backend.flush()
     yield backend
     backend.close()
+
+
+@pytest.fixture
+def trips(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What is sent to memcached, a round trip each."""
+    sent: list[bytes] = []
+    exchange = Link.exchange
+
+    def listening(self: Link, command: bytes, *rest: Any, **more: Any) -> Any:
+        sent.append(command)
+        return exchange(self, command, *rest, **more)
+
+    monkeypatch.setattr(Link, "exchange", listening)
+    return sent
 
 
 REDIS = {

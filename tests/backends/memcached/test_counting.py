@@ -13,14 +13,13 @@ from backends.memcached.counting import count_and_read_many, counting
 from backends.memcached.errors import CLIENT_ERROR, READ_FAILURE, SERVER_ERROR, CommandFailed
 from backends.memcached.options import parse_servers
 from backends.operations import Increment
-from tests.backends.memcached.test_performing import trips
 from tests.backends.memcached.test_reader import answering
 from tests.backends.memcached.test_replies import Line, line
 from tests.conftest import connect
 from tests.support.processes import Memcached
 from tests.support.timing import Stopwatch
 
-__all__ = ["line", "trips"]
+__all__ = ["line"]
 
 MOST = 10_000
 COUNTS = [counting(b"n", 2), counting(b"gone", 1), counting(b"m", 1)]

@@ -42,20 +42,6 @@ from tests.support.timing import Stopwatch
 __all__ = ["line"]
 
 
-@pytest.fixture
-def trips(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """What is sent, a round trip each."""
-    sent: list[bytes] = []
-    exchange = Link.exchange
-
-    def listening(self: Link, command: bytes, *rest: Any, **more: Any) -> Any:
-        sent.append(command)
-        return exchange(self, command, *rest, **more)
-
-    monkeypatch.setattr(Link, "exchange", listening)
-    return sent
-
-
 def test_changes_reads_takes_and_counts_are_one_trip_each(
     memcached_backend: MemcachedBackend, trips: list[bytes]
 ) -> None:

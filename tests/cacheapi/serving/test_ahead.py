@@ -17,12 +17,9 @@ from cacheapi.serving.health import Troubles
 from cacheapi.serving.largeness import Largeness
 from cacheapi.serving.unsent import Waiting
 from cacheapi.web.rates import count_as
-from tests.backends.memcached.test_performing import trips
 from tests.cacheapi.serving.test_answering import Sink
 from tests.conftest import connect
 from tests.support.processes import Memcached
-
-__all__ = ["trips"]
 
 RATE = Rate(ahead.FAR + 20, 3600)
 Turn = tuple[Answering, CacheService]
