@@ -156,7 +156,12 @@ def restored(directory: Path, copy: Path) -> Iterator[Service]:
 
 
 # Parts of the messages that other tests make with real servers: of names, of what answers.
-MADE_ELSEWHERE = ("was not looked up in time", "CLIENT_ERROR unauthenticated", "answered so")
+MADE_ELSEWHERE = (
+    "was not looked up in time",
+    "CLIENT_ERROR unauthenticated",
+    "answered so",
+    "The API key expired at",
+)
 
 
 @pytest.mark.parametrize("name", TROUBLES)

@@ -16,7 +16,6 @@ from backends.memcached.stores import TOUCH, Change
 from backends.memcached.touching import get_and_touch_many
 from backends.operations import Get, Touch, perform_each
 from backends.within import perform_within
-from tests.backends.memcached.test_performing import trips
 from tests.backends.memcached.test_reader import answering
 from tests.backends.memcached.test_replies import Line, line
 from tests.backends.test_touching import MOST, pairs
@@ -25,7 +24,7 @@ from tests.support.processes import Memcached, memcached
 from tests.support.speaker import speaking
 from tests.support.timing import Stopwatch
 
-__all__ = ["line", "trips"]
+__all__ = ["line"]
 
 TOUCHES: list[Change] = [
     (key, commands.touch(key, 60, False), TOUCH) for key in (b"a", b"gone", b"a", b"b")
