@@ -53,13 +53,7 @@ class Entries(Rows):
         self, sqlite: Connection, pairs: Sequence[tuple[bytes, bytes, float | None]]
     ) -> None:
         """Store in order, overwriting."""
-        now = self._clock()
-        used = int(now)
-        # Mostly all have the same.
-        ends = {ttl: _expires(ttl, now) for ttl in {ttl for _, _, ttl in pairs}}
-        rows = [
-            (key, ends[ttl], used, crc32(value, crc32(key)), value) for key, value, ttl in pairs
-        ]
+        rows = _rows(pairs, self._clock())
         for part in self._parts(sqlite, [len(row[-1]) for row in rows]):
             sqlite.executemany(_SET, rows[part])
 
@@ -78,15 +72,11 @@ class Entries(Rows):
     ) -> list[bool]:
         """Do :meth:`update` in order; return the outcome of each."""
         now = self._clock()
-        used = int(now)
-        ends = {ttl: _expires(ttl, now) for ttl in {ttl for _, _, ttl in pairs}}
-        if min(ends.values()) <= now:
+        stored = _rows(pairs, now)
+        if min([row[1] for row in stored]) <= now:
             # What is given no time is not there for who comes behind.
             return [self.update(sqlite, Pair(*pair)) for pair in pairs]
-        rows = [
-            (ends[ttl], used, crc32(value, crc32(key)), value, key, now)
-            for key, value, ttl in pairs
-        ]
+        rows = [(end, used, check, value, key, now) for key, end, used, check, value in stored]
         outcomes: list[bool] = []
         for part in self._parts(sqlite, [len(value) for _, value, _ in pairs]):
             some = rows[part]
@@ -191,6 +181,15 @@ class Entries(Rows):
 def _row(pair: Pair, now: float) -> tuple[bytes, float, int, int, bytes]:
     key, value, ttl = pair
     return key, _expires(ttl, now), int(now), checksum(key, value), value
+
+
+def _rows(
+    pairs: Sequence[tuple[bytes, bytes, float | None]], now: float
+) -> list[tuple[bytes, float, int, int, bytes]]:
+    """Return what :func:`_row` does, of each; mostly all have the same lifetime."""
+    used = int(now)
+    ends = {ttl: _expires(ttl, now) for ttl in {ttl for _, _, ttl in pairs}}
+    return [(key, ends[ttl], used, crc32(value, crc32(key)), value) for key, value, ttl in pairs]
 
 
 def _expires(ttl: float | None, now: float) -> float:

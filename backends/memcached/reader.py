@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 import socket
-from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple, TypeVar
 
 from backends.base import MISSING, Missing, with_flags
 from backends.errors import InvalidKey, NotRead
 from backends.memcached.errors import CommandFailed, refusal
 from backends.memcached.expiry import EXPIRED
 from backends.memcached.link import LONGEST_LINE, Link, receive
+
+T = TypeVar("T")
 
 _FIRST: Final = b"VALUE "
 _NEXT: Final = b"\r\nVALUE "
@@ -62,19 +64,48 @@ def read_many(link: Link, keys: Sequence[bytes], most: float = math.inf) -> Read
     :raises CommandFailed: the server said no, or the reply was not whole; the connection is
         closed.
     """
-    wanted = set(keys)
+    _, read = read_behind(link, b"", _take_nothing, keys, most)
+    return read
+
+
+def read_behind(
+    link: Link,
+    commands: bytes,
+    take: Callable[[socket.socket, bytes], tuple[T, bytes]],
+    keys: Sequence[bytes],
+    most: float,
+) -> tuple[T, Read]:
+    """Send commands and then a read, in one trip; return what became of both.
+
+    A server answers in that order, so what became of the commands is known however much of the
+    values is read.
+
+    :param commands: they change something; or there are none. The replies to all fit into the
+        buffers of both sides.
+    :param take: takes those replies from the connection, of which some bytes may have come; returns
+        what they mean, and what has come behind them.
+    :param keys: different ones.
+    :param most: as of :func:`read_many`.
+    :raises CommandFailed: as there. The commands may have been done.
+    """
     left: set[bytes] = set()
 
-    def take(connection: socket.socket, data: bytes) -> Read:
+    def take_both(connection: socket.socket, data: bytes) -> tuple[T, Read]:
         nonlocal left
-        found, left = take_values(connection, data, wanted, most)
-        return found
+        done, data = take(connection, data)
+        found, left = take_values(connection, data, set(keys), most)
+        return done, found
 
-    read = link.exchange(b"get %b\r\n" % b" ".join(keys), take)
+    data = b"%bget %b\r\n" % (commands, b" ".join(keys))
+    done, read = link.exchange(data, take_both, changes=bool(commands))
     if left:
         link.close()
         read.update((key, NotRead()) for key in left)
-    return read
+    return done, read
+
+
+def _take_nothing(_: socket.socket, data: bytes) -> tuple[None, bytes]:
+    return None, data
 
 
 def take_values(

@@ -19,6 +19,14 @@ _OF_KEYS: Final = ("keys", "key")
 # Of a list of keys alone, and of keys that are named alone.
 _LISTED: Final = ("prefix", "limit", "cursor", "details")
 _NAMED: Final = ("ttl",)
+_FOR_LISTED: Final = (
+    "It is for a list of keys, GET /api/v2/{service} without keys= and key=; "
+    "keys that are named have their lifetimes with ttl=true."
+)
+_FOR_NAMED: Final = (
+    "It is for keys that are named, GET /api/v2/{service}?keys=a,b; "
+    "a list of keys has their lifetimes with details=true."
+)
 OF_LISTS: Final = (*_OF_KEYS, *_LISTED, *_NAMED)
 OF_READS: Final = ("default", "clear", "pull", "check_exist", "ttl")
 OF_STORES: Final = ("ttl", "forever")
@@ -98,20 +106,10 @@ class Query:
         :param named: whether keys are named, whose values are wanted; else they are listed.
         :raises ApiError: 400; says where it belongs.
         """
-        for name in _LISTED if named else _NAMED:
-            if name not in self:
-                continue
-            if named:
-                where = (
-                    "It is for a list of keys, GET /api/v2/{service} without keys= and key=; "
-                    "keys that are named have their lifetimes with ttl=true."
-                )
-            else:
-                where = (
-                    "It is for keys that are named, GET /api/v2/{service}?keys=a,b; "
-                    "a list of keys has their lifetimes with details=true."
-                )
-            raise ApiError(400, f"There is no parameter '{name}' here. {where}")
+        others, where = (_LISTED, _FOR_LISTED) if named else (_NAMED, _FOR_NAMED)
+        for name in others:
+            if name in self:
+                raise ApiError(400, f"There is no parameter '{name}' here. {where}")
 
     def text(self, name: str) -> str | None:
         """Return a parameter; the last one of several."""
