@@ -17,6 +17,7 @@ from backends.memcached.backend import MemcachedBackend
 from backends.memcached.link import Link
 from backends.memcached.options import parse_servers
 from backends.redis.backend import RedisBackend
+from cacheapi.serving import health
 from cacheapi.settings import load
 from tests.support.certificates import Certificates, make_certificates
 from tests.support.postgresql import PostgreSQL, postgresql
@@ -40,6 +41,10 @@ settings.register_profile("tests", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("tests")
 
 
+# How long a server may take where it does not matter, in milliseconds.
+PATIENT_MS = 3000
+
+
 class Clock:
     """A clock that moves only when it is told to."""
 
@@ -56,6 +61,12 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture
+def never_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the lane take no call for a slow one: on a busy machine any may take long."""
+    monkeypatch.setattr(health, "SLOW_SECONDS", 60)
 
 
 @pytest.fixture(scope="session")
@@ -167,13 +178,18 @@ def file_backend(tmp_path: Path) -> Iterator[FileBackend]:
     backend.close()
 
 
-def connect(server: Memcached, **options: object) -> MemcachedBackend:
-    """Return a backend on one server."""
+def connect(server: Memcached, **options: Any) -> MemcachedBackend:
+    """Return a backend on one server, with a time limit that a busy machine does not exceed."""
+    options = {"timeout_ms": PATIENT_MS, **options}
     return MemcachedBackend(servers=parse_servers("127.0.0.1"), port=server.port, **options)
 
 
 def connect_redis(target: Redis | SentinelGroup | Cluster, **settings: str) -> RedisBackend:
-    """Return a backend on one server or on several, with some settings as text."""
+    """Return a backend on one server or on several, with some settings as text.
+
+    By default it has a time limit that a busy machine does not exceed.
+    """
+    settings = {"REDIS_TIMEOUT_MS": str(PATIENT_MS), **settings}
     values = load({"CACHE_DRIVER": "redis", **target.settings, **settings}, None)
     made = registry.create("redis", values)
     assert isinstance(made, RedisBackend)
@@ -231,8 +247,7 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]
         name, settings = REDIS[kind]
         target = request.getfixturevalue(name)
         target.empty()
-        # A time limit that a busy machine does not exceed.
-        made: Backend = connect_redis(target, REDIS_TIMEOUT_MS="3000", **settings)
+        made: Backend = connect_redis(target, **settings)
     elif kind.startswith("file"):
         made = FileBackend(data_dir=str(tmp_path), prefix=prefix)
     elif kind == "sasl":
@@ -243,7 +258,9 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]
         servers = request.getfixturevalue("memcached_pool")
         assert {server.say(b"flush_all\r\n") for server in servers} == {b"OK\r\n"}
         addresses = ",".join(f"127.0.0.1:{server.port}" for server in servers)
-        made = MemcachedBackend(servers=parse_servers(addresses), prefix=prefix)
+        made = MemcachedBackend(
+            servers=parse_servers(addresses), prefix=prefix, timeout_ms=PATIENT_MS
+        )
     else:
         server = request.getfixturevalue("memcached_server")
         assert server.say(b"flush_all\r\n") == b"OK\r\n"

@@ -314,9 +314,10 @@ def test_the_sections_of_redis(redis_one: Redis) -> None:
     assert figures(only(backend)).curr_items == 0
     backend.set("key", b"value", 60)
     assert figures(only(backend)).curr_items == 1
-    assert only(backend, "keyspace").raw["db5"] == {"keys": 1, "expires": 1, "avg_ttl": 60000} | {
-        "avg_ttl": only(backend, "keyspace").raw["db5"]["avg_ttl"]
-    }
+    told = only(backend, "keyspace").raw["db5"]
+    assert (told["keys"], told["expires"]) == (1, 1)
+    # 0 until the server has looked at what has a lifetime.
+    assert 0 <= told["avg_ttl"] <= 60_000
     assert "used_memory" in only(backend, "memory").raw
     assert "used_memory" not in only(backend, "clients").raw
     assert only(backend, "commandstats").raw["cmdstat_set"]["calls"] > 0

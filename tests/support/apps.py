@@ -8,9 +8,12 @@ from collections.abc import Iterable
 from flask import Flask
 
 from cacheapi import Settings, create_app
+from cacheapi.serving import health
 from cacheapi.web.access import ACCESS
 from cacheapi.web.auth import without_key
 
+# Where a test asks which lane answered: on a busy machine any call may take long.
+NEVER_SLOW = "tests.support.apps:never_slow()"
 LEFT = "418 Left to Flask"
 
 
@@ -19,6 +22,12 @@ def flask_alone() -> Flask:
     app = create_app()
     app.extensions[ACCESS] = app.extensions[ACCESS]._replace(find=lambda name: None)
     return app
+
+
+def never_slow() -> Flask:
+    """Return the application with a lane that takes no call for a slow one."""
+    health.SLOW_SECONDS = 60  # type: ignore[misc]
+    return create_app()
 
 
 class _Left:

@@ -16,10 +16,15 @@ KEYS = 12
 
 
 class Lost(NamedTuple):
-    """An acknowledged write that is gone: the key holds what it held before, or nothing."""
+    """An acknowledged write that is gone: the key holds what it held before, or nothing.
+
+    :ivar moment: when it was missed.
+    :ivar written: when it was acknowledged.
+    """
 
     moment: float
     key: str
+    written: float
 
 
 class Writer(threading.Thread):
@@ -46,6 +51,8 @@ class Writer(threading.Thread):
         self._sent: dict[str, set[object]] = {key: {MISSING} for key in self._keys}
         # What it can hold now; after a write without an answer, more than one value.
         self._possible: dict[str, set[object]] = {key: {MISSING} for key in self._keys}
+        # When the last write was acknowledged.
+        self._written = dict.fromkeys(self._keys, 0.0)
 
     def run(self) -> None:
         steps = (self._set, self._set_many, self._get, self._get, self._get_many, self._count)
@@ -70,17 +77,21 @@ class Writer(threading.Thread):
         key = self._random.choice(self._keys)
         value = self._sending(key)
         self._backend.set(key, value, None)
-        self._possible[key] = {value}
+        self._is_written(key, value)
 
     def _set_many(self) -> None:
         items = [Item(key, self._sending(key), 600) for key in self._keys[::2]]
         outcomes = self._backend.set_many(items)
         for item, outcome in zip(items, outcomes, strict=True):
             if outcome is True:
-                self._possible[item.key] = {item.value}
+                self._is_written(item.key, item.value)
         for outcome in outcomes:
             if isinstance(outcome, BackendError):
                 raise outcome
+
+    def _is_written(self, key: str, value: bytes) -> None:
+        self._possible[key] = {value}
+        self._written[key] = time.monotonic()
 
     def _get(self) -> None:
         key = self._random.choice(self._keys)
@@ -95,7 +106,7 @@ class Writer(threading.Thread):
         if value in self._possible[key]:
             return
         if value in self._sent[key]:
-            self.lost.append(Lost(time.monotonic(), key))
+            self.lost.append(Lost(time.monotonic(), key, self._written[key]))
             self._possible[key] = {value}
         else:
             self.wrong.append((key, value))

@@ -64,6 +64,11 @@ class SentinelGroup:
         port = self.sentinels[0].master_port()
         return next(server for server in self.servers if server.port == port)
 
+    def epoch(self) -> int:
+        """Return a number that each failover raises."""
+        told = self.sentinels[0].call("SENTINEL", "MASTER", MASTER_NAME)
+        return int(told[told.index(b"config-epoch") + 1])
+
     def call(self, *command: Any) -> Any:
         return self.master.call(*command)
 
@@ -179,6 +184,12 @@ class Cluster:
     def settings(self) -> dict[str, str]:
         """What the service needs to use it."""
         return {"REDIS_CLUSTER": "true", "REDIS_HOST": _addresses(self.nodes)}
+
+    def epoch(self) -> int:
+        """Return a number that each failover raises."""
+        return int(
+            self.nodes[0].call("CLUSTER", "INFO").split(b"cluster_current_epoch:")[1].split()[0]
+        )
 
     def masters(self) -> list[Node]:
         return [node for node in self.nodes if node.role() == "master"]

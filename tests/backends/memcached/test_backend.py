@@ -50,9 +50,11 @@ ONE = parse_servers("127.0.0.1")
 
 
 @contextlib.contextmanager
-def server_and_backend(*arguments: str) -> Iterator[tuple[Memcached, MemcachedBackend]]:
+def server_and_backend(
+    *arguments: str, **options: int
+) -> Iterator[tuple[Memcached, MemcachedBackend]]:
     with memcached(*arguments) as server:
-        backend = connect(server)
+        backend = connect(server, **options)
         yield server, backend
         backend.close()
 
@@ -106,7 +108,7 @@ def test_a_dead_server_is_an_error_and_its_return_is_noticed_at_once(
 
 
 def test_a_hung_server_is_a_timeout_within_bounds() -> None:
-    with server_and_backend() as (server, backend):
+    with server_and_backend(timeout_ms=250) as (server, backend):
         backend.set("k1", b"1", None)
         server.pause()
         for operation in OPERATIONS.values():

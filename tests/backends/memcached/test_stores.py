@@ -380,7 +380,7 @@ def test_a_hung_server_costs_a_large_batch_one_time_limit(
     # first, and nothing of the batch be sent.
     monkeypatch.setattr("backends.memcached.link.IDLE_SECONDS", 60.0)
     with memcached() as server:
-        backend = connect(server)
+        backend = connect(server, timeout_ms=250)
         backend.set("key", b"1", None)
         server.pause()
         # More than the buffers of the connection take.

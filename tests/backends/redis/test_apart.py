@@ -18,6 +18,7 @@ from tests.support.live import CACHE, Connection
 from tests.support.processes import eventually
 from tests.support.redis import PASSWORD, USER, Redis, acl_redis
 from tests.support.redis_groups import Cluster, Node, redis_cluster
+from tests.support.timing import Stopwatch
 
 KEYS = [f"k{number}" for number in range(60)]
 
@@ -121,7 +122,7 @@ def hurt(cluster: Cluster, fault: str) -> Node:
 def test_a_node_that_is_gone_fails_its_own_keys_alone(
     cluster: Cluster, fault: str, tmp_path: Path
 ) -> None:
-    with service_on(tmp_path, cluster) as (live, client):
+    with service_on(tmp_path, cluster, REDIS_TIMEOUT_MS="500") as (live, client):
         pairs = [{"key": key, "value": key} for key in KEYS]
         assert client.call("POST", CACHE, {"resource": pairs}).status == 201
         master = hurt(cluster, fault)
@@ -151,16 +152,16 @@ def test_a_node_that_is_gone_fails_its_own_keys_alone(
 
 
 def test_a_node_that_is_back_is_asked_again_soon(cluster: Cluster) -> None:
-    backend = connect_redis(cluster)
+    backend = connect_redis(cluster, REDIS_TIMEOUT_MS="500")
     backend.set("k0", b"1", None)
     master = cluster.owner("cacheapi:k0")
     master.pause()
     with pytest.raises(Unavailable):
         backend.get("k0")
-    started = time.monotonic()
+    taken = Stopwatch()
     with pytest.raises(Unavailable):
         backend.get("k0")
-    assert time.monotonic() - started < 0.4
+    assert taken() < 0.4
     master.resume()
     eventually(lambda: backend.get_each(["k0"]) == {"k0": b"1"}, 3)
     backend.close()

@@ -10,22 +10,35 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from redis.exceptions import ResponseError
 
 from backends.base import Item
 from backends.errors import AuthenticationFailed, Unavailable
 from backends.redis.backend import RedisBackend
+from backends.redis.errors import Broken
+from backends.redis.routes import SENTINEL_SECONDS, SentinelRoute
 from tests.conftest import connect_redis
 from tests.support.load import Load
 from tests.support.processes import eventually, free_port
 from tests.support.redis import PASSWORD, Redis, locked_redis
-from tests.support.redis_groups import MASTER_NAME, Cluster, Sentinel, redis_cluster, sentinel_group
+from tests.support.redis_groups import (
+    MASTER_NAME,
+    Cluster,
+    Sentinel,
+    SentinelGroup,
+    redis_cluster,
+    sentinel_group,
+)
 from tests.support.timing import starved
 
 # The promise is 5 seconds; a machine that is busy with other tests is given more.
 LONGEST_OUTAGE = 8.0
+BY_DEFAULT = "500"
 
 
-def survives(backend: RedisBackend, master: Redis, fault: str) -> None:
+def survives(
+    backend: RedisBackend, group: SentinelGroup | Cluster, master: Redis, fault: str
+) -> None:
     """Hurt a master in mid-load; what follows is errors for a while, and never a wrong value."""
     load = Load(backend)
     try:
@@ -33,11 +46,14 @@ def survives(backend: RedisBackend, master: Redis, fault: str) -> None:
         master.kill() if fault == "kill" else master.pause()
         eventually(lambda: load.errors, 5)
         eventually(lambda: load.is_well_for(0.5), 15)
-        well = time.monotonic()
+        well, epoch = time.monotonic(), group.epoch()
         if fault == "stop":
             # It believes to be the master still, until the others tell it.
             master.resume()
             eventually(lambda: load.is_well_for(1.0), 10)
+            if group.epoch() != epoch:
+                # A busy machine: they took the new master for dead too.
+                well = time.monotonic()
     finally:
         load.stop()
     outage = load.errors[-1][0] - started - (starved() - waited)
@@ -45,7 +61,7 @@ def survives(backend: RedisBackend, master: Redis, fault: str) -> None:
     assert load.wrong == []
     assert {isinstance(error, Unavailable) for _, error in load.errors} == {True}
     assert outage < LONGEST_OUTAGE
-    assert all(started < lost.moment < well for lost in load.lost)
+    assert all(started < lost.moment and lost.written < well for lost in load.lost)
 
 
 faults = pytest.mark.parametrize(
@@ -56,10 +72,10 @@ faults = pytest.mark.parametrize(
 @faults
 def test_sentinel_promotes_a_replica_in_mid_load(fault: str) -> None:
     with sentinel_group() as group:
-        backend = connect_redis(group)
-        before = group.master
-        survives(backend, before, fault)
-        assert group.master is not before
+        backend = connect_redis(group, REDIS_TIMEOUT_MS=BY_DEFAULT)
+        epoch = group.epoch()
+        survives(backend, group, group.master, fault)
+        eventually(lambda: group.epoch() > epoch)
 
         def is_used() -> bool:
             # Sentinels of a busy machine may take the new master for dead too, and do it again.
@@ -74,12 +90,27 @@ def test_sentinel_promotes_a_replica_in_mid_load(fault: str) -> None:
 @faults
 def test_a_cluster_promotes_a_replica_in_mid_load(fault: str) -> None:
     with redis_cluster(timeout_ms=1000) as cluster:
-        backend = connect_redis(cluster)
-        survives(backend, cluster.nodes[1], fault)
+        backend = connect_redis(cluster, REDIS_TIMEOUT_MS=BY_DEFAULT)
+        survives(backend, cluster, cluster.nodes[1], fault)
         backend.set_many([Item(f"after{number}", b"1", None) for number in range(50)])
         keys = [f"after{number}" for number in range(50)]
         assert backend.get_many(keys) == dict.fromkeys(keys, b"1")
         backend.close()
+
+
+def another_master(group: SentinelGroup) -> Redis:
+    """Have a Sentinel make another server the master; return that one.
+
+    On a busy machine it may know no replica that would do, or may not get it to the end in time.
+    """
+    before = group.master
+    for _ in range(4):
+        with contextlib.suppress(ResponseError):
+            group.sentinels[0].call("SENTINEL", "FAILOVER", MASTER_NAME)
+        with contextlib.suppress(AssertionError):
+            eventually(lambda: group.master is not before, 10)
+            return group.master
+    raise AssertionError("no failover")
 
 
 def test_a_failover_that_an_operator_asks_sentinel_for_is_no_error_of_a_replica() -> None:
@@ -88,8 +119,7 @@ def test_a_failover_that_an_operator_asks_sentinel_for_is_no_error_of_a_replica(
         before = group.master
         load = Load(backend)
         try:
-            group.sentinels[0].call("SENTINEL", "FAILOVER", MASTER_NAME)
-            after = eventually(lambda: group.master is not before and group.master, 10)
+            after = another_master(group)
             # The sentinels do it too, after some seconds.
             before.call("REPLICAOF", "127.0.0.1", after.port)
             eventually(lambda: load.is_well_for(0.5), 10)
@@ -109,7 +139,7 @@ def test_a_service_that_slept_through_a_failover_does_not_write_to_the_old_maste
         before = group.master
         before.pause()
         eventually(lambda: group.master is not before, 10)
-        time.sleep(1)
+        time.sleep(SENTINEL_SECONDS)
         before.resume()
         # It is a master still, and would take the write and lose it.
         backend.set("k", b"after", None)
@@ -121,7 +151,7 @@ def test_a_service_that_slept_through_a_failover_does_not_write_to_the_old_maste
 def test_a_sentinel_that_is_down_or_hangs_is_passed_over() -> None:
     with sentinel_group() as group:
         group.sentinels[0].kill()
-        backend = connect_redis(group)
+        backend = connect_redis(group, REDIS_TIMEOUT_MS="1000")
         backend.set("k", b"1", None)
         group.sentinels[1].pause()
         # What was asked last counts for a second.
@@ -132,7 +162,7 @@ def test_a_sentinel_that_is_down_or_hangs_is_passed_over() -> None:
         time.sleep(1.1)
         assert backend.get("k") == b"1"
         backend.close()
-        stranger = connect_redis(group)
+        stranger = connect_redis(group, REDIS_TIMEOUT_MS="1000")
         with pytest.raises(Unavailable):
             stranger.get("k")
         stranger.close()
@@ -201,22 +231,30 @@ def test_a_sentinel_can_have_a_user_of_its_own() -> None:
 
 
 @pytest.mark.redis_alone
-def test_while_all_sentinels_hang_the_master_is_used_and_they_are_waited_for_once() -> None:
+def test_while_all_sentinels_hang_the_master_is_used_and_they_are_waited_for_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked, ask = [], SentinelRoute._ask
+
+    def noting(route: SentinelRoute) -> object:
+        asked.append(ask(route))
+        return asked[-1]
+
     with sentinel_group() as group:
-        backend = connect_redis(group, REDIS_TIMEOUT_MS="200")
+        backend = connect_redis(group, REDIS_TIMEOUT_MS="500")
         backend.set("k", b"1", None)
         for sentinel in group.sentinels:
             sentinel.pause()
-        time.sleep(1.1)
-        waits = []
-        until = time.monotonic() + 3
+        monkeypatch.setattr(SentinelRoute, "_ask", noting)
+        time.sleep(SENTINEL_SECONDS + 0.1)
+        assert backend.get("k") == b"1"
+        (silence,) = asked
+        assert isinstance(silence, Broken)
+        until = time.monotonic() + 2 * SENTINEL_SECONDS
         while time.monotonic() < until:
-            started = time.monotonic()
             assert backend.get("k") == b"1"
-            waits.append(time.monotonic() - started)
             time.sleep(0.02)
-        assert max(waits) > 0.2
-        assert len([wait for wait in waits if wait > 0.15]) == 1
+        assert asked == [silence]
         backend.close()
 
 

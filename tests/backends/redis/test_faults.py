@@ -95,8 +95,9 @@ def test_a_restart_costs_values_but_no_failed_call(
 
 
 def test_a_hung_server_is_a_timeout_within_a_second_and_right_when_it_goes_on(
-    own: Redis, backend: RedisBackend
+    own: Redis,
 ) -> None:
+    backend = connect_redis(own, REDIS_TIMEOUT_MS="500")
     backend.set_many([Item(key, value, None) for key, value in VALUES.items()])
 
     def run(operation: Callable[[RedisBackend], object]) -> float:
@@ -115,6 +116,7 @@ def test_a_hung_server_is_a_timeout_within_a_second_and_right_when_it_goes_on(
         own.resume()
     assert backend.get_many([*VALUES, "absent"]) == VALUES
     assert [backend.get(key) for key in VALUES] == list(VALUES.values())
+    backend.close()
 
 
 class Port:

@@ -21,12 +21,16 @@ from tests.cacheapi.serving.test_answering import Sink
 from tests.conftest import connect
 from tests.support.processes import Memcached
 
+pytestmark = pytest.mark.usefixtures("never_slow")
+
 RATE = Rate(ahead.FAR + 20, 3600)
 Turn = tuple[Answering, CacheService]
 
 
 @pytest.fixture
-def turn(memcached_backend: MemcachedBackend) -> Turn:
+def turn(memcached_backend: MemcachedBackend, monkeypatch: pytest.MonkeyPatch) -> Turn:
+    # What a turn has found out holds for the next, however late that comes.
+    monkeypatch.setattr(ahead, "SECONDS", 60)
     memcached_backend.set("k", b'"value"', None)
     return over(memcached_backend)
 

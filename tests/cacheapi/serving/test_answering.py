@@ -12,15 +12,17 @@ from backends.base import Backend
 from backends.errors import BackendError, NotRead
 from backends.operations import Get, GetAndDelete, Operation, Touch
 from cacheapi.caching.service import CacheService
-from cacheapi.serving import finishing, leaving
+from cacheapi.serving import finishing, health, leaving
 from cacheapi.serving.answering import Answering
 from cacheapi.serving.answers import Act, Read, Taken
 from cacheapi.serving.bringing import CALL_BYTES, MOST_KEYS, PATIENCE, TURN_BYTES
-from cacheapi.serving.health import SLOW_SECONDS, Troubles
+from cacheapi.serving.health import Troubles
 from cacheapi.serving.largeness import Largeness
 from cacheapi.serving.making import MOST_KEPT, Hands
 from cacheapi.serving.performing import MOST_BROUGHT
 from cacheapi.serving.unsent import Room, Waiting
+
+pytestmark = pytest.mark.usefixtures("never_slow")
 
 LARGE = 1024 * 1024
 SMALL = b'"small"'
@@ -182,7 +184,8 @@ def test_a_turn_gives_no_more_of_one_value_than_of_many() -> None:
 
 
 def test_values_that_were_small_until_now_are_not_all_read_at_once() -> None:
-    sizes = {f"large{number}": LARGE for number in range(MOST_KEYS)}
+    # By their number one call would bring all; by their size many are needed.
+    sizes = {f"large{number}": LARGE for number in range(MOST_KEYS // 8)}
     answering, service, cache = made(sizes)
     sinks = [Sink() for _ in range(4)]
     keys = list(sizes)
@@ -191,7 +194,7 @@ def test_values_that_were_small_until_now_are_not_all_read_at_once() -> None:
     while left:
         left = answering.answer(left, 0.0)
         turns += 1
-        assert turns < 2 * MOST_KEYS
+        assert turns < 2 * len(keys)
     assert cache.most_at_once <= CALL_BYTES + 2 * LARGE
     for number, sink in enumerate(sinks):
         # In the order in which they were asked for.
@@ -409,7 +412,7 @@ def test_what_was_left_by_one_turn_is_refused_by_the_next_where_it_finds_no_room
 
 def test_a_call_that_brings_much_may_take_longer() -> None:
     troubles = Troubles()
-    started = time.monotonic() - 2 * SLOW_SECONDS
+    started = time.monotonic() - 2 * health.SLOW_SECONDS
     troubles.look("cache", started, None, stores=False, brought=lambda: 2**40)
     assert not troubles
     troubles.look("cache", started, None, stores=False)
@@ -423,5 +426,6 @@ def test_what_is_not_known_weighs_as_much_as_others_where_the_lane_leaves_it() -
     answering.answer([read(Sink(), service, "large")], 0.0)
     assert answering._large.likely_size(service, "large") == LARGE + 2
     assert answering._large.likely_size(service, "other") == 0
-    answering._troubles.look("cache", time.monotonic() - 1, None, stores=True)
+    started = time.monotonic() - 2 * health.SLOW_SECONDS
+    answering._troubles.look("cache", started, None, stores=True)
     assert answering._large.likely_size(service, "other") == LARGE + 2

@@ -13,7 +13,7 @@ import pytest
 from cacheapi import create_app, load
 from cacheapi.caching.reading import LOOKING_SECONDS
 from cacheapi.caching.service import CacheService
-from cacheapi.serving import beside, health
+from cacheapi.serving import beside
 from cacheapi.serving.beside import AT_ONCE_SECONDS, MOST_NEAR_MANY
 from cacheapi.serving.largeness import LARGE
 from cacheapi.web.large import LARGE as WAITS
@@ -34,9 +34,8 @@ class Watched(NamedTuple):
 
 
 @pytest.fixture
-def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
-    # A busy machine is not the backend's fault here, and nothing of it is a large value's.
-    monkeypatch.setattr(health, "SLOW_SECONDS", 60)
+def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, never_slow: None) -> Iterator[Watched]:
+    # Nothing is taken for a large value's by the time that it took.
     monkeypatch.setattr(beside, "NEAR_SECONDS", 60)
     app = create_app(
         load({"CACHEAPI_API_KEY": Inside.api_key, "CACHEAPI_DATA_DIR": str(tmp_path)}, None)

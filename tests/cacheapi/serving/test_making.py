@@ -12,7 +12,6 @@ import pytest
 
 from cacheapi import create_app, load
 from cacheapi.caching.codec import read_stored
-from cacheapi.serving import health
 from cacheapi.serving.largeness import LARGE
 from tests.http.client import FileStore, close_app
 from tests.support.inside import Inside, inside
@@ -30,9 +29,7 @@ class Watched(NamedTuple):
 
 
 @pytest.fixture
-def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
-    # A busy machine is not the backend's fault here.
-    monkeypatch.setattr(health, "SLOW_SECONDS", 60)
+def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, never_slow: None) -> Iterator[Watched]:
     app = create_app(
         load({"CACHEAPI_API_KEY": Inside.api_key, "CACHEAPI_DATA_DIR": str(tmp_path)}, None)
     )

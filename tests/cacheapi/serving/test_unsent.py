@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from cacheapi import create_app, load
-from cacheapi.serving import health, heavy, leaving
+from cacheapi.serving import heavy, leaving
 from cacheapi.serving.unsent import MOST_WAITING, Room, Waiting
 from cacheapi.web.large import NO_ROOM
 from tests.http.client import FileStore, close_app
@@ -77,11 +77,11 @@ def test_an_answer_counts_whole_until_its_client_has_the_last_byte() -> None:
     assert waiting.room().has(("slow", 1))
 
 
+@pytest.mark.usefixtures("never_slow")
 def test_slow_readers_delay_no_other_large_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A busy machine is not the backend's fault here; and who has to wait does so for long.
-    monkeypatch.setattr(health, "SLOW_SECONDS", 60)
+    # Who has to wait does so for long.
     monkeypatch.setattr(heavy, "CROWDED_SECONDS", 60)
     monkeypatch.setattr(heavy, "PATIENCE_SECONDS", 60)
     for module in (heavy, leaving):
@@ -110,10 +110,10 @@ def test_slow_readers_delay_no_other_large_answer(
     close_app(app)
 
 
+@pytest.mark.usefixtures("never_slow")
 def test_each_of_many_pulls_at_once_is_given_or_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "SLOW_SECONDS", 60)
     monkeypatch.setattr(leaving, "MOST_CROWDED_SECONDS", 1)
     app = create_app(
         load({"CACHEAPI_API_KEY": Inside.api_key, "CACHEAPI_DATA_DIR": str(tmp_path)}, None)

@@ -254,12 +254,9 @@ class Taker:
         self.reads = 0
 
 
+@pytest.mark.usefixtures("never_slow")
 @pytest.mark.parametrize("stores", [False, True])
-def test_one_turn_takes_no_more_lists_than_it_can_answer_soon(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stores: bool
-) -> None:
-    # A busy machine is not the backend's fault here.
-    monkeypatch.setattr(health, "SLOW_SECONDS", 60)
+def test_one_turn_takes_no_more_lists_than_it_can_answer_soon(tmp_path: Path, stores: bool) -> None:
     app = create_app(load({"CACHEAPI_API_KEY": KEY, "CACHEAPI_DATA_DIR": str(tmp_path)}, None))
     with contextlib.closing(asyncio.new_event_loop()) as loop:
         turn, taker = Lane(app.extensions[ACCESS], loop, None), Taker()
@@ -289,9 +286,8 @@ def test_one_turn_takes_no_more_lists_than_it_can_answer_soon(
     close_app(app)
 
 
-def test_one_turn_takes_few_large_bodies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A busy machine is not the backend's fault here.
-    monkeypatch.setattr(health, "SLOW_SECONDS", 60)
+@pytest.mark.usefixtures("never_slow")
+def test_one_turn_takes_few_large_bodies(tmp_path: Path) -> None:
     app = create_app(load({"CACHEAPI_API_KEY": KEY, "CACHEAPI_DATA_DIR": str(tmp_path)}, None))
     with contextlib.closing(asyncio.new_event_loop()) as loop:
         turn, taker = Lane(app.extensions[ACCESS], loop, None), Taker()
@@ -738,10 +734,10 @@ def test_reads_that_come_again_are_the_lanes(lane_alone: Inside) -> None:
             assert (statuses[0], statuses[-1]) == (200, 200) if count == 12 else (200, 418)
 
 
+@pytest.mark.usefixtures("never_slow")
 def test_flask_serves_what_is_about_one_small_key_on_the_loops_thread_but_not_too_much(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "SLOW_SECONDS", 60)
     app = create_app(load({"CACHEAPI_API_KEY": KEY, "CACHEAPI_DATA_DIR": str(tmp_path)}, None))
     target = f"{CACHE}/k".encode()
     with contextlib.closing(asyncio.new_event_loop()) as loop:

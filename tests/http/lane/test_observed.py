@@ -19,6 +19,8 @@ from tests.support.live import CACHE, Connection, Wire, call, head
 from tests.support.metrics import Metrics
 from tests.support.processes import Service, eventually, free_port
 
+pytestmark = pytest.mark.usefixtures("never_slow")
+
 KEY = Service.api_key
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.http.conftest import PATIENT
 from tests.http.live.test_faults import OPERATIONS, Client
 from tests.support.live import CACHE
 from tests.support.processes import Service, eventually, service
 from tests.support.proxy import proxy
 from tests.support.redis import Redis, redis_server
 from tests.support.redis_groups import Cluster, SentinelGroup, redis_cluster, sentinel_group
-from tests.support.timing import Stopwatch
+from tests.support.timing import Stopwatch, starved
 
 
 @contextlib.contextmanager
@@ -29,7 +30,7 @@ def service_on(
         service(
             directory,
             CACHE_DRIVER="redis",
-            **{"WEB_CONCURRENCY": "1", **target.settings, **settings},
+            **{"WEB_CONCURRENCY": "1", **PATIENT, **target.settings, **settings},
         ) as live,
         Client(live.port) as client,
     ):
@@ -57,7 +58,8 @@ def test_a_dead_server_is_an_error_for_every_operation_and_its_return_is_noticed
 
 
 def test_a_hung_server_is_an_error_within_a_second(tmp_path: Path) -> None:
-    with redis_server() as server, service_on(tmp_path, server) as (_, client):
+    settings = {"REDIS_TIMEOUT_MS": "500"}
+    with redis_server() as server, service_on(tmp_path, server, **settings) as (_, client):
         assert client.store("key", "before").status == 201
         server.pause()
         for method, path, body in [*OPERATIONS[:3], ("GET", f"{CACHE}/absent", None)]:
@@ -132,7 +134,7 @@ def test_what_another_program_stored_is_409_for_every_verb_and_stays(
 
 def test_a_count_whose_reply_is_lost_is_made_once_and_said_to_be_unknown(tmp_path: Path) -> None:
     with redis_server() as server, proxy(server.port) as line:
-        settings = {"REDIS_PORT": str(line.port)}
+        settings = {"REDIS_PORT": str(line.port), "REDIS_TIMEOUT_MS": "1000"}
         with service_on(tmp_path, server, **settings) as (_, client):
             assert client.store("count", 10).status == 201
             count = ("PATCH", f"{CACHE}/count", {"increment": 1})
@@ -155,7 +157,8 @@ def test_a_failover_is_errors_for_some_seconds_and_never_a_404_or_another_value(
     tmp_path: Path, group: Callable[[], contextlib.AbstractContextManager[object]]
 ) -> None:
     keys = [f"key-{number}" for number in range(60)]
-    with group() as target, service_on(tmp_path, target, WEB_CONCURRENCY="2") as (live, client):
+    settings = {"WEB_CONCURRENCY": "2", "REDIS_TIMEOUT_MS": "500"}
+    with group() as target, service_on(tmp_path, target, **settings) as (live, client):
         pairs = [{"key": key, "value": key} for key in keys]
         assert client.call("POST", CACHE, {"resource": pairs}).status == 201
         wrong, errors, stopped = [], [], threading.Event()
@@ -173,7 +176,7 @@ def test_a_failover_is_errors_for_some_seconds_and_never_a_404_or_another_value(
         readers = [threading.Thread(target=read) for _ in range(3)]
         for reader in readers:
             reader.start()
-        started = time.monotonic()
+        started, waited = time.monotonic(), starved()
         master = target.master if isinstance(target, SentinelGroup) else target.nodes[0]
         master.kill()
         eventually(lambda: errors, 5)
@@ -181,9 +184,11 @@ def test_a_failover_is_errors_for_some_seconds_and_never_a_404_or_another_value(
         stopped.set()
         for reader in readers:
             reader.join()
-        print(f"outage {errors[-1] - started:.2f} s")
-        assert errors[-1] - started < 8
+        outage = errors[-1] - started - (starved() - waited)
+        print(f"outage {outage:.2f} s")
+        assert outage < 8
         assert wrong == []
         for key in keys:
-            assert client.store(key, "after").status == 201
+            # Sentinels of a busy machine may take the new master for dead too.
+            eventually(lambda key=key: client.store(key, "after").status == 201, 10)
             assert client.get(key).json["value"] == "after"
