@@ -1,10 +1,6 @@
 """Operations on memcached, in a few round trips a server.
 
-They go in rounds. In a round are sent all changes at once, then all reads, then what is taken,
-then all counts: a count is one command of the server, but what it is to count on is looked at
-before, among the reads, where others may have written it. Where a key is read and changed behind
-that, reads that nothing goes before are sent first. An operation that its key's earlier ones would
-not let come in that order begins the next round.
+In which order they go says :mod:`~backends.memcached.rounds`.
 """
 
 from __future__ import annotations
@@ -27,13 +23,13 @@ from backends.memcached.counting import counting
 from backends.memcached.encoded import has_odd
 from backends.memcached.expiry import expiry
 from backends.memcached.pool import Members
+from backends.memcached.rounds import STEPS, rounds_of
 from backends.memcached.stores import ADD, DELETE, REPLACE, SET, TOUCH, Change, Kind, changed
 from backends.operations import (
     Add,
     Delete,
     Exists,
     Get,
-    GetAndDelete,
     Increment,
     Item,
     Operation,
@@ -52,14 +48,6 @@ KEYS_A_COMMAND: Final = 500
 # Of what is counted on, or only asked for, so much is kept: no number is longer.
 _LITTLE: Final = 64
 
-_EARLY, _CHANGES, _READS, _TAKES, _COUNTS = range(5)
-_STEPS: Final[Mapping[type, int]] = {
-    Get: _READS,
-    Exists: _READS,
-    GetAndDelete: _TAKES,
-    Increment: _COUNTS,
-}
-
 
 class Performing:
     """Operations of one call, and their outcomes."""
@@ -77,12 +65,12 @@ class Performing:
     def run(self) -> list[Any]:
         """Do them; return an outcome each."""
         kinds = set(map(type, self._operations))
-        if kinds.isdisjoint(_STEPS):
+        if kinds.isdisjoint(STEPS):
             return self._members.change_many(changes(self._keys, self._operations))
         if kinds == {Increment}:
             self._run_round([], [], [], [], list(range(len(self._operations))))
             return self._outcomes
-        rounds = _rounds(self._keys, self._operations)
+        rounds = rounds_of(self._keys, self._operations)
         for number, steps in enumerate(rounds):
             if number and self._is_gone():
                 # Each further trip could take the whole time limit.
@@ -271,38 +259,3 @@ def _caught(work: Callable[..., Any], *arguments: Any) -> Any:
         return work(*arguments)
     except BackendError as error:
         return error
-
-
-def _rounds(keys: Sequence[bytes], operations: Sequence[Operation]) -> list[list[list[int]]]:
-    """Return the operations of each step of each round."""
-    rounds = [_new_round()]
-    last: dict[bytes, int] = {}
-    reads = _EARLY if _changes_what_was_read(keys, operations) else _READS
-    for index, (key, operation) in enumerate(zip(keys, operations, strict=True)):
-        step = _STEPS.get(type(operation), _CHANGES)
-        before = last.get(key, _EARLY)
-        # What is counted on is read before something is taken.
-        if before > step or (before == _TAKES and step >= _TAKES):
-            rounds.append(_new_round())
-            last.clear()
-            before = _EARLY
-        if step == _READS and before == _EARLY:
-            step = reads
-        last[key] = step
-        rounds[-1][step].append(index)
-    return rounds
-
-
-def _changes_what_was_read(keys: Sequence[bytes], operations: Sequence[Operation]) -> bool:
-    read: set[bytes] = set()
-    for key, operation in zip(keys, operations, strict=True):
-        step = _STEPS.get(type(operation), _CHANGES)
-        if step == _READS:
-            read.add(key)
-        elif step == _CHANGES and key in read:
-            return True
-    return False
-
-
-def _new_round() -> list[list[int]]:
-    return [[], [], [], [], []]

@@ -248,7 +248,7 @@ def test_a_cache_that_is_back_soon_is_waited_for(
 def test_a_cache_that_stays_away_ends_it_and_it_goes_on(
     program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cacheapi.commands.importing.PAUSES", (0.01,))
+    monkeypatch.setattr("cacheapi.commands.loading.PAUSES", (0.01,))
     lines = [b'{"key":"%d","value":%d}\n' % (number, number) for number in range(2000)]
     (program.directory / "x.ndjson").write_bytes(b"".join(lines))
     with memcached() as server:
