@@ -13,9 +13,11 @@ import pytest
 
 from cacheapi import create_app, load
 from tests.http.client import close_app
+from tests.http.conftest import PATIENT
 from tests.support.inside import Inside, inside
 from tests.support.live import CACHE, Connection, Wire, call, head
 from tests.support.processes import Memcached, Service, eventually, memcached, service
+from tests.support.timing import Stopwatch
 
 SECOND = "/api/v2/second"
 
@@ -25,7 +27,7 @@ def declare_second(directory: Path, server: Memcached) -> str:
     file = directory / "services.toml"
     file.write_text(
         '[[service]]\nname = "second"\ntype = "cache_memcached"\n'
-        f"config = {{ port = {server.port} }}\n"
+        f"config = {{ port = {server.port}, timeout_ms = 1000 }}\n"
     )
     return str(file)
 
@@ -37,6 +39,7 @@ def two_services(directory: Path) -> Iterator[tuple[Memcached, Service]]:
         live = running.enter_context(
             service(
                 directory,
+                **PATIENT,
                 CACHE_DRIVER="memcached",
                 MEMCACHED_HOST="127.0.0.1",
                 MEMCACHED_PORT=str(first.port),
@@ -57,6 +60,7 @@ def two_services_here(directory: Path) -> Iterator[tuple[Memcached, Inside]]:
         settings = {
             "CACHEAPI_API_KEY": Service.api_key,
             "CACHEAPI_DATA_DIR": str(directory),
+            **PATIENT,
             "CACHE_DRIVER": "memcached",
             "MEMCACHED_HOST": "127.0.0.1",
             "MEMCACHED_PORT": str(first.port),
@@ -71,9 +75,9 @@ def two_services_here(directory: Path) -> Iterator[tuple[Memcached, Inside]]:
 
 
 def timed(client: Connection, path: str) -> tuple[int, float]:
-    started = time.monotonic()
+    taken = Stopwatch()
     status = client.call("GET", path).status
-    return status, time.monotonic() - started
+    return status, taken()
 
 
 def read_all_the_time(port: int, path: str, stop: threading.Event, seen: list[int]) -> None:
