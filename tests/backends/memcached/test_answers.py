@@ -224,7 +224,7 @@ def text_login(tmp_path: Path) -> Iterator[Memcached]:
 def test_a_text_login_that_is_wanted_is_named(text_login: Memcached, login: dict[str, str]) -> None:
     (cause,) = causes(text_login.port, **login)
     assert "-Y" in cause
-    backend = connect(text_login, **login)
+    backend = connect(text_login, timeout_ms=500, **login)
     with pytest.raises(LoginNotSent, match="CLIENT_ERROR unauthenticated"):
         backend.get("k")
     backend.close()

@@ -272,7 +272,11 @@ from backends.memcached.backend import MemcachedBackend
 from backends.memcached.options import parse_servers
 port, username, password = sys.argv[1:]
 backend = MemcachedBackend(
-    servers=parse_servers("127.0.0.1"), port=int(port), username=username, password=password
+    servers=parse_servers("127.0.0.1"),
+    port=int(port),
+    username=username,
+    password=password,
+    timeout_ms=3000,
 )
 try:
     print(backend.get("absent"))
@@ -320,7 +324,8 @@ def test_what_lies_on_the_stack_fails_no_login(sasl_server: Memcached) -> None:
 
 
 def test_no_password_where_one_is_wanted_is_an_error_and_no_miss(sasl_server: Memcached) -> None:
-    backend = connect(sasl_server)
+    # Such a server says nothing.
+    backend = connect(sasl_server, timeout_ms=250)
     for operation in OPERATIONS.values():
         with pytest.raises(Failed):
             operation(backend)
@@ -330,7 +335,8 @@ def test_no_password_where_one_is_wanted_is_an_error_and_no_miss(sasl_server: Me
 def test_a_password_for_a_server_that_wants_none_is_an_error_and_no_miss(
     memcached_server: Memcached,
 ) -> None:
-    backend = connect(memcached_server, username=SASL_USER, password=SASL_PASSWORD)
+    login = {"username": SASL_USER, "password": SASL_PASSWORD}
+    backend = connect(memcached_server, timeout_ms=250, **login)
     with pytest.raises(Failed):
         backend.get("k1")
     backend.close()

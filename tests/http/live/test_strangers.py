@@ -14,7 +14,7 @@ from cacheapi.serving import ending, site
 from tests.http.client import close_app
 from tests.support.inside import Inside, inside
 from tests.support.live import CACHE, Wire, call, chunk, head
-from tests.support.processes import Service
+from tests.support.processes import Service, eventually
 from tests.support.timing import Stopwatch
 
 KEY = Service.api_key
@@ -92,9 +92,9 @@ def test_bodies_on_their_way_have_a_sum(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(site, "MOST_BODIES", 1)
     with served(tmp_path) as live, contextlib.ExitStack() as stack:
         wires = [stack.enter_context(Wire(live.port)) for _ in range(4)]
-        for wire in wires[:3]:
+        for number, wire in enumerate(wires[:3], 1):
             wire.send(head(f"POST {CACHE}", f"Content-Length: {3 * MIB}") + b" " * (5 * MIB // 2))
-            time.sleep(0.2)
+            eventually(lambda number=number: live.site.bodies >= number * (5 * MIB // 2), 20)
         # The one that made it too much.
         wires[3].send(head(f"POST {CACHE}", f"Content-Length: {3 * MIB}") + b" " * (5 * MIB // 2))
         answer = wires[3].answer()
