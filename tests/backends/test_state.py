@@ -23,7 +23,7 @@ from backends.errors import NotAnInteger
 from backends.file.backend import FileBackend
 from backends.memcached.backend import MemcachedBackend
 from backends.memcached.options import parse_servers
-from tests.conftest import Clock, connect, connect_redis
+from tests.conftest import PATIENT_MS, Clock, connect, connect_redis
 from tests.support.processes import Memcached
 
 KEYS = ["a", "A", "a/b", "\u00e4", "a\u0308"]
@@ -254,7 +254,7 @@ def test_a_memcached_server_does_what_a_dictionary_does(memcached_server: Memcac
 
 def test_a_memcached_pool_does_what_a_dictionary_does(memcached_pool: list[Memcached]) -> None:
     servers = parse_servers(",".join(f"127.0.0.1:{server.port}" for server in memcached_pool))
-    run_on(lambda: MemcachedBackend(servers=servers))
+    run_on(lambda: MemcachedBackend(servers=servers, timeout_ms=PATIENT_MS))
 
 
 @pytest.mark.parametrize("kind", ["redis_one", "redis_sentinels", "redis_nodes"])

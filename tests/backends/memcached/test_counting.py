@@ -15,7 +15,7 @@ from backends.memcached.options import parse_servers
 from backends.operations import Increment
 from tests.backends.memcached.test_reader import answering
 from tests.backends.memcached.test_replies import Line, line
-from tests.conftest import connect
+from tests.conftest import PATIENT_MS, connect
 from tests.support.processes import Memcached
 from tests.support.timing import Stopwatch
 
@@ -105,7 +105,7 @@ def test_of_a_pool_one_trip_is_for_one_server(
     memcached_pool: list[Memcached],
 ) -> None:
     addresses = ",".join(f"127.0.0.1:{server.port}" for server in memcached_pool)
-    backend = MemcachedBackend(servers=parse_servers(addresses))
+    backend = MemcachedBackend(servers=parse_servers(addresses), timeout_ms=PATIENT_MS)
     backend.flush()
     expected = 0
     at_once = set()

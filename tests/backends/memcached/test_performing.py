@@ -35,7 +35,7 @@ from backends.operations import (
 )
 from backends.testing.cases import at_once
 from tests.backends.memcached.test_replies import UNKNOWN, Line, line
-from tests.conftest import connect
+from tests.conftest import PATIENT_MS, connect
 from tests.support.processes import Memcached, memcached
 from tests.support.timing import Stopwatch
 
@@ -255,7 +255,7 @@ def test_a_server_that_hangs_is_waited_for_once(line: Line) -> None:
 def test_another_server_of_a_pool_takes_over(memcached_pool: list[Memcached]) -> None:
     with memcached() as dying:
         addresses = ",".join(f"127.0.0.1:{server.port}" for server in (*memcached_pool, dying))
-        backend = MemcachedBackend(servers=parse_servers(addresses))
+        backend = MemcachedBackend(servers=parse_servers(addresses), timeout_ms=PATIENT_MS)
         keys = [f"key{number}" for number in range(60)]
         dying.kill()
         asked: list[Operation] = []
@@ -266,7 +266,7 @@ def test_another_server_of_a_pool_takes_over(memcached_pool: list[Memcached]) ->
         assert taken == [b"2"] * len(keys)
         backend.close()
         # It is found to be dead by what is taken first, too.
-        backend = MemcachedBackend(servers=parse_servers(addresses))
+        backend = MemcachedBackend(servers=parse_servers(addresses), timeout_ms=PATIENT_MS)
         backend.learn_capabilities()
         assert backend.perform([GetAndDelete(key) for key in keys]) == [MISSING] * len(keys)
         backend.close()
