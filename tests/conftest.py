@@ -97,6 +97,16 @@ def memcached_pool() -> Iterator[list[Memcached]]:
         yield [one, two, three]
 
 
+# What takes long to make, and is made once for all processes that run tests.
+MADE_ONCE = {"image", "installed"}
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of such things first: they go to one process then, and no other waits."""
+    items.sort(key=lambda item: MADE_ONCE.isdisjoint(getattr(item, "fixturenames", ())))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Have the servers of this test be what it is to run on, also those that it starts itself."""

@@ -16,12 +16,6 @@ from tests.support.environment import copy_source
 from tests.support.tools import tool
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests of the image first: of several processes, one makes it and no other waits."""
-    items.sort(key=lambda item: "image" not in getattr(item, "fixturenames", ()))
-
-
 @pytest.fixture(scope="session")
 def image(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Stage:
     """The last stage; of several processes that run tests, the first makes it."""
