@@ -80,7 +80,10 @@ def _guard() -> AnyResponse | None:
     if not registry().snapshot.is_complete and "mark" in session:
         raise not_read_yet()
     sessions.forget()
-    return redirect(url_for("console.sign_in", next=_way_back()), 303)
+    # Who signs out loses nothing.
+    loses = request.method not in ("GET", "HEAD") and request.endpoint != "console.sign_out"
+    lost = "yes" if loses else None
+    return redirect(url_for("console.sign_in", next=_way_back(), lost=lost), 303)
 
 
 def _check_origin() -> None:

@@ -11,7 +11,7 @@ from werkzeug.datastructures import MultiDict
 
 from cacheapi.registry.key_administration import ApiKey
 from cacheapi.registry.rights import VERBS
-from cacheapi.web.schemas.api_key import ApiKeySchema
+from cacheapi.web.schemas.api_key import LONGEST_WINDOW, MOST_REQUESTS, ApiKeySchema
 
 READING: Final = ("GET",)
 _ROW = re.compile(r"rules-(\d{1,4})-service")
@@ -135,6 +135,16 @@ def _place(form: Form, error: ValidationError) -> None:
             for index, part in found.items():
                 form.rules[index].fault = " ".join(_texts(part))
             told = "A rule is wrong."
+        elif name == "name" and not form.name:
+            told = "Give it a name."
+        elif name == "rate_limit":
+            told = (
+                f"Type two whole numbers: 1 to {MOST_REQUESTS} requests, in 1 to {LONGEST_WINDOW} "
+                "seconds."
+            )
+        elif name == "expires":
+            # An empty field is how the form says it.
+            told = told.replace("or null for", "or leave it empty for")
         form.faults[name if name in _PLACES else ""] = told
 
 

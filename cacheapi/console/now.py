@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any, Final
 
 from flask import Blueprint, request
+from markupsafe import Markup
 from werkzeug.wrappers import Response
 
 from cacheapi.console import frame
@@ -30,7 +31,9 @@ def register(blueprint: Blueprint) -> None:
     blueprint.add_url_rule("/now/requests", "requests", requests)
     blueprint.add_url_rule("/audit", "audit", acts)
     blueprint.record(
-        lambda state: state.app.jinja_env.filters.update(clock=_clock, to_the_second=_second)
+        lambda state: state.app.jinja_env.filters.update(
+            clock=_clock, to_the_second=_second, at_slashes=_at_slashes
+        )
     )
 
 
@@ -92,6 +95,11 @@ def _latest() -> dict[str, Any]:
         "wanted_service": service,
         "wanted_errors": errors,
     }
+
+
+def _at_slashes(path: str) -> Markup:
+    """Return a path that may go on in the next line behind a slash."""
+    return Markup("/<wbr>").join(path.split("/"))
 
 
 def _clock(seconds: float) -> str:

@@ -25,13 +25,13 @@ from cacheapi.web.operations import SHAPE, Asked, read_operations
 from cacheapi.web.performing import failure_of, outcome_text, perform
 
 _STORED: Final = "Stored."
-# What has been done, by what was asked for.
+# What has been done, by what was asked for; later ones may have changed it since.
 _DONE: Final = {
     "set": _STORED,
     "add": _STORED,
     "replace": _STORED,
-    "touch": "It has its new lifetime.",
-    "exists": "It is there.",
+    "touch": "It got its new lifetime.",
+    "exists": "It was there.",
     "delete": "Deleted.",
 }
 _PULLED: Final = "Deleted. It was:"
@@ -105,6 +105,6 @@ def _row(asked: Asked, outcome: Any, among: int) -> Row:
     if not about["success"]:
         return Row(name, made.key, f"Not done: {about['message']}", is_done=False)
     if about.get("exists") is False:
-        return Row(name, made.key, "It is not there.")
-    told = f"It is {about['value']} now." if "value" in about else _DONE[name]
+        return Row(name, made.key, "It was not there.")
+    told = f"It became {about['value']}." if "value" in about else _DONE[name]
     return Row(name, made.key, told)

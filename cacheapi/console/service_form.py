@@ -6,13 +6,11 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from werkzeug.datastructures import MultiDict
-
 from cacheapi.registry import forms
 from cacheapi.registry.definition import FIELDS, LONGEST_TEXT
 from cacheapi.registry.names import PATTERN
 from cacheapi.registry.service_types import service_types
-from cacheapi.registry.spans import how, is_span, number_of
+from cacheapi.registry.spans import allowed, is_span
 from cacheapi.registry.vault import MASK
 from cacheapi.responses.remote import REMOTE
 
@@ -120,7 +118,7 @@ def make(
 ) -> Form:
     """Make the form of a type.
 
-    :param shown: the fields as :func:`read` or the API give them; what is missing gets its
+    :param shown: the fields as they were sent, or as the API gives them; what is missing gets its
         default.
     :param faults: what is wrong, by field; see :func:`~cacheapi.console.frame.faults_of`.
     :param caches: the services that may store for another.
@@ -195,34 +193,6 @@ def _form(
     )
 
 
-def read(service_type: dict[str, Any], sent: MultiDict[str, str]) -> dict[str, Any]:
-    """Return the fields of a form that was sent, as a body of the API has them."""
-    config: dict[str, Any] = {}
-    for described in service_type["config_schema"]:
-        name = f"{CONFIG}{described['name']}"
-        if described["type"] == "boolean":
-            config[described["name"]] = name in sent
-        else:
-            config[described["name"]] = _typed(described, sent.get(name, ""))
-    fields = {name: sent.get(name, "") for name in ("name", "label", "description")}
-    return {
-        **fields,
-        "type": service_type["name"],
-        "is_active": "is_active" in sent,
-        "config": config,
-    }
-
-
-def _typed(described: Mapping[str, Any], text: str) -> str:
-    if not is_span(described):
-        return text
-    try:
-        return str(number_of(described, text))
-    except ValueError:
-        # What it must be is told as of every field.
-        return text
-
-
 def _own_fields(shown: Mapping[str, Any], faults: Mapping[str, str]) -> list[Field]:
     assert {"name", "label", "description"} < set(FIELDS)
     return [
@@ -268,8 +238,8 @@ def _config_field(
         # What was typed is not sent back; what is stored never was.
         value = MASK if value == MASK else ""
     elif described["type"] == "integer" and described["allowed"]:
-        hint = f"{hint} {described['allowed'][0].upper()}{described['allowed'][1:]}"
-        hint += f", or {how(described)}." if is_span(described) else "."
+        told = allowed(described)
+        hint = f"{hint} {told[0].upper()}{told[1:]}."
         if is_span(described):
             kind = "text"
     return Field(

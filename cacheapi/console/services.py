@@ -7,7 +7,7 @@ from typing import Any, Final
 from flask import Blueprint, flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 
-from cacheapi.console import frame, remotes, service_form, states
+from cacheapi.console import frame, remotes, service_form, service_sent, states
 from cacheapi.console.service_form import Form
 from cacheapi.console.service_settings import settings_of
 from cacheapi.registry import administration, listing, trial
@@ -76,18 +76,20 @@ def new_service() -> Response:
 def make_service() -> Response:
     """Try or save a new service."""
     described = _type(request.args.get("type", ""))
-    fields = service_form.read(described, request.form)
+    typed = service_sent.read(described, request.form)
+    fields = service_sent.meant(described, typed)
     try:
         if request.form.get("action") == "test":
             # Of a service that is there already, a mask would stand for its secrets.
             unnamed = {name: value for name, value in fields.items() if name != "name"}
-            return _tried(described, fields, unnamed, None)
+            return _tried(described, typed, unnamed, None)
         if not fields["config"].get(PREFIX):
             # The form has no other way to leave it to the service.
             fields["config"].pop(PREFIX, None)
         (made,) = administration.create(registry(), caller(), [fields])
     except Invalid as error:
-        return _form(_made(described, fields, frame.faults_of(error), is_new=True), None, 400)
+        faults = service_sent.spoken(described, typed, frame.faults_of(error))
+        return _form(_made(described, typed, faults, is_new=True), None, 400)
     _tell_saved(made, f" and answers at /api/v2/{made.name}")
     return redirect(url_for("console.service", name=made.name, new="yes"), 303)
 
@@ -106,14 +108,15 @@ def change(name: str) -> Response:
     """Try or save a change of a service."""
     definition = administration.find(registry(), name)
     described = _type(definition.type)
-    fields = service_form.read(described, request.form)
+    typed = service_sent.read(described, request.form)
+    fields = service_sent.meant(described, typed)
     try:
         if request.form.get("action") == "test":
-            return _tried(described, fields, {**fields, "name": definition.name}, definition)
+            return _tried(described, typed, {**fields, "name": definition.name}, definition)
         changed = administration.update(registry(), caller(), name, fields, replace=True)
     except Invalid as error:
-        faults = frame.faults_of(error)
-        return _form(_made(described, fields, faults), definition, 400)
+        faults = service_sent.spoken(described, typed, frame.faults_of(error))
+        return _form(_made(described, typed, faults), definition, 400)
     _tell_saved(changed, "")
     return redirect(url_for("console.service", name=changed.name), 303)
 
@@ -161,7 +164,7 @@ def _form_to_edit(definition: Definition, faults: dict[str, str]) -> Response:
 
 def _tried(
     described: dict[str, Any],
-    fields: dict[str, Any],
+    typed: dict[str, Any],
     tried: dict[str, Any],
     definition: Definition | None,
 ) -> Response:
@@ -171,7 +174,7 @@ def _tried(
     """
     draft = administration.draft(registry(), tried)
     outcome = trial.run(registry(), draft, saved=False)
-    made = _made(described, fields, {}, is_new=definition is None)
+    made = _made(described, typed, {}, is_new=definition is None)
     return _form(made, definition, outcome=outcome)
 
 

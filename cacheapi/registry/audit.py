@@ -29,7 +29,7 @@ MOST_BYTES: Final = 512 * 1024
 # What a service holds, and what services and API keys there are.
 FLUSHED: Final = "flushed"
 PURGED: Final = "purged"
-DELETED_PREFIX: Final = "deleted a prefix of"
+DELETED_PREFIX: Final = "deleted by prefix in"
 IMPORTED: Final = "imported into"
 CONTENTS: Final = (FLUSHED, PURGED, DELETED_PREFIX, IMPORTED)
 _FILES: Final = ("changes", "contents")

@@ -134,13 +134,20 @@ def check(kind: Kind, config: Mapping[str, Any], kept: Config) -> dict[str, Any]
             faults.append(Fault(f"The given value is not allowed: {error}.", name))
         except ValueError:
             shown = "The given value" if option.secret else repr(value)
-            fault = f"{shown} is not allowed; it must be {option.kind.allowed}."
-            faults.append(Fault(fault, name))
+            faults.append(Fault(not_allowed(shown, option.kind.allowed), name))
         else:
             checked[name] = _normal(option, value)
     if faults:
         raise Invalid([Fault(fault.message, f"config.{fault.field}") for fault in faults])
     return checked
+
+
+def not_allowed(shown: str, allowed: str) -> str:
+    """Return what is said of a value that its field does not take.
+
+    :param allowed: what it takes, as :attr:`~backends.options.Kind.allowed` says it.
+    """
+    return f"{shown} is not allowed; it must be {allowed}."
 
 
 def own_prefix(service_type: object, name: object) -> str | None:

@@ -14,6 +14,8 @@ from cacheapi.settings import DEFAULT_TTL
 
 # The seconds of each unit of time that a field may have.
 LENGTHS: Final = {"ms": Fraction(1, 1000), "s": Fraction(1), "min": Fraction(60)}
+# Examples, such as such a field may well have: what counts milliseconds is short.
+_WRITTEN: Final = {"ms": "2s, 30s, 1m", "s": "90s, 15m, 2h, 7d", "min": "15m, 2h, 7d"}
 
 
 class NotWhole(ValueError):
@@ -27,8 +29,14 @@ def is_span(field: Mapping[str, Any]) -> bool:
 
 def how(field: Mapping[str, Any]) -> str:
     """Return how one may be written, for a field that is one."""
-    written = "15m, 2h, 7d" if field["unit"] == "min" else "90s, 15m, 2h, 7d"
+    written = _WRITTEN[field["unit"]]
     return f"{written} or {FOREVER}" if field["name"] == DEFAULT_TTL.field else written
+
+
+def allowed(field: Mapping[str, Any]) -> str:
+    """Return what a person may write into a field, where that is told at all."""
+    told = str(field["allowed"])
+    return f"{told}, or {how(field)}" if is_span(field) else told
 
 
 def number_of(field: Mapping[str, Any], text: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from typing import Any
+from typing import Any, Final
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
@@ -98,15 +98,20 @@ class RuleSchema(BodySchema):
         return Rule(data["service"], frozenset(data["verbs"]), prefix)
 
 
+# Of a rate limit: so many requests, in so many seconds.
+MOST_REQUESTS: Final = 10**9
+LONGEST_WINDOW: Final = 86400
+
+
 class RateSchema(BodySchema):
     """How many requests there may be in a window of time."""
 
     requests = WholeNumber(
-        required=True, validate=validate.Range(1, 10**9), metadata={"example": 1000}
+        required=True, validate=validate.Range(1, MOST_REQUESTS), metadata={"example": 1000}
     )
     seconds = WholeNumber(
         required=True,
-        validate=validate.Range(1, 86400),
+        validate=validate.Range(1, LONGEST_WINDOW),
         metadata={"description": "The window.", "example": 60},
     )
 

@@ -32,7 +32,7 @@ def test_what_the_shell_does_to_all_of_a_service_is_in_the_audit_log(program: Pr
     program("flush", "--yes")
     assert noted(program) == [
         ("imported into", "cache", None),
-        ("deleted a prefix of", "cache", None),
+        ("deleted by prefix in", "cache", None),
         ("purged", "cache", None),
         ("flushed", "cache", None),
     ]
@@ -107,7 +107,7 @@ def test_a_deletion_that_stops_half_way_says_how_far_it_came(
     assert told in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
     # Some of it is gone: that is noted.
-    assert noted(program) == [("deleted a prefix of", "cache", None)]
+    assert noted(program) == [("deleted by prefix in", "cache", None)]
     # One that is asked for by name has nothing beside it.
     assert program.fails("delete", "user:1", code=3) == "Timed out."
     program("set", "user:1", "1")

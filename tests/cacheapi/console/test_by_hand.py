@@ -160,7 +160,7 @@ def keys(page: Page, hand: Hand, live: Service) -> None:
     told(page, "Item 2: fetch:")
     hand.fill("Operations", '[{"get": "a:1"}, {"delete": "b:1"}, {"increment": {"key": "a:1"}}]')
     hand.use("Do them")
-    told(page, "It is 2 now.")
+    told(page, "It became 2.")
     hand.look()
     hand.use("Delete by tag")
     hand.fill("Tags", "t")

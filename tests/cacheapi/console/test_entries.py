@@ -449,7 +449,7 @@ def test_what_is_shown_is_deleted_once_its_prefix_is_typed(
     assert "No keys start with" in page
     assert stored(person, "user") == 1
     last = caplog.records[-1].getMessage()
-    assert last.endswith('"CACHEAPI_API_KEY" deleted a prefix of service "cache" (120 keys)')
+    assert last.endswith('"CACHEAPI_API_KEY" deleted by prefix in service "cache" (120 keys)')
     page = text_of(person.done(f"{CACHE}/delete-prefix", query={"prefix": "use"}, confirm="use"))
     assert "1 key was deleted" in page
 

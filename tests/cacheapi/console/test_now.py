@@ -70,6 +70,9 @@ def test_what_has_no_route_was_not_refused_unless_it_was(person: Person, tmp_pat
     assert ["refused before it was read" in row for row in rows] == [True, False]
     assert "no route of the API" in rows[1]
     assert all('class="only-phone"> UTC<' in row for row in rows)
+    assert "By says what answered: the fast lane takes plain requests" in text_of(
+        person.page("/now")
+    )
 
 
 def test_how_many_were_left_out(person: Person, tmp_path: Path) -> None:
@@ -102,7 +105,7 @@ def test_the_audit_log_page_by_page(person: Person, tmp_path: Path) -> None:
     for number in range(120):
         audit.note(tmp_path, boss, "changed", "service", 7, f"n{number}", "label")
     # What of it stands behind what it was, as in the log.
-    assert "changed service 7 n119 (label)" in text_of(person.page("/audit"))
+    assert "changed service n119 id 7 (label)" in text_of(person.page("/audit"))
     assert person.call("DELETE", "/cache").status_code == 200
     first = person.page("/audit")
     assert "flushed" in first

@@ -117,19 +117,19 @@ def test_each_is_done_in_order_and_told_in_words(anybody: Person) -> None:
         for value in one.values()
     ]
     said = [" ".join(row.split()[3:]) for row in told]
-    assert said[0] == "It is not there."
+    assert said[0] == "It was not there."
     assert said[1] == "Stored."
     # As the page shows a value: a tree.
     assert said[2].startswith("object, 1 member a array, 2 elements")
     assert said[2].endswith(f"0 1 1 {json.dumps(NASTY)}")
-    assert said[3:5] == ["It is there.", "It is not there."]
+    assert said[3:5] == ["It was there.", "It was not there."]
     assert said[5] == "Not done: Key 's' exists already."
     assert said[6] == "Stored."
     assert said[7] == "Not done: Key 'absent' does not exist."
-    assert said[8:11] == ["Stored.", "It has its new lifetime.", "It is 12 now."]
+    assert said[8:11] == ["Stored.", "It got its new lifetime.", "It became 12."]
     assert said[11].startswith("Not done: ")
     assert said[12] == "Deleted. It was: new"
-    assert said[13:] == ["Deleted.", "It is not there."]
+    assert said[13:] == ["Deleted.", "It was not there."]
     assert cache.get("n") == Value("12")
     assert cache.get("t") is MISSING
     assert 90 < cache.remaining_ttl("n") <= 100

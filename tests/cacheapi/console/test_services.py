@@ -217,14 +217,47 @@ def test_a_change_of_a_service(person: Person, memcached_server: Memcached) -> N
     works = person.post("/service/sessions/edit", action="test", **fields(memcached_server))
     assert "The connection works" in works.text
     assert "Down" in text_of(person.page("/service/sessions/state"))
-    # It is in minutes.
-    for text in ("soon", "90s"):
-        wrong = fields(memcached_server, **{"config.default_ttl": text})
-        answer = person.post("/service/sessions/edit", action="save", **wrong)
-        assert set(faults(answer.text)) == {"f-config-default_ttl"}
     person.done("/service/sessions/edit", action="save", **fields(memcached_server, name="users"))
     assert "Up" in text_of(person.page("/service/users/state"))
     assert person.get("/service/sessions").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "meant", "unit", "highest", "examples"),
+    [
+        ("default_ttl", "soon", "soon", "minutes", "0 to 52560000", "15m, 2h, 7d or forever"),
+        # It is no whole number of minutes.
+        ("default_ttl", "90s", "90s", "minutes", "0 to 52560000", "15m, 2h, 7d or forever"),
+        ("timeout_ms", "3h", "10800000", "milliseconds", "1 to 60000", "2s, 30s, 1m"),
+    ],
+)
+def test_a_fault_of_a_time_span_speaks_as_its_field_does(
+    person: Person, field: str, typed: str, meant: str, unit: str, highest: str, examples: str
+) -> None:
+    make(person, **fields())
+    told = f"a whole number of {unit} from {highest}, or {examples}."
+    assert f"A{told[1:]}" in text_of(person.page("/service/sessions/edit"))
+    wrong = fields(**{f"config.{field}": typed})
+    for path, name in (
+        ("/service/sessions/edit", "sessions"),
+        ("/new-service?type=cache_memcached", "other"),
+    ):
+        for action in ("save", "test"):
+            answer = person.post(path, path, action=action, **{**wrong, "name": name})
+            found = faults(answer.text)
+            assert set(found) == {f"f-config-{field}"}
+            assert found.popitem()[1] == f"'{typed}' is not allowed; it must be {told}"
+            # What was typed is there to be mended.
+            assert f'name="config.{field}" value="{typed}"' in answer.text
+    # The API has no units, and says none.
+    number = int(meant) if meant.isdigit() else meant
+    body = {"config": {field: number}}
+    (error,) = person.call("PATCH", "/system/service/sessions", body).json["error"]["context"][
+        "errors"
+    ]
+    assert error["message"] == (
+        f"{number!r} is not allowed; it must be a whole number of {unit} from {highest}."
+    )
 
 
 def test_a_time_span_has_a_unit_or_is_in_that_of_its_field(person: Person) -> None:
@@ -233,7 +266,7 @@ def test_a_time_span_has_a_unit_or_is_in_that_of_its_field(person: Person) -> No
     made = shown(person, "sessions")["config"]
     assert (made["default_ttl"], made["timeout_ms"]) == (120, 3000)
     page = text_of(person.page("/service/sessions/edit"))
-    assert "A whole number of milliseconds from 1 to 60000, or 90s, 15m, 2h, 7d." in page
+    assert "A whole number of milliseconds from 1 to 60000, or 2s, 30s, 1m." in page
     typed = {"config.default_ttl": "forever", "config.timeout_ms": "450"}
     person.done("/service/sessions/edit", action="save", **fields(**typed))
     made = shown(person, "sessions")["config"]
@@ -303,7 +336,9 @@ def test_who_switches_a_service_off_reads_first_what_clients_get(
     assert "/service/sessions?switch=off#switch-off" in page
     make(person, "rws", name="shop", **{"config.base_url": "http://127.0.0.1:9"}, is_active="on")
     text = text_of(person.page("/service/sessions?switch=off"))
-    assert "From then on every request for it is a 404" in text
+    # In the words of the page; the API has its own for it.
+    assert "From then on every request for it is answered with a 404, until it is" in text
+    assert "not active" not in text
     assert "keeps its answers here" not in text
     # The system cache, which an HTTP API stores in, is not switched.
     assert "Switch it off" not in person.page("/service/cache?switch=off")

@@ -93,6 +93,26 @@ def test_without_a_session_no_form_is_taken(stranger: Person, path: str) -> None
     assert answer.headers["Location"].startswith("/console/sign-in")
 
 
+def test_who_loses_what_was_sent_is_told(stranger: Person) -> None:
+    said = "Your session is over, and what you sent did nothing."
+    answer = stranger.post("/service/cache/key", "/sign-in", {"key": "k"}, value="1")
+    assert answer.headers["Location"] == "/console/sign-in?lost=yes"
+    assert said in text_of(stranger.browser.get(answer.headers["Location"]).text)
+    # Who only wanted to look on has lost nothing, nor has who signed out.
+    looked = stranger.get("/service/cache", key="k").headers["Location"]
+    page = text_of(stranger.browser.get(looked).text)
+    assert said not in page
+    assert "Then comes the page that you asked for." in page
+    left = stranger.post("/sign-out", "/sign-in").headers["Location"]
+    assert said not in text_of(stranger.browser.get(left).text)
+
+
+def test_who_signs_in_first_reads_where_the_key_is(stranger: Person) -> None:
+    page = text_of(stranger.page("/sign-in"))
+    assert "in the file var/api-key of the directory that it was started in;" in page
+    assert "asked for" not in page
+
+
 @pytest.mark.parametrize("path", FORMS)
 def test_without_its_token_no_form_is_taken(person: Person, path: str) -> None:
     person.call("POST", "/cache", {"key": "k", "value": 1})

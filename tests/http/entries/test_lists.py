@@ -85,10 +85,10 @@ def test_a_deletion_that_stops_half_way_says_how_far_it_came(
         assert (answer.status, answer.error["context"]) == (500, {"deleted": 1000})
         assert answer.error["message"].startswith("Timed out. 1000 keys were deleted until then,")
         # What is gone is in the audit log, and where nothing is there is nothing to tell.
-        assert caplog.text.count("deleted a prefix of") == 1
+        assert caplog.text.count("deleted by prefix in") == 1
         answer = delete(api, "prefix=user:")
         assert answer.error["message"] == "Timed out. Nothing was deleted."
-        assert caplog.text.count("deleted a prefix of") == 1
+        assert caplog.text.count("deleted by prefix in") == 1
 
 
 @pytest.mark.parametrize(
