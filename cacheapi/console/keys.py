@@ -100,5 +100,11 @@ def _form(form: Form, *, status: int = 200, **more: Any) -> Response:
     names = registry().snapshot.names
     services = names if len(names) <= CHOICES else None
     return frame.page(
-        "key_form", status, form=form, services=services, verbs=VERBS, **{"key": None, **more}
+        "key_form",
+        status,
+        form=form,
+        services=services,
+        verbs=VERBS,
+        now=time.time(),
+        **{"key": None, **more},
     )

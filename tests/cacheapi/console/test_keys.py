@@ -214,8 +214,10 @@ def test_an_expired_key_is_marked(person: Person) -> None:
     # There is no null in a form.
     assert "Give a time to come, or leave it empty for a key that never expires;" in text
     make(person, **RULE)
+    assert "has expired" not in person.page("/key/1")
     end_key(person.app, 1)
     assert "expired 2020-01-01 00:00 UTC" in text_of(person.page("/keys"))
+    assert "This key has expired: who shows it is refused." in person.page("/key/1")
 
 
 def test_names_are_words_and_no_markup(person: Person) -> None:

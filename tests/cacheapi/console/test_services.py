@@ -387,6 +387,8 @@ def test_what_is_set_up_elsewhere_is_only_shown(tmp_path: Path, name: str) -> No
     person.sign_in()
     page = person.page(f"/service/{name}/edit")
     assert "can only be changed there" in text_of(page)
+    # Settings of the environment are not shown here, and who looks for them is told where.
+    assert ("cacheapi doctor --all" in page) == ('class="facts wide"' not in page)
     assert HUSH not in page
     assert "<input" not in page.partition("<main")[2]
     assert "Switch off" not in person.page(f"/service/{name}")
