@@ -34,6 +34,8 @@ async function act(cache, name, given) {
         if (what.ttl === "forever") what.ttl = 0;
       }
       return cache.perform(key);
+    case "last_error":
+      return cache.lastError;
     case "set_tagged":
       return cache.set(key, ttl, values[2], { tags: values[3] });
     case "set_many_tagged":

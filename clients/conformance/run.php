@@ -41,6 +41,8 @@ function act(Cache $cache, string $name, array $with): mixed
                 $one = $one === 'forever' ? Cache::FOREVER : $one;
             });
             return $cache->perform($with[0]);
+        case 'last_error':
+            return $cache->lastError;
         case 'remember_failing':
             return $cache->remember($with[0], $with[1], fn () => throw new Failed());
         case 'remember_slowly':

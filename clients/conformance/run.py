@@ -26,6 +26,8 @@ async def do(cache: Any, name: str, arguments: list[Any]) -> Any:
     arguments = [0 if argument == "forever" else argument for argument in arguments]
     if name == "get":
         return await result(cache.get(*arguments, "<absent>"))
+    if name == "last_error":
+        return cache.last_error
     if name == "perform":
         for operation in arguments[0]:
             for what in operation.values():

@@ -51,6 +51,7 @@ export class Cache {
    *   what went wrong, once until it changes (console.warn); fetch: another one than the global
    */
   constructor(url, apiKey, { timeoutMs = 2000, strict = false, onError, fetch } = {}) {
+    checkAddress(url);
     this.#url = url.replace(/\/+$/, "");
     this.#fields = { "X-DreamFactory-API-Key": apiKey, "Content-Type": "application/json" };
     this.#timeout = timeoutMs;
@@ -285,7 +286,7 @@ export class Cache {
         this.lastError = null;
         return true;
       }
-      message = `What answers with HTTP ${status} is no cacheapi.`;
+      message = noCacheapi(status);
     }
     const told = this.lastError;
     this.lastError = message;
@@ -295,6 +296,16 @@ export class Cache {
   }
 }
 
+/** What answered was something else: another site, or what stands before the cache. */
+function noCacheapi(status) {
+  // A browser does not tell the status of a redirect.
+  if (status === 0 || (status >= 300 && status < 400)) {
+    const what = status ? `What answers with HTTP ${status}` : "What answers";
+    return `${what} leads elsewhere, which is not followed: give the address that it leads to.`;
+  }
+  return `What answers with HTTP ${status} is no cacheapi.`;
+}
+
 function answerOf(status, text, etag) {
   let document = null;
   try {
@@ -302,8 +313,18 @@ function answerOf(status, text, etag) {
   } catch {
     // What stands before the cache may answer with a page of its own.
   }
-  const message = document?.error?.message ?? `The answer was HTTP ${status}.`;
+  const message = document?.error?.message ?? noCacheapi(status);
   return { status, etag, document, message };
+}
+
+function checkAddress(url) {
+  try {
+    // A page may give a path of its own site.
+    if (/^https?:$/.test(new URL(url, globalThis.location?.href).protocol)) return;
+  } catch {
+    // Not even that.
+  }
+  throw new TypeError(`'${url}' is no address of a service: http://… or https://….`);
 }
 
 function check(key) {

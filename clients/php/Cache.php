@@ -80,6 +80,12 @@ final class Cache implements CacheInterface
         if (preg_match('/[\x00-\x20\x7f-\xff]/', $apiKey) === 1) {
             throw new \InvalidArgumentException('An API key is printable ASCII without spaces.');
         }
+        $parts = parse_url($url);
+        if (!in_array($parts['scheme'] ?? '', ['http', 'https'], true) || !isset($parts['host'])) {
+            throw new \InvalidArgumentException(
+                "'$url' is no address of a service: http://… or https://…."
+            );
+        }
         $known = ['curl' => Curl::class, 'stream' => Stream::class];
         $transport = $known[$options['transport']]
             ?? throw new \InvalidArgumentException('transport is curl or stream.');
@@ -410,7 +416,16 @@ final class Cache implements CacheInterface
         $document = json_decode($text, true, 1024, JSON_BIGINT_AS_STRING);
         $message = is_array($document) ? $document['error']['message'] ?? null : null;
         return ['status' => $status, 'etag' => $etag, 'document' => $document,
-            'message' => is_string($message) ? $message : "The answer was HTTP $status."];
+            'message' => is_string($message) ? $message : self::noCacheapi($status)];
+    }
+
+    /** What answered was something else: another site, or what stands before the cache. */
+    private static function noCacheapi(int $status): string
+    {
+        return $status >= 300 && $status < 400
+            ? "What answers with HTTP $status leads elsewhere, which is not followed: "
+                . 'give the address that it leads to.'
+            : "What answers with HTTP $status is no cacheapi.";
     }
 
     /** Return whether it is a success; what is none is told, or thrown. */
@@ -423,7 +438,7 @@ final class Cache implements CacheInterface
                 $this->lastError = null;
                 return true;
             }
-            $answer['message'] = "What answers with HTTP $status is no cacheapi.";
+            $answer['message'] = self::noCacheapi($status);
         }
         if ($answer['message'] !== $this->lastError) {
             $this->lastError = $answer['message'];
@@ -631,10 +646,7 @@ final class Stream
     ) {
         $parts = parse_url($url);
         $ports = ['http' => ['tcp', 80], 'https' => ['tls', 443]];
-        [$scheme, $port] = $ports[$parts['scheme'] ?? ''] ?? [null, null];
-        if ($scheme === null || !isset($parts['host'])) {
-            throw new \InvalidArgumentException("'$url' is no address of a service.");
-        }
+        [$scheme, $port] = $ports[$parts['scheme']];
         $port = $parts['port'] ?? $port;
         $this->address = "$scheme://{$parts['host']}:$port";
         $this->host = $parts['host'] . (isset($parts['port']) ? ":$port" : '');
@@ -682,7 +694,8 @@ final class Stream
             $this->address, $number, $text, min($this->connect, $this->left())
         );
         if ($stream === false) {
-            throw new NoAnswer("No answer: $text.");
+            // Of a handshake that fails PHP says nothing here.
+            throw new NoAnswer('No answer: ' . ($text !== '' ? $text : 'the TLS handshake failed') . '.');
         }
         stream_set_blocking($stream, false);
         if (extension_loaded('sockets') && str_starts_with($this->address, 'tcp:')) {

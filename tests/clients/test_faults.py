@@ -169,9 +169,28 @@ def test_redirects_are_not_followed(program: list[object]) -> None:
         noted.append(request(connection))
 
     with speaker(lead) as (url, noted):
-        (found,) = run(program, [case(url, ("get", ["k"]))])
-    assert found == [{"gives": "<absent>"}]
+        (found,) = run(program, [case(url, ("get", ["k"]), ("last_error", []))])
+    told = (
+        "What answers with HTTP 307 leads elsewhere, which is not followed: "
+        "give the address that it leads to."
+    )
+    assert found == [{"gives": "<absent>"}, {"gives": told}]
     assert len(noted) == 1
+
+
+def test_a_page_of_another_site_is_told(program: list[object]) -> None:
+    """As where the address lacks the path that the service is mounted under."""
+
+    def speak(connection: socket.socket, noted: list[bytes]) -> None:
+        noted.append(request(connection))
+        page = b"<h1>Not Found</h1>"
+        connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n" % len(page))
+        connection.sendall(page)
+
+    with speaker(speak) as (url, _):
+        (found,) = run(program, [case(url, ("get", ["k"]), ("last_error", []))])
+    told = "What answers with HTTP 404 is no cacheapi."
+    assert found == [{"gives": "<absent>"}, {"gives": told}]
 
 
 def test_a_cache_that_comes_back_is_used_again(tmp_path: Path) -> None:

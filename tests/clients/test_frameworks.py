@@ -171,6 +171,29 @@ def test_flask_caching(site: tuple[flask.Flask, flask_caching.Cache], live: Serv
     assert not cache.has("day")
 
 
+def test_flask_caching_gives_a_view_its_status_back(
+    site: tuple[flask.Flask, flask_caching.Cache],
+) -> None:
+    """A tuple that came back as a list would be an answer in JSON, with the status 200."""
+    app, cache = site
+    runs = []
+
+    @app.route("/made")
+    @cache.cached(timeout=60)
+    def made() -> tuple[str, int, list[tuple[str, str]]]:
+        runs.append(1)
+        return "made", 201, [("X-Made", "yes")]
+
+    answers = [app.test_client().get("/made") for _ in range(2)]
+    told = [(answer.text, answer.status_code, answer.headers["X-Made"]) for answer in answers]
+    assert (told, runs) == ([("made", 201, "yes")] * 2, [1])
+    assert cache.set("a", (1, None))
+    assert cache.add("b", ())
+    assert cache.set_many({"c": ("x", [2]), "d": [2]}) == ["c", "d"]
+    assert cache.get("a") == (1, None)
+    assert cache.get_many("b", "c", "d") == [(), ("x", [2]), [2]]
+
+
 def test_mistakes_are_raised_whatever_the_cache_does(away: str) -> None:
     with Cache(away, "key", on_error=lambda message: None) as cache:
         for key in ("", ".", "..", "\ud800"):

@@ -16,12 +16,15 @@ from cacheapi_client.messages import Answer, Call, Request, Sleep, Steps, answer
 from cacheapi_client.operations import TTL, Operations
 
 T = TypeVar("T")
+_AT_ONCE = 20
+"""Requests under way at once: all in one loop, which many at once would keep from their answers."""
 
 
 class AsyncCache:
     """As :class:`~cacheapi_client.Cache`, to be awaited.
 
-    ``timeout`` bounds a whole request. What :meth:`remember` is given may be awaitable or not.
+    ``timeout`` bounds a whole request. 20 are under way at once; others wait for their turn, which
+    does not count. What :meth:`remember` is given may be awaitable or not.
     """
 
     def __init__(
@@ -36,6 +39,8 @@ class AsyncCache:
     ) -> None:
         self.operations = Operations(strict, on_error)
         self._connection = Connection(url, key, connect_timeout, timeout, httpx.AsyncClient)
+        self._turns = anyio.Semaphore(_AT_ONCE)
+        self._filled: dict[str, anyio.Event] = {}
 
     @property
     def last_error(self) -> str | None:
@@ -150,9 +155,22 @@ class AsyncCache:
 
         :param compute: returns it, or what is to be awaited for it.
         """
-        return await self.run(
-            leases.remember(self.operations, key, ttl, compute, lease=lease, wait=wait, stale=stale)
-        )
+        filled = anyio.Event()
+
+        def begin() -> Any:
+            self._filled[key] = filled
+            return compute()
+
+        try:
+            return await self.run(
+                leases.remember(
+                    self.operations, key, ttl, begin, lease=lease, wait=wait, stale=stale
+                )
+            )
+        finally:
+            if self._filled.get(key) is filled:
+                del self._filled[key]
+            filled.set()
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -187,25 +205,39 @@ class AsyncCache:
         if isinstance(step, Request):
             return await self._ask(step)
         if isinstance(step, Sleep):
-            return await anyio.sleep(step.seconds)
+            return await self._sleep(step)
         result = step.function()
         return await result if inspect.isawaitable(result) else result
 
+    async def _sleep(self, step: Sleep) -> None:
+        """Wait; for a value that is computed in this loop until it is there, without asking.
+
+        Many that ask again and again would keep the one that they wait for from storing it.
+        """
+        filled = self._filled.get(step.key)
+        if filled is None:
+            await anyio.sleep(step.seconds)
+            return
+        with anyio.move_on_after(step.longest):
+            await filled.wait()
+
     async def _ask(self, request: Request) -> Answer:
         content = request.content()
-        if self.operations.is_away():
-            return self.operations.still_away()
-        try:
-            with anyio.fail_after(self._connection.timeout):
-                try:
-                    return await self._send(request, content)
-                except BROKEN:
-                    # The server may close a connection that it kept just as we ask.
-                    if not request.again:
-                        raise
-                    return await self._send(request, content)
-        except (httpx.HTTPError, TimeoutError) as error:
-            return self.operations.went_away(error)
+        async with self._turns:
+            # Asked when it is its turn: those before it may have found out.
+            if self.operations.is_away():
+                return self.operations.still_away()
+            try:
+                with anyio.fail_after(self._connection.timeout):
+                    try:
+                        return await self._send(request, content)
+                    except BROKEN:
+                        # The server may close a connection that it kept just as we ask.
+                        if not request.again:
+                            raise
+                        return await self._send(request, content)
+            except (httpx.HTTPError, TimeoutError) as error:
+                return self.operations.went_away(error)
 
     async def _send(self, request: Request, content: bytes | None) -> Answer:
         async with self._connection.stream(request, content) as response:

@@ -19,7 +19,7 @@ Client = TypeVar("Client", httpx.Client, httpx.AsyncClient)
 class Connection(Generic[Client]):
     """A client of httpx for one service.
 
-    :raises ValueError: the API key cannot stand in a header field.
+    :raises ValueError: the API key cannot stand in a header field, or the address is none.
     """
 
     def __init__(
@@ -32,6 +32,8 @@ class Connection(Generic[Client]):
     ) -> None:
         if not (key.isascii() and key.isprintable()) or " " in key:
             raise ValueError("An API key is printable ASCII without spaces.")
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(f"{url!r} is no address of a service: http://… or https://….")
         self.url = url.rstrip("/")
         self.timeout = timeout
         self._make: Callable[..., Client] = make

@@ -12,9 +12,22 @@ from cacheapi_client.synchronous import Cache
 
 Timeout = int | timedelta | None
 
+_TUPLE = "__tuple__"
+"""A tuple stands under this name: a list, of what a view returns, would be an answer in JSON."""
+
+
+def _written(value: Any) -> Any:
+    return {_TUPLE: list(value)} if isinstance(value, tuple) else value
+
+
+def _read(value: Any) -> Any:
+    if isinstance(value, dict) and value.keys() == {_TUPLE} and isinstance(value[_TUPLE], list):
+        return tuple(value[_TUPLE])
+    return value
+
 
 class CacheApiCache(BaseCache):
-    """A service of cacheapi, on :class:`Cache`; values are JSON.
+    """A service of cacheapi, on :class:`Cache`; values are JSON, or a tuple of such.
 
     Settings: ``CACHE_API_URL``, ``CACHE_API_KEY``, ``CACHE_KEY_PREFIX``, and as ``CACHE_OPTIONS``
     those of :class:`Cache`.
@@ -40,21 +53,21 @@ class CacheApiCache(BaseCache):
         return timeout if isinstance(timeout, timedelta) else max(0, timeout)
 
     def get(self, key: str) -> Any:
-        return self._cache.get(self._prefix + key)
+        return _read(self._cache.get(self._prefix + key))
 
     def get_many(self, *keys: str) -> list[Any]:
         found = self._cache.get_many([self._prefix + key for key in keys])
-        return [found.get(self._prefix + key) for key in keys]
+        return [_read(found.get(self._prefix + key)) for key in keys]
 
     def set(self, key: str, value: Any, timeout: Timeout = None) -> bool:
-        return self._cache.set(self._prefix + key, value, self._ttl(timeout))
+        return self._cache.set(self._prefix + key, _written(value), self._ttl(timeout))
 
     def set_many(self, mapping: dict[str, Any], timeout: Timeout = None) -> list[str]:
-        values = {self._prefix + key: value for key, value in mapping.items()}
+        values = {self._prefix + key: _written(value) for key, value in mapping.items()}
         return list(mapping) if self._cache.set_many(values, self._ttl(timeout)) else []
 
     def add(self, key: str, value: Any, timeout: Timeout = None) -> bool:
-        return self._cache.add(self._prefix + key, value, self._ttl(timeout))
+        return self._cache.add(self._prefix + key, _written(value), self._ttl(timeout))
 
     def has(self, key: str) -> bool:
         return self._cache.has(self._prefix + key)

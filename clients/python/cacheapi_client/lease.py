@@ -80,7 +80,7 @@ def _take(
         left = until - time.monotonic()
         if values or left <= 0:
             return None, values[:1]
-        yield Sleep(min(pause, left))
+        yield Sleep(min(pause, left), names[0], left)
         pause = min(pause * 1.5, 0.25)
 
 

@@ -65,9 +65,11 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """Wait for some seconds."""
+    """Wait for some seconds; or, for ``longest`` at most, until this program has filled ``key``."""
 
     seconds: float
+    key: str
+    longest: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +83,19 @@ Step = Request | Sleep | Call
 """What an operation asks its driver to do."""
 
 
+def no_cacheapi(status: int) -> str:
+    """Say what answered, where it was something else: another site, or what stands before it."""
+    if 300 <= status < 400:
+        return (
+            f"What answers with HTTP {status} leads elsewhere, which is not followed: "
+            "give the address that it leads to."
+        )
+    return f"What answers with HTTP {status} is no cacheapi."
+
+
 def answer(status: int, text: bytes | bytearray, etag: str) -> Answer:
     """Read an answer."""
-    message = f"The answer was HTTP {status}."
+    message = no_cacheapi(status)
     try:
         document = json.loads(text)
     except ValueError:

@@ -17,6 +17,7 @@ from cacheapi_client.messages import (
     Step,
     lifetime,
     many,
+    no_cacheapi,
     operation,
     pair,
     path,
@@ -52,7 +53,7 @@ class Operations:
     def went_away(self, error: Exception) -> Answer:
         """Note that there was no answer."""
         self._away_until = time.monotonic() + _PAUSE
-        return Answer(0, f"No answer: {str(error) or type(error).__name__}.")
+        return Answer(0, f"No answer: {(str(error) or type(error).__name__).rstrip('.')}.")
 
     def succeeded(self, answer: Answer, member: str = "") -> bool:
         """Return whether it is a success; what is none is told, or raised."""
@@ -62,7 +63,7 @@ class Operations:
             if isinstance(document, dict) and (not member or member in document):
                 self.last_error = None
                 return True
-            message = f"What answers with HTTP {answer.status} is no cacheapi."
+            message = no_cacheapi(answer.status)
         told, self.last_error = self.last_error, message
         if self._strict:
             raise CacheError(message, answer.status)

@@ -1,0 +1,101 @@
+"""The client of Python in one loop that has many tasks."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from cacheapi_client import AsyncCache, Cache
+from cacheapi_client.asynchronous import _AT_ONCE
+
+from tests.support.live import CACHE, call
+from tests.support.processes import Service
+
+TASKS = 100
+
+
+class Counted(AsyncCache):
+    """Counts its requests, and how many were under way at once."""
+
+    requests = under_way = most = 0
+
+    async def _send(self, *what: Any) -> Any:
+        self.requests += 1
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        try:
+            return await super()._send(*what)
+        finally:
+            self.under_way -= 1
+
+
+@pytest.fixture
+def url(live: Service) -> str:
+    assert call(live.port, "DELETE", CACHE).status == 200
+    return f"{live.url}{CACHE}"
+
+
+def counted(url: str) -> Counted:
+    return Counted(url, Service.api_key, timeout=60, connect_timeout=60, strict=True)
+
+
+def test_requests_wait_for_their_turn(url: str) -> None:
+    """All at once they would keep each other from their answers until the time limit."""
+
+    async def ask() -> Counted:
+        async with counted(url) as cache:
+            await asyncio.gather(*(cache.get(f"k{number}") for number in range(TASKS)))
+            return cache
+
+    asked = asyncio.run(ask())
+    assert (asked.requests, asked.most) == (TASKS, _AT_ONCE)
+
+
+def test_tasks_that_wait_for_a_value_of_their_own_program_do_not_ask(url: str) -> None:
+    computed = []
+
+    async def slowly() -> str:
+        computed.append(1)
+        # Who asked again and again would do so a dozen times.
+        await asyncio.sleep(2)
+        return "value"
+
+    async def ask() -> tuple[list[str], int]:
+        async with counted(url) as cache:
+            found = await asyncio.gather(
+                *(cache.remember("k", 60, slowly, wait=60) for _ in range(TASKS))
+            )
+            return found, cache.requests
+
+    found, requests = asyncio.run(ask())
+    assert (found, computed) == (["value"] * TASKS, [1])
+    # A read, a look at the lease and at the value, the same after it, and a release.
+    assert requests < 10 * TASKS
+
+
+def test_a_computation_that_fails_leaves_it_to_another(url: str) -> None:
+    computed = []
+
+    async def first() -> str:
+        computed.append(1)
+        if len(computed) == 1:
+            await asyncio.sleep(1)
+            raise ZeroDivisionError
+        return "value"
+
+    async def ask() -> list[str | BaseException]:
+        async with counted(url) as cache:
+            tasks = (cache.remember("k", 60, first, wait=60) for _ in range(10))
+            return await asyncio.gather(*tasks, return_exceptions=True)
+
+    found = asyncio.run(ask())
+    assert len(computed) == 2
+    assert found.count("value") == 9
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8000/api/v2/cache", "localhost:8000", "ftp://a/b"])
+def test_what_is_no_address_is_said_at_once(address: str) -> None:
+    for make in (Cache, AsyncCache):
+        with pytest.raises(ValueError, match="is no address of a service: http://… or https://…"):
+            make(address, "key")
