@@ -90,7 +90,7 @@ def make_service() -> Response:
     except Invalid as error:
         faults = service_sent.spoken(described, typed, frame.faults_of(error))
         return _form(_made(described, typed, faults, is_new=True), None, 400)
-    _tell_saved(made, f" and answers at /api/v2/{made.name}")
+    _tell_saved(made, f" and answers at {request.root_path}/api/v2/{made.name}")
     return redirect(url_for("console.service", name=made.name, new="yes"), 303)
 
 

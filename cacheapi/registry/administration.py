@@ -53,7 +53,7 @@ def create(
         for index, item in enumerate(items):
             try:
                 definition = define(_with_prefix(item, {}), Source.DATABASE)
-                _check_name(definition.name, taken)
+                _check_name(registry, definition.name, taken)
                 _try(registry.data_dir, definition)
             except Invalid as error:
                 faults.extend(fault._replace(item=index) for fault in error.faults)
@@ -105,7 +105,7 @@ def update(
             fields = {**fields, "config": {**old.config, **fields["config"]}}
         new = define({**own, **fields}, Source.DATABASE, old.config, number)
         if new.name != old.name:
-            _check_name(new.name, _taken(registry, transaction, [new.name]))
+            _check_name(registry, new.name, _taken(registry, transaction, [new.name]))
         if keeps_config:
             # It may have secrets that cannot be read now: they stay.
             row = {name: getattr(new, name) for name in _PLAIN}
@@ -269,9 +269,11 @@ def _taken(registry: Registry, transaction: Change, names: Iterable[Any]) -> set
     return elsewhere | transaction.services_among(wanted)
 
 
-def _check_name(name: str, taken: set[str]) -> None:
+def _check_name(registry: Registry, name: str, taken: set[str]) -> None:
     if name in taken:
-        raise Invalid([Fault(f"There is a service {name!r} already.", "name")])
+        other = registry.snapshot.aliases.get(name)
+        more = f": it is another name of {other!r}" if other else ""
+        raise Invalid([Fault(f"There is a service {name!r} already{more}.", "name")])
 
 
 def _try(data_dir: Path, definition: Definition) -> Backend | None:

@@ -192,5 +192,7 @@ Store a value:
 Read it:
   {curl} "{cache}/greeting" -H "{HEADER}: {key}"
 """,
+        # A program that reads the log reads JSON alone.
+        file=sys.stderr if _settings["CACHEAPI_LOG_FORMAT"] == "json" else sys.stdout,
         flush=True,
     )

@@ -142,6 +142,19 @@ def test_the_start_says_where_the_key_is(
     assert "curl --unix-socket '/run/a socket' " in said
 
 
+def test_a_log_for_programs_has_no_other_lines(
+    configuration: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    when_ready = configuration["when_ready"]
+    settings = {**when_ready.__globals__["_settings"], "CACHEAPI_LOG_FORMAT": "json"}
+    monkeypatch.setitem(when_ready.__globals__, "_settings", settings)
+    when_ready(SimpleNamespace(LISTENERS=["http://127.0.0.1:8000"]))
+    said = capsys.readouterr()
+    assert (said.out, "cacheapi is at http://127.0.0.1:8000" in said.err) == ("", True)
+
+
 def test_settings_that_stop_the_start_stop_the_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

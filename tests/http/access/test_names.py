@@ -140,7 +140,8 @@ def test_lists_show_the_two_names_as_one(api: AppApi) -> None:
     taken = {"name": "local", "type": "cache_local"}
     answer = api.call("POST", "/api/v2/system/service", body=taken)
     assert answer.status == 400
-    assert "There is a service 'local' already." in answer.message
+    told = "There is a service 'local' already: it is another name of 'cache'."
+    assert told in answer.message
 
 
 def test_a_key_whose_service_was_deleted_does_not_open_the_next_of_its_name(

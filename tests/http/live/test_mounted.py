@@ -185,14 +185,32 @@ def test_the_console_stays_below_it(live: Service) -> None:
         Content_Type="application/x-www-form-urlencoded",
     )
     assert (answer.status, answer.headers["Location"]) == (303, "/c/console/keys")
-    inside = ask(
-        live, "GET", "/c/console/keys", Cookie=answer.headers["Set-Cookie"].partition(";")[0]
-    )
+    cookie = answer.headers["Set-Cookie"].partition(";")[0]
+    inside = ask(live, "GET", "/c/console/keys", Cookie=cookie)
     assert inside.status == 200
     assert all(
         path.startswith("/c/")
         for path in re.findall(r'(?:href|src|action)="(/[^"]*)"', inside.body.decode())
     )
+    shown = ask(live, "GET", "/c/console/service/cache", Cookie=cookie).body.decode()
+    assert "<code>/c/api/v2/cache</code>" in shown
+    # Making one says where it is, too.
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', shown)
+    assert token is not None
+    form = urlencode({"csrf_token": token[1], "name": "made", "is_active": "true"})
+    saved = ask(
+        live,
+        "POST",
+        "/c/console/new-service?type=cache_local",
+        form,
+        Cookie=cookie,
+        Content_Type="application/x-www-form-urlencoded",
+    )
+    assert saved.status == 303, saved.body
+    # What is told once is in the cookie.
+    cookie = saved.headers["Set-Cookie"].partition(";")[0]
+    told = ask(live, "GET", saved.headers["Location"], Cookie=cookie).body.decode()
+    assert "answers at /c/api/v2/made" in told
 
 
 def test_an_api_behind_it_leads_back_below_it(live: Service) -> None:
