@@ -94,6 +94,20 @@ def test_a_computation_that_fails_leaves_it_to_another(url: str) -> None:
     assert found.count("value") == 9
 
 
+def test_a_cache_may_be_used_in_several_loops(url: str) -> None:
+    """As one of a module is: each asynchronous view of Flask has a loop of its own."""
+    cache = counted(url)
+
+    async def ask() -> list[int | None]:
+        async with cache:
+            await cache.set("k", 1, 60)
+            await cache.remember("r", 60, lambda: 2)
+            return await asyncio.gather(*(cache.get("k") for _ in range(TASKS)))
+
+    for _ in range(3):
+        assert asyncio.run(ask()) == [1] * TASKS
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1:8000/api/v2/cache", "localhost:8000", "ftp://a/b"])
 def test_what_is_no_address_is_said_at_once(address: str) -> None:
     for make in (Cache, AsyncCache):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from copy import copy
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
+from weakref import WeakKeyDictionary
 
 import anyio
 import httpx
+from anyio.lowlevel import RunVar
 
 from cacheapi_client import lease as leases
 from cacheapi_client.connection import BROKEN, Connection
@@ -20,8 +23,20 @@ _AT_ONCE = 20
 """Requests under way at once: all in one loop, which many at once would keep from their answers."""
 
 
+class _Loop:
+    """What a cache has in one event loop: connections are not for another one."""
+
+    def __init__(self, connection: Connection[httpx.AsyncClient]) -> None:
+        self.connection = connection
+        self.turns = anyio.Semaphore(_AT_ONCE)
+        self.filled: dict[str, anyio.Event] = {}
+
+
+_LOOPS: RunVar[WeakKeyDictionary[AsyncCache, _Loop]] = RunVar("cacheapi_client")
+
+
 class AsyncCache:
-    """As :class:`~cacheapi_client.Cache`, to be awaited.
+    """As :class:`~cacheapi_client.Cache`, to be awaited, in one event loop or in several.
 
     ``timeout`` bounds a whole request. 20 are under way at once; others wait for their turn, which
     does not count. What :meth:`remember` is given may be awaitable or not.
@@ -39,8 +54,19 @@ class AsyncCache:
     ) -> None:
         self.operations = Operations(strict, on_error)
         self._connection = Connection(url, key, connect_timeout, timeout, httpx.AsyncClient)
-        self._turns = anyio.Semaphore(_AT_ONCE)
-        self._filled: dict[str, anyio.Event] = {}
+
+    @property
+    def _loop(self) -> _Loop:
+        """What there is in the loop that runs."""
+        caches = _LOOPS.get(None)
+        if caches is None:
+            caches = WeakKeyDictionary()
+            _LOOPS.set(caches)
+        found = caches.get(self)
+        if found is None:
+            # The one that is copied stays unused.
+            found = caches[self] = _Loop(copy(self._connection))
+        return found
 
     @property
     def last_error(self) -> str | None:
@@ -155,10 +181,10 @@ class AsyncCache:
 
         :param compute: returns it, or what is to be awaited for it.
         """
-        filled = anyio.Event()
+        filled, all_filled = anyio.Event(), self._loop.filled
 
         def begin() -> Any:
-            self._filled[key] = filled
+            all_filled[key] = filled
             return compute()
 
         try:
@@ -168,13 +194,13 @@ class AsyncCache:
                 )
             )
         finally:
-            if self._filled.get(key) is filled:
-                del self._filled[key]
+            if all_filled.get(key) is filled:
+                del all_filled[key]
             filled.set()
 
     async def aclose(self) -> None:
-        """Close the connections."""
-        await self._connection.client.aclose()
+        """Close the connections of this loop."""
+        await self._loop.connection.client.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -214,7 +240,7 @@ class AsyncCache:
 
         Many that ask again and again would keep the one that they wait for from storing it.
         """
-        filled = self._filled.get(step.key)
+        filled = self._loop.filled.get(step.key)
         if filled is None:
             await anyio.sleep(step.seconds)
             return
@@ -223,7 +249,7 @@ class AsyncCache:
 
     async def _ask(self, request: Request) -> Answer:
         content = request.content()
-        async with self._turns:
+        async with self._loop.turns:
             # Asked when it is its turn: those before it may have found out.
             if self.operations.is_away():
                 return self.operations.still_away()
@@ -240,6 +266,6 @@ class AsyncCache:
                 return self.operations.went_away(error)
 
     async def _send(self, request: Request, content: bytes | None) -> Answer:
-        async with self._connection.stream(request, content) as response:
+        async with self._loop.connection.stream(request, content) as response:
             text = b"".join([part async for part in response.aiter_raw()])
         return answer(response.status_code, text, response.headers.get("ETag", ""))

@@ -17,7 +17,7 @@ Client = TypeVar("Client", httpx.Client, httpx.AsyncClient)
 
 
 class Connection(Generic[Client]):
-    """A client of httpx for one service.
+    """A client of httpx for one service, made when it is first asked for.
 
     :raises ValueError: the API key cannot stand in a header field, or the address is none.
     """
@@ -46,18 +46,18 @@ class Connection(Generic[Client]):
                 "Accept-Encoding": "identity",
             },
             "timeout": httpx.Timeout(timeout, connect=min(connect_timeout, timeout)),
+            # Made once: it takes longer than a request.
+            "verify": httpx.create_ssl_context(),
         }
-        self._open()
-
-    def _open(self) -> None:
-        self._process = os.getpid()
-        self._client: Client = self._make(**self._settings)
+        self._process = 0
 
     @property
     def client(self) -> Client:
         """The client of this process: a connection is not for two."""
         if self._process != os.getpid():
-            self._open()
+            self._client: Client = self._make(**self._settings)
+            # Behind it: another thread may ask meanwhile.
+            self._process = os.getpid()
         return self._client
 
     def stream(self, request: Request, content: bytes | None) -> Any:
