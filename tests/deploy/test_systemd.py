@@ -62,7 +62,8 @@ def test_the_service_can_do_little_else_than_serve(units: list[Path]) -> None:
 
 def test_the_settings_are_for_root_alone_and_are_ones_that_there_are() -> None:
     assert re.search(r"^EnvironmentFile=/etc/cacheapi/environment$", SERVICE, re.MULTILINE)
-    assert "install -D -m 0600 deploy/systemd/environment /etc/cacheapi/environment" in SERVICE
+    page = (REPOSITORY / "docs" / "operations.md").read_text()
+    assert "install -D -m 0600 deploy/systemd/environment /etc/cacheapi/environment" in page
     text = (UNITS / "environment").read_text()
     given = dict(re.findall(r"^(?:# )?([A-Z_]+)=(.*)$", text, re.MULTILINE))
     assert load(given, None).warnings == ()
