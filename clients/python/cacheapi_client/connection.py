@@ -17,7 +17,7 @@ Client = TypeVar("Client", httpx.Client, httpx.AsyncClient)
 
 
 class Connection(Generic[Client]):
-    """A client of httpx for one service, made when it is first asked for.
+    """A client of httpx for one service, made by :meth:`open`, or when it is first asked for.
 
     :raises ValueError: the API key cannot stand in a header field, or the address is none.
     """
@@ -51,13 +51,16 @@ class Connection(Generic[Client]):
         }
         self._process = 0
 
+    def open(self) -> None:
+        """Make the client. Who has threads does so before they start: each would make one."""
+        self._process = os.getpid()
+        self._client: Client = self._make(**self._settings)
+
     @property
     def client(self) -> Client:
         """The client of this process: a connection is not for two."""
         if self._process != os.getpid():
-            self._client: Client = self._make(**self._settings)
-            # Behind it: another thread may ask meanwhile.
-            self._process = os.getpid()
+            self.open()
         return self._client
 
     def stream(self, request: Request, content: bytes | None) -> Any:

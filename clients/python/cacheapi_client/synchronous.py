@@ -44,6 +44,7 @@ class Cache:
     ) -> None:
         self.operations = Operations(strict, on_error)
         self._connection = Connection(url, key, connect_timeout, timeout, httpx.Client)
+        self._connection.open()
 
     @property
     def last_error(self) -> str | None:
