@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import os
+import warnings
 from typing import Any
 
 import pytest
@@ -106,6 +109,23 @@ def test_a_cache_may_be_used_in_several_loops(url: str) -> None:
 
     for _ in range(3):
         assert asyncio.run(ask()) == [1] * TASKS
+
+
+def test_a_loop_that_has_ended_leaves_no_connections(url: str) -> None:
+    cache = counted(url)
+    with warnings.catch_warnings():
+        # Nobody can close them any more.
+        warnings.simplefilter("ignore", ResourceWarning)
+        open_files = []
+        for _ in range(3):
+            for _ in range(20):
+                asyncio.run(cache.get("k"))
+            gc.collect()
+            open_files.append(len(os.listdir("/proc/self/fd")))
+        asyncio.run(cache.aclose())
+        del cache
+        gc.collect()
+    assert open_files[2] <= open_files[0]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:8000/api/v2/cache", "localhost:8000", "ftp://a/b"])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from copy import copy
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
-from weakref import WeakKeyDictionary
 
 import anyio
 import httpx
@@ -32,7 +32,8 @@ class _Loop:
         self.filled: dict[str, anyio.Event] = {}
 
 
-_LOOPS: RunVar[WeakKeyDictionary[AsyncCache, _Loop]] = RunVar("cacheapi_client")
+# Tells a loop from others, without holding it.
+_RUN: RunVar[object] = RunVar("cacheapi_client")
 
 
 class AsyncCache:
@@ -54,18 +55,21 @@ class AsyncCache:
     ) -> None:
         self.operations = Operations(strict, on_error)
         self._connection = Connection(url, key, connect_timeout, timeout, httpx.AsyncClient)
+        self._thread = threading.local()
 
     @property
     def _loop(self) -> _Loop:
         """What there is in the loop that runs."""
-        caches = _LOOPS.get(None)
-        if caches is None:
-            caches = WeakKeyDictionary()
-            _LOOPS.set(caches)
-        found = caches.get(self)
-        if found is None:
-            # The one that is copied stays unused.
-            found = caches[self] = _Loop(copy(self._connection))
+        run = _RUN.get(None)
+        if run is None:
+            run = object()
+            _RUN.set(run)
+        # A thread has one loop after the other; what is left of the one before goes.
+        if getattr(self._thread, "run", None) is not run:
+            # The connection that is copied stays unused.
+            self._thread.loop = _Loop(copy(self._connection))
+            self._thread.run = run
+        found: _Loop = self._thread.loop
         return found
 
     @property
