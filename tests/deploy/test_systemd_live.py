@@ -96,7 +96,7 @@ def machine(image: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     root = directory / "root"
     subprocess.run(["cp", "-a", image.root, root], check=True)
     inside = dataclasses.replace(image, root=root, environ={}, directory="/")
-    run_in(inside, "apt-get update && apt-get install -y --no-install-recommends systemd-sysv")
+    run_in(inside, "apt-get update && apt-get install -y --no-install-recommends systemd-sysv dbus")
     # The user of the image; the unit has one of its own.
     run_in(inside, "userdel cacheapi; rm -r /var/lib/cacheapi")
     for unit in ("cacheapi.service", "cacheapi.socket"):
