@@ -192,8 +192,11 @@ def test_the_console_stays_below_it(live: Service) -> None:
         path.startswith("/c/")
         for path in re.findall(r'(?:href|src|action)="(/[^"]*)"', inside.body.decode())
     )
-    shown = ask(live, "GET", "/c/console/service/cache", Cookie=cookie).body.decode()
+    page = ask(live, "GET", "/c/console/service/cache", Cookie=cookie)
+    shown = page.body.decode()
     assert "<code>/c/api/v2/cache</code>" in shown
+    # The token is in it, too.
+    cookie = page.headers.get("Set-Cookie", cookie).partition(";")[0]
     # Making one says where it is, too.
     token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', shown)
     assert token is not None
