@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence, Set
 from typing import Any, Final, Literal, TypeVar
 
 from backends.base import MISSING, Backend, Described, Found, Missing
+from backends.columns import Columns
 from backends.cursors import cursor_text, place_of
 from backends.errors import BackendError, NotRead
 from backends.file.counters import Counters
@@ -255,7 +256,10 @@ class KeyCommands(Backend):
 
     def _change_some(self, operations: Sequence[Operation]) -> list[Any]:
         """Do operations in one transaction, and count what is read and stored."""
-        sizes = [len(one.value) for one in operations if isinstance(one, STORES)]
+        if isinstance(operations, Columns):
+            sizes = list(map(len, operations.values))
+        else:
+            sizes = [len(one.value) for one in operations if isinstance(one, STORES)]
         steps = self._steps()
         outcomes = self._write(lambda sqlite: steps.run(sqlite, operations), *sizes)
         if len(sizes) < len(operations):

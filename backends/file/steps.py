@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final
 
 from backends.base import MISSING, Missing, count_from
 from backends.capabilities import Limits
+from backends.columns import Columns, columns_of
 from backends.errors import Refused, ValueTooLarge
 from backends.file.entries import Entries, Pair
 from backends.file.seen import Connection, Row
@@ -47,6 +48,8 @@ class Steps:
 
     def run(self, sqlite: Connection, operations: Sequence[Operation]) -> list[Any]:
         """Do operations in order; return an outcome each."""
+        if isinstance(operations, Columns):
+            return self._store(sqlite, operations)
         outcomes: list[Any] = []
         for some in _runs(operations):
             kind = type(some[0])
@@ -78,14 +81,14 @@ class Steps:
         """Store as operations of one kind say."""
         prefix, limit = self._prefix, self._limits.max_value_bytes or 0
         refused: dict[int, ValueTooLarge] = {}
-        if max([len(item.value) for item in items]) > limit:
+        keys, values, ttls = columns_of(items)
+        if max(map(len, values)) > limit:
             told = map(self._refusal, items)
             refused = {index: error for index, error in enumerate(told) if error is not None}
-        pairs = [
-            (f"{prefix}{key}".encode(), value, ttl)
-            for index, (key, value, ttl) in enumerate(items)
-            if index not in refused
-        ]
+        stored = [f"{prefix}{key}".encode() for key in keys]
+        pairs = list(zip(stored, values, ttls, strict=True))
+        if refused:
+            pairs = [pair for index, pair in enumerate(pairs) if index not in refused]
         done: list[Any] = [True] * len(pairs)
         kind = type(items[0])
         if not pairs:

@@ -10,9 +10,10 @@ import functools
 from collections.abc import Sequence
 from typing import Any, Final
 
+from backends.memcached.changes import COUNT, Change
 from backends.memcached.link import Link, take_lines
 from backends.memcached.reader import Read, read_behind
-from backends.memcached.stores import COUNT, Change, meaning
+from backends.memcached.stores import meaning
 
 # What is counted, and the values; the replies to the counts fit into the buffers of both sides.
 Counted = tuple[list[Any], Read]

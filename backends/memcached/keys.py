@@ -19,7 +19,7 @@ from backends.errors import (
     NotAnInteger,
     Unsupported,
 )
-from backends.memcached import stores
+from backends.memcached import packing, stores
 from backends.memcached.counting import counting
 from backends.memcached.encoded import has_odd
 from backends.memcached.errors import BEHIND_PROXY, CLIENT_ERROR, NOT_FOUND, CommandFailed, failure
@@ -114,7 +114,7 @@ class KeyCommands(Numbered):
             members = self._members
         except BackendError as error:
             return [error] * len(items)
-        return members.change_many(stores.pack(self.prefix, items))
+        return members.change_many(packing.pack(self.prefix, items))
 
     def delete_many(self, keys: Sequence[str]) -> list[bool | BackendError]:
         return super().delete_many(keys) if self._binary else self.perform(list(map(Delete, keys)))

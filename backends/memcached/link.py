@@ -35,6 +35,12 @@ READ_SIZE: Final = 64 * 1024
 # What was idle so long is tried before it carries a command: on the way a firewall may have
 # forgotten it, and said nothing.
 IDLE_SECONDS: Final = 0.5
+# So long nobody asks a server again to show what it did not know, or what did not do.
+UNPROVEN_SECONDS: Final = 60.0
+
+
+class NotProven(Exception):
+    """The server has not shown that it knows what was to be sent; nothing was."""
 
 
 class Link:
@@ -64,9 +70,18 @@ class Link:
         self._used_at = 0.0
         # A proxy may close at a command that it does not know, and "version" may be one.
         self._greets = True
+        # The connection on which the server has shown what it was to show; and until when it is
+        # not asked to.
+        self._proven: socket.socket | None = None
+        self._unproven_until = 0.0
 
     def exchange(
-        self, command: bytes, take: Callable[[socket.socket, bytes], T], *, changes: bool = False
+        self,
+        command: bytes,
+        take: Callable[[socket.socket, bytes], T],
+        *,
+        changes: bool = False,
+        proof: Callable[[socket.socket], None] | None = None,
     ) -> T:
         """Send a command and return what ``take`` makes of its reply.
 
@@ -74,10 +89,15 @@ class Link:
             :class:`ValueError` for what is none, and :class:`CommandFailed` for one after which
             the connection shall be used no more.
         :param changes: the command may have made its change though no reply came.
+        :param proof: has the server show that it knows the command, once a connection; raises
+            :class:`ValueError` if it does not.
         :raises CommandFailed: the server said no, or no whole reply came; the connection is
             closed.
+        :raises NotProven: it does not know the command.
         """
         connection = self._ready()
+        if proof is not None and self._proven is not connection:
+            self._prove(connection, proof)
         try:
             connection.sendall(command)
             result = take(connection, receive(connection))
@@ -97,6 +117,11 @@ class Link:
         :raises CommandFailed: it does not.
         """
         self._ready()
+
+    def doubt(self) -> None:
+        """Take nothing for proven for a while."""
+        self._proven = None
+        self._unproven_until = time.monotonic() + UNPROVEN_SECONDS
 
     def close(self) -> None:
         """Close the connection; the next command opens another."""
@@ -119,6 +144,21 @@ class Link:
                 self._on_silence()
             return self._connect(self._timeout / 2)
         return connection
+
+    def _prove(self, connection: socket.socket, proof: Callable[[socket.socket], None]) -> None:
+        if time.monotonic() < self._unproven_until:
+            raise NotProven
+        try:
+            proof(connection)
+        except (ValueError, ConnectionError) as error:
+            # It says that it does not know it, or closes the connection, as proxies do.
+            self.close()
+            self.doubt()
+            raise NotProven from error
+        except OSError as error:
+            self.close()
+            raise self._broken(error, sent=False) from error
+        self._proven = connection
 
     def _is_stale(self) -> bool:
         """Return whether the server closed the connection, or sent what nobody asked for."""

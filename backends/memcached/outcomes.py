@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from backends.base import Missing
 from backends.errors import Failed, NotAnInteger
+from backends.memcached.changes import Change
 from backends.memcached.errors import CLIENT_ERROR, CommandFailed, failure
-from backends.memcached.stores import Batch, Change
+from backends.memcached.stores import Batch
 from backends.operations import not_tried
 
 NOT_A_NUMBER: Final = "The stored value is not a whole number from 0 to 2^63-1."

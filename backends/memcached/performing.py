@@ -19,12 +19,12 @@ from backends.errors import (
     Unsupported,
 )
 from backends.memcached import commands
+from backends.memcached.changes import ADD, DELETE, REPLACE, SET, TOUCH, Change, Kind, changed
 from backends.memcached.counting import counting
 from backends.memcached.encoded import has_odd
 from backends.memcached.expiry import expiry
 from backends.memcached.pool import Members
 from backends.memcached.rounds import STEPS, rounds_of
-from backends.memcached.stores import ADD, DELETE, REPLACE, SET, TOUCH, Change, Kind, changed
 from backends.operations import (
     Add,
     Delete,

@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from backends.errors import Failed
+from backends.memcached.changes import Change
 from backends.memcached.errors import AUTHENTICATION, TIMEOUT, CommandFailed, failure
 from backends.memcached.member import Connect, Member
+from backends.memcached.packing import keys_of
 from backends.memcached.ring import Ring
-from backends.memcached.stores import Change
 
 
 class Placed:
@@ -112,8 +113,9 @@ class Placed:
         # Equal keys go together: a server that one of them is to try takes them all.
         members: dict[bytes, Member] = {}
         groups: dict[Member, list[int]] = {}
+        keys = keys_of(changes)
         for index in indexes:
-            key = changes[index][0]
+            key = keys[index]
             if key not in members:
                 members[key] = self._member(key, failed)
             groups.setdefault(members[key], []).append(index)

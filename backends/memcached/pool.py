@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from backends.base import MISSING
 from backends.errors import Failed, NotRead
 from backends.memcached.asked import Asked
+from backends.memcached.changes import Change
 from backends.memcached.counting import Counted
 from backends.memcached.errors import (
     BEHIND_PROXY,
@@ -23,8 +24,9 @@ from backends.memcached.errors import (
 )
 from backends.memcached.member import Member
 from backends.memcached.outcomes import Outcomes
+from backends.memcached.packing import kinds_of, some_of
 from backends.memcached.reader import Read, Taken, size_of
-from backends.memcached.stores import KIND_OF, Batch, Change
+from backends.memcached.stores import Batch
 from backends.operations import not_tried
 
 if TYPE_CHECKING:
@@ -103,12 +105,12 @@ class Members(Asked):
 
         Where some may not be sent twice, the others are sent again without them.
         """
-        if any(kind.encoded for kind in set(map(KIND_OF, changes))):
+        if any(kind.encoded for kind in kinds_of(changes)):
             # Those come last, so that there are two parts of a batch and no more.
             indexes = sorted(indexes, key=lambda index: changes[index][2].encoded)
         for again in (True, False):
             is_all = indexes == range(len(changes))
-            batch = Batch(changes if is_all else [changes[index] for index in indexes])
+            batch = Batch(changes if is_all else some_of(changes, indexes))
             try:
                 member.run(_changing(batch), repeatable=batch.repeatable)
             except CommandFailed as error:

@@ -1,27 +1,26 @@
 """Changes on one memcached over a connection of our own, many in one round trip.
 
-What is sent and answered is said in memcached's protocol.txt: one line of reply for each change,
-in their order. So it is known of every one what became of it.
+There is one line of reply for each change, in their order. So it is known of every one what
+became of it. Plain stores may have one line together, which says that all were done: see
+:mod:`backends.memcached.quiet`.
 """
 
 from __future__ import annotations
 
 import bisect
-import dataclasses
 import functools
 import itertools
-import operator
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from backends.base import MISSING, Item
 from backends.errors import BackendError, InvalidKey
-from backends.memcached import commands
-from backends.memcached.encoded import exchange, has_odd
+from backends.memcached import quiet
+from backends.memcached.changes import Change, Kind
+from backends.memcached.encoded import exchange
 from backends.memcached.errors import CLIENT_ERROR, CommandFailed, refusal
-from backends.memcached.expiry import expiry
 from backends.memcached.link import LONGEST_LINE, Link, receive
+from backends.memcached.packing import Stores, kinds_of
 
 # The replies to this many changes fit into the buffers of both sides, so the server takes in
 # all that is sent before one of them is read.
@@ -30,85 +29,6 @@ STORES_AT_ONCE: Final = 256
 BYTES_AT_ONCE: Final = 1024 * 1024
 
 _STORED: Final = b"STORED\r\n"
-
-
-@dataclasses.dataclass(frozen=True, eq=False, slots=True)
-class Kind:
-    """What a change is answered with.
-
-    :ivar says: what lines mean.
-    :ivar repeatable: to send it twice means the same as to send it once.
-    :ivar stores: behind its line comes a value.
-    :ivar counts: a number is an answer, and so is a refusal to count.
-    :ivar encoded: it is about a key that is sent encoded.
-    """
-
-    says: Mapping[bytes, Any]
-    repeatable: bool = False
-    stores: bool = False
-    counts: bool = False
-    encoded: bool = False
-
-
-SET: Final = Kind({b"STORED": True}, repeatable=True, stores=True)
-ADD: Final = Kind({b"STORED": True, b"NOT_STORED": False}, stores=True)
-REPLACE: Final = Kind({b"STORED": True, b"NOT_STORED": False}, repeatable=True, stores=True)
-DELETE: Final = Kind({b"DELETED": True, b"NOT_FOUND": False})
-TOUCH: Final = Kind({b"TOUCHED": True, b"NOT_FOUND": False}, repeatable=True)
-COUNT: Final = Kind({b"NOT_FOUND": MISSING}, counts=True)
-# The same with an encoded key.
-_ENCODED: Final[Mapping[Kind, Kind]] = {
-    SET: Kind({b"HD": True}, repeatable=True, encoded=True),
-    ADD: Kind({b"HD": True, b"NS": False}, encoded=True),
-    REPLACE: Kind({b"HD": True, b"NS": False}, repeatable=True, encoded=True),
-    DELETE: Kind({b"HD": True, b"NF": False}, encoded=True),
-    TOUCH: Kind({b"HD": True, b"EN": False}, repeatable=True, encoded=True),
-}
-
-# A key, the command as it is sent, and its kind.
-Change = tuple[bytes, bytes, Kind]
-KIND_OF: Final[Callable[[Change], Kind]] = operator.itemgetter(2)
-
-
-def changed(key: bytes, command: bytes, kind: Kind, is_odd: bool) -> Change:
-    """Return a change of a key, by a command that :mod:`backends.memcached.commands` made of it.
-
-    :param is_odd: whether its key is sent encoded.
-    """
-    return key, command, _ENCODED[kind] if is_odd else kind
-
-
-def pack(prefix: str, items: Sequence[Item]) -> list[Change]:
-    """Return stores that overwrite.
-
-    :param prefix: text before every key.
-    """
-    if not items:
-        return []
-    names, values, ttls = zip(*items, strict=True)
-    are_odd = has_odd("".join(names).encode())
-    # Mostly all have the same, and are as long.
-    exptimes = {ttl: expiry(ttl) for ttl in set(ttls)}
-    times = map(exptimes.__getitem__, ttls)
-    if are_odd or set(map(type, values)) != {bytes}:
-        return [
-            changed(
-                stored := f"{prefix}{name}".encode(),
-                commands.storage(b"set", stored, value, exptime, is_odd := has_odd(stored)),
-                SET,
-                is_odd,
-            )
-            for name, value, exptime in zip(names, values, times, strict=True)
-        ]
-    # All at once: none of these has a blank.
-    keys = (prefix + f" {prefix}".join(names)).encode().split(b" ")
-    frames = list(zip(times, map(len, values), strict=True))
-    middles = {frame: b" 0 %d %d\r\n" % frame for frame in set(frames)}
-    always = itertools.repeat
-    parts = zip(  # noqa: B905 (some never end)
-        always(b"set "), keys, map(middles.__getitem__, frames), values, always(b"\r\n")
-    )
-    return list(zip(keys, map(b"".join, parts), always(SET)))  # noqa: B905
 
 
 class Batch:
@@ -122,7 +42,7 @@ class Batch:
 
     def __init__(self, changes: Sequence[Change]) -> None:
         self._changes = changes
-        self._kinds = set(map(KIND_OF, changes))
+        self._kinds = kinds_of(changes)
         self.replies: list[Any] = []
         self.sent = 0
         self.repeatable = all(kind.repeatable for kind in self._kinds)
@@ -135,6 +55,8 @@ class Batch:
         """
         while len(self.replies) < len(self._changes):
             start = len(self.replies)
+            if isinstance(self._changes, Stores) and self._run_quietly(link, self._changes, start):
+                continue
             some = self._changes[start : start + STORES_AT_ONCE]
             encoded = some[0][2].encoded
             part = [data for _, data, kind in some if kind.encoded is encoded]
@@ -152,6 +74,21 @@ class Batch:
                 if error.sent:
                     self.sent = max(self.sent, start + len(part))
                 raise
+
+    def _run_quietly(self, link: Link, stores: Stores, start: int) -> bool:
+        """Send stores that have one answer together; return whether that is that all were done."""
+        if len(stores) - start < quiet.LEAST:
+            return False
+        data, count = stores.quietly(start, STORES_AT_ONCE, BYTES_AT_ONCE)
+        try:
+            done = quiet.store(link, data)
+        except CommandFailed as error:
+            if error.sent:
+                self.sent = max(self.sent, start + count)
+            raise
+        if done:
+            self.replies += [True] * count
+        return done
 
     def _run_encoded(
         self,

@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 
 from backends.errors import InvalidKey, NotRead
 from backends.memcached import commands, comparing, encoded, reader
+from backends.memcached.changes import Change
 from backends.memcached.comparing import Known
 from backends.memcached.counting import Counted, count_and_read_many
 from backends.memcached.encoded import has_odd
@@ -32,7 +33,7 @@ from backends.memcached.meta import look_at_ttl, remaining_ttl
 from backends.memcached.opening import PLAIN, Opening
 from backends.memcached.proxies import judge
 from backends.memcached.reader import Read, Stored, Taken
-from backends.memcached.stores import Batch, Change
+from backends.memcached.stores import Batch
 from backends.memcached.touching import get_and_touch_many
 
 T = TypeVar("T")

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
+from backends.memcached.changes import TOUCH, Change
 from backends.memcached.errors import refusal
 from backends.memcached.link import Link, take_lines
 from backends.memcached.reader import Read, read_behind
-from backends.memcached.stores import TOUCH, Change
 
 _TOUCHED: Final = b"TOUCHED\r\n"
 

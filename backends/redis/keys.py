@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from backends.base import MISSING, VALUE, Backend, Described, Found, Item, Missing
+from backends.columns import columns_of
 from backends.errors import BackendError, Failed
 from backends.operations import (
     Add,
@@ -113,10 +114,13 @@ class KeyCommands(Backend):
             raise outcome
 
     def set_many(self, items: Sequence[Item]) -> list[Literal[True] | BackendError]:
-        if max([len(item.value) for item in items], default=0) > LONGEST:
+        if not items:
+            return []
+        _, values, ttls = columns_of(items)
+        if max(map(len, values)) > LONGEST:
             return self.perform(items)
         # Mostly all have the same.
-        lifetimes = {ttl: milliseconds(ttl) for ttl in {item.ttl for item in items}}
+        lifetimes = {ttl: milliseconds(ttl) for ttl in set(ttls)}
         replies = self._client.store_many(self.prefix, items, lifetimes)
         return [reply if isinstance(reply, BackendError) else True for reply in replies]
 

@@ -22,6 +22,7 @@ import redis
 from redis.connection import AbstractConnection, DefaultParser, SSLConnection
 
 from backends.base import Item
+from backends.columns import columns_of
 from backends.errors import NotRead
 from backends.redis.errors import CLOSED, CLOSED_AT_ONCE, Broken, is_refusal
 
@@ -118,7 +119,7 @@ def pack_stores(
             if (frame := frames[ttl])
             else pack("UNLINK", stored),
         )
-        for key, value, ttl in items
+        for key, value, ttl in zip(*columns_of(items), strict=True)
     ]
 
 

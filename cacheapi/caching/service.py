@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Self
 
 from backends.base import MISSING, Backend, Found, Missing
+from backends.columns import Columns
 from backends.errors import BackendError
 from backends.operations import Operation, count
 from backends.within import perform_within
@@ -67,7 +68,7 @@ class CacheService(Reading):
         :raises InvalidJson: a value has no place in the form of the service's values.
         """
         items = self.make.set_many(pairs)
-        if TaggedPair not in set(map(type, pairs)):
+        if isinstance(pairs, Columns) or TaggedPair not in set(map(type, pairs)):
             return list(self.backend.set_many(items))
         tags = [pair.tags if isinstance(pair, TaggedPair) else () for pair in pairs]
         values = self.entries.give([item.value for item in items], tags)

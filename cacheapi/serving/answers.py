@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from backends.columns import keys_of
 from backends.errors import Failed
 from backends.operations import Operation
 from cacheapi.caching.codec import Value, entry_text, error_text
@@ -105,7 +106,7 @@ class Read(Request, kw_only=True):
 class Store(Request, kw_only=True):
     """A store of pairs; ``size``: of its body, in bytes."""
 
-    pairs: list[Pair]
+    pairs: Sequence[Pair]
     size: int
     method: str = "POST"
 
@@ -214,7 +215,7 @@ def answer_store(store: Store) -> Answered:
     own = store.outcomes
     if own and isinstance(own[0], ApiError):
         raise own[0]
-    return answer_json(store, 201, outcomes_text([pair.key for pair in store.pairs], own))
+    return answer_json(store, 201, outcomes_text(keys_of(store.pairs), own))
 
 
 def answer_error(request: Request, error: ApiError) -> Answered:

@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 
 from backends.base import MISSING
+from backends.columns import keys_of
 from backends.errors import InvalidKey
 from cacheapi.caching.codec import InvalidJson
 from cacheapi.caching.conditions import Condition, InvalidCondition, parse_tags
@@ -273,7 +274,7 @@ class Lane:
             pairs = read_pairs(service, body, MISSING, self._access.max_batch)
         except (ApiError, InvalidJson):
             return False
-        if not caller.may_each("POST", service.name, [pair.key for pair in pairs]):
+        if not caller.may_each("POST", service.name, keys_of(pairs)):
             return False
         if self._troubles.way(service.name, stores=True) is not Way.LANE:
             return False

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from backends.base import Missing
+from backends.columns import joined
 from backends.errors import BackendError, Failed
 from backends.operations import Increment, Operation
 from cacheapi.caching.codec import Value
@@ -138,7 +139,7 @@ class Performing:
         :param largest: as there.
         """
         if _STORES.issuperset(map(type, requests)):
-            pairs = [pair for store in requests if isinstance(store, Store) for pair in store.pairs]
+            pairs = joined([store.pairs for store in requests if isinstance(store, Store)])
             return self._ask(service, lambda: service.set_many(pairs), len(pairs), stores=True)
         operations: list[Operation] = []
         for request in requests:

@@ -152,7 +152,7 @@ def _schema(check_key: Callable[[str], None]) -> PairSchema:
 
 def read_pairs(
     cache: CacheService, body: bytes, ttl: int | Missing | None, most: int
-) -> list[Pair]:
+) -> Sequence[Pair]:
     """Return the pairs of a body, ``{"resource": […]}`` or one bare pair.
 
     :param ttl: the lifetime of those that bring none; as :meth:`Query.ttl` gives it.

@@ -8,13 +8,13 @@ compares what the two make of the same bytes.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 
 from backends.base import MISSING, Missing
+from backends.columns import Columns
 from backends.errors import InvalidKey
 from cacheapi.caching.codec import InvalidJson
 from cacheapi.caching.depth import MAX_DEPTH, check_depth
@@ -65,8 +65,6 @@ _OUT_OF_RANGE: Final = (b"e000", b"e+000", b"0" * 200)
 _QUOTE: Final = ord('"')
 # How one pair begins that is no list.
 _ONE: Final = (b'{"key"', b'{"value"', b'{"ttl"')
-# As Pair._make, which is Python's, in a third of its time.
-_PAIR_OF: Final = functools.partial(tuple.__new__, Pair)
 _BODY: Final = msgspec.json.Decoder(_Body)
 _PAIR: Final = msgspec.json.Decoder(_Pair)
 _VALUE: Final = msgspec.json.Decoder(_Value)
@@ -83,7 +81,7 @@ _REFUSALS: Final = (
 
 def plain_pairs(
     body: bytes, check_keys: Callable[[Sequence[str]], None], ttl: int | None, most: int
-) -> list[Pair] | None:
+) -> Sequence[Pair] | None:
     """Return the pairs of a request body, or ``None`` if it is not plain or not right.
 
     :param check_keys: raises :class:`~backends.errors.InvalidKey`.
@@ -107,12 +105,13 @@ def plain_pairs(
         given = [pair.ttl for pair in pairs]
         # Mostly all have the same.
         ttls = {one: _ttl(one, ttl) for one in set(given)}
-        read = list(map(_PAIR_OF, zip(keys, values, map(ttls.__getitem__, given), strict=True)))
     except TooManyItems:
         raise
     except _REFUSALS:
         return None
-    return read or None
+    if len(keys) == 1:
+        return [Pair(keys[0], values[0], ttls[given[0]])]
+    return Columns(Pair, keys, values, list(map(ttls.__getitem__, given))) if keys else None
 
 
 def _check_others(values: Sequence[bytes], levels: int) -> None:

@@ -10,6 +10,7 @@ from flask_smorest import Blueprint
 
 from backends.base import MISSING
 from backends.capabilities import Capability
+from backends.columns import keys_of
 from backends.errors import Unsupported
 from cacheapi.caching.codec import encode
 from cacheapi.caching.listing import told
@@ -194,10 +195,11 @@ class Collection(MethodView):
         if asked is not None:
             return _perform(service, cache, asked)
         pairs = read_pairs(cache, body, ttl, max_batch())
-        permit(verb(), service, [pair.key for pair in pairs])
+        keys = keys_of(pairs)
+        permit(verb(), service, keys)
         facts().batch = len(pairs)
         outcomes = cache.set_many(pairs)
-        return json_response(outcomes_text([pair.key for pair in pairs], outcomes), 201)
+        return json_response(outcomes_text(keys, outcomes), 201)
 
     @blueprint.doc(
         operationId="deleteMany", parameters=[doc.KEYS, doc.ONE_KEY, doc.PREFIX, doc.TAG]

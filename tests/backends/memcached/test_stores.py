@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from backends.base import MISSING, Item
 from backends.errors import OutOfMemory, Timeout, Unavailable, ValueTooLarge
 from backends.memcached.backend import MemcachedBackend
+from backends.memcached.changes import SET
 from backends.memcached.errors import (
     MOST_CLIENTS,
     OUT_OF_MEMORY_STORING,
@@ -26,7 +27,7 @@ from backends.memcached.errors import (
 )
 from backends.memcached.link import Link
 from backends.memcached.options import parse_servers
-from backends.memcached.stores import SET, STORES_AT_ONCE, Batch
+from backends.memcached.stores import STORES_AT_ONCE, Batch
 from tests.conftest import connect
 from tests.support.processes import SASL_PASSWORD, SASL_USER, Memcached, eventually, memcached
 from tests.support.proxy import Proxy, proxy

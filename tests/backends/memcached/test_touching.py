@@ -10,9 +10,9 @@ from backends.base import MISSING, Flagged, flags_of
 from backends.errors import BackendError, Failed, NotRead, Timeout, Unavailable
 from backends.memcached import commands
 from backends.memcached.backend import MemcachedBackend
+from backends.memcached.changes import TOUCH, Change
 from backends.memcached.errors import READ_FAILURE, SERVER_ERROR, CommandFailed
 from backends.memcached.options import parse_servers
-from backends.memcached.stores import TOUCH, Change
 from backends.memcached.touching import get_and_touch_many
 from backends.operations import Get, Touch, perform_each
 from backends.within import perform_within
