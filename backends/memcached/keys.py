@@ -57,12 +57,13 @@ class KeyCommands(Numbered):
     def _read(
         self, keys: Iterable[str], read: Callable[..., Mapping[bytes, Any]], most: int | None
     ) -> dict[str, bytes | BackendError]:
-        prefix = self.prefix
-        names = {(prefix + key).encode(): key for key in keys}
+        asked = list(keys)
+        names = dict(zip(self._all_stored(asked), asked, strict=True))
         left = math.inf if most is None else most
         stored = list(names)
         if len(stored) <= KEYS_A_COMMAND:
-            return {names[key]: value for key, value in read(stored, left).items()}
+            values = read(stored, left)
+            return dict(zip(map(names.__getitem__, values), values.values(), strict=True))
         found: dict[str, bytes | BackendError] = {}
         for start in range(0, len(stored), KEYS_A_COMMAND):
             values = read(stored[start : start + KEYS_A_COMMAND], left)

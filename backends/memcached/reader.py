@@ -22,6 +22,10 @@ T = TypeVar("T")
 _FIRST: Final = b"VALUE "
 _NEXT: Final = b"\r\nVALUE "
 _LAST: Final = b"\r\nEND\r\n"
+_END: Final = b"\r\n"
+_NO_FLAGS: Final = frozenset({b"0"})
+# What is larger is not taken as a usual reply, which is copied more often.
+USUAL_BYTES: Final = 1024 * 1024
 
 
 # What was read, by key: a value, or why it was not read.
@@ -118,6 +122,7 @@ def take_values(
     :param most: as of :func:`read_many`.
     :return: also the keys of which it is not known, since there were enough.
     """
+    data = _more(connection, data, most)
     found = _usual(data, wanted)
     if found is not None:
         return found, set()
@@ -171,8 +176,29 @@ def _by_key(found: Sequence[tuple[list[bytes], bytes]]) -> dict[bytes, bytes]:
     return {header[1]: with_flags(value, int(header[2])) for header, value in found}
 
 
+def _more(connection: socket.socket, data: bytes, most: float) -> bytes:
+    """Return what came of a reply to ``get``, with what else comes of it if it seems to be usual.
+
+    :param most: so many bytes, about; what is more may be left.
+    """
+    if data.endswith(_LAST) or not data.startswith(_FIRST):
+        return data
+    parts, size, tail = [data], len(data), data[-LONGEST_LINE:]
+    while not (tail.endswith(_LAST) or size > most or size > USUAL_BYTES or _refuses(tail)):
+        part = receive(connection)
+        parts.append(part)
+        size += len(part)
+        tail = (tail + part)[-LONGEST_LINE:]
+    return b"".join(parts)
+
+
+def _refuses(tail: bytes) -> bool:
+    """Return whether a reply may end here, with a line that says no."""
+    return tail.endswith(_END) and refusal(tail[:-2].rpartition(_END)[2]) is not None
+
+
 def _usual(data: bytes, wanted: set[bytes]) -> Read | None:
-    """Return the values of a reply to ``get`` that came whole and at once, the quick way.
+    """Return the values of a reply to ``get`` that came whole, the quick way.
 
     It is cut where a value seems to begin. If all sizes are those announced, the cuts are right:
     what a value itself contains would have made the one before it too short.
@@ -181,17 +207,22 @@ def _usual(data: bytes, wanted: set[bytes]) -> Read | None:
     """
     if not (data.startswith(_FIRST) and data.endswith(_LAST)):
         return None
-    found: Read = {}
-    parts = data[len(_FIRST) : -len(_LAST)].split(_NEXT)
-    for part in parts:
-        header, _, value = part.partition(b"\r\n")
-        words = header.split(b" ")
-        if len(words) != 3:
-            return None
-        key, flags, size = words
-        if not (flags.isdigit() and size.isdigit() and int(size) == len(value)):
-            return None
-        found[key] = value if flags == b"0" else with_flags(value, int(flags))
+    # By columns: a step for all is a third of the time of a step for each.
+    parts = [part.partition(_END) for part in data[len(_FIRST) : -len(_LAST)].split(_NEXT)]
+    heads = [head for head, _, _ in parts]
+    values = [value for _, _, value in parts]
+    if {head.count(b" ") for head in heads} != {2}:
+        return None
+    words = b" ".join(heads).split(b" ")
+    keys, flags, sizes = words[::3], words[1::3], words[2::3]
+    if not (all(map(bytes.isdigit, flags)) and all(map(bytes.isdigit, sizes))):
+        return None
+    if list(map(int, sizes)) != list(map(len, values)):
+        return None
+    if set(flags) != _NO_FLAGS:
+        pairs = zip(values, flags, strict=True)
+        values = [value if flag == b"0" else with_flags(value, int(flag)) for value, flag in pairs]
+    found: Read = dict(zip(keys, values, strict=True))
     return found if len(found) == len(parts) and found.keys() <= wanted else None
 
 

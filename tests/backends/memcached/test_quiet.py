@@ -13,6 +13,7 @@ from backends.base import MISSING, Item
 from backends.errors import ValueTooLarge
 from backends.memcached import quiet
 from backends.memcached.backend import MemcachedBackend
+from backends.memcached.errors import TIMEOUT, CommandFailed
 from backends.memcached.expiry import expiry
 from backends.memcached.greeting import GREETING
 from backends.memcached.link import Link
@@ -134,6 +135,15 @@ def test_where_one_is_refused_each_is_asked_for_and_soon_no_more_quietly(said: b
             *replies, last = stored(link)
             assert (replies, type(last).__name__) == ([True] * (MANY - 1), "CommandFailed")
         assert [data[:3] for data in server.heard] == [b"md ", b"ms ", b"set", b"set"]
+
+
+def test_where_the_proof_does_not_come_in_time_nothing_is_sent() -> None:
+    with recording(lambda data: b"") as (server, link):
+        link._timeout = 0.3
+        with pytest.raises(CommandFailed) as caught:
+            stored(link)
+        assert (caught.value.code, caught.value.sent) == (TIMEOUT, False)
+        assert server.heard == [quiet.PROOF]
 
 
 def test_what_is_stored_quietly_is_what_is_stored_each(
