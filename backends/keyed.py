@@ -78,11 +78,6 @@ class Keyed:
         """Return the key as the store knows it."""
         return (self.prefix + key).encode()
 
-    def _all_stored(self, keys: Sequence[str]) -> list[bytes]:
-        """Return keys as the store knows them; those without a blank all at once."""
-        stored = (self.prefix + f" {self.prefix}".join(keys)).encode().split(b" ")
-        return stored if len(stored) == len(keys) else [self._stored(key) for key in keys]
-
 
 @functools.lru_cache(maxsize=64)
 def _is_class(pattern: re.Pattern[str]) -> bool:

@@ -57,17 +57,16 @@ class KeyCommands(Numbered):
     def _read(
         self, keys: Iterable[str], read: Callable[..., Mapping[bytes, Any]], most: int | None
     ) -> dict[str, bytes | BackendError]:
-        asked = list(keys)
-        names = dict(zip(self._all_stored(asked), asked, strict=True))
+        prefix = self.prefix
+        names = {(prefix + key).encode(): key for key in keys}
         left = math.inf if most is None else most
         stored = list(names)
         if len(stored) <= KEYS_A_COMMAND:
-            values = read(stored, left)
-            return dict(zip(map(names.__getitem__, values), values.values(), strict=True))
+            return {names[key]: value for key, value in read(stored, left).items()}
         found: dict[str, bytes | BackendError] = {}
         for start in range(0, len(stored), KEYS_A_COMMAND):
             values = read(stored[start : start + KEYS_A_COMMAND], left)
-            found.update((names[key], value) for key, value in values.items())
+            found.update(zip(map(names.__getitem__, values), values.values(), strict=True))
             if most is not None:
                 left -= size_of(values)
         return found
