@@ -86,11 +86,11 @@ def pack(prefix: str, items: Sequence[Item]) -> Sequence[Change]:
     if not items:
         return []
     names, values, ttls = columns_of(items)
-    are_odd = has_odd("".join(names).encode())
+    apart = len(items) < quiet.LEAST or has_odd("".join(names).encode())
     # Mostly all have the same.
     exptimes = {ttl: expiry(ttl) for ttl in set(ttls)}
     times = list(map(exptimes.__getitem__, ttls))
-    if are_odd or set(map(type, values)) != {bytes}:
+    if apart or set(map(type, values)) != {bytes}:
         return [
             changed(
                 stored := f"{prefix}{name}".encode(),

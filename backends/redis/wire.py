@@ -255,6 +255,22 @@ class Wire:
         first = self.answered_at == self.opened_at
         return redis.ConnectionError(CLOSED_AT_ONCE if first else how)
 
+    def _rest(self, replies: list[Reply], data: bytes, done: bytes) -> bytes:
+        """Return what came with the rest of it, as long as that is all of it that stores answer.
+
+        A server that is sent many answers some, and then others.
+
+        :param done: what it is if all goes well.
+        :raises redis.RedisError: as :meth:`_take`.
+        """
+        try:
+            while len(data) < len(done) and done.startswith(data):
+                data += self._receive()
+        except redis.RedisError:
+            replies += [b"OK"] * (len(data) // len(_OK))
+            raise
+        return data
+
     def _take(self, replies: list[Reply], count: int, most: float) -> None:
         """Add so many replies to those given.
 
@@ -262,7 +278,10 @@ class Wire:
         :raises redis.RedisError: no whole reply came; those before it have been added.
         """
         data = self._receive()
-        if data == _OK * count:
+        done = _OK * count
+        if done.startswith(data):
+            data = self._rest(replies, data, done)
+        if data == done:
             replies += [b"OK"] * count
             return
         reader = self._reader
