@@ -150,13 +150,12 @@ class Link:
             raise NotProven
         try:
             proof(connection)
-        except (ValueError, ConnectionError) as error:
-            # It says that it does not know it, or closes the connection, as proxies do.
+        except (ValueError, OSError) as error:
             self.close()
             self.doubt()
-            raise NotProven from error
-        except OSError as error:
-            self.close()
+            if isinstance(error, ValueError | ConnectionError):
+                # It says that it does not know it, or closes the connection, as proxies do.
+                raise NotProven from error
             raise self._broken(error, sent=False) from error
         self._proven = connection
 

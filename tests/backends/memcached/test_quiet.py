@@ -138,12 +138,16 @@ def test_where_one_is_refused_each_is_asked_for_and_soon_no_more_quietly(said: b
 
 
 def test_where_the_proof_does_not_come_in_time_nothing_is_sent() -> None:
-    with recording(lambda data: b"") as (server, link):
+    with recording(lambda data: b"" if data == quiet.PROOF else knows(data)) as (server, link):
         link._timeout = 0.3
         with pytest.raises(CommandFailed) as caught:
             stored(link)
         assert (caught.value.code, caught.value.sent) == (TIMEOUT, False)
         assert server.heard == [quiet.PROOF]
+        link._timeout = 2.0
+        # What says nothing to it may be well otherwise.
+        assert stored(link) == [True] * MANY
+        assert [data[:4] for data in server.heard[1:]] == [b"set "]
 
 
 def test_what_is_stored_quietly_is_what_is_stored_each(
