@@ -137,6 +137,15 @@ def test_where_one_is_refused_each_is_asked_for_and_soon_no_more_quietly(said: b
         assert [data[:3] for data in server.heard] == [b"md ", b"ms ", b"set", b"set"]
 
 
+def test_where_their_answer_is_lost_all_may_have_been_done() -> None:
+    with recording(lambda data: None if data.startswith(b"ms ") else knows(data)) as (_, link):
+        batch = Batch(pack("", [Item(f"k{number}", b"1", 60) for number in range(MANY)]))
+        with pytest.raises(CommandFailed) as caught:
+            batch.run(link, lambda error: None)
+        assert (caught.value.sent, batch.replies, batch.sent) == (True, [], MANY)
+        assert batch.repeatable
+
+
 def test_where_the_proof_does_not_come_in_time_nothing_is_sent() -> None:
     with recording(lambda data: b"" if data == quiet.PROOF else knows(data)) as (server, link):
         link._timeout = 0.3
