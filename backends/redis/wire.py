@@ -256,13 +256,7 @@ class Wire:
         return redis.ConnectionError(CLOSED_AT_ONCE if first else how)
 
     def _rest(self, replies: list[Reply], data: bytes, done: bytes) -> bytes:
-        """Return what came with the rest of it, as long as that is all of it that stores answer.
-
-        A server that is sent many answers some, and then others.
-
-        :param done: what it is if all goes well.
-        :raises redis.RedisError: as :meth:`_take`.
-        """
+        """Return what came and the rest of it, or as much as is like ``done``; as :meth:`_take`."""
         try:
             while len(data) < len(done) and done.startswith(data):
                 data += self._receive()
