@@ -96,6 +96,10 @@ def plain_pairs(
             raise TooManyItems(most)
         # Wrong UTF-8 is an error to it.
         body.decode()
+        if len(pairs) == 1:
+            (one,) = pairs
+            check_keys([one.key])
+            return [Pair(one.key, _value(one.value, levels), _ttl(one.ttl, ttl))]
         keys = [pair.key for pair in pairs]
         check_keys(keys)
         values = [bytes(pair.value) for pair in pairs]
@@ -109,9 +113,15 @@ def plain_pairs(
         raise
     except _REFUSALS:
         return None
-    if len(keys) == 1:
-        return [Pair(keys[0], values[0], ttls[given[0]])]
     return Columns(Pair, keys, values, list(map(ttls.__getitem__, given))) if keys else None
+
+
+def _value(raw: msgspec.Raw, levels: int) -> bytes:
+    """Return one value, which is checked; as :func:`_check_others`."""
+    value = bytes(raw)
+    if value[0] != _QUOTE:
+        _check_others([value], levels)
+    return value
 
 
 def _check_others(values: Sequence[bytes], levels: int) -> None:
@@ -163,9 +173,7 @@ def plain_value(body: bytes) -> tuple[bytes, int | None] | None:
         read = _VALUE.decode(body)
         # Wrong UTF-8 anywhere is an error to it.
         body.decode()
-        value = bytes(read.value)
-        if value[0] != _QUOTE:
-            _check_others([value], 1)
+        value = _value(read.value, 1)
         ttl = None if read.ttl is msgspec.UNSET else check_ttl(read.ttl)
     except _REFUSALS:
         return None
