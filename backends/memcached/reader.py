@@ -23,6 +23,7 @@ _FIRST: Final = b"VALUE "
 _NEXT: Final = b"\r\nVALUE "
 _LAST: Final = b"\r\nEND\r\n"
 _END: Final = b"\r\n"
+LEAST_MORE: Final = 16 * 1024
 # What is larger is not taken as a usual reply, which is copied more often.
 USUAL_BYTES: Final = 1024 * 1024
 
@@ -180,7 +181,8 @@ def _more(connection: socket.socket, data: bytes, most: float) -> bytes:
 
     :param most: so many bytes, about; what is more may be left.
     """
-    if data.endswith(_LAST) or not data.startswith(_FIRST):
+    # What is little has come whole, or is soon seen to be no reply at all.
+    if len(data) < LEAST_MORE or data.endswith(_LAST) or not data.startswith(_FIRST):
         return data
     parts, size, tail = [data], len(data), data[-LONGEST_LINE:]
     while not (tail.endswith(_LAST) or size > most or size > USUAL_BYTES or _refuses(tail)):

@@ -66,6 +66,26 @@ def test_a_large_value_comes_whole() -> None:
         assert read_many(link, [b"a"]) == {b"a": value}
 
 
+VALUES = {b"k%d" % number: b"\r\nEND\r\n" * (number % 40) for number in range(400)}
+MANY = b"".join(b"VALUE %b 0 %d\r\n%b\r\n" % (k, len(v), v) for k, v in VALUES.items())
+
+
+@pytest.mark.parametrize("size", [16 * 1024, 20_001, 65_536])
+def test_a_reply_of_many_values_is_the_same_however_it_is_cut(size: int) -> None:
+    whole = MANY + b"END\r\n"
+    parts = [whole[start : start + size] for start in range(0, len(whole), size)]
+    with answering(*parts) as link:
+        assert read_many(link, list(VALUES)) == VALUES
+
+
+@pytest.mark.parametrize("first", [16 * 1024, len(MANY) - 3, len(MANY)])
+def test_a_line_that_says_no_behind_many_values_is_not_waited_behind(first: int) -> None:
+    said = MANY + b"SERVER_ERROR out of memory writing get response\r\n"
+    with answering(said[:first], said[first:]) as link, pytest.raises(CommandFailed) as caught:
+        read_many(link, list(VALUES))
+    assert caught.value.answered
+
+
 def test_flags_and_the_number_of_the_store_come_with_a_value() -> None:
     with answering(b"VALUE a 4294967295 1 18446744073709551615\r\n7\r\nEND\r\n") as link:
         assert read(link, b"a") == Stored(b"7", 2**32 - 1, 2**64 - 1)
