@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -95,7 +96,7 @@ def machine(image: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     root = directory / "root"
     subprocess.run(["cp", "-a", image.root, root], check=True)
     inside = dataclasses.replace(image, root=root, environ={}, directory="/")
-    run_in(inside, "apt-get update && apt-get install -y --no-install-recommends systemd-sysv")
+    run_in(inside, "apt-get update && apt-get install -y --no-install-recommends systemd-sysv dbus")
     # The user of the image; the unit has one of its own.
     run_in(inside, "userdel cacheapi; rm -r /var/lib/cacheapi")
     for unit in ("cacheapi.service", "cacheapi.socket"):
@@ -142,6 +143,14 @@ def test_it_serves_and_keeps_what_it_has_through_a_reload_and_a_restart(machine:
     assert machine.property("MainPID") != main
     assert machine.ask("GET", "/api/v2/cache/k") == {"key": "k", "value": 1}
     assert machine.property("NRestarts") == "0"
+
+
+def test_the_program_runs_beside_it_as_the_page_says(machine: Machine) -> None:
+    page = (REPOSITORY / "docs" / "operations.md").read_text()
+    (command,) = re.findall(r"^systemd-run .*?[^\\]$", page, re.MULTILINE | re.DOTALL)
+    machine.ask("POST", "/api/v2/cache", '{"key": "k", "value": 1}')
+    said = machine.do("sh", "-c", command.removesuffix("doctor") + "keys")
+    assert said.split() == ["k"]
 
 
 def test_it_writes_to_the_journal_and_reads_its_names_from_the_system(machine: Machine) -> None:
