@@ -8,12 +8,13 @@ from collections.abc import Iterable
 from flask import Flask
 
 from cacheapi import Settings, create_app
+from cacheapi.registry import colleagues
 from cacheapi.serving import health
 from cacheapi.web.access import ACCESS
 from cacheapi.web.auth import without_key
 
-# Where a test asks which lane answered: on a busy machine any call may take long.
-NEVER_SLOW = "tests.support.apps:never_slow()"
+# For a test that asks which lane answered, or waits for all workers: a busy machine may take long.
+UNHURRIED = "tests.support.apps:unhurried()"
 LEFT = "418 Left to Flask"
 
 
@@ -24,9 +25,10 @@ def flask_alone() -> Flask:
     return app
 
 
-def never_slow() -> Flask:
-    """Return the application with a lane that takes no call for a slow one."""
+def unhurried() -> Flask:
+    """Return the application with a lane that takes no call for a slow one, and patient workers."""
     health.SLOW_SECONDS = 60  # type: ignore[misc]
+    colleagues.MOST_SECONDS = 60  # type: ignore[misc]
     return create_app()
 
 

@@ -10,9 +10,18 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from cacheapi.registry import colleagues
 from cacheapi.registry.colleagues import Colleagues
 from tests.support.processes import REPOSITORY, eventually
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for the others for as long as a busy machine may keep them."""
+    monkeypatch.setattr(colleagues, "MOST_SECONDS", 60.0)
+
 
 OTHER = """
 import sys, threading
@@ -38,7 +47,7 @@ def other(directory: Path, number: Path) -> subprocess.Popen[bytes]:
     return process
 
 
-def test_a_change_is_told_and_waited_for(tmp_path: Path) -> None:
+def test_a_change_is_told_and_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     number = tmp_path / "number"
     number.write_text("7")
     processes = [other(tmp_path / "all", number) for _ in range(3)]
@@ -51,8 +60,10 @@ def test_a_change_is_told_and_waited_for(tmp_path: Path) -> None:
         assert len([*(tmp_path / "all").iterdir()]) == 8
         # One that has not got so far is waited for, and not for ever.
         started = time.monotonic()
-        assert me.tell(8) is False
-        assert time.monotonic() - started >= colleagues.MOST_SECONDS
+        with monkeypatch.context() as patch:
+            patch.setattr(colleagues, "MOST_SECONDS", 0.5)
+            assert me.tell(8) is False
+        assert time.monotonic() - started >= 0.5
         # One that is gone is not.
         for process in processes:
             process.kill()

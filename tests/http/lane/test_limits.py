@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.http.lane.test_lane import CACHE, DATE, all_answers, store
-from tests.support.apps import NEVER_SLOW
+from tests.support.apps import UNHURRIED
 from tests.support.live import Connection, Wire, call, head
 from tests.support.metrics import Metrics
 from tests.support.processes import Memcached, Service, eventually, service
@@ -21,7 +21,7 @@ ALIKE = {"WEB_CONCURRENCY": "1", "PYTHONHASHSEED": "0"}
 
 @pytest.fixture(scope="module")
 def lane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with service(tmp_path_factory.mktemp("lane"), app=NEVER_SLOW, **ALIKE) as live:
+    with service(tmp_path_factory.mktemp("lane"), app=UNHURRIED, **ALIKE) as live:
         yield live
 
 

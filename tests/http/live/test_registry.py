@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.apps import UNHURRIED
 from tests.support.live import Connection, call
 from tests.support.postgresql import PASSWORD, PostgreSQL, postgresql
 from tests.support.processes import (
@@ -34,7 +35,8 @@ SOON = 3.0
 def test_the_answer_to_a_change_comes_when_every_worker_has_it(
     tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
-    with service(tmp_path, *arguments, WEB_CONCURRENCY="2") as live, contextlib.ExitStack() as kept:
+    settings = {"app": UNHURRIED, "WEB_CONCURRENCY": "2"}
+    with service(tmp_path, *arguments, **settings) as live, contextlib.ExitStack() as kept:
         connections = [kept.enter_context(Connection(live.port)) for _ in range(8)]
         for number in range(20):
             body: dict[str, Any] = {"name": "n", "rules": [{"service": "*", "verbs": ["GET"]}]}

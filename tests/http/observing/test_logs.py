@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.support.apps import NEVER_SLOW
+from tests.support.apps import UNHURRIED
 from tests.support.live import CACHE, Connection, Wire, call, head
 from tests.support.processes import Service, eventually, service
 from tests.support.redis import PASSWORD, locked_redis
@@ -35,7 +35,7 @@ def test_both_lanes_write_the_same_line_and_give_the_id_back(tmp_path: Path) -> 
     settings = {"CACHEAPI_ACCESS_LOG": "all", "CACHEAPI_LOG_FORMAT": "json"}
     settings |= {"CACHEAPI_LOG_KEYS": "hash", "WEB_CONCURRENCY": "1"}
     with (
-        service(tmp_path, app=NEVER_SLOW, **settings) as live,
+        service(tmp_path, app=UNHURRIED, **settings) as live,
         Connection(live.port) as connection,
     ):
         body = {"key": "k", "value": 1}
@@ -82,7 +82,7 @@ def test_reads_that_come_again_have_lines_of_their_own(tmp_path: Path) -> None:
     settings |= {"CACHEAPI_LOG_KEYS": "hash", "WEB_CONCURRENCY": "1"}
     turns = [["a"], ["b"], ["c", "d"], ["e"], ["f"] * 3]
     keys = [key for turn in turns for key in turn]
-    with service(tmp_path, app=NEVER_SLOW, **settings) as live, Wire(live.port) as wire:
+    with service(tmp_path, app=UNHURRIED, **settings) as live, Wire(live.port) as wire:
         ids = []
         for turn in turns:
             wire.send(b"".join(head(f"GET {CACHE}/{key}") for key in turn))

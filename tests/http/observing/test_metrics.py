@@ -20,7 +20,7 @@ from cacheapi.observing.metrics.files import GONE, ProcessFiles, fold
 from cacheapi.observing.metrics.meter import DIRECTORY, METER
 from cacheapi.observing.metrics.tally import Tally
 from tests.http.client import API_KEY, AppApi, application
-from tests.support.apps import NEVER_SLOW
+from tests.support.apps import UNHURRIED
 from tests.support.live import CACHE, Connection, Wire, call, head
 from tests.support.metrics import Metrics, metrics
 from tests.support.nutcracker import nutcracker
@@ -422,7 +422,7 @@ def test_two_workers_count_exactly_what_was_asked(tmp_path: Path, driver: str) -
             server = stack.enter_context(memcached())
             settings |= {"MEMCACHED_HOST": "127.0.0.1", "MEMCACHED_PORT": str(server.port)}
         settings |= {"MEMCACHED_TIMEOUT_MS": "3000"}
-        live = stack.enter_context(service(tmp_path, app=NEVER_SLOW, **settings))
+        live = stack.enter_context(service(tmp_path, app=UNHURRIED, **settings))
         traffic(live)
         found = counted(live, 1)
         own = {"service": "cache"}
