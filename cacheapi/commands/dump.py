@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-import datetime as dt
 import json
+import time
 from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
@@ -19,6 +19,7 @@ import msgspec
 
 from cacheapi.caching.codec import string_text
 from cacheapi.caching.tags import InvalidTags, check_tags
+from cacheapi.moments import moment_text
 
 MARK: Final = b'{"cacheapi-export":'
 VERSION: Final = 1
@@ -62,7 +63,7 @@ _ENCODED: Final = msgspec.json.Decoder(str)
 
 def header(service: str, kind: str, prefix: str) -> bytes:
     """Return the first line."""
-    started = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    started = moment_text(time.time())
     rest = {"service": service, "type": kind, "prefix": prefix, "started": started}
     return b"%s%d,%s\n" % (MARK, VERSION, json.dumps(rest).encode()[1:])
 

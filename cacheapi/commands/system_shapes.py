@@ -5,19 +5,16 @@ See :mod:`~cacheapi.commands.cache_shapes`.
 
 from __future__ import annotations
 
-import datetime as dt
-from typing import Annotated, Final, NotRequired, TypedDict
+from typing import Annotated, NotRequired, TypedDict
 
 import msgspec
 
 from cacheapi.commands.cache_shapes import Count as Count
 from cacheapi.commands.cache_shapes import Done as Done
 from cacheapi.commands.cache_shapes import Next as Next
+from cacheapi.moments import LATEST
 
-# After it a moment has no date.
-_LATEST: Final = dt.datetime(9999, 12, 31, tzinfo=dt.UTC).timestamp()
-
-Moment = Annotated[float, msgspec.Meta(ge=0, le=_LATEST)]
+Moment = Annotated[float, msgspec.Meta(ge=0, le=LATEST)]
 
 
 class Service(TypedDict):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -19,6 +18,7 @@ from cacheapi.commands.here import served_dir, shares_database
 from cacheapi.commands.options import as_json
 from cacheapi.commands.output import NOTHING, emit, emit_text, is_narrow, note, printable, table
 from cacheapi.commands.session import elsewhere
+from cacheapi.moments import moment_text, time_ms_text, time_text
 from cacheapi.observing.tail.files import FOLDER, TailFiles, fails, shown
 from cacheapi.observing.tail.slowest import MOST_SLOW, slowest
 from cacheapi.registry import audit as audit_log
@@ -207,7 +207,7 @@ def audit(search: str, limit: int, as_json: bool) -> None:
         ("TIME", "WHO", "DID", "WHAT", "NAME", "DETAIL"),
         [
             (
-                _clock(act["time"], "%Y-%m-%d %H:%M:%S"),
+                moment_text(act["time"]),
                 f"{act['who']} ({act['caller']})",
                 act["action"],
                 act["kind"] if act["id"] is None else f"{act['kind']} {act['id']}",
@@ -222,7 +222,7 @@ def audit(search: str, limit: int, as_json: bool) -> None:
 
 def _cells(row: Row) -> tuple[object, ...]:
     return (
-        _clock(row["time"], "%H:%M:%S.%f")[:-3],
+        time_ms_text(row["time"]),
         row["method"],
         row["status"],
         f"{row['ms']:.3f}",
@@ -238,12 +238,9 @@ def _line(row: Row) -> str:
     if is_narrow():
         # What is the same in each line has no room: where paths begin, the thousandths.
         below = str(route or NOTHING).removeprefix("/api/v2")
-        words = f"{str(moment)[:-4]} {method or NOTHING:<6} {status} {float(row['ms']):>7.1f} ms "
+        moment = time_text(row["time"])
+        words = f"{moment} {method or NOTHING:<6} {status} {float(row['ms']):>7.1f} ms "
         return printable(words + f"{service or NOTHING} {below}")
     words = f"{moment} {method or NOTHING:<6} {status} {ms:>9} ms {lane or NOTHING:<5} "
     words += f"{service or NOTHING} {route or NOTHING}"
     return printable(words if key is None else f"{words} {key}")
-
-
-def _clock(seconds: float, form: str) -> str:
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime(form)

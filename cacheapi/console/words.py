@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Final
 
 from cacheapi import amounts
-from cacheapi.registry.key_administration import LATEST
+from cacheapi.moments import LATEST
 
 # A share of fewer is chance.
 FEWEST_READS: Final = 100

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from cacheapi.moments import moment_or_none
 from cacheapi.registry import audit, records
 from cacheapi.registry.changes import change
 from cacheapi.registry.database import tables
@@ -18,8 +18,6 @@ from cacheapi.registry.live import Registry
 from cacheapi.registry.rights import EVERY_SERVICE, VERBS, Caller, Rate, Rule, digest_of
 from cacheapi.slips import did_you_mean
 
-# The last second of the year 9999: no calendar of Python's goes on.
-LATEST: Final = 253402300799
 # Enough to tell keys apart, and little of the 43 characters that are random.
 SHOWN: Final = 9
 # The columns of a field of another name.
@@ -171,21 +169,14 @@ def shown(key: ApiKey) -> dict[str, Any]:
             }
             for rule in key.rules
         ],
-        "created": moment_text(key.created),
-        "expires": moment_text(key.expires),
+        "created": moment_or_none(key.created),
+        "expires": moment_or_none(key.expires),
         "rate_limit": None
         if rate is None
         else {"requests": rate.requests, "seconds": rate.seconds},
-        "last_used": moment_text(key.last_used),
+        "last_used": moment_or_none(key.last_used),
         "warnings": key.warnings,
     }
-
-
-def moment_text(when: int | None) -> str | None:
-    """Return a Unix time as the API has it."""
-    if when is None:
-        return None
-    return dt.datetime.fromtimestamp(min(when, LATEST), dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _warnings(registry: Registry, rules: Iterable[Rule]) -> list[str]:

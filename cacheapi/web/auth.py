@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 from flask import Request
 
-from cacheapi.registry.key_administration import moment_text
+from cacheapi.moments import moment_text
 from cacheapi.registry.rights import Caller
 from cacheapi.registry.snapshot import Snapshot
 from cacheapi.web.errors import ApiError, not_read_yet

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
-from cacheapi.registry.key_administration import moment_text
+from cacheapi.moments import moment_or_none, moment_text
 from cacheapi.registry.names import PATTERN, name_fault
 from cacheapi.registry.rights import EVERY_SERVICE, FLUSH, VERBS, Rate, Rule
 from cacheapi.web.schemas.bodies import BodySchema
@@ -39,7 +39,7 @@ class Moment(fields.String):
             ) from error
 
     def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> str | None:
-        return moment_text(value)
+        return moment_or_none(value)
 
 
 class TrueOrFalse(fields.Boolean):
