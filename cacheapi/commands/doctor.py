@@ -57,7 +57,7 @@ def _print(examination: Examination, *, show_all: bool) -> None:
         for each in map(machine.shown, examination.settings)
         if show_all or each.source != "default"
     ]
-    _heading("Settings" if show_all else "Settings that differ from their defaults")
+    _heading("Settings" if show_all else "Settings that differ from their defaults", first=True)
     if settings:
         table(("NAME", "VALUE", "FROM"), settings)
     else:
@@ -156,5 +156,5 @@ def _steps(steps: Iterable[Step]) -> Text:
     return shown
 
 
-def _heading(words: str) -> None:
-    stdout().print(Text(f"\n{words}", style="bold"))
+def _heading(words: str, *, first: bool = False) -> None:
+    stdout().print(Text(words if first else f"\n{words}", style="bold"))

@@ -20,7 +20,7 @@ import click
 from cacheapi.registry.audit import CONTENTS
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
     from rich.text import Text
 
@@ -145,9 +145,28 @@ def _width(titles: Sequence[str], rows: Sequence[Sequence[Text]]) -> int:
     return sum(widest) + len(_GAP) * max(0, len(widest) - 1)
 
 
+class Trimmed:
+    """Something that rich shows, without the blanks that it fills each line up with."""
+
+    def __init__(self, shown: Table) -> None:
+        self._shown = shown
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield its lines, as rich asks for them."""
+        from rich.segment import Segment
+
+        for line in console.render_lines(self._shown, options, pad=False):
+            while line and not line[-1].text.rstrip():
+                line.pop()
+            if line:
+                line[-1] = Segment(line[-1].text.rstrip(), line[-1].style)
+            yield from line
+            yield Segment.line()
+
+
 def columns(
     headings: Iterable[str], rows: Iterable[Iterable[object]], *, headed: bool = True
-) -> Table:
+) -> Trimmed:
     """Return a table; a cell of nothing is a dash."""
     from rich.table import Table
 
@@ -157,7 +176,7 @@ def columns(
         shown.add_column(heading, overflow="fold", no_wrap=index == 0)
     for row in rows:
         shown.add_row(*(_cell(cell) for cell in row))
-    return shown
+    return Trimmed(shown)
 
 
 def _cell(cell: object) -> Text:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import select
 import sys
@@ -16,7 +15,6 @@ from typing import Any, Final
 import click
 from rich.console import Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from backends.statistics import Figures, ServerStatistics
@@ -25,20 +23,18 @@ from cacheapi.commands.answers import Answers
 from cacheapi.commands.failures import Exit
 from cacheapi.commands.here import data_dir
 from cacheapi.commands.options import as_json, of_service
-from cacheapi.commands.output import NARROW, columns, emit, printable, stdout
+from cacheapi.commands.output import NARROW, Trimmed, columns, emit, printable, stdout
+from cacheapi.commands.plotting import PLOTTED, plot, ratios
 from cacheapi.commands.session import Cache, emptied
+from cacheapi.moments import time_text
 from cacheapi.observing import statistics
 from cacheapi.observing.advice import Advice
 from cacheapi.observing.sample_files import Sample, SampleFiles
 from cacheapi.observing.statistics import Statistics
 
-# As wide as it is told apart on a small terminal.
-PLOTTED: Final = 60
 # What stands beside the bars.
 _LATELY: Final = "hits lately"
 _BESIDE_BARS: Final = len(_LATELY) + len("  ") + len(" 100.0%")
-_BARS: Final = "▁▂▃▄▅▆▇█"
-_PLAIN_BARS: Final = "_.-:=+*#"
 _HEADINGS: Final = (
     *("SERVER", "ITEMS", "HITS", "READS", "READS/S", "EVICTED"),
     *("MEMORY", "CLIENTS", "UP"),
@@ -90,7 +86,7 @@ def stats(name: str, once: bool, every: float, section: str | None, as_json: boo
         view = _View(target, samples)
         view.look()
         if once or not sys.stdout.isatty():
-            stdout().print(view.shown())
+            view.console.print(view.shown())
             return _code(view.now)
         _follow(view, every)
     return Exit.DONE
@@ -135,7 +131,7 @@ def _code(found: Statistics) -> Exit:
 
 def _follow(view: _View, every: float) -> None:
     """Refresh until somebody has seen enough."""
-    with _keys() as pressed, Live(view.shown(), console=stdout(), auto_refresh=False) as live:
+    with _keys() as pressed, Live(view.shown(), console=view.console, auto_refresh=False) as live:
         try:
             while True:
                 live.refresh()
@@ -174,11 +170,17 @@ def _keys() -> Iterator[Callable[[float], str]]:
 
 
 class _View:
-    """What is shown, and what was before."""
+    """What is shown, and what was before.
+
+    :ivar console: what it is shown on.
+    """
 
     def __init__(self, target: Cache | Answers, samples: Sequence[Sample]) -> None:
         self._target = target
+        # What rich's Live puts into the place of stdout says neither.
+        self.console, self._encoding = stdout(), sys.stdout.encoding
         self._seen = list(samples)
+        self._looked_at = time.time()
         self.now = Statistics(Figures(), [], [])
         self._before: dict[str, Sample] = {}
         self._last: dict[str, Sample] = {}
@@ -186,7 +188,7 @@ class _View:
     def look(self) -> None:
         """Ask the servers."""
         self.now, _ = _read(self._target)
-        now = time.time()
+        now = self._looked_at = time.time()
         self._seen.append(Sample(now, self.now.total))
         self._before = self._last
         self._last = {
@@ -206,10 +208,12 @@ class _View:
         if not rows:
             # In front of an API: what is counted of its answers.
             rows.append(self._row("answers", self.now.total))
-        heading = f"{self._target.name} ({self._target.type})  {time.strftime('%H:%M:%S')}"
-        width = stdout().width
+        heading = f"{self._target.name} ({self._target.type})  {time_text(self._looked_at)}"
+        width = self.console.width
         tables = map(_below, rows) if width < NARROW else [columns(_HEADINGS, rows)]
-        bars = plot(list(_ratios(self._seen)), min(PLOTTED, width - _BESIDE_BARS))
+        bars = plot(
+            list(ratios(self._seen)), min(PLOTTED, width - _BESIDE_BARS), encoding=self._encoding
+        )
         return Group(
             Text(heading, style="bold"),
             *tables,
@@ -218,7 +222,8 @@ class _View:
                 for each in self.now.servers
                 if each.error
             ),
-            Text(f"{_LATELY}  {bars}"),
+            # From one look nothing is known of the reads since another.
+            *([Text(f"{_LATELY}  {bars}")] if len(self._seen) > 1 else []),
             *(Text(f"-> {printable(advice.message)}") for advice in self.now.advice),
         )
 
@@ -244,7 +249,7 @@ class _View:
         )
 
 
-def _below(row: tuple[object, ...]) -> Table:
+def _below(row: tuple[object, ...]) -> Trimmed:
     """Return the figures of a server one below the other, for a small terminal."""
     if len(row) == 2:
         return columns(("SERVER", ""), [row])
@@ -255,35 +260,6 @@ def _reads(figures: Figures) -> int | None:
     if figures.get_hits is None or figures.get_misses is None:
         return None
     return figures.get_hits + figures.get_misses
-
-
-def _ratios(samples: Sequence[Sample]) -> Iterator[float | None]:
-    """Yield the hit ratio of the reads from each sample to the next; ``None``: there were none."""
-    for (_, before), (_, after) in itertools.pairwise(samples):
-        if None in (before.get_hits, before.get_misses, after.get_hits, after.get_misses):
-            yield None
-            continue
-        hits = (after.get_hits or 0) - (before.get_hits or 0)
-        misses = (after.get_misses or 0) - (before.get_misses or 0)
-        # Less than before: the server began anew.
-        yield hits / (hits + misses) if min(hits, misses) >= 0 and hits + misses else None
-
-
-def plot(ratios: Sequence[float | None], width: int = PLOTTED) -> str:
-    """Return a line of bars, one for each of the last ratios, and the last one as a number.
-
-    :param width: how many bars at most.
-    """
-    known = [ratio for ratio in ratios if ratio is not None]
-    if not known:
-        return "no reads while this was looked at"
-    encoding = (sys.stdout.encoding or "ascii").lower()
-    bars = _BARS if encoding.startswith("utf") else _PLAIN_BARS
-    drawn = "".join(
-        " " if ratio is None else bars[min(int(ratio * len(bars)), len(bars) - 1)]
-        for ratio in ratios[-max(1, width) :]
-    )
-    return f"{drawn} {known[-1]:.1%}"
 
 
 def memory(used: int | None, limit: int | None) -> str | None:

@@ -121,7 +121,10 @@ def test_a_file_that_is_well_leaves_nothing_to_do(doctor: Program) -> None:
     shown = doctor("doctor", "--all")
     assert "CACHE_DRIVER" in shown
     for heading in ("Settings", "Data directory and database", "Service cache = local"):
-        assert f"\n{heading}" in shown
+        assert f"\n{heading}" in f"\n{shown}"
+    # It begins with what it says, and no line is filled up with blanks.
+    assert shown.startswith("Settings")
+    assert [line for line in shown.splitlines() if line.endswith(" ")] == []
 
 
 def test_each_server_of_a_pool_is_looked_at(

@@ -8,12 +8,14 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from backends.statistics import Figures
-from cacheapi.commands.stats import plot
+from cacheapi.commands.main import cacheapi
+from cacheapi.commands.plotting import plot
 from cacheapi.observing.sample_files import Sample, SampleFiles
 from tests.cacheapi.commands.conftest import Program
-from tests.support.processes import Memcached, free_port, memcached
+from tests.support.processes import Memcached, free_port, memcached, service
 from tests.support.program import begin, on_terminal, run
 from tests.support.redis import Redis
 
@@ -40,7 +42,8 @@ def test_known_traffic_is_shown(program: Program) -> None:
         shown = program("stats")
         assert f"127.0.0.1:{server.port}" in shown
         assert "80.0%" in shown
-        assert "hits lately  no reads while this was looked at" in shown
+        # Of one look, with none before.
+        assert "hits lately" not in shown
         assert program("stats", "--once").splitlines()[1:] == shown.splitlines()[1:]
         raw = program.json("stats", "--section", "settings")["servers"][0]["raw"]
         assert "maxbytes" in raw
@@ -122,7 +125,9 @@ def test_the_last_hour_is_plotted(program: Program) -> None:
 def test_a_plot_is_bars() -> None:
     assert plot([]) == plot([None]) == "no reads while this was looked at"
     drawn = plot([0.0, None, 0.5, 1.0])
-    assert drawn in ("▁ ▅█ 100.0%", "_ :# 100.0%")
+    assert drawn == "▁ ▅█ 100.0%"
+    for encoding in ("ascii", None):
+        assert plot([0.0, None, 0.5, 1.0], encoding=encoding) == "_ =# 100.0%"
     assert len(plot([0.5] * 1000)) < 80
 
 
@@ -139,6 +144,39 @@ def test_it_refreshes_until_ctrl_c(tmp_path: Path, memcached_server: Memcached) 
     # Moved by, and not coloured.
     assert "\x1b[1A" in shown
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", shown)
+
+
+def test_bars_stay_bars_while_it_refreshes(tmp_path: Path) -> None:
+    begin(tmp_path)
+    run(tmp_path, "set", "a", "1")
+    (samples := SampleFiles(tmp_path / "data" / "samples")).directory.mkdir()
+    now = time.time()
+    for age, hits in ((60, 0), (30, 10)):
+        samples.add("cache", Sample(now - age, Figures(get_hits=hits, get_misses=0)))
+    code, shown = on_terminal(
+        tmp_path,
+        *("stats", "--every", "0.1"),
+        until=lambda shown: shown.count("hits lately") > 3,
+        press=b"q",
+        NO_COLOR="1",
+    )
+    assert code == 0, shown
+    drawn = re.findall(r"hits lately  (.*?) +[0-9.]+%", shown)
+    assert len(drawn) > 3
+    assert {*"".join(drawn)} <= {*"▁▂▃▄▅▆▇█ "}, drawn
+    assert all("█" in each for each in drawn)
+
+
+def test_one_look_elsewhere_says_nothing_of_reads_lately(tmp_path: Path) -> None:
+    with service(tmp_path / "there", WEB_CONCURRENCY="1") as running:
+        ended = CliRunner(env={}).invoke(
+            cacheapi, ["--url", running.url, "--key", running.api_key, "stats"]
+        )
+    assert ended.exit_code == 0, ended.output
+    assert "cache file" in ended.stdout
+    assert "lately" not in ended.stdout
+    # In UTC, and says so.
+    assert re.search(r"  \d\d:\d\d:\d\dZ\n", ended.stdout)
 
 
 @pytest.mark.parametrize("key", [b"q", b"Q"])
