@@ -23,6 +23,9 @@ LINES = {
     "services create x --type cache_l": "services create x --type cache_local",
     "import all.js": "import all.json",
     "completion fi": "completion fish",
+    # Words of bash end at each ":".
+    "--url http://h:8000 keys --det": "--url http://h:8000 keys --details",
+    "keys user:1 --det": "keys user:1 --details",
 }
 # What each reads at its start: the script, a prompt, and a word that tells what was typed.
 BASH = "source ./script\nPS1='ready> '\ncacheapi() { echo \"[$*]\"; }\n"
