@@ -7,14 +7,14 @@ import math
 import click
 
 from backends.base import MISSING
-from cacheapi.caching.ttl import FOREVER
+from backends.errors import BackendError
 from cacheapi.commands.entries import absent
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.lifetimes import HELP, Lifetime, shown
 from cacheapi.commands.misspelt import NegativeNumbers
 from cacheapi.commands.options import as_json, of_service
 from cacheapi.commands.output import emit, emit_text, note, printable
-from cacheapi.commands.session import cache
+from cacheapi.commands.session import Cache, cache
 
 
 @click.command()
@@ -41,8 +41,25 @@ def touch(key: str, name: str, ttl: int | None, as_json: bool) -> None:
         target.check_key(key)
         if not target.touch(key, ttl):
             raise absent(key)
+        left = None if as_json else _left(target, key)
     if as_json:
         emit({"key": key, "success": True})
+        return
+    whose = "a new lifetime" if ttl is not None else "the service's default lifetime"
+    note(f"Key '{printable(key)}' has {whose}{f': {left}' if left else ''}.")
+
+
+def _left(target: Cache, key: str) -> str:
+    """Return what a key has left, in words; empty where that is not told.
+
+    What was asked for is done by then, and an API key may write and not read.
+    """
+    try:
+        left = target.remaining_ttl(key)
+    except (BackendError, Failure):
+        return ""
+    # As a Unix time that is past.
+    return "over already" if left is MISSING else shown(left)
 
 
 @click.command()
@@ -77,7 +94,7 @@ def ttl(keys: tuple[str, ...], name: str, as_json: bool) -> int:
             emit(told[0] if told else None)
     else:
         for key, left in found.items():
-            text = FOREVER if left is None else shown(left)
+            text = shown(left)
             emit_text(text if len(keys) == 1 else f"{printable(key)}\t{text}")
     missing = [key for key in lefts if key not in found]
     for key in missing:
@@ -126,9 +143,14 @@ def incr(
     with cache(name) as target:
         target.check_key(key)
         counted = target.increment(key, step, initial, ttl)
+        tells = initial is not None and counted is not MISSING and not as_json
+        left = _left(target, key) if tells else ""
     if counted is MISSING:
-        raise Failure(f"{absent(key)} With --initial N it is made.", Exit.NO)
+        raise Failure(f"{absent(key)} With --initial {step} it is made, and begins there.", Exit.NO)
     if as_json:
         emit({"key": key, "value": counted})
-    else:
-        emit_text(str(counted))
+        return
+    emit_text(str(counted))
+    if left:
+        # That of a number that was there is not the one that was given.
+        note(f"Lifetime left: {left}.")
