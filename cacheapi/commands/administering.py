@@ -11,10 +11,9 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote
 
-import click
-
 from cacheapi.commands.here import defined, operator, registry
 from cacheapi.commands.session import elsewhere
+from cacheapi.registry.errors import Fault, Invalid
 
 if TYPE_CHECKING:
     from cacheapi.commands.elsewhere import Elsewhere
@@ -56,7 +55,10 @@ class Administration(Protocol):
         """Return the API keys, without the keys."""
 
     def create_key(self, fields: Fields) -> dict[str, Any]:
-        """Make an API key; return its ``id``, ``name`` and, this once, ``api_key``."""
+        """Make an API key; return its ``id``, ``name`` and, this once, ``api_key``.
+
+        :raises Invalid: a field is none that a key can have.
+        """
 
     def revoke_key(self, number: int) -> None:
         """Revoke an API key."""
@@ -92,7 +94,9 @@ class _Here:
         return service_types()
 
     def services(self) -> list[dict[str, Any]]:
-        definitions = self._registry.snapshot.definitions.values()
+        # By name, as the API has them.
+        snapshot = self._registry.snapshot
+        definitions = [snapshot.definitions[name] for name in snapshot.names]
         return self._administration.told(self._registry, *definitions)
 
     def service(self, reference: str) -> dict[str, Any]:
@@ -144,7 +148,7 @@ class _Here:
             checked = KeyFieldsSchema().load(fields)
         except ValidationError as error:
             first = validation_details(error.messages)[0]
-            raise click.UsageError(f"{first['field']}: {first['message']}") from error
+            raise Invalid([Fault(first["message"], first["field"])]) from error
         (made,) = key_administration.create(self._registry, operator(), [checked])
         shown: dict[str, Any] = NewKeySchema().dump(made)
         return shown
@@ -206,7 +210,12 @@ class _There:
         self._call("DELETE", f"/system/api_key/{number}", self._shapes.Done)
 
     def _made(self, path: str, shape: Any, fields: Fields) -> dict[str, Any]:
-        made: dict[str, Any] = self._call("POST", path, shape, fields)["resource"][0]
+        from cacheapi.commands.refusals import Refused
+
+        try:
+            made: dict[str, Any] = self._call("POST", path, shape, fields)["resource"][0]
+        except Refused as error:
+            raise error.plain from error
         return made
 
     def _list(self, path: str, shape: Any) -> list[dict[str, Any]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import click
@@ -13,13 +13,16 @@ from cacheapi.commands import completing
 from cacheapi.commands.administering import administration
 from cacheapi.commands.options import as_json
 from cacheapi.commands.output import emit, emit_text, note, printable, table
+from cacheapi.moments import moment_text
+from cacheapi.registry.errors import Fault, Invalid
 from cacheapi.registry.rights import VERBS
 from cacheapi.slips import did_you_mean
 
 # A thousand years: what is longer has no date.
 MOST_SECONDS: Final = 1000 * 365 * 86400
-# A moment, as the API writes it.
-_WRITTEN: Final = "%Y-%m-%dT%H:%M:%SZ"
+EVERY_KEY: Final = "*"
+# What of a key is given with which option.
+_GIVEN: Final = {"name": "NAME", "expires": "--expires", "rate_limit": "--rate", "rules": "--rule"}
 
 
 @click.group("api-key", cls=completing.Group)
@@ -83,7 +86,10 @@ def create(
     if rate is not None:
         given["rate_limit"] = _rate(rate)
     with administration(makes=True) as place:
-        made = place.create_key(given)
+        try:
+            made = place.create_key(given)
+        except Invalid as error:
+            raise click.UsageError(_told(error.faults[0], rules)) from error
     # A service of before tells none.
     for warning in made.get("warnings", ()):
         note(warning)
@@ -94,13 +100,26 @@ def create(
     note(f"This is API key {made['id']}; it is not shown again.")
 
 
+def _told(fault: Fault, rules: Sequence[str]) -> str:
+    """Return what is wrong, in the words of the options."""
+    field, _, rest = (fault.field or "").partition(".")
+    if field not in _GIVEN:
+        return f"{fault.field}: {fault.message}" if fault.field else fault.message
+    which = f"{rest}: " if rest else ""
+    number = rest.partition(".")[0]
+    if field == "rules" and number.isdigit():
+        which = f"{printable(rules[int(number)])!r}: "
+    # What the API has for none.
+    said = fault.message.replace("null for a key", "leave it out for a key")
+    return f"{_GIVEN[field]}: {which}{said}"
+
+
 def _moment(text: str) -> str:
     """Return a time as the API takes it; ``30d`` is so long from now."""
     seconds = seconds_of(text)
     if seconds is None:
         return text
-    moment = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=min(seconds, MOST_SECONDS))
-    return moment.strftime(_WRITTEN)
+    return moment_text(time.time() + min(seconds, MOST_SECONDS))
 
 
 def _rule(text: str) -> dict[str, Any]:
@@ -161,10 +180,13 @@ def list_(as_json: bool) -> None:
 def _rights(key: Mapping[str, Any]) -> str:
     if key["administrator"]:
         return "everything"
-    return "; ".join(
-        f"{rule['service']}: {','.join(rule['verbs']) or 'nothing'} {rule['keys']}"
-        for rule in key["rules"]
-    )
+    return "; ".join(map(_written, key["rules"]))
+
+
+def _written(rule: Mapping[str, Any]) -> str:
+    """Return a rule as --rule takes it."""
+    keys = "" if rule["keys"] == EVERY_KEY else f":{rule['keys']}"
+    return f"{rule['service']}:{','.join(rule['verbs'])}{keys}"
 
 
 def _shown_end(expires: str | None) -> str:
@@ -172,7 +194,7 @@ def _shown_end(expires: str | None) -> str:
         return "never"
     # In UTC and written out they follow each other as their texts do; who else answers here may
     # tell something that is no time.
-    is_over = expires <= dt.datetime.now(dt.UTC).strftime(_WRITTEN)
+    is_over = expires <= moment_text(time.time())
     return f"expired {expires}" if is_over else expires
 
 

@@ -119,9 +119,15 @@ def _perform(
     :param start: how many were before, for a message that counts.
     :raises Failure: one is wrong, and none is done.
     """
+    where = f" (Items are counted from the {start} that are done.)" if start else ""
     body = b'{"operations":[' + b",".join(map(bytes, operations)) + b"]}"
     if not isinstance(target, CacheService):
-        return target.operations(body)
+        try:
+            return target.operations(body)
+        except Failure as error:
+            if error.code != Exit.USAGE:
+                raise
+            raise Failure(f"{error}{where}", Exit.USAGE) from error
     # It takes a while to import, as the whole API.
     from cacheapi.web.errors import ApiError
     from cacheapi.web.large import Turn
@@ -140,7 +146,6 @@ def _perform(
         raise Failure(str(error), Exit.USAGE) from error
     except ApiError as error:
         if error.status != 500:
-            where = f" (Items are counted from the {start} that are done.)" if start else ""
             raise Failure(f"{error.message}{where}", Exit.USAGE) from error
         return _outcomes(str(error.context)), Failure(error.message)
 

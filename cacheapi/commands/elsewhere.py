@@ -9,70 +9,38 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import ssl
-from pathlib import Path
 from typing import Any, Final
 
-import click
 import msgspec
 
-from cacheapi.commands import cache_shapes
+from cacheapi.commands import cache_shapes, service_words, system_shapes
 from cacheapi.commands.addresses import API, read_address
 from cacheapi.commands.failures import Exit, Failure
-from cacheapi.commands.output import printable
-from cacheapi.slips import did_you_mean
+from cacheapi.commands.given_key import GivenKey
+from cacheapi.commands.refusals import Refused, message_of
 
 TIMEOUT_SECONDS: Final = 30
 # How the API ends what it says of a service, and one of before.
 _ABSENT: Final = (" does not exist.", " lists those that do.")
-_CODES: Final = {400: Exit.USAGE, 404: Exit.NO, 409: Exit.NO, 412: Exit.NO, 413: Exit.USAGE}
-
-
-class _Fault(msgspec.Struct):
-    message: str
-    context: msgspec.Raw = msgspec.Raw(b"null")
-
-
-class _Refusal(msgspec.Struct):
-    error: _Fault
-
-
-class Refused(Failure):
-    """The service has said no.
-
-    :param answer: what it said.
-    :ivar status: of its answer.
-    """
-
-    def __init__(self, status: int, message: str, answer: bytes = b"") -> None:
-        # An unknown service is wrong use, as it is on the machine itself.
-        is_key = message.startswith(("Key ", "API key "))
-        code = Exit.USAGE if status == 404 and not is_key else _CODES.get(status, Exit.FAILED)
-        super().__init__(message, code)
-        self.status = status
-        self._answer = answer
-
-    @property
-    def done(self) -> bytes | None:
-        """What became of each operation, as JSON, where one of several failed."""
-        try:
-            context = msgspec.json.decode(self._answer, type=_Refusal).error.context
-        except (ValueError, RecursionError):
-            return None
-        return bytes(context) if bytes(context).startswith(b"{") else None
+# How it begins what it says of a path that it does not have, with where a cache is.
+_NOWHERE: Final = re.compile(rf"There is nothing at this path; a cache is at (\S*){API}/")
+_NO_KEYS: Final = " stands in front of an HTTP API and has no keys."
+# Of a web server that knows no such path, or has a file there, and takes no POST for it.
+_NO_SUCH_PATH: Final = (404, 405, 501)
 
 
 class Elsewhere:
     """A service by its address; a path in it is what it is mounted under.
 
-    :param key: the API key, or ``@`` and the file that has it.
-    :raises click.UsageError: there can be no such address, or there is no key.
+    :raises click.UsageError: there can be no such address.
     """
 
-    def __init__(self, url: str, key: str | None) -> None:
+    def __init__(self, url: str, key: GivenKey) -> None:
         address = read_address(url)
         self.url = address.url
-        self._key = _key(key)
+        self._key = key
         self._base = address.base
         self._connection: http.client.HTTPConnection
         if address.is_https:
@@ -96,7 +64,7 @@ class Elsewhere:
         :raises Failure: it cannot be reached, refuses, or is something else.
         """
         sent = {
-            "X-DreamFactory-API-Key": self._key,
+            "X-DreamFactory-API-Key": self._key.text,
             "Accept": "application/json",
             # A service in front of an HTTP API would pass the request on to that.
             "X-Service-Kind": "cache",
@@ -115,11 +83,11 @@ class Elsewhere:
             # Only what stands in front of an API has it.
             raise self.strange
         if 200 <= response.status < 300:
+            if response.headers.get_content_type() == "text/html":
+                # A site that has a page for each path.
+                raise Failure(f"{self.strange}{self._below_a_path()}")
             return answer, response.headers
-        message = self._message(response.status, response.headers, answer)
-        if message.startswith("Service '") and message.endswith(_ABSENT):
-            message = self._with_names(message)
-        raise Refused(response.status, message, answer)
+        raise self._refusal(response.status, response.headers, answer)
 
     def json(
         self, method: str, path: str, shape: Any, document: Any = None, **headers: str
@@ -167,32 +135,57 @@ class Elsewhere:
         """Close the connection; the next request opens one."""
         self._connection.close()
 
-    def _message(self, status: int, headers: http.client.HTTPMessage, answer: bytes) -> str:
+    def _refusal(self, status: int, headers: http.client.HTTPMessage, answer: bytes) -> Failure:
+        """Return what an answer that is no success ends the command with."""
         if 300 <= status < 400:
-            return f"{self.url} leads to {headers.get('Location')!r}: name that address."
-        try:
-            message = msgspec.json.decode(answer, type=_Refusal).error.message
-        except (ValueError, RecursionError):
-            return f"{self.url} answers {status}, and not as cacheapi does."
-        if self._base and message.startswith("There is nothing at this path"):
-            whole = self.url.removesuffix(self._base)
-            return f"cacheapi answers there, but not under {self._base}: give --url {whole}."
-        return message
+            leads = f"{self.url} leads to {headers.get('Location')!r}: name that address."
+            return Refused(status, leads, answer)
+        message = message_of(answer)
+        if message is None:
+            hint = self._below_a_path() if status in _NO_SUCH_PATH else ""
+            said = f"{self.url} answers {status}, and not as cacheapi does.{hint}"
+            return Failure(said)
+        if status == 401:
+            return Refused(status, f"{message} {self._key.origin}", answer)
+        nowhere = _NOWHERE.match(message)
+        if nowhere is not None and nowhere[1] != self._base:
+            whole = self.url.removesuffix(self._base) + nowhere[1]
+            where = f"under {self._base}" if self._base else "there"
+            below = "" if self._base else f" it is under {nowhere[1]}:"
+            return Refused(status, f"cacheapi answers, but not {where}:{below} give --url {whole}.")
+        return self._of_service(Refused(status, message, answer))
 
-    def _with_names(self, message: str) -> str:
-        """Return what is said of a service that does not exist, with those that do.
+    def _of_service(self, refused: Refused) -> Failure:
+        """Return what is said of a service as it is on the machine itself."""
+        message = str(refused)
+        if not message.startswith("Service '"):
+            return refused
+        name = message.split("'")[1]
+        if refused.reason == "service_off":
+            return service_words.switched_off(name)
+        if message.endswith(_NO_KEYS):
+            return service_words.without_keys(name, "on its own machine")
+        return self.unknown(name) if message.endswith(_ABSENT) else refused
 
-        As :func:`~cacheapi.commands.here.defined` says it.
-        """
+    def unknown(self, name: str) -> Failure:
+        """Return what ends a command whose service does not exist there, with those that do."""
         try:
-            found = self.json("GET", "", cache_shapes.Names)["services"]
+            # One that is switched off exists too; only an administrator may see it.
+            found = self.json("GET", "/system/service?limit=1000", system_shapes.Services)
+            names = [each["name"] for each in found["resource"]]
         except Failure:
-            return message
-        names = sorted(each["name"] for each in found)
-        near = did_you_mean(message.split("'")[1], names)
-        # In place of where the API says that they are listed.
-        said = message.partition("; GET ")[0].rstrip(".")
-        return f"{said}; there are: {', '.join(names)}.{near}"
+            try:
+                listed = self.json("GET", "", cache_shapes.Names)["services"]
+            except Failure:
+                return Failure(f"Service '{name}' does not exist.", Exit.USAGE)
+            names = [each["name"] for each in listed]
+        return service_words.unknown(name, names)
+
+    def _below_a_path(self) -> str:
+        """Return a hint for an address that has something else at its paths."""
+        if self._base:
+            return f" Is cacheapi mounted under another path than {self._base}?"
+        return f" If cacheapi is mounted under a path, that belongs to it: --url {self.url}/PATH."
 
 
 def _reason(error: Exception) -> str:
@@ -206,20 +199,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, http.client.BadStatusLine):
         return "what answers there speaks no HTTP"
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")
-
-
-def _key(given: str | None) -> str:
-    if given is None:
-        raise click.UsageError(
-            "The service elsewhere wants an API key: set CACHEAPI_KEY, or say --key @FILE."
-        )
-    key = given.strip()
-    if given.startswith("@"):
-        try:
-            key = Path(given[1:]).read_text(encoding="utf-8").strip()
-        except UnicodeDecodeError:
-            key = ""
-    if not (key and key.isascii() and key.isprintable()):
-        where = f"The file {printable(given[1:])!r}" if given.startswith("@") else "--key"
-        raise click.UsageError(f"{where} has no API key: one line of ASCII.")
-    return key

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, TypeVar
 from backends import late
 from backends.registry import backend_class
 from cacheapi.caching.service import CacheService
-from cacheapi.commands.failures import Exit, Failure
+from cacheapi.commands.failures import Failure
 from cacheapi.commands.options import only_here
 from cacheapi.commands.output import note
+from cacheapi.commands.service_words import switched_off, unknown, without_keys
 from cacheapi.registry.contents import Author
 from cacheapi.registry.environment import SYSTEM_CACHE, system_cache
 from cacheapi.registry.errors import NotFound
 from cacheapi.registry.rights import Caller
 from cacheapi.settings import Settings, load
-from cacheapi.slips import did_you_mean
 
 if TYPE_CHECKING:
     from cacheapi.commands.answers import Answers
@@ -43,7 +43,8 @@ def registry(*, makes: bool = False) -> Iterator[Registry]:
     :raises Failure: nothing was ever stored here.
     :raises SettingsError: it cannot be used.
     """
-    with _opened(_settings(), makes=makes) as opened:
+    settings = _settings()
+    with _opened(settings, is_new=_is_new(settings), makes=makes) as opened:
         yield opened
 
 
@@ -77,18 +78,18 @@ def _authored(
     name: str, find: Callable[[Registry, str], Found]
 ) -> Iterator[tuple[CacheService | Found, Author]]:
     settings = _settings()
-    who, place = operator(), Path(settings["CACHEAPI_DATA_DIR"])
+    who, is_new = operator(), _is_new(settings)
     # A cache on servers needs no directory here, and an audit log that nobody reads makes none.
-    kept = None if nothing_is_in(place) else place
+    kept = None if is_new else Path(settings["CACHEAPI_DATA_DIR"])
     names = settings["CACHEAPI_LOG_KEYS"] == "plain"
     if name not in (SYSTEM_CACHE, backend_class(settings["CACHE_DRIVER"]).service_name):
-        with _opened(settings, makes=False) as opened:
+        with _opened(settings, is_new=is_new) as opened:
             found = find(opened, name)
             number = opened.snapshot.definitions[found.name].number
             yield found, Author(kept, who, found.name, number, names)
         return
-    if settings["CACHE_DRIVER"] == "file":
-        _check_place(settings, makes=False)
+    if settings["CACHE_DRIVER"] == "file" and is_new:
+        _begin(settings)
     with late.parts():
         system = system_cache(settings)
     try:
@@ -109,14 +110,16 @@ def _settings() -> Settings:
     return settings
 
 
-def _check_place(settings: Settings, *, makes: bool) -> None:
+def _is_new(settings: Settings) -> bool:
+    return nothing_is_in(Path(settings["CACHEAPI_DATA_DIR"]))
+
+
+def _begin(settings: Settings, *, makes: bool = False) -> None:
     """Say where nothing was ever stored.
 
     :raises Failure: and nothing is to be.
     """
     place = Path(settings["CACHEAPI_DATA_DIR"])
-    if not nothing_is_in(place):
-        return
     if makes:
         note(f"No service was here before: {str(place.absolute())!r} is new.")
         return
@@ -143,9 +146,9 @@ def no_service(place: Path) -> str:
 
 
 @contextmanager
-def _opened(settings: Settings, *, makes: bool) -> Iterator[Registry]:
-    if not settings["CACHEAPI_DATABASE_URL"]:
-        _check_place(settings, makes=makes)
+def _opened(settings: Settings, *, is_new: bool, makes: bool = False) -> Iterator[Registry]:
+    if is_new and not settings["CACHEAPI_DATABASE_URL"]:
+        _begin(settings, makes=makes)
     from cacheapi.registry.opening import open_registry
 
     with late.parts():
@@ -170,14 +173,10 @@ def find(opened: Registry, name: str) -> CacheService:
     if found is not None:
         return found
     if name in opened.snapshot.remotes:
-        raise Failure(
-            f"Service '{name}' stands in front of an HTTP API and has no keys; 'cacheapi explain "
-            f"{name} URL' says what is stored of it.",
-            Exit.USAGE,
-        )
+        raise without_keys(name)
     if definition.fault is not None:
         raise Failure(f"Service '{name}' cannot be used: {definition.fault}")
-    raise Failure(f"Service '{name}' is switched off.")
+    raise switched_off(name)
 
 
 def _emptied(opened: Registry, name: str) -> CacheService | Answers:
@@ -203,12 +202,7 @@ def defined(opened: Registry, reference: str) -> Definition:
     try:
         return administration.find(opened, reference)
     except NotFound:
-        names = ", ".join(sorted(opened.snapshot.definitions))
-        raise Failure(
-            f"Service '{reference}' does not exist; there are: {names}."
-            + did_you_mean(reference, opened.snapshot.definitions),
-            Exit.USAGE,
-        ) from None
+        raise unknown(reference, opened.snapshot.definitions) from None
 
 
 def served_dir() -> Path:
@@ -217,7 +211,8 @@ def served_dir() -> Path:
     :raises Failure: nothing was ever stored there.
     """
     settings = _settings()
-    _check_place(settings, makes=False)
+    if _is_new(settings):
+        _begin(settings)
     return Path(settings["CACHEAPI_DATA_DIR"])
 
 

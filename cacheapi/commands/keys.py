@@ -166,9 +166,9 @@ def _pages(
 def _page(
     target: Cache, prefix: str, limit: int, cursor: str | None, details: bool
 ) -> tuple[Page, str | None]:
-    if not isinstance(target, CacheService):
-        return target.page(prefix, limit, cursor, details=details)
     try:
+        if not isinstance(target, CacheService):
+            return target.page(prefix, limit, cursor, details=details)
         listed, following = target.list_keys(prefix, limit, cursor)
     except Unsupported as error:
         raise Failure(

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from cacheapi.commands.failures import Exit, OutputClosed, code_of, is_of_output, line_of
@@ -100,6 +101,9 @@ class Commands(click.Group):
         sys.exit(code)
 
     def _run(self, args: Sequence[str] | None, prog_name: str | None) -> int:
+        if "_CACHEAPI_COMPLETE" in os.environ:
+            # A shell asks: how bash does it is known there.
+            import_module("cacheapi.commands.completion")
         try:
             code = super().main(args, prog_name or "cacheapi", standalone_mode=False)
         except (KeyboardInterrupt, click.Abort):
@@ -179,7 +183,20 @@ def cacheapi(ctx: click.Context, url: str | None, key: str | None) -> None:
       cacheapi set greeting '"hello"' --ttl 15m
       cacheapi --url https://cache.example --key @cache.key get greeting
     """
-    ctx.obj = {"url": url, "key": key}
+    typed = {
+        name
+        for name in ("url", "key")
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+    if "url" in typed and not url:
+        # A variable that is not set: the command would work on this machine.
+        raise click.UsageError("--url is empty.")
+    if "key" in typed and not url:
+        raise click.UsageError(
+            "--key belongs to --url, the service that it is shown to: give both, or leave it out; "
+            "on this machine nobody asks for an API key."
+        )
+    ctx.obj = {"url": url, "key": key, "key_from": "--key" if "key" in typed else "CACHEAPI_KEY"}
 
 
 def _keep_lines(command: click.Command) -> None:

@@ -14,10 +14,14 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Remote(NamedTuple):
-    """What ``--url`` and ``--key`` say."""
+    """What ``--url`` and ``--key`` say.
+
+    :ivar key_from: where the key was given.
+    """
 
     url: str
     key: str | None
+    key_from: str
 
 
 def as_json(command: Command) -> Command:
@@ -47,7 +51,7 @@ def remote() -> Remote | None:
     given = None if ctx is None else ctx.find_root().obj
     if not given or not given.get("url"):
         return None
-    return Remote(given["url"], given.get("key"))
+    return Remote(given["url"], given["key"], given["key_from"])
 
 
 def only_here() -> None:

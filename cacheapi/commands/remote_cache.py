@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -18,14 +19,22 @@ from backends.base import MISSING, Missing
 from cacheapi.caching.codec import Value, string_text
 from cacheapi.caching.pairs import KeyExists, Pair, TaggedPair
 from cacheapi.commands import cache_shapes as shapes
-from cacheapi.commands.elsewhere import Elsewhere, Refused
+from cacheapi.commands.elsewhere import Elsewhere
 from cacheapi.commands.failures import Exit, Failure
+from cacheapi.commands.refusals import Refused
+from cacheapi.registry.names import name_fault
 
 
 class RemoteCache:
-    """A service of :class:`Elsewhere`; each method does what that of a ``CacheService`` does."""
+    """A service of :class:`Elsewhere`; each method does what that of a ``CacheService`` does.
+
+    :raises Failure: no service can be called so.
+    """
 
     def __init__(self, place: Elsewhere, name: str) -> None:
+        if name_fault(name) is not None:
+            # Something else may be at that path.
+            raise place.unknown(name)
         self._place = place
         self.name = name
         self.type = place.url
@@ -39,7 +48,8 @@ class RemoteCache:
     def get_many(self, keys: Iterable[str]) -> dict[str, Value]:
         """Return the values of those keys that are there."""
         body = json.dumps({"resource": list(keys)}).encode()
-        answer, _ = self._place.call("POST", self._path, body, X_HTTP_Method="GET")
+        with _as_here():
+            answer, _ = self._place.call("POST", self._path, body, X_HTTP_Method="GET")
         found = self._place.read(answer, shapes.Entries).resource
         return {each.key: self._value(each) for each in found}
 
@@ -65,7 +75,8 @@ class RemoteCache:
         """Store, overwriting; what the service refuses is raised."""
         items = ",".join(f"{{{_member(pair)}}}" for pair in pairs)
         body = f'{{"resource":[{items}]}}'.encode()
-        self._place.json("POST", self._path, shapes.DoneMany, body)
+        with _as_here():
+            self._place.json("POST", self._path, shapes.DoneMany, body)
         return [True] * len(pairs)
 
     def add(
@@ -91,9 +102,10 @@ class RemoteCache:
     def delete_many(self, keys: Sequence[str]) -> list[Any]:
         """Delete; return of each whether it was there."""
         document = {"resource": list(keys)}
-        told = self._place.json(
-            "POST", self._path, shapes.DoneMany, document, X_HTTP_Method="DELETE"
-        )
+        with _as_here():
+            told = self._place.json(
+                "POST", self._path, shapes.DoneMany, document, X_HTTP_Method="DELETE"
+            )
         done: list[Any] = [each["success"] for each in told["resource"]]
         if len(done) != len(keys):
             raise self._place.strange
@@ -105,7 +117,8 @@ class RemoteCache:
         :param done: is told that number too.
         """
         query = urlencode({"prefix": prefix})
-        told = self._place.json("DELETE", f"{self._path}?{query}", shapes.Deleted)
+        with _as_here():
+            told = self._place.json("DELETE", f"{self._path}?{query}", shapes.Deleted)
         deleted: int = told["deleted"]
         done(deleted)
         return deleted
@@ -125,7 +138,8 @@ class RemoteCache:
             query["cursor"] = cursor
         path = f"{self._path}?{urlencode(query)}"
         shape = shapes.KeysWithDetails if details else shapes.Keys
-        told = self._place.json("GET", path, shape)
+        with _as_here():
+            told = self._place.json("GET", path, shape)
         following = told["meta"]["next"]
         if following is not None and following == cursor:
             # It would have no end.
@@ -203,6 +217,15 @@ class RemoteCache:
                 return False
             raise
         return True
+
+
+@contextmanager
+def _as_here() -> Iterator[None]:
+    """Raise what the machine itself does for the same."""
+    try:
+        yield
+    except Refused as error:
+        raise error.plain from error
 
 
 def _member(pair: Pair, *, with_key: bool = True) -> str:

@@ -29,8 +29,9 @@ def elsewhere() -> Elsewhere | None:
     if given is None:
         return None
     from cacheapi.commands.elsewhere import Elsewhere
+    from cacheapi.commands.given_key import read_key
 
-    return Elsewhere(given.url, given.key)
+    return Elsewhere(given.url, read_key(given.key, given.key_from))
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def test_a_service_is_shown_with_its_settings(program: Program) -> None:
     assert "hidden" not in ended.output
     assert program.json("services", "show", "carts")["config"]["default_ttl"] == 120
     ended = program.run("services", "show", "local")
-    assert "SERVICE      cache " in ended.stdout
+    assert "SERVICE      cache\n" in ended.stdout
     assert "'cacheapi doctor --all' shows them" in ended.stderr
     assert "there are: cache, carts" in program.fails("services", "show", "cats", code=2)
 
@@ -130,7 +130,7 @@ def test_a_key_may_do_what_its_rules_say(program: Program) -> None:
     shown = program("api-key", "list")
     assert key not in shown
     assert key[:9] in shown
-    assert "cache: GET,POST shop:*" in shown
+    assert "cache:GET,POST:shop:*" in shown
     assert "100/60 s" in shown
     (listed,) = program.json("api-key", "list")["resource"]
     assert listed["rate_limit"] == {"requests": 100, "seconds": 60}
@@ -166,10 +166,10 @@ def test_a_revoked_key_is_worth_nothing(program: Program) -> None:
         ((), "give --rule or --administrator"),
         (("--rule", "cache"), "'cache' is no SERVICE:VERBS"),
         (("--rule", "cache:READ"), "'READ' is no verb; verbs are GET"),
-        (("--rule", "no service:GET"), "rules.0.service: A name starts"),
-        (("--rule", "cache:GET:user"), "rules.0.keys: It must end in '*'"),
+        (("--rule", "no service:GET"), "--rule: 'no service:GET': A name starts"),
+        (("--rule", "cache:GET:user"), "--rule: 'cache:GET:user': It must end in '*'"),
         (("--rule", "*:GET", "--rate", "many"), "'many' is no N/SECONDS"),
-        (("--rule", "*:GET", "--rate", "0/60"), "rate_limit.requests:"),
+        (("--rule", "*:GET", "--rate", "0/60"), "--rate: requests: Must be"),
         (("--rule", "*:GET", "--expires", "soon"), "expires: It must be a time with its zone"),
     ],
 )

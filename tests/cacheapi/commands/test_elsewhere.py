@@ -6,6 +6,7 @@ import http.server
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,19 +84,48 @@ def test_lifetimes_have_units(anywhere: Program) -> None:
         assert wanted - 20 <= seconds <= wanted + 1
     for wrong in ("0s", "1w", "-5", "1.5h", "soon"):
         assert "--ttl" in anywhere.fails("set", "k", "1", "--ttl", wrong, code=2)
+    touched = anywhere.run("touch", "k", "--ttl", "1d")
+    assert (touched.stdout, touched.stderr) == ("", "cacheapi: Key 'k' has a new lifetime: 1d.\n")
+    touched = anywhere.run("touch", "k", "--ttl", "forever")
+    assert touched.stderr == "cacheapi: Key 'k' has a new lifetime: forever.\n"
+    touched = anywhere.run("touch", "k")
+    assert touched.stderr == "cacheapi: Key 'k' has the service's default lifetime: 5h.\n"
+    assert anywhere.run("touch", "k", "--json").stderr == ""
+    anywhere("set", "late", "1")
+    touched = anywhere.run("touch", "late", "--ttl", "2592001")
+    assert touched.stderr == "cacheapi: Key 'late' has a new lifetime: over already.\n"
     anywhere("touch", "k", "--ttl", "1d")
     assert 86000 < anywhere.json("ttl", "k")["ttl"] <= 86400
     assert anywhere.json("ttl", "k", "absent", code=1)["meta"] == {"missing": ["absent"]}
     for command in ("touch", "ttl"):
         assert anywhere.fails(command, "absent", code=1) == "Key 'absent' does not exist."
     assert anywhere.fails("incr", "absent", code=1) == (
-        "Key 'absent' does not exist. With --initial N it is made."
+        "Key 'absent' does not exist. With --initial 1 it is made, and begins there."
     )
+    assert "With --initial -3 it is" in anywhere.fails("incr", "absent", "-3", code=1)
+
+
+def test_who_may_not_read_changes_a_lifetime_all_the_same(program: Program, live: Service) -> None:
+    boss = ("--url", live.url, "--key", Service.api_key)
+    made = CliRunner(env={}).invoke(
+        cacheapi, [*boss, "api-key", "create", "writer", "--rule", "cache:POST,PATCH"]
+    )
+    writer = ("--url", live.url, "--key", made.stdout.strip())
+    assert run(*writer, "set", "written", "1") == (0, "")
+    assert run(*writer, "touch", "written", "--ttl", "1h") == (
+        0,
+        "cacheapi: Key 'written' has a new lifetime.\n",
+    )
+    assert run(*writer, "incr", "written", "--initial", "1") == (0, "")
 
 
 def test_counting(anywhere: Program) -> None:
     assert anywhere("incr", "n", "--initial", "5", "--ttl", "1h") == "5\n"
     assert [anywhere("incr", "n"), anywhere("incr", "n", "-3")] == ["6\n", "3\n"]
+    # That of a number that is there stays, whatever is given.
+    again = anywhere.run("incr", "n", "0", "--initial", "5", "--ttl", "30d")
+    assert (again.stdout, again.stderr) == ("3\n", "cacheapi: Lifetime left: 1h.\n")
+    assert not anywhere.run("incr", "n", "0").stderr
     assert anywhere.json("incr", "n", "10") == {"key": "n", "value": 13}
     anywhere("set", "text", "--text", "no number")
     assert "number" in anywhere.fails("incr", "text", code=2)
@@ -288,7 +318,7 @@ def test_api_keys(anywhere: Program) -> None:
     made = anywhere.json("api-key", "create", "n", "--rule", "*:GET:a:*", "--expires", "30d")
     found = {each["id"]: each for each in anywhere.json("api-key", "list")["resource"]}
     assert found[made["id"]]["expires"] is not None
-    assert "*: GET a:*" in anywhere("api-key", "list")
+    assert " *:GET:a:* " in anywhere("api-key", "list")
     assert "expires" in anywhere.fails(
         "api-key", "create", "n", "--rule", "*:GET", "--expires", "soon", code=2
     )
@@ -306,6 +336,32 @@ def run(*arguments: str, **settings: str) -> tuple[int, str]:
     return ended.exit_code, ended.stderr
 
 
+@contextmanager
+def something_else(status: int, fields: dict[str, str], body: bytes) -> Iterator[str]:
+    """Run what gives each request the same answer; give its address."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"] or 0))
+            self.send_response(status)
+            for name, text in {**fields, "Content-Length": str(len(body))}.items():
+                self.send_header(name, text)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+
+
 def test_what_cannot_be_reached_is_one_line(program: Program, live: Service) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     key = ("--key", Service.api_key)
@@ -314,7 +370,7 @@ def test_what_cannot_be_reached_is_one_line(program: Program, live: Service) -> 
     code, said = run("--url", live.url, "get", "k")
     assert (code, "CACHEAPI_KEY" in said) == (2, True)
     code, said = run("--url", live.url, "--key", "wrong", "get", "k")
-    assert (code, said) == (3, "cacheapi: The API key is not valid.\n")
+    assert (code, said) == (3, "cacheapi: The API key is not valid. It is the one of --key.\n")
     code, said = run("--url", live.url, "--key", "@absent", "get", "k")
     assert (code, "absent" in said) == (3, True)
     code, said = run("--url", live.url.replace("http:", "https:"), *key, "get", "k")
@@ -324,6 +380,70 @@ def test_what_cannot_be_reached_is_one_line(program: Program, live: Service) -> 
     for wrong in ("cache.example", "ftp://x", "http://", "http://x:y"):
         code, said = run("--url", wrong, *key, "get", "k")
         assert (code, said.startswith("cacheapi: --url: ")) == (2, True), wrong
+
+
+def test_an_api_key_that_is_refused_is_told_where_it_came_from(
+    program: Program, live: Service
+) -> None:
+    file = program.directory / "a.key"
+    file.write_text("wrong\n")
+    refused = "cacheapi: The API key is not valid. It is the one"
+    at = ("--url", live.url)
+    assert run(*at, "--key", f"@{file}", "get", "k") == (
+        3,
+        f"{refused} in the file '{file}', which --key names.\n",
+    )
+    assert run(*at, "get", "k", CACHEAPI_KEY="wrong") == (3, f"{refused} of CACHEAPI_KEY.\n")
+    assert run(*at, "get", "k", CACHEAPI_KEY=f"@{file}") == (
+        3,
+        f"{refused} in the file '{file}', which CACHEAPI_KEY names.\n",
+    )
+    # The file itself was meant; it is not read.
+    file.write_text(Service.api_key)
+    for where, words, settings in (
+        ("--key", ("--key", str(file)), {}),
+        ("CACHEAPI_KEY", (), {"CACHEAPI_KEY": str(file)}),
+    ):
+        assert run(*at, *words, "get", "k", **settings) == (
+            3,
+            f"{refused} of {where}. There is a file of this name: did you mean @{file}?\n",
+        )
+    # What is typed wins.
+    assert run(*at, "--key", Service.api_key, "keys", CACHEAPI_KEY="wrong")[0] == 0
+
+
+@pytest.mark.parametrize("command", [("get", "k"), ("doctor",), ("services", "list")], ids=" ".join)
+def test_an_api_key_without_an_address_is_wrong_use(
+    program: Program, command: tuple[str, ...]
+) -> None:
+    for settings in ({}, {"CACHEAPI_URL": ""}):
+        code, said = run("--key", "k", *command, **program.settings, **settings)
+        assert (code, "--key belongs to --url" in said) == (2, True), said
+    # A variable that is not set makes no command one for this machine.
+    code, said = run("--url", "", *command, **program.settings)
+    assert (code, "--url is empty." in said) == (2, True), said
+    program("set", "k", "1")
+    program.settings["CACHEAPI_KEY"] = "k"
+    assert program("get", "k") == "1\n"
+
+
+def test_a_path_that_is_forgotten_is_told(program: Program, tmp_path: Path) -> None:
+    key = ("--key", Service.api_key)
+    there = tmp_path / "there"
+    there.mkdir()
+    with service(there, WEB_CONCURRENCY="1", CACHEAPI_BASE_PATH="/c") as below:
+        for wrong in ("/d", "/c/c"):
+            code, said = run("--url", f"{below.url}{wrong}", *key, "get", "k")
+            assert (code, f"not under {wrong}: give --url {below.url}/c." in said) == (2, True), (
+                said
+            )
+    # Something else has the name, and is asked in both ways.
+    with something_else(404, {}, b"<html>") as url:
+        for command in (("get", "k"), ("services",)):
+            code, said = run("--url", url, *key, *command)
+            assert (code, f"belongs to it: --url {url}/PATH." in said) == (3, True), said
+            code, said = run("--url", f"{url}/x", *key, *command)
+            assert (code, "mounted under another path than /x?" in said) == (3, True), said
 
 
 def test_what_works_at_the_machine_alone_says_so(program: Program, live: Service) -> None:
@@ -337,6 +457,8 @@ def test_what_works_at_the_machine_alone_says_so(program: Program, live: Service
     ("status", "fields", "body", "words"),
     [
         (200, {}, b"<html>", "is something else than cacheapi"),
+        (200, {"Content-Type": "text/html; charset=utf-8"}, b"<html>", "/PATH."),
+        (405, {}, b"<html>", "/PATH."),
         (502, {}, b"<html>", "answers 502, and not as cacheapi does"),
         (301, {"Location": "https://other/"}, b"", "leads to 'https://other/'"),
     ],
@@ -344,23 +466,8 @@ def test_what_works_at_the_machine_alone_says_so(program: Program, live: Service
 def test_something_else_at_the_address_is_named(
     program: Program, status: int, fields: dict[str, str], body: bytes, words: str
 ) -> None:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(status)
-            for name, text in {**fields, "Content-Length": str(len(body))}.items():
-                self.send_header(name, text)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever).start()
-        url = f"http://127.0.0.1:{server.server_address[1]}"
+    with something_else(status, fields, body) as url:
         code, said = run("--url", url, "--key", "k", "get", "k")
-        server.shutdown()
     assert (code, words in said) == (3, True), said
 
 
@@ -414,26 +521,9 @@ def test_an_answer_of_another_shape_is_one_line(
 ) -> None:
     (program.directory / "b").write_text('{"method": "SET", "key": "k", "value": 1}\n')
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"] or 0))
-            self.send_response(200)
-            for name, text in {**fields, "Content-Length": str(len(body))}.items():
-                self.send_header(name, text)
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_GET = do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815
-
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever).start()
-        url = f"http://127.0.0.1:{server.server_address[1]}"
-        commands = (*KEY_COMMANDS, ("stats",))
+    commands = (*KEY_COMMANDS, ("stats",))
+    with something_else(200, fields, body) as url:
         ended = [run("--url", url, "--key", "k", *command) for command in commands]
-        server.shutdown()
     for command, (code, said) in zip(commands, ended, strict=True):
         assert (code, "something else than cacheapi" in said) == (3, True), (command, said)
 

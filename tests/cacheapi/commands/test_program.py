@@ -494,7 +494,7 @@ def test_tables_are_readable_on_a_narrow_terminal(program: Program) -> None:
     assert max(map(len, shown.splitlines())) <= 60
     assert "sessions\n  TYPE   cache_local\n  FROM   database\n  STATE  switched on\n" in shown
     assert f"1\n  NAME       {key}\n" in shown
-    assert "  MAY        cache: GET,POST,PUT shop:*\n" in shown
+    assert "  MAY        cache:GET,POST,PUT:shop:*\n" in shown
     assert "  DID     created\n  WHAT    service 1\n  NAME    sessions\n" in shown
     # What has room stays a table.
     table = r"^LEFT +BYTES  KIND    KEY\n[\dhms ]+ 1 B  value   user:1\n"

@@ -14,9 +14,11 @@ from typing import Any, Final
 import pytest
 from click.testing import CliRunner, Result
 
-from cacheapi.commands import elsewhere, tail
-from cacheapi.commands.elsewhere import Elsewhere, Refused
+from cacheapi.commands import tail
+from cacheapi.commands.elsewhere import Elsewhere
+from cacheapi.commands.given_key import read_key
 from cacheapi.commands.main import cacheapi
+from cacheapi.commands.refusals import Refused, message_of
 
 Path_ = tuple[str | int, ...]
 
@@ -80,7 +82,7 @@ COMMANDS: Final[dict[tuple[str, ...], Any]] = {
     ("get", "k", "--raw"): {"resource": [{"key": "k", "value": "YQ==", "encoding": "base64"}]},
     ("set", "k", "1"): {"resource": [{"key": "k", **DONE}]},
     ("set", "k", "1", "--add"): {"key": "k", **DONE},
-    ("touch", "k", "--ttl", "1h"): {"key": "k", **DONE},
+    ("touch", "k", "--ttl", "1h"): {"key": "k", **DONE, "exists": True, "ttl": 3600.0},
     ("ttl", "k"): {"key": "k", "exists": True, "ttl": 5.5},
     ("incr", "k"): {"key": "k", "value": 5},
     ("delete", "k"): {"resource": [{"key": "k", **DONE}]},
@@ -240,10 +242,31 @@ def test_no_shape_of_an_answer_is_a_bug_of_the_command(
     [b"", b"[]", b"<html>", b'{"error":5}', b'{"error":{"message":5}}', b"[" * 100_000, b"\xff"],
 )
 def test_no_text_of_an_error_is_a_bug_of_the_command(body: bytes) -> None:
-    place = Elsewhere("http://h", "k")
-    message = place._message(403, http.client.HTTPMessage(), body)
-    assert message == "http://h answers 403, and not as cacheapi does."
-    assert Refused(500, message, body).done is None
+    assert message_of(body) is None
+    refused = Refused(500, "m", body)
+    assert (refused.done, refused.reason, refused.plain) == (None, "", refused)
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        *(
+            "null",
+            "5",
+            "[]",
+            "{}",
+            '{"errors":5}',
+            '{"errors":[5]}',
+            '{"errors":[{}]}',
+            '{"reason":5}',
+        )
+    ],
+)
+def test_no_context_of_an_error_is_a_bug_of_the_command(context: str) -> None:
+    body = f'{{"error":{{"message":"m","context":{context}}}}}'.encode()
+    assert message_of(body) == "m"
+    refused = Refused(400, "m", body)
+    assert (refused.reason, refused.plain) == ("", refused)
 
 
 def test_the_text_of_an_error_cannot_steer_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,6 +285,6 @@ def test_what_is_no_api_key_is_wrong_use(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").touch()
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
-    assert elsewhere._key(" k\n") == "k"
+    assert read_key(" k\n").text == "k"
     ended = CliRunner().invoke(cacheapi, ["--url", "http://h", "--key", key, "get", "x"])
     assert (ended.exit_code, "has no API key" in ended.stderr) == (2, True), ended.stderr
