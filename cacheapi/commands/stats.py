@@ -222,10 +222,13 @@ class _View:
                 for each in self.now.servers
                 if each.error
             ),
-            # From one look nothing is known of the reads since another.
-            *([Text(f"{_LATELY}  {bars}")] if len(self._seen) > 1 else []),
+            *([Text(f"{_LATELY}  {bars}")] if self._knows_before() else []),
             *(Text(f"-> {printable(advice.message)}") for advice in self.now.advice),
         )
+
+    def _knows_before(self) -> bool:
+        """Return whether there may be an earlier look; the samples of a machine stay there."""
+        return len(self._seen) > 1 or isinstance(self._target, CacheService | Answers)
 
     def _row(self, server: str, figures: Figures) -> tuple[object, ...]:
         before, last = self._before.get(server), self._last.get(server)
