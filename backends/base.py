@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from backends.abilities import VALUE as VALUE
@@ -33,6 +34,7 @@ from backends.flags import Flagged as Flagged
 from backends.flags import count_from as count_from
 from backends.flags import flags_of as flags_of
 from backends.flags import with_flags as with_flags
+from backends.naming import in_names
 from backends.operations import MISSING as MISSING
 from backends.operations import Increment, Operation, Touch, each, perform_each
 from backends.operations import Item as Item
@@ -70,6 +72,8 @@ class Backend(Abilities, ABC):
         The class has those flags and numbers that hold for an object of default settings.
     :ivar in_front: that a proxy is between, in a sentence; empty: none was met.
     :ivar prefix: text before every key of this object, so that several can share a store.
+    :ivar called: what its settings are called where it was described, by their variables; empty:
+        as those, in the environment. Set by whoever makes it.
     """
 
     driver: ClassVar[str]
@@ -82,6 +86,7 @@ class Backend(Abilities, ABC):
     sets_many_at_once: bool = False
     performs_at_once: bool = False
     lists_at_once: bool = False
+    called: Mapping[str, str] = MappingProxyType({})
 
     # Reading and writing
 
@@ -210,7 +215,11 @@ class Backend(Abilities, ABC):
         """
         return self.perform(counts), None
 
-    # Its store and its servers
+    # Its settings, its store and its servers
+
+    def told(self, text: str) -> str:
+        """Return a message of this object's, calling its settings as its operator knows them."""
+        return in_names(self.called, text)
 
     def apart(self) -> Backend:
         """Return where counts of the product's own are kept, shared as this backend is.

@@ -209,9 +209,7 @@ def _importing() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise DriverMissing(
-            "CACHE_DRIVER=redis needs redis-py: pip install 'cacheapi[redis]'"
-        ) from error
+        raise DriverMissing("Redis needs redis-py: pip install 'cacheapi[redis]'") from error
 
 
 def _find_driver() -> None:

@@ -140,14 +140,14 @@ def _perform(
         made = [each.operation for each in asked]
         # What failed is told as the error of the command.
         with quiet(), Turn(may_wait=True) as turn:
-            text = performed_text(made, perform(target, made, turn), str)
+            text = performed_text(made, perform(target, made, turn), target.backend.told)
         return _outcomes(text), None
     except (InvalidJson, TooManyItems) as error:
         raise Failure(str(error), Exit.USAGE) from error
     except ApiError as error:
         if error.status != 500:
             raise Failure(f"{error.message}{where}", Exit.USAGE) from error
-        return _outcomes(str(error.context)), Failure(error.message)
+        return _outcomes(str(error.context)), Failure(target.backend.told(error.message))
 
 
 def _outcomes(text: str) -> list[_Told]:

@@ -62,10 +62,12 @@ def explain(service: str, url: str, headers: tuple[str, ...], as_json: bool) -> 
 
 def _show(found: dict[str, Any]) -> None:
     emit_text(f"{printable(found['url'])}: {found['decision']} ({found['why']})")
+    emit_text(printable(found["told"]))
     if found["alone"]:
         emit_text(
             "Its last answer was not one to store (no lifetime, no-store, private …: its "
-            f"Cache-Status says which). For {found['alone']} s more nobody waits for another's."
+            f"Cache-Status says which). For {found['alone']} s more each request asks the API by "
+            "itself; those that come at the same time share one answer otherwise."
         )
     if not found["variants"]:
         emit_text("Nothing is stored of it.")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from backends import late
+from backends.errors import BackendError
 from backends.registry import backend_class
 from cacheapi.caching.service import CacheService
 from cacheapi.commands.failures import Failure
@@ -86,7 +87,12 @@ def _authored(
         with _opened(settings, is_new=is_new) as opened:
             found = find(opened, name)
             number = opened.snapshot.definitions[found.name].number
-            yield found, Author(kept, who, found.name, number, names)
+            try:
+                yield found, Author(kept, who, found.name, number, names)
+            except BackendError as error:
+                if isinstance(found, CacheService):
+                    error.args = (found.backend.told(str(error)),)
+                raise
         return
     if settings["CACHE_DRIVER"] == "file" and is_new:
         _begin(settings)

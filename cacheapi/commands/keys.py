@@ -7,7 +7,7 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import click
@@ -213,7 +213,14 @@ def delete(
     with cache(name) as target:
         for key in keys:
             target.check_key(key)
-        outcomes = target.delete_many(keys)
+        return _told(keys, target.delete_many(keys), as_json)
+
+
+def _told(keys: Sequence[str], outcomes: Sequence[bool | BackendError], as_json: bool) -> Exit:
+    """Say what became of keys that were to be deleted.
+
+    :raises BackendError: one of them was not.
+    """
     if as_json:
         resource = [
             {"key": key, "success": False, "message": str(outcome)}

@@ -51,7 +51,7 @@ def show(name: str) -> Response:
         looked = analysis.analyze(service, sample, depth=depth, seconds=analysis.SECONDS)
         found = analysis.shown(service, looked)
     except (BackendError, ApiError) as error:
-        fault = str(error)
+        fault = service.backend.told(str(error))
     finer = min(analysis.MOST, sample * analysis.GROWTH)
     more = found is not None and not found["complete"] and sample < analysis.MOST
     return frame.page(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from flask import Blueprint, request
@@ -77,7 +77,7 @@ def operate(name: str) -> Response:
             outcomes = perform(cache, [each.operation for each in asked], turn)
     except (InvalidJson, BackendError, ApiError) as error:
         return shown_again(definition, **shown, operations_fault=_told(error))
-    shown["outcomes"] = _rows(asked, outcomes)
+    shown["outcomes"] = _rows(asked, outcomes, cache.backend.told)
     failure = failure_of(outcomes)
     if failure is None:
         return shown_again(definition, 200, **shown)
@@ -91,17 +91,21 @@ def _told(error: Exception) -> str:
     return " ".join(map(fault_text, details)) or told.message
 
 
-def _rows(asked: Sequence[Asked], outcomes: Sequence[Any]) -> list[Row]:
+def _rows(
+    asked: Sequence[Asked], outcomes: Sequence[Any], shown: Callable[[str], str]
+) -> list[Row]:
     among = sum(isinstance(outcome, Value) for outcome in outcomes)
-    return [_row(each, outcome, among) for each, outcome in zip(asked, outcomes, strict=True)]
+    return [
+        _row(each, outcome, among, shown) for each, outcome in zip(asked, outcomes, strict=True)
+    ]
 
 
-def _row(asked: Asked, outcome: Any, among: int) -> Row:
+def _row(asked: Asked, outcome: Any, among: int, shown: Callable[[str], str]) -> Row:
     name, made = asked
     if isinstance(outcome, Value):
         told = _PULLED if name == "pull" else ""
         return Row(name, made.key, told, values.show(outcome, among))
-    about = json.loads(outcome_text(made, outcome, str))
+    about = json.loads(outcome_text(made, outcome, shown))
     if not about["success"]:
         return Row(name, made.key, f"Not done: {about['message']}", is_done=False)
     if about.get("exists") is False:

@@ -28,6 +28,7 @@ from cacheapi.responses.engines import MOUNT
 from cacheapi.responses.explaining import NotAsked, explain, fields_of, url_of
 from cacheapi.responses.remote import Remote
 from cacheapi.responses.store import Store
+from cacheapi.responses.telling import RULES
 from cacheapi.web.blueprints import caller, registry
 from cacheapi.web.errors import ApiError
 from cacheapi.web.remote_answers import REMOTE_ANSWERS, RemoteAnswers
@@ -48,35 +49,6 @@ ERRORS: Final = {
     "timeout": "no answer in time",
     "failed": "no whole answer",
     "status": "an answer of 5xx",
-}
-DECISIONS: Final = {
-    "hit": "gets what is stored",
-    "revalidate": "asks the API whether what is stored still holds",
-    "complete": "asks the API for the rest of what is stored",
-    "miss": "is fetched from the API",
-    "pass": "is passed on to the API, and nothing is stored",
-    "unavailable": "is 504: it wants stored answers only",
-}
-REASONS: Final = {
-    "fresh": "it is fresh",
-    "stale": "what is stored is stale",
-    "uri-miss": "nothing is stored of it",
-    "vary-miss": "only other variants are stored",
-    "request": "the request wants it so",
-    "partial": "a part is stored",
-    "method": "the method",
-    "off": "the cache is off",
-    "gone": "the body of what is stored is not there any more",
-}
-RULES: Final = {
-    "s-maxage": "Cache-Control: s-maxage",
-    "max-age": "Cache-Control: max-age",
-    "cdn-s-maxage": "CDN-Cache-Control: s-maxage",
-    "cdn-max-age": "CDN-Cache-Control: max-age",
-    "expires": "Expires",
-    "ttl": "the service's Cache TTL",
-    "last-modified": "a tenth of the time since Last-Modified",
-    "none": "nothing states one: each use asks the API",
 }
 
 STILL: Final = "What is stored is served as long as it may be."
@@ -189,6 +161,6 @@ def _page(definition: Definition, remote: Remote, status: int = 200, **more: Any
         sample_seconds=sampler.seconds,
         can={"STATS"},
         lines=first_steps.lines(registry().snapshot, [Rule(remote.name, frozenset({"GET"}))]),
-        words={"decisions": DECISIONS, "reasons": REASONS, "rules": RULES, "errors": ERRORS},
+        words={"rules": RULES, "errors": ERRORS},
         **{"url": "", "headers": "", "tags": "", **more},
     )

@@ -82,7 +82,7 @@ def read(service: CacheService) -> State:
     try:
         service.probe()
     except BackendError as error:
-        return State(False, str(error))
+        return State(False, service.backend.told(str(error)))
     except NotDone:
         return State(False, "Something else than a cache answers there.")
     try:
@@ -90,7 +90,7 @@ def read(service: CacheService) -> State:
     except Unsupported:
         return State(True)
     except BackendError as error:
-        return State(True, f"It does not tell its figures: {error}")
+        return State(True, service.backend.told(f"It does not tell its figures: {error}"))
 
 
 def reads_of(service: CacheService) -> Figures | None:

@@ -85,7 +85,7 @@ def _memory(figures: Figures, _signs: Signs) -> Iterator[str]:
         yield (
             f"{_part(figures.bytes, figures.limit_bytes)} of the memory is taken. At the limit "
             "entries are evicted or writes refused: raise it (memcached's -m, Redis's maxmemory, "
-            "CACHE_FILE_MAX_MB), or give the values shorter lifetimes."
+            "the file's CACHE_FILE_MAX_MB), or give the values shorter lifetimes."
         )
 
 
@@ -113,7 +113,7 @@ def _value_size(_figures: Figures, signs: Signs) -> Iterator[str]:
         yield (
             f"The largest values have about {signs.largest_value} bytes, of {signs.max_value} that "
             "one may have. Larger ones are refused: raise the limit (memcached's -I, "
-            "CACHE_FILE_MAX_MB), or divide the values."
+            "the file's CACHE_FILE_MAX_MB), or divide the values."
         )
 
 

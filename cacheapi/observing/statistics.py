@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import time
@@ -49,9 +50,19 @@ def read(service: CacheService, section: str | None = None) -> Statistics:
         if section not in sections:
             there = f"there are {', '.join(sections)}" if sections else "there is none"
             raise UnknownSection(f"{backend.label} has no section '{section}'; {there}.")
-    servers = backend.stats(section)
+    servers = [_told(backend, server) for server in backend.stats(section)]
     total = total_of(server.figures for server in servers)
-    return Statistics(total, servers, advise(total, servers))
+    advice = [each._replace(message=backend.told(each.message)) for each in advise(total, servers)]
+    return Statistics(total, servers, advice)
+
+
+def _told(backend: Backend, server: ServerStatistics) -> ServerStatistics:
+    """Return what is said of a server, calling settings as the service's operator knows them."""
+    if server.error is None:
+        return server
+    return dataclasses.replace(
+        server, error=backend.told(server.error), cause=backend.told(server.cause)
+    )
 
 
 def figures_of(backend: Backend) -> Figures:

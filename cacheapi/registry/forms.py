@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 from backends import registry
 from backends.base import Backend
 from backends.errors import DriverMissing, InvalidOption, PluginBroken
+from backends.naming import in_names
 from backends.options import DATA_DIR, NotAllowed, Option
 from cacheapi.caching.values import BadValues, Values
 from cacheapi.caching.values import make as make_values
@@ -131,7 +132,8 @@ def check(kind: Kind, config: Mapping[str, Any], kept: Config) -> dict[str, Any]
         try:
             option.kind.parse(_text(option, value))
         except NotAllowed as error:
-            faults.append(Fault(f"The given value is not allowed: {error}.", name))
+            why = in_names(called(kind), str(error))
+            faults.append(Fault(f"The given value is not allowed: {why}.", name))
         except ValueError:
             shown = "The given value" if option.secret else repr(value)
             faults.append(Fault(not_allowed(shown, option.kind.allowed), name))
@@ -176,11 +178,13 @@ def make_backend(backend: type[Backend], config: Config, directory: Path) -> Bac
     given[DATA_DIR.variable] = str(directory)
     values(backend, config)
     try:
-        return registry.create(backend.driver, given)
+        made = registry.create(backend.driver, given)
     except InvalidOption as error:
-        raise Invalid([in_public_names(backend, str(error))]) from error
+        raise Invalid([_fault_of(backend, str(error))]) from error
     except (DriverMissing, PluginBroken) as error:
-        raise Invalid([Fault(str(error), "type")]) from error
+        raise Invalid([Fault(in_names(called(backend), str(error)), "type")]) from error
+    made.called = called(backend)
+    return made
 
 
 def make_remote(config: Config) -> tuple[RemoteConfig, str]:
@@ -260,10 +264,14 @@ def _default(option: Option) -> Any:
     return default if default is None else _normal(option, default)
 
 
-def in_public_names(backend: type[Backend], message: str) -> Fault:
+def called(kind: Kind) -> Mapping[str, str]:
+    """Return the names of fields, by the variables that a message may name."""
+    return {option.variable: field for field, option in _options(kind).items()}
+
+
+def _fault_of(backend: type[Backend], message: str) -> Fault:
     """Return what a backend says of its variables, said of the fields."""
-    names = {option.variable: field for field, option in options(backend).items()}
+    names = called(backend)
     found = [name for name in re.findall(r"\b[A-Z][A-Z0-9_]+\b", message) if name in names]
-    for name in found:
-        message = re.sub(rf"\b{name}\b", names[name], message)
-    return Fault(message, f"config.{names[found[0]]}" if found else None)
+    field = f"config.{names[found[0]]}" if found else None
+    return Fault(in_names(names, message), field)

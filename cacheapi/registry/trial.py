@@ -26,7 +26,7 @@ from backends.errors import (
 )
 from backends.probe import NotDone, Probe
 from cacheapi.registry import forms
-from cacheapi.registry.definition import Definition, Source
+from cacheapi.registry.definition import Definition
 from cacheapi.registry.errors import Invalid
 from cacheapi.registry.live import Registry
 from cacheapi.responses.remote import RemoteType
@@ -108,7 +108,7 @@ def run(
         return _outcome(_done(remote_trial.works(registry, definition, patience)))
     running = registry.find(definition.name) if saved else None
     if running is not None:
-        return _in_its_names(definition, run_on(running.backend))
+        return run_on(running.backend)
     owned.folder(registry.data_dir)
     with tempfile.TemporaryDirectory(dir=registry.data_dir, prefix="trial.") as directory:
         made: list[Backend] = []
@@ -120,26 +120,11 @@ def run(
             return made[0]
 
         try:
-            return _in_its_names(definition, _outcome(_steps(make)))
+            outcome = _outcome(_steps(make))
+            return _told(made[0], outcome) if made else outcome
         finally:
             for backend in made:
                 backend.close()
-
-
-def _in_its_names(definition: Definition, outcome: Outcome) -> Outcome:
-    """Return an outcome that calls settings as they are called where the service was made."""
-    kind = forms.kind_of(definition.type)
-    if definition.source is Source.ENVIRONMENT or isinstance(kind, RemoteType):
-        return outcome
-
-    def told(text: str) -> str:
-        return forms.in_public_names(kind, text).message
-
-    return Outcome(
-        outcome.success,
-        [dataclasses.replace(step, message=told(step.message)) for step in outcome.steps],
-        None if outcome.cause is None else told(outcome.cause),
-    )
 
 
 def run_on(backend: Backend, key: str | None = None) -> Outcome:
@@ -147,7 +132,16 @@ def run_on(backend: Backend, key: str | None = None) -> Outcome:
 
     :param key: such a key, where it matters which of the servers has it.
     """
-    return _outcome(_steps(lambda: backend, key))
+    return _told(backend, _outcome(_steps(lambda: backend, key)))
+
+
+def _told(backend: Backend, outcome: Outcome) -> Outcome:
+    """Return an outcome that calls settings as they are called where the backend was described."""
+    return Outcome(
+        outcome.success,
+        [dataclasses.replace(step, message=backend.told(step.message)) for step in outcome.steps],
+        None if outcome.cause is None else backend.told(outcome.cause),
+    )
 
 
 def cause_of(error: Exception) -> str:

@@ -10,8 +10,9 @@ from cacheapi.responses.config import Config
 from cacheapi.responses.deciding import Hit, decide
 from cacheapi.responses.entries import Variant
 from cacheapi.responses.freshness import current_age
-from cacheapi.responses.messages import Fields, Request
+from cacheapi.responses.messages import Fields, Request, Stored
 from cacheapi.responses.store import Store
+from cacheapi.responses.telling import told
 
 
 class NotAsked(ValueError):
@@ -61,7 +62,8 @@ def explain(
 
     :param path: below the service's, percent-encoded; empty, or with a slash first.
     :param fields: of a GET that asks for it, as a client sends them.
-    :return: ``url``, ``decision`` and ``why`` for such a GET, ``alone`` (seconds for which
+    :return: ``url``, ``decision`` and ``why`` for such a GET, a word each, ``told`` (both in
+        sentences, and what would change it), ``alone`` (seconds for which
         fetches are not waited for), and ``variants``, newest first: ``status``, ``age``,
         ``ttl`` (negative: stale for so long), ``rule`` (what decided the lifetime), ``vary``,
         ``tags``, ``bytes``, ``stale_while_revalidate``, ``stale_if_error``, ``is_whole``.
@@ -70,7 +72,8 @@ def explain(
     request = asked_of(config, Incoming("GET", path, query, fields)).request
     looked = store.look(request.target)
     whole = {variant: store.body(variant) is not None for variant in looked.variants}
-    decision, why = _decided(config, request, whole, now)
+    decision, why, stored = _decided(config, request, whole, now)
+    sentences = told(decision, why, request, stored, now)
     variants = []
     for variant, is_whole in whole.items():
         stored = variant.stored
@@ -94,6 +97,7 @@ def explain(
         "url": request.target,
         "decision": decision,
         "why": why,
+        "told": sentences,
         "alone": int(alone),
         "variants": variants,
     }
@@ -101,17 +105,22 @@ def explain(
 
 def _decided(
     config: Config, request: Request, whole: Mapping[Variant, bool], now: float
-) -> tuple[str, str]:
-    """Return what is done about a request, and why.
+) -> tuple[str, str, Stored | None]:
+    """Return what is done about a request, why, and about what that is stored.
 
     :param whole: the variants that count, and whether the body of each is there.
     """
     if not config.is_on:
-        return "pass", "off"
+        return "pass", "off", None
     decision = decide(request, (one.stored for one in whole), now)
+    stored = getattr(decision, "stored", None)
     if isinstance(decision, Hit):
-        gone = any(one.stored is decision.stored for one, is_whole in whole.items() if not is_whole)
+        gone = any(one.stored is stored for one, is_whole in whole.items() if not is_whole)
         if gone:
-            return "miss", "gone"
-        return "hit", "stale" if decision.refresh else "fresh"
-    return type(decision).__name__.lower(), str(getattr(decision, "fwd", "fresh"))
+            return "miss", "gone", stored
+        if decision.refresh:
+            return "hit", "stale", stored
+        # One that is stale and not to be fetched anew is what the client takes.
+        return "hit", "fresh" if decision.ttl > 0 else "request", stored
+    # What wants no request to the API says so itself.
+    return type(decision).__name__.lower(), getattr(decision, "fwd", "request"), stored

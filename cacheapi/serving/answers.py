@@ -18,7 +18,15 @@ from cacheapi.caching.service import CacheService
 from cacheapi.registry.rights import Rate
 from cacheapi.serving.unsent import Client
 from cacheapi.web.batch import entries_text, outcomes_text, values_of
-from cacheapi.web.errors import CACHE_CONTROL, ApiError, absent, answer_to, note, without_places
+from cacheapi.web.errors import (
+    CACHE_CONTROL,
+    ApiError,
+    absent,
+    answer_to,
+    in_words,
+    note,
+    without_places,
+)
 
 _FIELDS: Final = f"cache-control: {CACHE_CONTROL}\r\n"
 _SEALED: Final = "x-content-type-options: nosniff\r\n"
@@ -220,6 +228,7 @@ def answer_store(store: Store) -> Answered:
 
 def answer_error(request: Request, error: ApiError) -> Answered:
     """Answer with an error; as :func:`answer_read`."""
+    error = in_words(error, request.service.backend.told)
     error = error if request.sees else without_places(error)
     fields = "".join(f"{name.lower()}: {text}\r\n" for name, text in error.headers.items())
     text = error_text(error.status, error.message, error.context)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -111,7 +111,15 @@ def nothing_to_count(key: str) -> ApiError:
 
 
 def answer(error: Exception) -> ApiError:
-    """Return the answer about any error; what is for the log goes there."""
+    """Return the answer about any error of a request; what is for the log goes there.
+
+    Settings are called as in the description of the service that was found for it.
+    """
+    told = g.get("told")
+    return _answer(error) if told is None else in_words(_answer(error), told)
+
+
+def _answer(error: Exception) -> ApiError:
     if isinstance(error, ApiError):
         return error
     if isinstance(error, HTTPException):
@@ -157,16 +165,24 @@ _ADDRESS = re.compile(rf"{_HOST}:\d+|\b\d+(?:\.\d+){{3}}\b")
 
 def without_places(error: ApiError) -> ApiError:
     """Return an error as it is told to who is no administrator: without where a cache is."""
+    return in_words(error, hidden)
+
+
+def in_words(error: ApiError, told: Callable[[str], str]) -> ApiError:
+    """Return an error with other words for what a backend said, where it is about a failure.
+
+    :param told: returns them.
+    """
     if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return error
     context = error.context
     if isinstance(context, Mapping) and "resource" in context:
         items = [
-            item | {"message": hidden(item["message"])} if "message" in item else item
+            item | {"message": told(item["message"])} if "message" in item else item
             for item in context["resource"]
         ]
         context = {**context, "resource": items}
-    return ApiError(error.status, hidden(error.message), context=context, headers=error.headers)
+    return ApiError(error.status, told(error.message), context=context, headers=error.headers)
 
 
 def hidden(text: str) -> str:

@@ -173,8 +173,8 @@ class _Look:
         except ssl.SSLCertVerificationError as error:
             raise _Stopped(
                 f"Its certificate is not accepted: {error.verify_message}.",
-                "Trust its authority (REDIS_TLS_CA, MEMCACHED_TLS_CA), use the name in the "
-                "certificate, or renew it.",
+                "Trust its authority (tls_ca of a service; of the system cache REDIS_TLS_CA or "
+                "MEMCACHED_TLS_CA), use the name in the certificate, or renew it.",
             ) from error
         except (OSError, ValueError) as error:
             raise _Stopped(

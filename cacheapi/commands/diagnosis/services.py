@@ -240,7 +240,8 @@ class _Look:
         where = f"service {' = '.join(self._names)}"
         if server:
             where += f", server {server}"
-        self._findings.append(Finding(level, where, message, action))
+        told = self._backend.told
+        self._findings.append(Finding(level, where, told(message), told(action)))
 
 
 def _named(step: Step) -> Step:

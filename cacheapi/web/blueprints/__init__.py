@@ -52,6 +52,8 @@ def find_service(name: str) -> CacheService:
     snapshot = registry().snapshot
     service = snapshot.find(name)
     if service is not None:
+        # Of what goes wrong from here on, see errors.answer.
+        g.told = service.backend.told
         around = facts().around
         return service if around is None else watched(service, around)
     definition = snapshot.definitions.get(name)

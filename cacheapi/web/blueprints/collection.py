@@ -249,8 +249,10 @@ def _perform(service: str, cache: CacheService, asked: list[Asked]) -> Response:
     operations = [each.operation for each in asked]
     with Turn(may_wait=WITHIN not in this_request().environ) as turn:
         outcomes = perform(cache, operations, turn)
-        shown = str if caller().administrator else hidden
-        return json_response(performed_text(operations, outcomes, shown))
+        told, sees = cache.backend.told, caller().administrator
+        return json_response(
+            performed_text(operations, outcomes, told if sees else lambda text: hidden(told(text)))
+        )
 
 
 def _list_keys(cache: CacheService, query: Query) -> Response:

@@ -203,9 +203,9 @@ def test_a_url_is_looked_up_as_it_is_explained_in_the_shell(shop: Person, origin
         page = shop.page("/service/shop", url=url, headers="Accept-Language: de\n")
         text = text_of(page)
         assert f"{origin.url}/v1/items/1?q=1" in text
-        assert "A GET now gets what is stored: it is fresh." in text
+        assert "A GET now: It is answered from the cache, and the API is not asked" in text
         assert text.count("Fresh for") == 2
-        assert "Lifetime from Cache-Control: max-age" in text
+        assert "Lifetime from the API's Cache-Control: max-age" in text
         assert "For accept-language en" in text
         assert "Size 3 B" in text
         assert "product-1 <all>" in text
