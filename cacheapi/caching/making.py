@@ -19,6 +19,19 @@ from cacheapi.caching.ttl import lifetime
 from cacheapi.caching.values import Values
 
 
+class OutOfRange(NotAnInteger):
+    """What is to be counted is more than the backend counts.
+
+    :ivar member: which number that is: ``by`` or ``initial``.
+    """
+
+    def __init__(self, member: str, message: str) -> None:
+        super().__init__(
+            f"{message[0].upper()}{message[1:]}" if message[0:4] == "the " else message
+        )
+        self.member = member
+
+
 class Making:
     """Makes operations for one service.
 
@@ -86,7 +99,7 @@ class Making:
         :param initial: what an absent key is created with, for the lifetime ``ttl``; ``None``: it
             stays absent.
         :param own: as :class:`~backends.operations.Increment` has it.
-        :raises NotAnInteger: a number is out of the backend's range.
+        :raises OutOfRange: a number is out of the backend's range.
         """
         self._check_count(delta, initial)
         created = None if initial is None else self.value(str(initial))
@@ -97,6 +110,7 @@ class Making:
             return
         limits, label = self._backend.limits, self._backend.label
         if abs(delta) > limits.max_increment:
-            raise NotAnInteger(f"{label} counts by at most {limits.max_increment} at once.")
+            raise OutOfRange("by", f"{label} counts by at most {limits.max_increment} at once.")
         if initial is not None and not limits.min_count <= initial <= limits.max_count:
-            raise NotAnInteger(f"{label} counts from {limits.min_count} to {limits.max_count}.")
+            lowest, highest = limits.min_count, limits.max_count
+            raise OutOfRange("initial", f"{label} counts from {lowest} to {highest}.")

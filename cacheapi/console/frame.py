@@ -17,7 +17,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from cacheapi.console import words
 from cacheapi.registry.listing import Wanted
-from cacheapi.web.errors import ApiError, answer
+from cacheapi.web.errors import ApiError, answer_here
 
 FOLDER: Final = "assets"
 AN_HOUR: Final = 3600
@@ -79,7 +79,7 @@ def failed(error: Exception) -> AnyResponse:
     """Show an error as a page, in the words of the API."""
     if isinstance(error, HTTPException) and error.response is not None:
         return error.response  # type: ignore[return-value]
-    told = answer(error)
+    told = answer_here(error)
     made = page("error", told.status, error=told)
     made.headers.update(
         {name: text for name, text in told.headers.items() if name in ("Allow", "Retry-After")}
@@ -89,7 +89,7 @@ def failed(error: Exception) -> AnyResponse:
 
 def faults_of(error: Exception) -> dict[str, str]:
     """Return what is wrong with a form, by the fields of the API; the rest under ``""``."""
-    told = answer(error)
+    told = answer_here(error)
     details = told.context.get("errors") if isinstance(told.context, Mapping) else None
     if not details:
         return {"": told.message}

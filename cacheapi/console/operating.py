@@ -17,11 +17,12 @@ from cacheapi.console import frame, values
 from cacheapi.console.deleting import shown_again
 from cacheapi.registry import administration
 from cacheapi.web.access import WITHIN
+from cacheapi.web.batch import SHAPE
 from cacheapi.web.blueprints import find_service, permit_operations, registry
-from cacheapi.web.errors import ApiError, answer, fault_text
+from cacheapi.web.errors import ApiError, answer_here, fault_text
 from cacheapi.web.http import max_batch
 from cacheapi.web.large import Turn
-from cacheapi.web.operations import SHAPE, Asked, read_operations
+from cacheapi.web.operations import Asked, read_operations
 from cacheapi.web.performing import failure_of, outcome_text, perform
 
 _STORED: Final = "Stored."
@@ -86,7 +87,7 @@ def operate(name: str) -> Response:
 
 def _told(error: Exception) -> str:
     """Return what is wrong with the operations, in the words of the API, item by item."""
-    told = answer(error)
+    told = answer_here(error)
     details = told.context.get("errors", ()) if isinstance(told.context, Mapping) else ()
     return " ".join(map(fault_text, details)) or told.message
 

@@ -114,7 +114,7 @@ def define(
     """
     faults = list(_shape_faults(fields))
     if faults:
-        raise Invalid(faults)
+        raise Invalid(_in_order(faults, fields))
     fault = name_fault(fields["name"])
     if fault is not None:
         faults.append(Fault(fault, "name"))
@@ -125,7 +125,7 @@ def define(
     except Invalid as error:
         faults.extend(error.faults)
     if faults:
-        raise Invalid(faults)
+        raise Invalid(_in_order(faults, fields))
     return Definition(
         name=fields["name"],
         type=fields["type"],
@@ -136,6 +136,12 @@ def define(
         source=source,
         number=number,
     )
+
+
+def _in_order(faults: list[Fault], fields: Mapping[str, Any]) -> list[Fault]:
+    """Return faults in the order in which the fields were written; behind them what is missing."""
+    order = {name: index for index, name in enumerate(dict.fromkeys([*fields, *FIELDS]))}
+    return sorted(faults, key=lambda fault: order[(fault.field or "").partition(".")[0]])
 
 
 def _shape_faults(fields: Mapping[str, Any]) -> list[Fault]:

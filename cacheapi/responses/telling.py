@@ -98,7 +98,7 @@ def _condition(request: Request) -> str:
 _OF_STORED: Final[Mapping[tuple[str, str], str]] = {
     ("hit", "fresh"): (
         "It is answered from the cache, and the API is not asked: the stored answer is {age} old "
-        "and fresh for {left} more, by {rule}. A purge of the URL makes the next one ask the API."
+        "and good for {left} more, by {rule}. A purge of the URL makes the next one ask the API."
     ),
     ("hit", "stale"): (
         "It is answered from the cache, and the API is asked behind that for the next one: the "

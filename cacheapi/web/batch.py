@@ -6,9 +6,9 @@ import functools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
-from marshmallow import ValidationError
+from marshmallow import Schema, ValidationError
 
 from backends.base import MISSING, Missing
 from backends.errors import BackendError, Failed, InvalidKey, NotRead
@@ -16,14 +16,21 @@ from cacheapi.caching.codec import InvalidJson, Value, entry_text, string_text
 from cacheapi.caching.documents import TooManyItems, parse_document
 from cacheapi.caching.pairs import Pair, TaggedPair
 from cacheapi.caching.service import CacheService
+from cacheapi.slips import did_you_mean
 from cacheapi.web.errors import ApiError, answer_to, invalid, listed, note
 from cacheapi.web.large import LARGE, Turn
 from cacheapi.web.plain import plain_pairs
 from cacheapi.web.schemas.cache import PairSchema, validation_details
+from cacheapi.web.schemas.operations import OperationSchema
 from cacheapi.web.values import BadValue, raw_value_of
 
 # The values of one answer to a request for several keys, in bytes, about.
 MAX_ANSWER: Final = 32 * 1024 * 1024
+
+# The member of a body that asks for operations, and what such a body is.
+OPERATIONS: Final = "operations"
+SHAPE: Final = 'The body must be {"operations": [{"get": …}, {"set": …}, …]}.'
+_NAMES: Final = frozenset(OperationSchema().fields)
 
 # What a string of JSON has in another form, and what stands between two keys that succeeded.
 _ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
@@ -203,21 +210,19 @@ def read_pairs(
 def _read_any_pairs(cache: CacheService, body: bytes, ttl: int | None, most: int) -> list[Pair]:
     document = items = parse_document(body, most)
     if isinstance(document, dict):
+        _check_shape(document)
         items = document.get("resource", [document])
-        if "resource" in document and len(document) > 1:
-            raise ApiError(400, "Beside resource the body may have no other member.")
     if not isinstance(items, list):
         raise ApiError(400, 'The body must be {"resource": [{"key": …, "value": …}, …]}.')
     if not items:
         raise ApiError(400, "resource is empty: there is nothing to store.")
     if len(items) > most:
         raise TooManyItems(most)
-    try:
-        loaded = _schema(cache.backend.check_key).load(items)
-    except ValidationError as error:
-        raise invalid_body(error) from error
-    pairs, faults = [], []
-    for index, item in enumerate(loaded):
+    if items is document and _is_operation(items[0]):
+        raise ApiError(400, SHAPE)
+    pairs = []
+    loaded, faults = load_items(_schema(cache.backend.check_key), items)
+    for index, item in loaded:
         try:
             value = raw_value_of(cache, item)
             pair = Pair(item["key"], value, item.get("ttl", ttl))
@@ -226,8 +231,52 @@ def _read_any_pairs(cache: CacheService, body: bytes, ttl: int | None, most: int
         except BadValue as error:
             faults.append({"index": index, **error.told})
     if faults:
-        raise invalid(faults)
+        raise invalid_items(faults)
     return pairs
+
+
+def _check_shape(document: Mapping[str, Any]) -> None:
+    """Refuse an object that is neither pairs nor operations, and cannot have been meant as one.
+
+    :raises ApiError: 400.
+    """
+    for name in ("resource", OPERATIONS):
+        if name in document and len(document) > 1:
+            raise ApiError(400, f"Beside {name} the body may have no other member.")
+    known = ("resource", OPERATIONS, "key", "value")
+    if document.keys().isdisjoint(known):
+        hint = did_you_mean(next(iter(document), ""), known)
+        raise ApiError(
+            400,
+            'The body must be {"resource": [{"key": …, "value": …}, …]}, one pair '
+            '{"key": …, "value": …}, or {"operations": [{"get": …}, {"set": …}, …]}.' + hint,
+        )
+
+
+def _is_operation(item: Any) -> bool:
+    """Return whether what should be a pair was meant as an operation."""
+    return isinstance(item, dict) and len(item) == 1 and not item.keys().isdisjoint(_NAMES)
+
+
+def load_items(
+    schema: Schema, items: Sequence[Any]
+) -> tuple[list[tuple[int, dict[str, Any]]], list[dict[str, Any]]]:
+    """Return those items that a schema of many takes, with their indexes, and what is wrong.
+
+    So what else is wrong with the others can be told with it.
+    """
+    try:
+        return list(enumerate(schema.load(items))), []
+    except ValidationError as error:
+        faults = validation_details(error.messages)
+        bad = {fault["index"] for fault in faults}
+        read: Any = error.valid_data
+        return [(index, item) for index, item in enumerate(read) if index not in bad], faults
+
+
+def invalid_items(faults: list[dict[str, Any]]) -> ApiError:
+    """Return the answer to items that are wrong, in the order of the request."""
+    return invalid(sorted(faults, key=lambda fault: fault["index"]))
 
 
 def outcomes_text(keys: Sequence[str], outcomes: Sequence[bool | BackendError]) -> str:

@@ -110,16 +110,17 @@ def nothing_to_count(key: str) -> ApiError:
     return ApiError(404, f"{absent(key).message} With initial, a count makes it.")
 
 
-def answer(error: Exception) -> ApiError:
-    """Return the answer about any error of a request; what is for the log goes there.
+def answer_here(error: Exception) -> ApiError:
+    """Return the answer about any error of a request of Flask's.
 
-    Settings are called as in the description of the service that was found for it.
+    It calls settings as they are called in the description of the service that was found for it.
     """
     told = g.get("told")
-    return _answer(error) if told is None else in_words(_answer(error), told)
+    return answer(error) if told is None else in_words(answer(error), told)
 
 
-def _answer(error: Exception) -> ApiError:
+def answer(error: Exception) -> ApiError:
+    """Return the answer about any error; what is for the log goes there."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, HTTPException):
@@ -239,7 +240,7 @@ def register_error_handlers(app: Flask) -> None:
 def _handle(error: Exception) -> Response:
     if isinstance(error, HTTPException) and error.response is not None:
         return error.response  # type: ignore[return-value]
-    made, caller = answer(error), g.get("caller")
+    made, caller = answer_here(error), g.get("caller")
     # Operators are not asked for a key where readiness is told.
     if made.status == HTTPStatus.INTERNAL_SERVER_ERROR and not (caller and caller.administrator):
         made = without_places(made)

@@ -6,10 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, cast
 
-from marshmallow import ValidationError
-
 from backends.base import MISSING, Missing
-from backends.errors import NotAnInteger
 from backends.operations import (
     Add,
     Delete,
@@ -22,14 +19,13 @@ from backends.operations import (
     Replace,
 )
 from cacheapi.caching.documents import OPERATION_LEVELS, TooManyItems, parse_document
+from cacheapi.caching.making import OutOfRange
 from cacheapi.caching.service import CacheService
-from cacheapi.web.batch import invalid_body
-from cacheapi.web.errors import ApiError, invalid
+from cacheapi.web.batch import OPERATIONS, SHAPE, invalid_items, load_items
+from cacheapi.web.errors import ApiError
 from cacheapi.web.schemas.operations import OperationSchema
 from cacheapi.web.values import BadValue, raw_value_of
 
-OPERATIONS: Final = "operations"
-SHAPE: Final = 'The body must be {"operations": [{"get": …}, {"set": …}, …]}.'
 # The rights that one needs for each.
 VERBS: Final[Mapping[str, tuple[str, ...]]] = {
     "get": ("GET",),
@@ -98,34 +94,21 @@ def read_operations(
         raise ApiError(400, "operations is empty: there is nothing to do.")
     if len(items) > most:
         raise TooManyItems(most)
-    try:
-        loaded = OperationSchema(cache.check_key, many=True).load(items)
-    except ValidationError as error:
-        raise invalid_body(error) from error
-    return _made(cache, loaded, ttl)
-
-
-def _made(
-    cache: CacheService, loaded: list[dict[str, Any]], ttl: int | Missing | None
-) -> list[Asked]:
-    """Make what is asked for.
-
-    :raises ApiError: 400; names bad items.
-    """
+    loaded, faults = load_items(OperationSchema(cache.check_key, many=True), items)
     made: list[Asked] = []
-    faults = []
-    for index, item in enumerate(loaded):
+    for index, item in loaded:
         ((name, what),) = item.items()
         try:
             made.append(Asked(name, _MAKERS[name](cache, what, ttl)))
         except BadValue as error:
             field = f"{name}.{error.told['field']}"
             faults.append({"index": index, "field": field, "message": error.told["message"]})
-        except NotAnInteger as error:
-            faults.append({"index": index, "field": name, "message": str(error)})
+        except OutOfRange as error:
+            field = f"{name}.{error.member}"
+            faults.append({"index": index, "field": field, "message": str(error)})
     if faults:
-        raise invalid(faults)
-    return _tagged(cache, made, [_tags_of(item) for item in loaded])
+        raise invalid_items(faults)
+    return _tagged(cache, made, [_tags_of(item) for _, item in loaded])
 
 
 def _tags_of(item: Mapping[str, Any]) -> tuple[str, ...]:
@@ -161,7 +144,7 @@ def _storing(way: str) -> Callable[[CacheService, Any, Any], Operation]:
 
 def _touch(cache: CacheService, what: Any, ttl: int | Missing | None) -> Operation:
     if "ttl" not in what and ttl is MISSING:
-        raise BadValue("ttl", "Missing data for required field.")
+        raise BadValue("ttl", "It must be given.")
     return cache.make.touch(what["key"], _ttl_of(what, ttl))
 
 

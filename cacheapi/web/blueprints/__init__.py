@@ -52,7 +52,7 @@ def find_service(name: str) -> CacheService:
     snapshot = registry().snapshot
     service = snapshot.find(name)
     if service is not None:
-        # Of what goes wrong from here on, see errors.answer.
+        # Of what goes wrong from here on, see errors.answer_here.
         g.told = service.backend.told
         around = facts().around
         return service if around is None else watched(service, around)

@@ -93,8 +93,8 @@ class Collection(MethodView):
         """
         this = this_request()
         permit_some(service, verb())
-        refuse_conditions(this)
         cache = find_service(service)
+        refuse_conditions(this)
         query = Query(this.query_string).refuse_slips(OF_LISTS)
         keys = _listed_keys() if TUNNELLED in this.environ else None
         keys = query.keys() if keys is None else keys
@@ -188,8 +188,8 @@ class Collection(MethodView):
         different = asks_operations(body)
         if not different:
             permit_some(service, verb())
-        refuse_conditions(this)
         cache = find_service(service)
+        refuse_conditions(this)
         ttl = Query(this.query_string).refuse_slips(OF_STORES).ttl()
         asked = read_operations(cache, body, ttl, max_batch()) if different else None
         if asked is not None:
@@ -220,11 +220,11 @@ class Collection(MethodView):
         """
         this = this_request()
         permit_some(service, verb(), FLUSH)
-        refuse_conditions(this)
         cache = find_service(service)
+        refuse_conditions(this)
+        query = Query(this.query_string).refuse_slips(OF_DELETES)
         # A list in the body counts without a tunnel too: to overlook it would flush all.
         keys = _listed_keys()
-        query = Query(this.query_string).refuse_slips(OF_DELETES)
         keys = query.keys() if keys is None else keys
         return delete_keys(service, cache, keys, query)
 

@@ -13,13 +13,14 @@ from backends.base import MISSING
 from cacheapi.caching.codec import Value, encode, entry_text, string_text
 from cacheapi.caching.conditions import NotModified
 from cacheapi.caching.documents import parse_document
+from cacheapi.caching.making import OutOfRange
 from cacheapi.caching.service import CacheService
 from cacheapi.observing.facts import facts
 from cacheapi.web.access import WITHIN
 from cacheapi.web.batch import invalid_body, left_text
 from cacheapi.web.blueprints import caller, find_service, permit, verb
 from cacheapi.web.blueprints import documentation as doc
-from cacheapi.web.errors import ApiError, absent, nothing_to_count
+from cacheapi.web.errors import ApiError, absent, invalid, nothing_to_count
 from cacheapi.web.http import condition, json_response, max_batch, not_modified, read_json
 from cacheapi.web.large import NO_ROOM, Turn, no_room
 from cacheapi.web.lean import this_request
@@ -65,8 +66,8 @@ class Entry(MethodView):
         """Get a value."""
         cache = _find(service, key)
         this = this_request()
-        query = Query(this.query_string).refuse_slips(OF_READS)
         wanted = condition(this)
+        query = Query(this.query_string).refuse_slips(OF_READS)
         asks = query.flag("check_exist")
         takes = (query.flag("clear") or query.flag("pull")) and not asks
         if takes:
@@ -181,9 +182,13 @@ class Entry(MethodView):
             if body["increment"] == 0:
                 # It tells the value, and changes nothing.
                 permit("GET", service, [key])
-            number = cache.increment(
-                key, body["increment"], body.get("initial"), body.get("ttl"), wanted
-            )
+            try:
+                number = cache.increment(
+                    key, body["increment"], body.get("initial"), body.get("ttl"), wanted
+                )
+            except OutOfRange as error:
+                field = "increment" if error.member == "by" else error.member
+                raise invalid([{"index": None, "field": field, "message": str(error)}]) from error
             if number is MISSING:
                 raise nothing_to_count(key)
             value = Value(str(number))
@@ -204,8 +209,9 @@ class Entry(MethodView):
     def delete(self, service: str, key: str) -> Response:
         """Delete a key; 404 if it is absent."""
         cache = _find(service, key)
+        wanted = condition(this_request())
         Query(this_request().query_string).refuse_slips(())
-        if not cache.delete(key, condition(this_request())):
+        if not cache.delete(key, wanted):
             raise absent(key)
         return _done(key, 200)
 
@@ -269,6 +275,7 @@ def _load(schema: RequestSchema, text: bytes) -> dict[str, Any]:
 
     :raises ApiError: 400; names the member that is wrong.
     """
+    query_ttl = Query(request.query_string).refuse_slips(OF_STORES).ttl()
     document = parse_document(text, max_batch())
     if not isinstance(document, dict):
         raise ApiError(400, "The body must be a JSON object.")
@@ -276,7 +283,6 @@ def _load(schema: RequestSchema, text: bytes) -> dict[str, Any]:
         body: dict[str, Any] = schema.load(document)
     except ValidationError as error:
         raise invalid_body(error) from error
-    query_ttl = Query(request.query_string).refuse_slips(OF_STORES).ttl()
     if query_ttl is not MISSING:
         body.setdefault("ttl", query_ttl)
     return body

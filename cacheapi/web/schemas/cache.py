@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from marshmallow import Schema, ValidationError, fields, validate
 
@@ -89,6 +89,10 @@ class RequestSchema(BodySchema):
     def __init__(self, check_key: Callable[[str], None] = lambda key: None, **options: Any) -> None:
         super().__init__(**options)
         self.check_key = check_key
+        # A schema within another does not know that.
+        for field in self.load_fields.values():
+            if isinstance(field, fields.Nested) and isinstance(field.schema, RequestSchema):
+                field.schema.check_key = check_key
 
 
 class ValueSchema(RequestSchema):
@@ -118,6 +122,11 @@ class ValueSchema(RequestSchema):
 
 class PairSchema(ValueSchema):
     """A key and the value to store under it."""
+
+    class Meta(ValueSchema.Meta):
+        """What is told of its members begins with the key."""
+
+        fields = ("key", "value", "ttl", "encoding", "tags")
 
     key = Key(
         required=True,
@@ -236,6 +245,21 @@ class EntriesSchema(Schema):
     meta = fields.Nested(MetaSchema, required=True)
 
 
+# In place of marshmallow's words, which say what something is not: what it must be.
+_WORDS: Final[Mapping[str, str]] = {
+    "Missing data for required field.": "It must be given.",
+    "Field may not be null.": "It may not be null.",
+    "Invalid input type.": "It must be an object.",
+    "Not a valid string.": "It must be a string.",
+    "Not a valid integer.": "It must be a whole number.",
+    "Not a valid boolean.": "It must be true or false.",
+    "Not a valid list.": "It must be a list.",
+    "Not a valid mapping type.": "It must be an object.",
+    "Shorter than minimum length 1.": "It may not be empty.",
+    "Must be equal to base64.": "It must be base64, or left out.",
+}
+
+
 def validation_details(messages: Any, index: int | None = None) -> list[dict[str, Any]]:
     """Return marshmallow's messages as the contract's list: index, field, message."""
     details: list[dict[str, Any]] = []
@@ -261,4 +285,5 @@ def _texts(
         for inner in found:
             yield from _texts(field, inner)
     else:
-        yield field, str(found)
+        text = str(found)
+        yield field, _WORDS.get(text, text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
@@ -17,11 +17,18 @@ from cacheapi.web.schemas.cache import (
     WholeNumber,
 )
 
+# Of an operation that takes nothing but its key.
+_KEY_ALONE: Final = (
+    "It must be the key itself, a string. (The seconds that a key has left are told by GET with "
+    "ttl=true.)"
+)
+
 
 def _key(description: str, *, required: bool = False) -> Key:
     return Key(
         required=required,
         validate=validate.Length(min=1),
+        error_messages={} if required else {"invalid": _KEY_ALONE},
         metadata={"description": description, "example": "user:123:name"},
     )
 
@@ -72,12 +79,14 @@ class OperationSchema(RequestSchema):
     )
     delete = _key("Delete the key.")
 
-    @validates_schema
-    def one_member(self, data: Mapping[str, Any], **_: Any) -> None:
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def one_member(self, _read: Mapping[str, Any], sent: Any, **_: Any) -> None:
         """Refuse what is no operation, or two, of which nobody said which is first."""
-        if not data:
+        if not isinstance(sent, dict):
+            return
+        if not sent:
             raise ValidationError(f"It must have one of {', '.join(self.fields)}.")
-        if len(data) > 1:
+        if len(sent.keys() & self.fields.keys()) > 1:
             raise ValidationError("It has more than one operation; give each an item of its own.")
 
 

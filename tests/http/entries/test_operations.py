@@ -143,19 +143,23 @@ def test_a_lifetime_of_the_query_is_for_those_that_bring_none(api: Api, query: s
         ({"get": "a", "delete": "a"}, None, "more than one operation"),
         ({"fetch": "a"}, "fetch", "Unknown field"),
         ({"get": ""}, "get", "may not be empty"),
-        ({"get": 1}, "get", "Not a valid string"),
-        ({"delete": ["a"]}, "delete", "Not a valid string"),
-        ({"set": "a"}, "set", "Invalid input type"),
-        ({"set": {"key": "a"}}, "set.value", "Missing data"),
-        ({"set": {"value": 1}}, "set.key", "Missing data"),
+        ({"get": 1}, "get", "the key itself, a string"),
+        ({"get": {"key": "a", "ttl": True}}, "get", "told by GET with ttl=true"),
+        ({"delete": ["a"]}, "delete", "the key itself, a string"),
+        ({"set": "a"}, "set", "must be an object"),
+        ({"set": None}, "set", "may not be null"),
+        ({"set": {"key": 5, "value": 1}}, "set.key", "must be a string"),
+        ({"set": {"key": "", "value": 1}}, "set.key", "may not be empty"),
+        ({"set": {"key": "a"}}, "set.value", "must be given"),
+        ({"set": {"value": 1}}, "set.key", "must be given"),
         ({"set": {"key": "a", "value": 1, "ttl": -5}}, "set.ttl", "The lifetime must be"),
         ({"add": {"key": "a", "value": 1, "tll": 5}}, "add.tll", "Unknown field"),
         ({"replace": {"key": "a", "value": "eA==", "encoding": "base64"}}, "replace.encoding", ""),
-        ({"touch": {"key": "a"}}, "touch.ttl", "Missing data"),
-        ({"increment": {"key": "a", "by": 1.5}}, "increment.by", "Not a valid integer"),
-        ({"increment": {"key": "a", "by": 2**70}}, "increment", "counts by at most"),
-        ({"increment": {"key": "a", "initial": 2**70}}, "increment", "counts from"),
-        ("get", None, "Invalid input type"),
+        ({"touch": {"key": "a"}}, "touch.ttl", "must be given"),
+        ({"increment": {"key": "a", "by": 1.5}}, "increment.by", "must be a whole number"),
+        ({"increment": {"key": "a", "by": 2**70}}, "increment.by", "counts by at most"),
+        ({"increment": {"key": "a", "initial": 2**70}}, "increment.initial", "counts from"),
+        ("get", None, "must be an object"),
     ],
 )
 def test_a_bad_item_is_named_and_nothing_is_done(
@@ -172,12 +176,40 @@ def test_a_bad_item_is_named_and_nothing_is_done(
 
 
 @pytest.mark.parametrize(
+    "operation",
+    [
+        *[{name: {"key": "", "value": 1}} for name in ("set", "add", "replace")],
+        {"touch": {"key": "", "ttl": 5}},
+        {"increment": {"key": "", "initial": 0}},
+        *[{name: ""} for name in ("get", "pull", "exists", "delete")],
+    ],
+)
+def test_a_key_is_checked_before_the_cache_is_asked(
+    short_key_api: Api, operation: dict[str, Any]
+) -> None:
+    ((name, what),) = operation.items()
+    key = "x" * 1025
+    item = {name: what | {"key": key} if what else key}
+    answer = perform(short_key_api, {"set": {"key": "a", "value": 1}}, item)
+    assert answer.status == 400
+    (fault,) = answer.error["context"]["errors"]
+    assert (fault["index"], fault["field"]) == (1, f"{name}.key" if what else name)
+    assert "bytes long" in fault["message"]
+    assert short_key_api.status("a") == 404
+
+
+@pytest.mark.parametrize(
     ("body", "word"),
     [
         ({"operations": []}, "operations is empty"),
         ({"operations": {"get": "a"}}, "The body must be"),
         ({"operations": [{"get": "a"}], "resource": []}, "no other member"),
         ({"resource": [], "operations": [{"get": "a"}]}, "no other member"),
+        ({"x": 1, "operations": [{"get": "a"}]}, "no other member"),
+        ({"operation": [{"get": "a"}]}, "Did you mean 'operations'?"),
+        ({"ops": [{"get": "a"}]}, '{"operations": [{"get": …}'),
+        ({}, '{"operations": [{"get": …}'),
+        ([{"get": "a"}], '{"operations": [{"get": …}'),
         (b'{"operations": [{"get": "a"}]', "not valid JSON"),
         (b'{"operations": [{"set": {"key": "a", "value": NaN}}]}', "NaN"),
     ],
