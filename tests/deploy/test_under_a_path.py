@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.deploy.site import AROUND, replaced
+from tests.support.hosts import asked, hosts_heard
 from tests.support.processes import REPOSITORY, Server, Service, free_port, service
 from tests.support.tools import tool
 
@@ -42,7 +43,7 @@ class Proxy(Server):
         text = (REPOSITORY / f"deploy/{name}/under-a-path.conf").read_text()
         text = replaced(text, {UPSTREAM: upstream})
         if name == "nginx":
-            text = f"server {{ listen 127.0.0.1:{self.port};\n{text} }}"
+            text = f"server {{ listen 127.0.0.1:{self.port}; server_name cache.example;\n{text} }}"
             user = "user root;" if os.getuid() == 0 else ""
             main = AROUND.format(directory=directory, user=user)
             self._command = [tool("nginx"), "-e", f"{directory}/error.log", "-g", "daemon off;"]
@@ -149,3 +150,17 @@ def test_the_program_asks_it_there(place: Place, tmp_path: Path) -> None:
     )
     assert ended.returncode == 0
     assert json.loads(get(f"{place.url}/c/api/v2/cache/a%2Fb")[1])["value"] == [1]
+
+
+def test_nginx_passes_on_the_host_with_its_port_and_one_where_there_is_none(tmp_path: Path) -> None:
+    with hosts_heard() as (upstream, hosts):
+        nginx = Proxy("nginx", tmp_path, f"http://127.0.0.1:{upstream}")
+        try:
+            asked(nginx.port, "HTTP/1.1", f"Host: cache.example:{nginx.port}")
+            asked(nginx.port, "HTTP/1.1", "Host: cache.example")
+            asked(nginx.port, "HTTP/1.0")
+        finally:
+            nginx.stop()
+    assert hosts[:2] == [f"cache.example:{nginx.port}", "cache.example"]
+    # Of nginx's own: the service refuses a request of HTTP/1.1 without one.
+    assert hosts[2]
