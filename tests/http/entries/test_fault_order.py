@@ -56,8 +56,8 @@ Place = tuple[int | None, str | None]
             API_KEYS,
             '{"rules":[{"x":1,"verbs":["GOT"]},{"verbs":[],"service":"*"}],"expires":5,"y":1}',
             [
-                *[(None, "rules.0.x"), (None, "rules.0.verbs.0"), (None, "rules.0.service")],
-                *[(None, "expires"), (None, "y"), (None, "name")],
+                *[(0, "rules.0.x"), (0, "rules.0.verbs.0"), (0, "rules.0.service")],
+                *[(0, "expires"), (0, "y"), (0, "name")],
             ],
         ),
         (
@@ -111,7 +111,7 @@ WRONG = {"If-Match": "no tag"}
         ("PATCH", entry("a"), "ttl=x", {}, {"x": 1}, "The lifetime must be"),
         ("GET", entry("a"), "tttl=1", WRONG, None, "If-Match"),
         ("GET", entry("a"), "tttl=1", {}, None, "'ttl'"),
-        ("GET", ALL, "limt=1", WRONG, None, "If-Match"),
+        ("GET", ALL, "prefx=1", WRONG, None, "If-Match"),
         ("DELETE", entry("a"), "tttl=1", WRONG, None, "If-Match"),
     ],
 )
