@@ -211,7 +211,9 @@ def test_a_url_is_looked_up_as_it_is_explained_in_the_shell(shop: Person, origin
         assert "product-1 <all>" in text
         assert "<all>" not in page
     other = text_of(shop.page("/service/shop", url="/items/1?q=1", headers="Accept-Language: fr"))
-    assert "is fetched from the API: only other variants are stored." in other
+    assert (
+        "It is fetched from the API: what is stored of this URL is for requests with other" in other
+    )
     assert "Nothing is stored of it." in text_of(shop.page("/service/shop", url="/items/2"))
 
 
