@@ -111,9 +111,10 @@ def actions(person: Looker) -> dict[str, list[Callable[[], Any]]]:
 def test_the_table_is_what_servers_count(
     tmp_path: Path, memcached_server: Memcached, redis_one: Redis, driver: str
 ) -> None:
+    there = {"MEMCACHED_HOST": "127.0.0.1", "MEMCACHED_PORT": str(memcached_server.port)}
     settings = {
         "file": {},
-        "memcached": {"CACHE_DRIVER": "memcached", "MEMCACHED_HOST": memcached_server.address},
+        "memcached": {"CACHE_DRIVER": "memcached", **there},
         "redis": {"CACHE_DRIVER": "redis", **redis_one.settings},
     }[driver]
     if driver == "redis":
