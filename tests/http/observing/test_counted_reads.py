@@ -62,15 +62,15 @@ def actions(person: Looker) -> dict[str, list[Callable[[], Any]]]:
         return partial(call, "POST", CACHE, {"operations": [operation]})
 
     return {
-        "`GET`, `HEAD`, `check_exist`, `clear`, and `get` and `exists` of operations": [
+        "`GET`, `HEAD`, `check_exist`, `clear`, and `get` of operations": [
             partial(call, "GET", "/cache/k"),
             partial(call, "HEAD", "/cache/k"),
             partial(call, "GET", "/cache?keys=k"),
             partial(call, "GET", "/cache/k?check_exist=true"),
             operate(get="k"),
-            operate(exists="k"),
             partial(call, "GET", "/cache/k?clear=true"),
         ],
+        "`exists` of operations": [operate(exists="k")],
         "`GET` with `ttl=true`": [
             partial(call, "GET", "/cache/k?ttl=true"),
             partial(call, "GET", "/cache?keys=k&ttl=true"),
