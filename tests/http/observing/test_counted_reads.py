@@ -85,7 +85,7 @@ def actions(person: Looker) -> dict[str, list[Callable[[], Any]]]:
             partial(person.shell, "keys", "--prefix", "k", "--details"),
         ],
         "`analysis`, `cacheapi analyze`, for each entry looked at": [
-            partial(call, "GET", "/system/service/cache/analysis?sample=1"),
+            partial(call, "GET", "/system/service/cache/analysis"),
         ],
         "its value on a page of the console": [partial(person.page, "/service/cache", key="k")],
         "`cacheapi ttl`": [partial(person.shell, "ttl", "k")],
@@ -139,8 +139,8 @@ def look(person: Looker, driver: str) -> None:
                 person.learn_tag()
             if number == 2 and row[0] == "`POST`, `DELETE`":
                 person.call("DELETE", "/cache/k")
-            if row[0].startswith("`analysis`"):
-                person.call("DELETE", "/cache/f")
             before = person.reads()
-            act()
-            assert person.reads() - before == int(told), (row[0], number)
+            done = act()
+            # What cacheapi keeps for itself is looked at as well, such as the count of who signs in.
+            times = done.json["looked_at"] if row[0].startswith("`analysis`") else 1
+            assert person.reads() - before == int(told) * times, (row[0], number)
