@@ -141,6 +141,6 @@ def look(person: Looker, driver: str) -> None:
                 person.call("DELETE", "/cache/k")
             before = person.reads()
             done = act()
-            # What cacheapi keeps for itself is looked at as well, such as the count of who signs in.
+            # What cacheapi keeps for itself is looked at as well: the count of who signs in.
             times = done.json["looked_at"] if row[0].startswith("`analysis`") else 1
             assert person.reads() - before == int(told) * times, (row[0], number)
