@@ -213,6 +213,9 @@ def work(live: Service) -> None:
                 connection.call("GET", f"{CACHE}/{key}")
                 connection.call("PATCH", f"{CACHE}/n{number}", {"increment": 1, "initial": 1})
                 connection.call("GET", f"{CACHE}?keys={key},absent")
+                if turn % 10 == 0:
+                    # A large body is a thread's, which has a connection of its own.
+                    connection.call("POST", CACHE, {"key": key, "value": "v" * 300_000, "ttl": 60})
                 if number % 10 == 0:
                     connection.call("GET", "/health/ready")
 
