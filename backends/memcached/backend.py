@@ -59,7 +59,7 @@ class MemcachedBackend(KeyCommands):
     traits = Traits(
         title="Memcached",
         description="A cache on memcached: one server, or a weighted pool of several.",
-        needs="a memcached server; for SASL `cacheapi[memcached]`",
+        needs="a memcached server; for SASL the package `pylibmc`",
         shared_by="all machines",
         eviction="memcached's own LRU",
         persistence="values are gone",

@@ -100,7 +100,7 @@ class Target:
         except ImportError as error:
             raise DriverMissing(
                 "MEMCACHED_USERNAME: a login with SASL needs pylibmc: pip install "
-                "'cacheapi[memcached]' (or take MEMCACHED_AUTH=text)"
+                "pylibmc (or take MEMCACHED_AUTH=text)"
             ) from error
         username, password = self.sasl
         return lambda address, on_silence: SaslClient(

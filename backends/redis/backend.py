@@ -53,7 +53,7 @@ class RedisBackend(KeyCommands):
     traits = Traits(
         title="Redis",
         description="A cache on Redis or Valkey: one server, Sentinel's master, or a cluster.",
-        needs="a Redis server 6.2 or later or a Valkey server, `cacheapi[redis]`",
+        needs="a Redis server 6.2 or later or a Valkey server, the package `redis[hiredis]`",
         shared_by="all machines",
         eviction="as the server's `maxmemory-policy` says; by default writes are refused",
         persistence="as the server's `save` and `appendonly` say",
@@ -209,7 +209,7 @@ def _importing() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise DriverMissing("Redis needs redis-py: pip install 'cacheapi[redis]'") from error
+        raise DriverMissing("Redis needs redis-py: pip install 'redis[hiredis]'") from error
 
 
 def _find_driver() -> None:

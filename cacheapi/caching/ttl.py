@@ -27,6 +27,11 @@ LATEST: Final = 2**53
 # What a person writes: a unit, and its seconds.
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 FOREVER: Final = "forever"
+# Why a lifetime is over before it begins: what one that has typed milliseconds must know.
+OVER: Final = (
+    "a number over 2592000 (30 days) is a time, in seconds since 1970, and this one is past; "
+    "of milliseconds leave out the last three digits"
+)
 _INTEGER = re.compile(r"-?[0-9]+")
 _WITH_UNIT: Final = re.compile(r"([0-9]{1,12})([smhd])")
 _ALLOWED: Final = (
@@ -96,6 +101,14 @@ def typed_ttl(text: str, now: float) -> int | None:
             f"{said}; write 90s, 15m, 2h, 7d or forever. A plain number is "
             "in seconds, at most 2592000 (30 days); more is a Unix time."
         ) from None
+
+
+def is_over(ttl: int | None, now: float) -> bool:
+    """Return whether a valid ``ttl`` is a time that is past: what has it expires at once.
+
+    :param now: Unix time in seconds.
+    """
+    return ttl is not None and LONGEST_RELATIVE < ttl <= now
 
 
 def as_ttl(left: float | None, now: float) -> int:

@@ -17,7 +17,7 @@ from cacheapi.caching.conditions import Condition, PreconditionFailed
 from cacheapi.caching.documents import parse_document
 from cacheapi.caching.pairs import KeyExists
 from cacheapi.caching.service import CacheService
-from cacheapi.caching.ttl import InvalidTtl, as_ttl, typed_ttl
+from cacheapi.caching.ttl import OVER, InvalidTtl, as_ttl, is_over, typed_ttl
 from cacheapi.console import (
     charts,
     first_steps,
@@ -233,12 +233,18 @@ def _text(kind: str, sent: str) -> str | None:
 def _ttl(sent: Any) -> int | None:
     """Return the lifetime that was chosen.
 
-    :raises InvalidTtl: what was typed is none.
+    :raises InvalidTtl: what was typed is none, or over already.
     """
     chosen = sent.get("lifetime", "default")
     if chosen == "default":
         return None
-    return 0 if chosen == "forever" else typed_ttl(sent.get("ttl", "").strip(), time.time())
+    if chosen == "forever":
+        return 0
+    typed, now = sent.get("ttl", "").strip(), time.time()
+    ttl = typed_ttl(typed, now)
+    if is_over(ttl, now):
+        raise InvalidTtl(f"{typed} is over already, so nothing was stored: {OVER}.")
+    return ttl
 
 
 def _left_as_ttl(cache: CacheService, key: str) -> int | None:

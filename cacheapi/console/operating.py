@@ -13,11 +13,12 @@ from werkzeug.wrappers import Response
 from backends.base import MISSING
 from backends.errors import BackendError
 from cacheapi.caching.codec import InvalidJson, Value
+from cacheapi.caching.ttl import OVER
 from cacheapi.console import frame, values
 from cacheapi.console.deleting import shown_again
 from cacheapi.registry import administration
 from cacheapi.web.access import WITHIN
-from cacheapi.web.batch import SHAPE
+from cacheapi.web.batch import SHAPE, invalid_items
 from cacheapi.web.blueprints import find_service, permit_operations, registry
 from cacheapi.web.errors import ApiError, answer_here, fault_text
 from cacheapi.web.http import max_batch
@@ -73,6 +74,7 @@ def operate(name: str) -> Response:
         asked = read_operations(cache, typed.encode(), MISSING, max_batch())
         if asked is None:
             raise ApiError(400, SHAPE)
+        _check_lifetimes(asked)
         permit_operations(definition.name, asked)
         with Turn(may_wait=WITHIN not in request.environ) as turn:
             outcomes = perform(cache, [each.operation for each in asked], turn)
@@ -83,6 +85,24 @@ def operate(name: str) -> Response:
     if failure is None:
         return shown_again(definition, 200, **shown)
     return shown_again(definition, **shown, operations_failed=frame.faults_of(failure)[""])
+
+
+def _check_lifetimes(asked: Sequence[Asked]) -> None:
+    """Refuse lifetimes that are over already, which the API takes: here a person has typed them.
+
+    :raises ApiError: 400, with each.
+    """
+    faults = [
+        {
+            "index": index,
+            "field": f"{each.name}.ttl",
+            "message": f"It is over already, so nothing was done: {OVER}.",
+        }
+        for index, each in enumerate(asked)
+        if (getattr(each.operation, "ttl", None) or 1) <= 0
+    ]
+    if faults:
+        raise invalid_items(faults)
 
 
 def _told(error: Exception) -> str:

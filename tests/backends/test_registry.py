@@ -106,7 +106,7 @@ def test_a_driver_without_its_package_says_how_to_get_it(monkeypatch: pytest.Mon
     for name in ("sasl", "libmemcached"):
         monkeypatch.delitem(sys.modules, f"backends.memcached.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "pylibmc", None)
-    with pytest.raises(DriverMissing, match=r"pip install 'cacheapi\[memcached\]'"):
+    with pytest.raises(DriverMissing, match="pip install pylibmc "):
         MemcachedBackend(servers=SERVERS.parse("127.0.0.1"), username="user", password="word")
     # Without a login nothing of it is needed.
     MemcachedBackend(servers=SERVERS.parse("127.0.0.1"))

@@ -40,7 +40,7 @@ def start(environ: Mapping[str, str], version: str) -> Tracing | None:
     except ImportError:
         log.warning(
             "The environment asks for traces, but OpenTelemetry is not installed: "
-            "pip install 'cacheapi[opentelemetry]'."
+            "pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http."
         )
         return None
     return Tracing(make_provider(exporter, environ, version))

@@ -73,7 +73,7 @@ def connect(url: str | None, data_dir: Path) -> Database:
     try:
         return PostgreSQL(parsed)
     except ImportError as error:
-        raise DatabaseUnusable("it needs psycopg: pip install 'cacheapi[postgresql]'") from error
+        raise DatabaseUnusable("it needs psycopg: pip install 'psycopg[binary]'") from error
 
 
 def _parse(url: str) -> URL:

@@ -315,11 +315,13 @@ def test_a_password_that_memcached_refuses(doctor: Program, sasl_server: Memcach
 
 
 @pytest.mark.parametrize(
-    ("driver", "module"),
-    [("redis", "redis"), ("memcached", "_pylibmc")],
+    ("driver", "module", "package"),
+    [("redis", "redis", "'redis[hiredis]'"), ("memcached", "_pylibmc", "pylibmc")],
     ids=["redis", "memcached"],
 )
-def test_a_driver_that_is_not_installed(tmp_path: Path, driver: str, module: str) -> None:
+def test_a_driver_that_is_not_installed(
+    tmp_path: Path, driver: str, module: str, package: str
+) -> None:
     (tmp_path / "without").mkdir()
     (tmp_path / "without" / f"{module}.py").write_text("raise ImportError('not here')\n")
     (tmp_path / "data" / "services").mkdir(mode=0o700, parents=True)
@@ -330,7 +332,7 @@ def test_a_driver_that_is_not_installed(tmp_path: Path, driver: str, module: str
     ended = run(tmp_path, "doctor", "--json", CACHE_DRIVER=driver, PYTHONPATH=path, **given)
     assert ended.returncode == 3
     (found,) = json.loads(ended.stdout)["findings"]
-    assert f"pip install 'cacheapi[{driver}]'" in found["message"]
+    assert f"pip install {package}" in found["message"]
 
 
 def test_settings_that_are_wrong_are_all_told(doctor: Program) -> None:

@@ -123,4 +123,4 @@ def test_a_driver_that_is_missing_is_told_in_a_line(tmp_path: Path, lacking: str
         timeout=60,
     )
     assert ended.returncode == 3
-    assert ended.stderr == ("cacheapi: Redis needs redis-py: pip install 'cacheapi[redis]'\n")
+    assert ended.stderr == ("cacheapi: Redis needs redis-py: pip install 'redis[hiredis]'\n")

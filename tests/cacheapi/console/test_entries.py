@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from backends.base import MISSING
+from backends.base import MISSING, Missing
 from cacheapi.caching.codec import Value
 from cacheapi.console import values
 from cacheapi.web.blueprints import EXTENSION
@@ -172,6 +173,20 @@ def test_a_lifetime_may_have_its_unit(person: Person, typed: str, seconds: int) 
     assert left(person, "k") is None
 
 
+@pytest.mark.parametrize("before", [MISSING, Value("0")], ids=["a new key", "a key"])
+def test_a_lifetime_may_be_a_time_to_come_but_none_that_is_past(
+    person: Person, before: Value | Missing
+) -> None:
+    if before is not MISSING:
+        store(person, "k", 0)
+    hour = str(int(time.time()) + 3600)
+    past = str(int(time.time()) - 5)
+    assert save(person, "k", "1", lifetime="seconds", ttl=past).status_code == 400
+    assert person.app.extensions[EXTENSION].find("cache").get("k") == before
+    assert save(person, "k", "1", lifetime="seconds", ttl=hour).status_code == 303
+    assert 3500 < (left(person, "k") or 0) <= 3600
+
+
 def test_what_is_no_json_may_be_meant_as_text(person: Person) -> None:
     answer = save(person, "k", "hello")
     assert answer.status_code == 400
@@ -194,6 +209,12 @@ def test_what_is_no_json_may_be_meant_as_text(person: Person) -> None:
         ),
         ("1", {"lifetime": "seconds", "ttl": "1.5"}, "f-ttl", "'1.5' is no lifetime; write 90s"),
         ("1", {"lifetime": "seconds", "ttl": "-5"}, "f-ttl", "'-5' is no lifetime; write 90s"),
+        (
+            "1",
+            {"lifetime": "seconds", "ttl": "3600000"},
+            "f-ttl",
+            "3600000 is over already, so nothing was stored: a number over 2592000 (30 days)",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_value_is_told_beside_it(

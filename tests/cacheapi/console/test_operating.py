@@ -154,6 +154,12 @@ def test_the_array_alone_is_enough(person: Person) -> None:
         ('[{"set": {"key": "k", "value": 1}}, {"fetch": "a"}]', "Item 1: fetch: "),
         ('[{"set": {"key": "k", "value": 1}}, {"get": ""}, {"touch": {}}]', "Item 2: touch."),
         ('[{"set": {"key": "k", "value": 1}}, {"touch": {"key": "k"}}]', "Item 1: touch.ttl: "),
+        ('[{"set": {"key": "k", "value": 1, "ttl": 3600000}}]', "Item 0: set.ttl: It is over"),
+        (
+            '[{"add": {"key": "k", "value": 1}}, {"touch": {"key": "k", "ttl": 3600000}}]',
+            "Item 1: touch.ttl: It is over already, so nothing was done: a number over 2592000",
+        ),
+        ('[{"increment": {"key": "k", "initial": 1, "ttl": 3600000}}]', "increment.ttl: It is"),
     ],
 )
 def test_what_is_wrong_is_told_beside_the_field_and_nothing_is_done(
