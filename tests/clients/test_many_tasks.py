@@ -8,6 +8,8 @@ import os
 import warnings
 from typing import Any
 
+import anyio
+import httpx
 import pytest
 from cacheapi_client import AsyncCache, Cache
 from cacheapi_client.asynchronous import _AT_ONCE
@@ -99,6 +101,38 @@ def test_a_computation_that_fails_leaves_it_to_another(url: str) -> None:
     found = asyncio.run(ask())
     assert len(computed) == 2
     assert found.count("value") == 9
+
+
+def test_a_task_that_is_cancelled_leaves_no_connection_in_use(url: str) -> None:
+    """Wherever it is: after a hundred of them nobody would have got an answer any more."""
+    cache = counted(url)
+    cache._connection._settings["limits"] = httpx.Limits(max_connections=_AT_ONCE)
+
+    async def ask() -> None:
+        await cache.set("k", 1, 60)
+        for steps in [*range(1, 40)] * 2:
+            tasks = [asyncio.create_task(cache.get("k")) for _ in range(60)]
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            for task in tasks[::2]:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        with anyio.fail_after(30):
+            assert await cache.get("k") == 1
+        await cache.aclose()
+
+    asyncio.run(ask())
+
+
+def test_who_is_cancelled_lets_the_lease_go(url: str) -> None:
+    async def ask() -> str:
+        async with counted(url) as cache:
+            with anyio.move_on_after(0.2):
+                await cache.remember("k", 60, anyio.sleep_forever, lease=600)
+            assert not await cache.has("k:lease")
+            return await cache.remember("k", 60, lambda: "value", lease=600)
+
+    assert asyncio.run(ask()) == "value"
 
 
 def test_a_cache_may_be_used_in_several_loops(url: str) -> None:
