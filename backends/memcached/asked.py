@@ -12,10 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from backends.base import MISSING, Found, Missing, with_flags
 from backends.errors import BackendError, Failed, NotRead
 from backends.memcached.comparing import Known
-from backends.memcached.errors import (
-    CommandFailed,
-    failure,
-)
+from backends.memcached.errors import TIMEOUT, CommandFailed, failure
 from backends.memcached.member import Member
 from backends.memcached.placing import Placed
 from backends.memcached.reader import Read, size_of
@@ -108,6 +105,21 @@ class Asked(Placed):
                 return {**read} if len(groups) == 1 else self.read_each(keys)
         return None
 
+    def remaining_ttl_many(self, keys: Sequence[bytes]) -> dict[bytes, int | Missing | None]:
+        """Return the seconds that plain keys have left; ``None`` for ever.
+
+        :return: by key; those whose server did not tell are left out, to be asked for alone.
+        :raises Failed: a server did not answer in time, and no other could take its place.
+        """
+        found: dict[bytes, int | Missing | None] = {}
+        for member, names in self._by_member(keys, None).items():
+            try:
+                found |= member.run(_looking(names), repeatable=True)
+            except CommandFailed as error:
+                if error.code == TIMEOUT:
+                    self._lost(member, error, sent=False)
+        return found
+
     def read(self, key: bytes) -> Found | Missing:
         """Return what a key's server has, with its token; absent only if that said so.
 
@@ -133,6 +145,12 @@ class Asked(Placed):
 
 def _comparing(known: Known) -> Callable[[TextClient], Read | None]:
     return lambda client: client.compare_many(known)
+
+
+def _looking(
+    keys: Sequence[bytes],
+) -> Callable[[TextClient], dict[bytes, int | Missing | None]]:
+    return lambda client: client.remaining_ttl_many(keys)
 
 
 def _reading(keys: Sequence[bytes], most: float) -> Callable[[Client], Read]:

@@ -96,6 +96,20 @@ class KeyCommands(Numbered):
             ) from error
         return left
 
+    def remaining_ttl_many(self, keys: Iterable[str]) -> dict[str, float | None]:
+        """Return it of plain keys in two trips or three to each server, of others one by one."""
+        names = {self._stored(key): key for key in keys}
+        plain = [stored for stored in names if not has_odd(stored)]
+        told: dict[bytes, int | Missing | None] = {}
+        # Of what a proxy refuses nothing is learned here, and one key is as well asked for alone.
+        if len(plain) > 1 and not (self._binary or self.in_front):
+            told = self._members.remaining_ttl_many(plain)
+        left = {
+            key: told[stored] if stored in told else self.remaining_ttl(key)
+            for stored, key in names.items()
+        }
+        return {key: seconds for key, seconds in left.items() if seconds is not MISSING}
+
     # Writing
 
     def set(self, key: str, value: bytes, ttl: float | None) -> None:

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
+from backends.base import Missing
 from backends.errors import InvalidKey, NotRead
 from backends.memcached import commands, comparing, encoded, reader
 from backends.memcached.changes import Change
@@ -29,7 +30,7 @@ from backends.memcached.errors import (
     refusal,
 )
 from backends.memcached.link import Link, take_line
-from backends.memcached.meta import look_at_ttl, remaining_ttl
+from backends.memcached.meta import look_at_ttl, look_at_ttl_many, remaining_ttl
 from backends.memcached.opening import PLAIN, Opening
 from backends.memcached.proxies import judge
 from backends.memcached.reader import Read, Stored, Taken
@@ -114,6 +115,13 @@ class TextClient:
             return self._encoded(lambda: remaining_ttl(self._link, sent))
         command = b"mg %b t\r\n" % key
         return self._administer(command, lambda: look_at_ttl(self._link, key))
+
+    def remaining_ttl_many(self, keys: Sequence[bytes]) -> dict[bytes, int | Missing | None]:
+        """Return what :meth:`remaining_ttl` says of plain keys, where it is told for many at once.
+
+        :raises CommandFailed: no whole reply came.
+        """
+        return look_at_ttl_many(self._link, keys)
 
     def take_many(self, keys: Sequence[bytes], taken: Taken) -> None:
         """Take what the server has of different keys, and let that expire; one step a key.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from backends.base import MISSING
+from backends.base import MISSING, Item
 from backends.capabilities import Capability
 from backends.errors import Unavailable, Unsupported
 from backends.memcached.backend import MemcachedBackend
 from backends.memcached.errors import NOT_FOUND, READ_FAILURE, CommandFailed
 from backends.memcached.link import Link
-from backends.memcached.meta import look_at_ttl, remaining_ttl
+from backends.memcached.meta import look_at_ttl, look_at_ttl_many, remaining_ttl
 from backends.memcached.options import parse_servers
 from tests.backends.memcached.test_reader import answering
 from tests.conftest import connect
@@ -120,6 +122,71 @@ def test_a_look_that_ends_early_or_never_is_a_failure(reply: bytes) -> None:
     with answering(reply) as link, pytest.raises(CommandFailed) as refusal:
         look_at_ttl(link, b"a")
     assert not refusal.value.answered
+
+
+def look(key: str, told: int | None) -> bytes:
+    line = b"EN" if told is None else b"ME %b exp=%d la=5" % (key.encode(), told)
+    return line + b"\r\nVERSION 1.6.24\r\n"
+
+
+MANY = look("b", 62) + look("c", None) + look("d", -1)
+
+
+@pytest.mark.parametrize("size", [1, 7, 20, len(MANY)])
+def test_many_lifetimes_are_taken_however_their_answer_is_cut(size: int) -> None:
+    """The first key goes alone."""
+    parts = [MANY[start : start + size] for start in range(0, len(MANY), size)]
+    with answering(look("a", 32), then=parts) as link:
+        told = look_at_ttl_many(link, [b"a", b"b", b"c", b"d"])
+    assert told == {b"a": 30, b"b": 60, b"c": MISSING, b"d": None}
+
+
+@pytest.mark.parametrize(
+    "first", [b"ERROR\r\nVERSION 1.4.39\r\n", b"ERROR\r\nERROR\r\n", b"ME a\r\nVERSION 1.6.24\r\n"]
+)
+def test_of_a_server_that_does_not_look_many_are_not_asked_for(first: bytes) -> None:
+    with answering(first) as link:
+        assert look_at_ttl_many(link, [b"a", b"b"]) == {}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        *(b"", b"\r\n", look("b", 62), MANY[:-2], MANY + b"EN\r\n", b"EN\r\n" * 30_000),
+        b"\r\nVERSION 1\r\nVERSION 1\r\nVERSION 1\r\n",
+    ],
+)
+def test_an_answer_to_many_looks_that_is_none_is_a_failure(reply: bytes) -> None:
+    with answering(look("a", 32), then=[reply]) as link, pytest.raises(CommandFailed) as refusal:
+        look_at_ttl_many(link, [b"a", b"b", b"c", b"d"])
+    assert not refusal.value.answered
+    assert link._socket is None
+
+
+def test_lifetimes_of_many_keys_are_few_trips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many are asked for, and though this server tells for ever by another command."""
+    trips = 0
+    exchange = Link.exchange
+
+    def counted(self: Link, *given: Any, **more: Any) -> Any:
+        nonlocal trips
+        trips += 1
+        return exchange(self, *given, **more)
+
+    with memcached() as server:
+        backend = connect(server)
+        keys = [f"{'k' * (number % 200)}{number}" for number in range(1000)]
+        ttls = {key: (3600, 7200, None)[number % 3] for number, key in enumerate(keys)}
+        backend.set_many([Item(key, b"v", ttl) for key, ttl in ttls.items()])
+        monkeypatch.setattr(Link, "exchange", counted)
+        told = backend.remaining_ttl_many([*keys, "absent", "an odd one"])
+        backend.close()
+    assert told.keys() == ttls.keys()
+    for key, ttl in ttls.items():
+        left = told[key]
+        assert left is None if ttl is None else ttl - 10 <= (left or 0) <= ttl
+    # Of 260 bytes a key at most 48 KiB at once, for the third that stays for ever twice.
+    assert trips <= 12
 
 
 def test_a_server_without_these_commands_lacks_the_ability() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -16,10 +16,10 @@ from backends.memcached.reader import Stored, read, read_many
 
 
 @contextmanager
-def answering(*parts: bytes, then: bytes = b"") -> Iterator[Link]:
+def answering(*parts: bytes, then: bytes | Sequence[bytes] = b"") -> Iterator[Link]:
     """A connection to a server that answers the first command with these bytes, in parts.
 
-    :param then: what it answers the second with.
+    :param then: what it answers the second with, in parts too where it is several.
     """
 
     def serve() -> None:
@@ -34,7 +34,9 @@ def answering(*parts: bytes, then: bytes = b"") -> Iterator[Link]:
                 done.wait(0.002)
             if then:
                 connection.recv(65536)
-                connection.sendall(then)
+                for part in [then] if isinstance(then, bytes) else then:
+                    connection.sendall(part)
+                    done.wait(0.002)
             done.wait(5)
 
     done = threading.Event()
