@@ -7,7 +7,6 @@ ends the process with one line.
 
 from __future__ import annotations
 
-import errno
 import gc
 import logging
 import os
@@ -21,7 +20,7 @@ from cacheapi.observing.readiness import READINESS
 from cacheapi.registry.environment import key_file
 from cacheapi.registry.opening import open_registry
 from cacheapi.serving import refusals, singles
-from cacheapi.serving.address import bind_of
+from cacheapi.serving.address import bind_of, refused_address
 from cacheapi.serving.forking import heed_signals_from_the_start
 from cacheapi.settings import SettingsError, load
 from cacheapi.web.access import ACCESS
@@ -103,7 +102,7 @@ def post_worker_init(worker: Any) -> None:
         worker.wsgi.extensions[READINESS].announce()
 
 
-def _refuse_taken(addresses: list[Any]) -> None:
+def _refuse_addresses(addresses: list[Any]) -> None:
     """End with one line, where gunicorn would try again five times and say no way out."""
     if {"GUNICORN_FD", "LISTEN_FDS"} & os.environ.keys():
         # They are open already.
@@ -113,24 +112,18 @@ def _refuse_taken(addresses: list[Any]) -> None:
             continue
         host, port = address[:2]
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.socket(family) as tried:
-            # As gunicorn does: connections of before that are ending hold up nobody.
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
+        try:
+            with socket.socket(family) as tried:
+                # As gunicorn does: connections of before that are ending hold up nobody.
+                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 tried.bind((host, port))
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE:
-                    continue
-                sys.exit(
-                    f"cacheapi cannot start. Port {port} of {host} is taken by another program: "
-                    f"end that, or take another port: PORT={port + 1} make run, or PORT={port + 1} "
-                    "cacheapi serve."
-                )
+        except OSError as error:
+            sys.exit(f"cacheapi cannot start. {refused_address(host, port, error)}")
 
 
 def on_starting(server: Any) -> None:
-    """Refuse a taken port and a reload that could not start; let workers hand over counts."""
-    _refuse_taken(server.cfg.address)
+    """Refuse a bad address and a reload that could not start; let workers hand over counts."""
+    _refuse_addresses(server.cfg.address)
     heed_signals_from_the_start()
     reload = server.handle_hup
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import logging
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from cacheapi.serving.address import refused_address
 from tests.support.certificates import Certificates
 from tests.support.live import CACHE, call
 from tests.support.processes import REPOSITORY, Service, eventually, free_port
@@ -174,6 +176,24 @@ def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
     (line,) = (ended.stdout + ended.stderr).decode().splitlines()[-1:]
     assert f"Port {port} of 127.0.0.1 is taken by another program" in line
     assert f"PORT={port + 1} cacheapi serve" in line
+
+
+def test_an_address_that_is_none_of_the_machine_is_one_line_at_once(tmp_path: Path) -> None:
+    ended = run(tmp_path, "serve", HOST="192.0.2.1", PORT=str(free_port()))
+    assert ended.returncode == 1
+    said = (ended.stdout + ended.stderr).decode()
+    assert "cacheapi cannot start. This machine has no address 192.0.2.1: HOST (or" in said
+    # gunicorn's own words, with which it tries again.
+    assert "Retrying" not in said
+    assert "Invalid address" not in said
+
+
+def test_an_address_that_is_refused_is_told_with_what_to_do() -> None:
+    for error, words in (
+        (OSError(errno.EACCES, "Permission denied"), "take one above 1023"),
+        (OSError(errno.ENETDOWN, "Network is down"), "port 80 of ::1: Network is down."),
+    ):
+        assert words in refused_address("::1", 80, error)
 
 
 def test_settings_of_its_own_win_over_host_and_port(tmp_path: Path) -> None:
