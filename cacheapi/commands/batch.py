@@ -9,11 +9,13 @@ import click
 import msgspec
 
 from backends.base import MISSING
+from cacheapi.amounts import counted
 from cacheapi.caching.codec import InvalidJson
 from cacheapi.caching.documents import TooManyItems
 from cacheapi.caching.service import CacheService
 from cacheapi.commands.cache_shapes import Done, Outcomes
 from cacheapi.commands.failures import Exit, Failure
+from cacheapi.commands.lifetimes import is_over, over_text
 from cacheapi.commands.options import as_json, of_service
 from cacheapi.commands.output import emit_text, for_terminal, note, quiet
 from cacheapi.commands.session import Cache, cache
@@ -25,10 +27,25 @@ _LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _LINES: Final = msgspec.json.Decoder(msgspec.Raw)
 
 
+class _Lifetime(msgspec.Struct):
+    key: str
+    ttl: int | None = None
+
+
+class _Gives(msgspec.Struct):
+    """An operation that gives a lifetime; a number that is there keeps its own."""
+
+    set: _Lifetime | None = None
+    add: _Lifetime | None = None
+    replace: _Lifetime | None = None
+    touch: _Lifetime | None = None
+
+
 class _Body(msgspec.Struct, forbid_unknown_fields=True):
     operations: list[msgspec.Raw]
 
 
+_GIVES: Final = msgspec.json.Decoder(_Gives)
 _BODY: Final = msgspec.json.Decoder(_Body)
 _OUTCOMES: Final = msgspec.json.Decoder(Outcomes)
 _OUTCOME: Final = msgspec.json.Decoder(Done)
@@ -56,13 +73,15 @@ def batch(file: BinaryIO, name: str, as_json: bool) -> int:
       cacheapi batch --json <<< '[{"get": "a"}, {"increment": {"key": "n", "by": 2, "initial": 2}}]'
     """
     operations = _operations(file.read())
-    refused = 0
+    refused, over = 0, list[tuple[str, int]]()
     told: list[str] = []
     with cache(name) as target:
         for start in range(0, len(operations), AT_ONCE):
             some, failure = _perform(target, operations[start : start + AT_ONCE], start)
-            for is_done, text in some:
+            for operation, (is_done, text) in zip(operations[start:], some, strict=False):
                 refused += not is_done
+                if is_done:
+                    over += _over(operation)
                 if as_json:
                     told.append(text)
                 else:
@@ -73,12 +92,28 @@ def batch(file: BinaryIO, name: str, as_json: bool) -> int:
     _end(told, as_json)
     if refused:
         note(f"{refused} of {len(operations)} not done.")
+    if over:
+        more = f" So it is with {counted(len(over) - 1, 'other operation')}." if over[1:] else ""
+        note(f"{over_text(*over[0])}{more}")
     return Exit.NO if refused else Exit.DONE
 
 
 def _end(told: Sequence[str], as_json: bool) -> None:
     if as_json:
         emit_text(f'{{"resource":[{",".join(told)}]}}')
+
+
+def _over(operation: msgspec.Raw) -> list[tuple[str, int]]:
+    """Return the key and the ``ttl`` of an operation that gave a lifetime that is past."""
+    try:
+        found = _GIVES.decode(operation)
+    # That of another shape, as by a service elsewhere of another version.
+    except msgspec.MsgspecError:
+        return []
+    given = found.set or found.add or found.replace or found.touch
+    if given is None or given.ttl is None or not is_over(given.ttl):
+        return []
+    return [(given.key, given.ttl)]
 
 
 def _operations(given: bytes) -> list[msgspec.Raw]:

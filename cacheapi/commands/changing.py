@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import click
 
@@ -10,11 +11,14 @@ from backends.base import MISSING
 from backends.errors import BackendError
 from cacheapi.commands.entries import absent
 from cacheapi.commands.failures import Exit, Failure
-from cacheapi.commands.lifetimes import HELP, Lifetime, shown
+from cacheapi.commands.lifetimes import HELP, Lifetime, is_over, over_text, shown
 from cacheapi.commands.misspelt import NegativeNumbers
 from cacheapi.commands.options import as_json, of_service
 from cacheapi.commands.output import emit, emit_text, note, printable
 from cacheapi.commands.session import Cache, cache
+
+# Of a key whose time is past.
+_OVER: Final = "over already"
 
 
 @click.command()
@@ -44,6 +48,9 @@ def touch(key: str, name: str, ttl: int | None, as_json: bool) -> None:
         left = None if as_json else _left(target, key)
     if as_json:
         emit({"key": key, "success": True})
+    if ttl is not None and is_over(ttl):
+        note(over_text(key, ttl))
+    if as_json or left == _OVER:
         return
     whose = "a new lifetime" if ttl is not None else "the service's default lifetime"
     note(f"Key '{printable(key)}' has {whose}{f': {left}' if left else ''}.")
@@ -59,7 +66,7 @@ def _left(target: Cache, key: str) -> str:
     except (BackendError, Failure):
         return ""
     # As a Unix time that is past.
-    return "over already" if left is MISSING else shown(left)
+    return _OVER if left is MISSING else shown(left)
 
 
 @click.command()
@@ -143,14 +150,16 @@ def incr(
     with cache(name) as target:
         target.check_key(key)
         counted = target.increment(key, step, initial, ttl)
-        tells = initial is not None and counted is not MISSING and not as_json
+        tells = initial is not None and counted is not MISSING and (not as_json or is_over(ttl))
         left = _left(target, key) if tells else ""
     if counted is MISSING:
         raise Failure(f"{absent(key)} With --initial {step} it is made, and begins there.", Exit.NO)
     if as_json:
         emit({"key": key, "value": counted})
-        return
-    emit_text(str(counted))
-    if left:
+    else:
+        emit_text(str(counted))
+    if left == _OVER and ttl is not None:
+        note(over_text(key, ttl))
+    elif left and not as_json:
         # That of a number that was there is not the one that was given.
         note(f"Lifetime left: {left}.")

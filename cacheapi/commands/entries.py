@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from base64 import b64decode
 from typing import Final
@@ -16,7 +17,7 @@ from cacheapi.caching.pairs import KeyExists, Pair, TaggedPair
 from cacheapi.caching.service import CacheService
 from cacheapi.caching.tags import InvalidTags, check_tags
 from cacheapi.commands.failures import Exit, Failure
-from cacheapi.commands.lifetimes import HELP, Lifetime
+from cacheapi.commands.lifetimes import HELP, Lifetime, is_over, over_text
 from cacheapi.commands.misspelt import NegativeNumbers
 from cacheapi.commands.options import as_json, of_service
 from cacheapi.commands.output import emit, emit_text, for_terminal, note, printable
@@ -95,7 +96,9 @@ def _plain(value: Value) -> str:
 
 def absent(key: str) -> Failure:
     """Return what ends a command whose key is not there."""
-    return Failure(f"Key '{printable(key)}' does not exist.", Exit.NO)
+    shown = printable(key)
+    hint = f" For a pattern: cacheapi keys --match {shlex.quote(shown)}." if "*" in key else ""
+    return Failure(f"Key '{shown}' does not exist.{hint}", Exit.NO)
 
 
 @click.command("set", cls=NegativeNumbers)
@@ -159,6 +162,8 @@ def set_(
             raise click.UsageError(str(error)) from error
     if as_json:
         emit({"key": key, "success": True})
+    if ttl is not None and is_over(ttl):
+        note(over_text(key, ttl))
 
 
 def _argument_bytes(value: str) -> bytes:

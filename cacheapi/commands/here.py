@@ -19,13 +19,13 @@ from backends.registry import backend_class
 from cacheapi.caching.service import CacheService
 from cacheapi.commands.failures import Failure
 from cacheapi.commands.options import only_here
-from cacheapi.commands.output import note
+from cacheapi.commands.output import note, quiet
 from cacheapi.commands.service_words import switched_off, unknown, without_keys
 from cacheapi.registry.contents import Author
 from cacheapi.registry.environment import SYSTEM_CACHE, system_cache
-from cacheapi.registry.errors import NotFound
+from cacheapi.registry.errors import NotFound, RegistryUnavailable
 from cacheapi.registry.rights import Caller
-from cacheapi.settings import Settings, load
+from cacheapi.settings import Settings, SettingsError, load
 
 if TYPE_CHECKING:
     from cacheapi.commands.answers import Answers
@@ -196,6 +196,19 @@ def _emptied(opened: Registry, name: str) -> CacheService | Answers:
     if cache is None:
         raise Failure(f"The service '{remote.cache}' that stores cannot be used.")
     return Answers(remote, cache)
+
+
+def sharing(name: str) -> list[str]:
+    """Return what there is to say of services that share keys with one, a sentence each.
+
+    None where the others cannot be read: who empties one does not need them.
+    """
+    settings = load()
+    try:
+        with quiet(), _opened(settings, is_new=_is_new(settings)) as opened:
+            return opened.snapshot.overlaps.of(name)
+    except (Failure, SettingsError, RegistryUnavailable):
+        return []
 
 
 def defined(opened: Registry, reference: str) -> Definition:

@@ -1,4 +1,4 @@
-"""``cacheapi keys``, ``delete`` and ``flush``: which keys there are, and fewer of them."""
+"""``cacheapi keys`` and ``delete``: which keys there are, and fewer of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from cacheapi.commands.entries import absent
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.lifetimes import shown
 from cacheapi.commands.options import as_json, of_service
-from cacheapi.commands.output import emit, emit_text, is_interactive, note, printable
+from cacheapi.commands.output import emit, emit_text, note, printable
 from cacheapi.commands.session import Cache, authored, cache, emptied
 from cacheapi.registry import contents
 
@@ -273,38 +273,3 @@ def _delete_tags(name: str, tags: tuple[str, ...], as_json: bool) -> Exit:
     else:
         note(purged_text(wanted))
     return Exit.DONE
-
-
-@click.command()
-@of_service
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@as_json
-def flush(name: str, yes: bool, as_json: bool) -> None:
-    r"""Delete every key of a service, or all that is stored of one in front of an HTTP API.
-
-    Asks first; where nobody can be asked, it needs --yes.
-
-    \b
-    Examples:
-      cacheapi flush
-      cacheapi flush --service sessions --yes
-    """
-    # Imported only here: it brings what serves such a service.
-    from cacheapi.commands.answers import Answers
-
-    with emptied(name) as (target, author):
-        answers = isinstance(target, Answers)
-        what = f"{'all that is stored of the answers' if answers else 'every key'} of {target.name}"
-        if not yes:
-            if not is_interactive():
-                raise Failure("Nobody can be asked here; say --yes to flush.", Exit.USAGE)
-            click.confirm(f"Delete {what} ({target.type})?", abort=True, err=True)
-        if isinstance(target, Answers):
-            # The API notes the same.
-            contents.purge(target, (), author)
-        else:
-            contents.flush(target, author)
-    if as_json:
-        emit({"success": True})
-    else:
-        note(f"Deleted {what}.")

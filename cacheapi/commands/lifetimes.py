@@ -8,7 +8,9 @@ from typing import Final
 
 import click
 
-from cacheapi.caching.ttl import FOREVER, UNITS, InvalidTtl, typed_ttl
+from cacheapi.caching.ttl import FOREVER, LONGEST_RELATIVE, UNITS, InvalidTtl, typed_ttl
+from cacheapi.commands.output import printable
+from cacheapi.moments import moment_text
 
 HELP: Final = (
     "Lifetime: 90s, 15m, 2h, 7d, or forever. A plain number is in seconds, as in the API: at most "
@@ -30,6 +32,19 @@ class Lifetime(click.ParamType[int | None]):
             return typed_ttl(value, time.time())
         except InvalidTtl as error:
             self.fail(str(error), param, ctx)
+
+
+def is_over(ttl: int | None) -> bool:
+    """Return whether a valid ``ttl`` is a Unix time that is past."""
+    return ttl is not None and LONGEST_RELATIVE < ttl <= time.time()
+
+
+def over_text(key: str, ttl: int) -> str:
+    """Return what is said of a key that was given such a ``ttl``."""
+    return (
+        f"Key '{printable(key)}' has a lifetime that is over already: a number over "
+        f"{LONGEST_RELATIVE} is a time, in seconds since 1970, and {ttl} was {moment_text(ttl)}."
+    )
 
 
 def shown(seconds: float | None) -> str:

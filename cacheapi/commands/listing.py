@@ -22,6 +22,13 @@ _ELSEWHERE: Final = {
 }
 
 
+def tell_warnings(told: Mapping[str, Any]) -> None:
+    """Say what there is to say of a service, such as others that share its keys."""
+    # A service elsewhere that is older may tell none.
+    for warning in told.get("warnings", ()):
+        note(warning)
+
+
 def list_services(as_json: bool) -> None:
     """Print the services."""
     with administration() as place:
@@ -93,8 +100,7 @@ def show(name: str, as_json: bool) -> None:
         )
     if found["source"] in _ELSEWHERE:
         note(_ELSEWHERE[found["source"]])
-    for warning in found["warnings"]:
-        note(warning)
+    tell_warnings(found)
 
 
 def _settings(

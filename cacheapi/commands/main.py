@@ -29,7 +29,7 @@ PLACES: Final = {
     "delete": ("keys:delete", "Delete keys: by name, prefix or tag."),
     "batch": ("batch:batch", "Do several different operations in one go."),
     "keys": ("keys:keys", "List keys."),
-    "flush": ("keys:flush", "Delete every key of a service."),
+    "flush": ("flushing:flush", "Delete every key of a service."),
     "stats": ("stats:stats", "Show hits, memory and evictions, live."),
     "tail": ("tail:tail", "Show requests as they are answered, or the slowest."),
     "audit": ("tail:audit", "Show who changed a service or an API key."),

@@ -22,6 +22,7 @@ from cacheapi.commands import cache_shapes as shapes
 from cacheapi.commands.elsewhere import Elsewhere
 from cacheapi.commands.failures import Exit, Failure
 from cacheapi.commands.refusals import Refused
+from cacheapi.commands.system_shapes import Service
 from cacheapi.registry.names import name_fault
 
 
@@ -181,6 +182,18 @@ class RemoteCache:
         query = urlencode({"sample": sample, "depth": depth, "separator": separator})
         path = f"/system/service{self._path}/analysis?{query}"
         return self._place.json("GET", path, shapes.Analysis)
+
+    def sharing(self) -> list[str]:
+        """Return what there is to say of services that share keys with it, a sentence each.
+
+        None to whom is no administrator.
+        """
+        try:
+            told = self._place.json("GET", f"/system/service{self._path}", Service)
+        except Failure:
+            return []
+        found: list[str] = told.get("warnings", [])
+        return found
 
     def flush(self) -> None:
         """Delete every key of the service."""

@@ -166,8 +166,7 @@ def create(
         emit(made)
         return
     note(f"Service '{name}' is there{_TRIED if tries else ''}.")
-    for warning in made["warnings"]:
-        note(warning)
+    listing.tell_warnings(made)
 
 
 @services.command()
@@ -276,6 +275,7 @@ def _told(changed: Mapping[str, Any], words: str, as_json: bool) -> None:
         emit(changed)
     else:
         note(words)
+        listing.tell_warnings(changed)
 
 
 def _given(**fields: str | None) -> dict[str, Any]:

@@ -64,3 +64,13 @@ def emptied(name: str) -> Iterator[tuple[Cache | Answers, Author | None]]:
         return
     with here.emptied(name) as found:
         yield found
+
+
+def sharing(target: Cache) -> list[str]:
+    """Return what there is to say of services that share keys with one, a sentence each.
+
+    None where that cannot be found out, as for the API key of no administrator.
+    """
+    if isinstance(target, CacheService):
+        return here.sharing(target.name)
+    return target.sharing()

@@ -27,6 +27,8 @@ class Service(TypedDict):
     aliases: list[str]
     is_active: bool
     fault: str | None
+    # One that is older does not say it.
+    warnings: NotRequired[list[str]]
 
 
 class Services(TypedDict):

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from cacheapi.commands.main import cacheapi
 from tests.cacheapi.commands.conftest import Program
 from tests.support import origin as scripted
-from tests.support.processes import Service, free_port, service
+from tests.support.processes import Memcached, Service, free_port, service
 
 
 class Elsewhere(Program):
@@ -93,7 +93,7 @@ def test_lifetimes_have_units(anywhere: Program) -> None:
     assert anywhere.run("touch", "k", "--json").stderr == ""
     anywhere("set", "late", "1")
     touched = anywhere.run("touch", "late", "--ttl", "2592001")
-    assert touched.stderr == "cacheapi: Key 'late' has a new lifetime: over already.\n"
+    assert touched.stderr == f"cacheapi: {over('late', 2592001, '1970-01-31T00:00:01Z')}\n"
     anywhere("touch", "k", "--ttl", "1d")
     assert 86000 < anywhere.json("ttl", "k")["ttl"] <= 86400
     assert anywhere.json("ttl", "k", "absent", code=1)["meta"] == {"missing": ["absent"]}
@@ -103,6 +103,65 @@ def test_lifetimes_have_units(anywhere: Program) -> None:
         "Key 'absent' does not exist. With --initial 1 it is made, and begins there."
     )
     assert "With --initial -3 it is" in anywhere.fails("incr", "absent", "-3", code=1)
+
+
+def over(key: str, ttl: int, was: str) -> str:
+    return (
+        f"Key '{key}' has a lifetime that is over already: a number over 2592000 is a time, in "
+        f"seconds since 1970, and {ttl} was {was}."
+    )
+
+
+def test_a_lifetime_that_is_over_already_is_told(anywhere: Program) -> None:
+    said = over("k", 3600000, "1970-02-11T16:00:00Z")
+    for command in (("set", "k", "1"), ("set", "k", "1", "--add"), ("set", "k", "1", "--json")):
+        ended = anywhere.run(*command, "--ttl", "3600000")
+        assert (ended.exit_code, ended.stderr) == (0, f"cacheapi: {said}\n"), command
+    # With the number that it prints.
+    for more in ((), ("--json",)):
+        ended = anywhere.run("incr", "k", "--initial", "1", "--ttl", "3600000", *more)
+        assert (ended.exit_code, ended.stderr) == (0, f"cacheapi: {said}\n"), more
+    anywhere("set", "there", "1", "--ttl", "1h")
+    ended = anywhere.run("incr", "there", "--initial", "1", "--ttl", "3600000")
+    assert "over already" not in ended.stderr
+    changes = (
+        b'[{"set": {"key": "k", "value": 1, "ttl": 3600000}}, {"get": "k"},'
+        b' {"set": {"key": "m", "value": 1, "ttl": -1}}, {"touch": {"key": "m", "ttl": 3600000}},'
+        b' {"replace": {"key": "absent", "value": 1, "ttl": 3600000}}]'
+    )
+    ended = anywhere.run("batch", stdin=changes)
+    assert ended.stderr.splitlines() == [
+        "cacheapi: 1 of 5 not done.",
+        f"cacheapi: {said} So it is with 1 other operation.",
+    ]
+
+
+def test_a_pattern_for_a_key_is_told_where_it_belongs(anywhere: Program) -> None:
+    said = "Key 'user:*' does not exist. For a pattern: cacheapi keys --match 'user:*'."
+    for command in ("get", "ttl", "touch", "delete"):
+        assert anywhere.run(command, "user:*").stderr == f"cacheapi: {said}\n", command
+
+
+def test_services_that_share_keys_are_told_before_a_flush(
+    anywhere: Program, memcached_server: Memcached
+) -> None:
+    config = ("--set", "host=127.0.0.1", "--set", f"port={memcached_server.port}")
+    for name in ("one", "two"):
+        prefix = ("--set", f"prefix={name}:")
+        made = anywhere.run(
+            *("services", "create", name, "--type", "cache_memcached", *config, *prefix)
+        )
+        assert (made.exit_code, "shares keys" in made.stderr) == (0, False), made.stderr
+    shared = "shares keys with the service 'one': both are on the same server"
+    for words in (("edit", "two", "--set", "prefix="), ("off", "two"), ("on", "two")):
+        changed = anywhere.run("services", *words)
+        assert (changed.exit_code, shared in changed.stderr) == (0, words[0] != "off"), words
+    flushed = anywhere.run("flush", "--service", "two", "--yes")
+    told, done = flushed.stderr.splitlines()
+    assert told.startswith(f"cacheapi: Service 'two' {shared}")
+    assert told.endswith("and a flush may take both.")
+    assert done == "cacheapi: Deleted every key of two."
+    assert anywhere.run("flush", "--yes").stderr == "cacheapi: Deleted every key of cache.\n"
 
 
 def test_who_may_not_read_changes_a_lifetime_all_the_same(program: Program, live: Service) -> None:

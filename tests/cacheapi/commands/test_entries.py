@@ -167,7 +167,7 @@ def test_flushing_does_what_it_is_told(
     program: Program, monkeypatch: pytest.MonkeyPatch, answer: str, code: int
 ) -> None:
     program("set", "k", "1")
-    monkeypatch.setattr("cacheapi.commands.keys.is_interactive", lambda: True)
+    monkeypatch.setattr("cacheapi.commands.flushing.is_interactive", lambda: True)
     ended = program.run("flush", stdin=answer.encode())
     assert ended.exit_code == code
     assert "Delete every key of cache (cache_local)?" in ended.stderr
