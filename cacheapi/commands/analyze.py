@@ -70,7 +70,8 @@ def analyze(
 ) -> None:
     r"""Show what fills a service: its entries by the prefixes of their keys.
 
-    Number, bytes, share and lifetimes left of each prefix, and the largest entries. A key
+    Number, bytes, share and lifetimes left of each prefix, and the largest entries. BYTES are
+    those of whole entries, with their keys, where 'cacheapi keys --details' has values alone. A key
     a:b:c is of the prefix a:b:*; where there are too many, as with ids, they are told as a:*.
     Of a service that holds more than the sample, a random part is looked at, and the numbers
     are estimates. Between its steps the servers are let alone for as long as a step took.

@@ -25,6 +25,19 @@ EVERY_KEY: Final = "*"
 _GIVEN: Final = {"name": "NAME", "expires": "--expires", "rate_limit": "--rate", "rules": "--rule"}
 
 
+class _Number(click.IntRange):
+    """The number of an API key; who has given a name is told where the numbers are."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return a valid number."""
+        try:
+            return int(super().convert(value, param, ctx))
+        except click.BadParameter:
+            self.fail(
+                f"{printable(str(value))!r} is no ID; 'cacheapi api-key list' has them.", param, ctx
+            )
+
+
 @click.group("api-key", cls=completing.Group)
 def api_key() -> None:
     r"""Make, list and revoke API keys.
@@ -150,6 +163,8 @@ def _rate(text: str) -> dict[str, int]:
 def list_(as_json: bool) -> None:
     r"""List the API keys, without the keys.
 
+    LAST USED may be a minute old: that is how often the service writes it down.
+
     \b
     Examples:
       cacheapi api-key list
@@ -203,7 +218,7 @@ def _shown_rate(rate: Mapping[str, int] | None) -> str | None:
 
 
 @api_key.command()
-@click.argument("number", type=click.IntRange(min=1), metavar="ID")
+@click.argument("number", type=_Number(min=1), metavar="ID")
 @as_json
 def revoke(number: int, as_json: bool) -> None:
     r"""Revoke an API key: within a second it is worth nothing anywhere.

@@ -78,7 +78,7 @@ class Elsewhere:
             answer = response.read()
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            raise Failure(f"{self.url} cannot be reached: {_reason(error)}.") from error
+            raise Failure(f"{self.url} cannot be reached: {_reason(error)}") from error
         if "Cache-Status" in response.headers:
             # Only what stands in front of an API has it.
             raise self.strange
@@ -191,11 +191,15 @@ class Elsewhere:
 def _reason(error: Exception) -> str:
     """Return why a service cannot be reached, and what is likely wrong with its address."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not valid here ({error.verify_message})"
+        return f"its certificate is not valid here ({error.verify_message})."
     if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
-        return "it speaks no TLS there; try http://"
+        return "it speaks no TLS there; try http://."
     if isinstance(error, http.client.RemoteDisconnected):
-        return "it ends the connection without an answer, as one does that wants https://"
+        return "it ends the connection without an answer, as one does that wants https://."
     if isinstance(error, http.client.BadStatusLine):
-        return "what answers there speaks no HTTP"
-    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")
+        return "what answers there speaks no HTTP."
+    said = (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")
+    hint = ""
+    if isinstance(error, ConnectionRefusedError):
+        hint = " Is the service running there, and is the port right?"
+    return f"{said}.{hint}"

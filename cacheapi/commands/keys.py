@@ -33,7 +33,7 @@ _IN_MEMORY: Final = 16 * 1024 * 1024
 # What has a meaning in a pattern.
 _MAGIC: Final = re.compile(r"[*?\[]")
 
-_HEADINGS: Final = ("LEFT", "BYTES", "KIND", "KEY")
+_HEADINGS: Final = ("LEFT", "VALUE", "KIND", "KEY")
 # How wide the columns before the key are; what does not fit makes its page wider.
 _WIDTHS: Final = (7, 9, 6)
 
@@ -49,7 +49,11 @@ Page = list[dict[str, Any]]
     metavar="PATTERN",
     help="Only keys that are so: * is any text, ? any character, [ab] one of some.",
 )
-@click.option("--details", is_flag=True, help="With lifetime left, size and kind of each.")
+@click.option(
+    "--details",
+    is_flag=True,
+    help="With lifetime left, bytes of the value (VALUE) and kind of each.",
+)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many keys.")
 @click.option("--cursor", metavar="C", help="Go on where a listing with --limit ended.")
 @click.option("-0", "null", is_flag=True, help="End each key with a zero byte, for xargs -0.")

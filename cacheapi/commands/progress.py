@@ -40,6 +40,8 @@ def bar(words: str, total: int | None) -> Iterator[Moved]:
     ) as shown:
         task = shown.add_task(words, total=total, entries=_told(0))
         yield lambda place, entries: shown.update(task, completed=place, entries=_told(entries))
+        # Where fewer were there than it was to go on for.
+        shown.update(task, total=shown.tasks[task].completed)
 
 
 def _told(entries: int) -> str:

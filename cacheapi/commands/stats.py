@@ -222,12 +222,17 @@ class _View:
                 for each in self.now.servers
                 if each.error
             ),
-            *([Text(f"{_LATELY}  {bars}")] if self._knows_before() else []),
+            *([Text(f"{_LATELY}  {bars}")] if self._knows_lately() else []),
             *(Text(f"-> {printable(advice.message)}") for advice in self.now.advice),
         )
 
-    def _knows_before(self) -> bool:
-        """Return whether there may be an earlier look; the samples of a machine stay there."""
+    def _knows_lately(self) -> bool:
+        """Return whether there is a look now, and may be an earlier one.
+
+        The samples of a machine stay there.
+        """
+        if _code(self.now) is Exit.FAILED:
+            return False
         return len(self._seen) > 1 or isinstance(self._target, CacheService | Answers)
 
     def _row(self, server: str, figures: Figures) -> tuple[object, ...]:

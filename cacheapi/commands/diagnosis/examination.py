@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from backends.parallel import at_once
 from cacheapi.caching.service import CacheService
-from cacheapi.commands.diagnosis import machine, services
+from cacheapi.commands.diagnosis import machine, running, services
 from cacheapi.commands.diagnosis.findings import Finding, Level
 from cacheapi.commands.diagnosis.services import ServiceReport
 from cacheapi.commands.failures import Exit
 from cacheapi.registry import overlaps
-from cacheapi.registry.environment import key_file, system_cache
+from cacheapi.registry.environment import SYSTEM_CACHE, key_file, system_cache
 from cacheapi.registry.live import Registry
 from cacheapi.registry.opening import open_registry
 from cacheapi.settings import Explained, Settings, SettingsError, explain, load
@@ -92,6 +92,7 @@ class Examination:
                 for name, service in registry.snapshot.services.items()
             )
             self._look_at_remotes(registry)
+            self.findings += running.look(settings, definitions[SYSTEM_CACHE].type)
         finally:
             registry.close()
 

@@ -24,6 +24,7 @@ from tests.support.processes import (
     Server,
     free_port,
     memcached,
+    service,
 )
 from tests.support.program import run
 from tests.support.redis import Redis, redis_server
@@ -604,6 +605,37 @@ def test_services_in_front_of_an_api_are_looked_at(program: Program) -> None:
     assert f"http://127.0.0.1:{away}" in failed["where"]
     assert "Service shop (rws): stored in " in whole
     assert "FAILED, the cache is disabled" in short
+
+
+def test_a_service_that_runs_with_another_cache_is_told(
+    program: Program, memcached_server: Memcached
+) -> None:
+    def told() -> list[str]:
+        found = program.json("doctor", code=program.run("doctor").exit_code)["findings"]
+        return [each["message"] for each in found if each["where"].startswith("service at ")]
+
+    with service(program.directory / "running", WEB_CONCURRENCY="1") as live:
+        program.settings |= {"PORT": str(live.port), "CACHEAPI_API_KEY": live.api_key}
+        program("set", "k", "1")
+        assert told() == []
+        program.settings |= on_memcached(memcached_server)
+        (message,) = told()
+        assert message.endswith("its system cache is cache_local, theirs is cache_memcached.")
+        # That of another directory.
+        program.settings["CACHEAPI_API_KEY"] = "another"
+        assert told() == []
+    program.settings["CACHEAPI_API_KEY"] = live.api_key
+    assert told() == []
+
+
+def test_no_key_is_shown_to_what_is_no_service_nor_is_it_waited_for_long(program: Program) -> None:
+    program("set", "k", "1")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        program.settings["PORT"] = str(listening.getsockname()[1])
+        program("doctor")
+        asked, _ = listening.accept()
+        with asked:
+            assert b"the-key" not in asked.recv(65536)
 
 
 def test_services_that_share_keys_are_told_once(program: Program) -> None:

@@ -210,7 +210,7 @@ def test_keys_are_listed_matched_and_deleted(anywhere: Program) -> None:
     found = anywhere.json("keys", "other", "--details")["resource"]
     assert found == [{"key": "other", "ttl": None, "bytes": 3, "kind": "value"}]
     assert anywhere("keys", "other", "--details") == (
-        "LEFT         BYTES  KIND    KEY\nforever        3 B  value   other\n"
+        "LEFT         VALUE  KIND    KEY\nforever        3 B  value   other\n"
     )
     # No heading of nothing.
     assert anywhere("keys", "absent", "--details") == ""
@@ -424,8 +424,9 @@ def something_else(status: int, fields: dict[str, str], body: bytes) -> Iterator
 def test_what_cannot_be_reached_is_one_line(program: Program, live: Service) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     key = ("--key", Service.api_key)
+    refused = "Connection refused. Is the service running there, and is the port right?"
     code, said = run("--url", url, *key, "get", "k")
-    assert (code, said) == (3, f"cacheapi: {url} cannot be reached: Connection refused.\n")
+    assert (code, said) == (3, f"cacheapi: {url} cannot be reached: {refused}\n")
     code, said = run("--url", live.url, "get", "k")
     assert (code, "CACHEAPI_KEY" in said) == (2, True)
     code, said = run("--url", live.url, "--key", "wrong", "get", "k")

@@ -379,7 +379,7 @@ def test_slips_are_told_in_plain_words(program: Program) -> None:
         (("nothing-near",), "No such command 'nothing-near'. See"),
         (("services", "creat", "x"), "No such command 'creat'. Did you mean 'create'?"),
         (("keys", "--limit", "x"), "'x' is not a whole number. See"),
-        (("api-key", "revoke", "x"), "'x' is not a whole number. See"),
+        (("api-key", "revoke", "x"), "'x' is no ID; 'cacheapi api-key list' has them. See"),
         (("tail", "--min-ms", "x"), "'x' is not a number. See"),
         (("batch", "absent"), "No such file or directory. See"),
         (("completion",), "Choose from: bash, zsh, fish. See"),
@@ -497,7 +497,7 @@ def test_tables_are_readable_on_a_narrow_terminal(program: Program) -> None:
     assert "  MAY        cache:GET,POST,PUT:shop:*\n" in shown
     assert "  DID     created\n  WHAT    service 1\n  NAME    sessions\n" in shown
     # What has room stays a table.
-    table = r"^LEFT +BYTES  KIND    KEY\n[\dhms ]+ 1 B  value   user:1\n"
+    table = r"^LEFT +VALUE  KIND    KEY\n[\dhms ]+ 1 B  value   user:1\n"
     assert re.search(table, shown, re.MULTILINE)
 
 

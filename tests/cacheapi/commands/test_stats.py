@@ -84,10 +84,12 @@ def test_a_pool_has_its_sum(program: Program, memcached_pool: list[Memcached]) -
 def test_servers_that_do_not_answer(program: Program, memcached_server: Memcached) -> None:
     gone = free_port()
     program.settings |= {"CACHE_DRIVER": "memcached", "MEMCACHED_HOST": f"127.0.0.1:{gone}"}
-    assert "cannot be reached" in program("stats", code=3)
+    said = program("stats", code=3)
+    assert ("cannot be reached" in said, "hits lately" in said) == (True, False)
     assert program.json("stats", code=3)["servers"][0]["stats"] is None
     program.settings["MEMCACHED_HOST"] += f",127.0.0.1:{memcached_server.port}"
-    assert "cannot be reached" in program("stats")
+    said = program("stats")
+    assert ("cannot be reached" in said, "hits lately" in said) == (True, True)
 
 
 def test_what_is_wrong_with_a_server_stands_below_the_table(program: Program) -> None:
