@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from backends.errors import BackendError, DriverMissing, Refused
+from backends.errors import BackendError, DriverMissing, Refused, Unavailable
 from cacheapi.commands import misspelt
 from cacheapi.registry.errors import Invalid, NotFound, ReadOnly, RegistryUnavailable
 from cacheapi.settings import SettingsError
@@ -106,7 +106,10 @@ def line_of(error: Exception) -> str:
         return f"The output cannot be written: {error.strerror}."
     if isinstance(error, OSError):
         return f"{str(error.filename)!r}: {error.strerror}."
-    return " ".join(str(error).split())
+    said = " ".join(str(error).split())
+    # What a service elsewhere answers is no such error: a doctor here knows nothing of that one.
+    hint = " 'cacheapi doctor' says what it may be." if isinstance(error, Unavailable) else ""
+    return f"{said}{hint}"
 
 
 def _sentence(error: click.ClickException) -> str:

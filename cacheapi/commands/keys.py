@@ -253,7 +253,9 @@ def _delete_prefix(name: str, prefix: str, as_json: bool) -> Exit:
             deleted = contents.delete_prefix(target, prefix, gone.append, author)
         except Unsupported as error:
             raise Failure(
-                f"{error} Delete by name ('cacheapi delete KEY…') or by tag (--tag).", Exit.USAGE
+                f"{error} Delete by name ('cacheapi delete KEY…') or by tag (--tag), "
+                "which finds what was stored with tags.",
+                Exit.USAGE,
             ) from error
         except Failed as error:
             raise Failure(f"{error} {contents.left(sum(gone))}") from error

@@ -90,8 +90,10 @@ def make_service() -> Response:
     except Invalid as error:
         faults = service_sent.spoken(described, typed, frame.faults_of(error))
         return _form(_made(described, typed, faults, is_new=True), None, 400)
-    _tell_saved(made, f" and answers at {request.root_path}/api/v2/{made.name}")
-    return redirect(url_for("console.service", name=made.name, new="yes"), 303)
+    works = _tell_saved(made, f" and answers at {request.root_path}/api/v2/{made.name}")
+    # Of one that is down, the next step is to mend it.
+    new = "yes" if works else None
+    return redirect(url_for("console.service", name=made.name, new=new), 303)
 
 
 def edit_service(name: str) -> Response:
@@ -139,21 +141,24 @@ def delete(name: str) -> Response:
     return redirect(url_for("console.index"), 303)
 
 
-def _tell_saved(definition: Definition, where: str) -> None:
+def _tell_saved(definition: Definition, where: str) -> bool:
     """Say that a service is saved, and what a trial of it has found.
 
     :param where: what is said of one that works.
+    :return: whether it works.
     """
     saved = f"The service {definition.name} is saved"
     if not definition.is_active:
         flash(f"{saved}. It is off: it answers 404.")
-        return
+        return False
     outcome = trial.run(registry(), definition, saved=True, patience=states.PATIENCE_SECONDS)
     if outcome.success:
         flash(f"{saved}{where}.")
-        return
+        return True
     failed = outcome.steps[-1]
-    flash(f"{saved}, but does not work: '{failed.name}' failed. {failed.message}", "warning")
+    told = f"{saved}, but does not work: '{failed.name}' failed. {failed.message}"
+    flash(f"{told} {outcome.cause or ''}".rstrip(), "warning")
+    return False
 
 
 def _form_to_edit(definition: Definition, faults: dict[str, str]) -> Response:

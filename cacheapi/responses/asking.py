@@ -75,7 +75,9 @@ def asked_of(config: Config, incoming: Incoming) -> Asked:
     if method in _NEVER or (
         allowed and method not in allowed and not (method == "HEAD" and "GET" in allowed)
     ):
-        raise NoAnswer(405, f"This service does not pass on the method {method}.")
+        passed_on = sorted({*allowed} | ({"HEAD"} if "GET" in allowed else set()))
+        takes = f" It passes on {', '.join(passed_on)}." if passed_on else ""
+        raise NoAnswer(405, f"This service does not pass on the method {method}.{takes}")
     url, target = target_of(config, incoming.path, incoming.query)
     fields = screened(incoming.fields, cookies=config.cookies, authorization=config.authorization)
     return Asked(Request(method, url, fields), target, incoming.body, incoming.inform)

@@ -129,6 +129,8 @@ def answer(error: Exception) -> ApiError:
         message = _MESSAGES.get(status) or error.description or error.name
         if isinstance(error, MethodNotAllowed) and error.valid_methods:
             message = f"{message} It takes {', '.join(sorted(set(error.valid_methods) - _UNSAID))}."
+            meant = _meant()
+            message = f"{message} {meant}" if meant else message
         return ApiError(status, message, headers=kept)
     if isinstance(error, KeyExists):
         return ApiError(400, f"Key '{error}' exists already; PUT changes it.")
@@ -229,6 +231,34 @@ _MESSAGES = {
     404: NO_PATH,
     405: "This path does not take this method.",
 }
+
+
+# What may be meant by a method where there is none: the paths, the methods, and what does it.
+_MEANT: Final = (
+    (
+        re.compile(r"/api/v2/?"),
+        {"POST", "PUT", "PATCH", "DELETE"},
+        "Keys are those of a service: /api/v2/{service}.",
+    ),
+    (
+        re.compile(r"/api/v2/system/(?:service|api_key)/?"),
+        {"PUT", "PATCH", "DELETE"},
+        "What is to be changed or deleted is named in the path: /{id}.",
+    ),
+    (
+        re.compile(r"/api/v2/(?!(?:docs|system)\Z)[^/]+"),
+        {"PUT", "PATCH"},
+        "POST stores several, new or not; PUT and PATCH of /{service}/{key} change one.",
+    ),
+)
+
+
+def _meant() -> str:
+    """Return what a request may mean by a method that its path does not take; else nothing."""
+    for path, methods, told in _MEANT:
+        if request.method in methods and path.fullmatch(request.path):
+            return told
+    return ""
 
 
 def register_error_handlers(app: Flask) -> None:

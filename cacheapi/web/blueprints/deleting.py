@@ -81,7 +81,9 @@ def _delete_prefix(service: str, keys: list[str] | None, query: Query) -> Respon
         delete_prefix(service, prefix, count)
     except Unsupported as error:
         raise ApiError(
-            400, f"{error} Delete by name (?keys=first,second) or by tag (?tag=first)."
+            400,
+            f"{error} Delete by name (?keys=first,second) "
+            "or by tag (?tag=first), which finds what was stored with tags.",
         ) from error
     except Failed as error:
         made = answer_to(error)

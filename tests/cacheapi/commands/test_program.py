@@ -155,6 +155,7 @@ def test_what_fails_is_one_line(program: Program) -> None:
     for arguments in (("get", "a"), ("set", "a", "1"), ("delete", "a"), ("flush", "--yes")):
         line = program.fails(*arguments, code=3)
         assert f"Connection refused: memcached at 127.0.0.1:{port} cannot be reached." in line
+        assert line.rstrip().endswith("'cacheapi doctor' says what it may be.")
     for words, instead in {
         ("keys",): "'cacheapi get KEY'",
         ("delete", "--prefix", "a"): "by tag (--tag)",

@@ -57,7 +57,7 @@ def test_what_is_kept_for_itself_is_not_taken_for_an_application_s(person: Perso
     assert "cacheapi:response" not in page
     assert "All 9 entries were looked at." in text
     assert re.search(r"Entries 6\b", text)
-    assert re.search(r"Kept by cacheapi 3 of \d+ B", text)
+    assert re.search(r"Kept by cacheapi 3 entries, \d+ B", text)
     assert f"What cacheapi keeps for itself are {looking.OWN}." in text
 
 
@@ -66,7 +66,7 @@ def test_a_service_that_holds_nothing_of_users_says_so(person: Person) -> None:
     person.call("POST", "/cache", {"resource": [{"key": "cacheapi:tag:x", "value": 1}]})
     text = text_of(person.page(PAGE))
     assert "Entries 0 " in text
-    assert "Kept by cacheapi 1 of" in text
+    assert "Kept by cacheapi 1 entry, " in text
     assert "By prefix" not in text
 
 

@@ -21,6 +21,9 @@ from tests.support.processes import Memcached, Service, free_port, service
 pytestmark = pytest.mark.timeout(600)
 
 PHONE = {"width": 360, "height": 740}
+# Of each list of figures the places where they begin.
+EDGES = """all => all.map(list => [...new Set(
+    [...list.querySelectorAll("dd")].map(one => Math.round(one.getBoundingClientRect().left)))])"""
 expect.set_options(timeout=PATIENCE_MS)
 
 
@@ -260,7 +263,11 @@ def test_from_save_to_the_first_request_in_a_shell(browser: Browser, live: Servi
         bar = page.locator("summary", has_text="Delete the selected keys: 1")
         expect(bar).to_be_in_viewport()
         bar.press("Enter")
-        page.get_by_label("Type how many keys").fill("1")
+        # What is selected stays in sight behind it.
+        box = page.locator(".selection").bounding_box()
+        assert box is not None
+        assert box["height"] < PHONE["height"] / 3
+        page.get_by_label("Type how many to confirm").fill("1")
         page.keyboard.press("Enter")
         expect(page.get_by_text("1 key was deleted.")).to_be_visible()
         assert complaints == []
@@ -354,6 +361,9 @@ def test_every_page_is_for_everybody(
             for path in paths:
                 page.goto(f"{live.url}/console{path}")
                 expect(page.locator("[data-waiting]")).to_have_count(0)
+                # Figures on a phone begin at one edge.
+                edges = page.locator(".facts:not(.wide)").evaluate_all(EDGES)
+                assert all(len(each) < 2 for each in edges), (path, edges)
                 check(page, f"{path}, {scheme}")
             page.goto(f"{live.url}/console/service/down/edit")
             page.locator("#f-config-port").fill("0")

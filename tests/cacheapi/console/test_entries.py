@@ -455,9 +455,9 @@ def test_what_is_shown_is_deleted_once_its_prefix_is_typed(
     person.call("POST", "/cache", {"resource": pairs})
     store(person, "user", 1)
     query = {"prefix": "user:"}
-    assert "Delete what is shown" in person.page(CACHE, **query)
-    assert "Delete what is shown" not in person.page(CACHE)
-    assert "Delete what is shown" not in person.page(CACHE, prefix="none")
+    assert "Delete all that start with user:" in text_of(person.page(CACHE, **query))
+    assert "Delete all that start with" not in person.page(CACHE)
+    assert "Delete all that start with" not in person.page(CACHE, prefix="none")
     for typed in ("", "user", "user: ", "cache"):
         answer = person.post(f"{CACHE}/delete-prefix", query=query, confirm=typed)
         assert answer.status_code == 400

@@ -81,6 +81,7 @@ def test_each_state_says_why(person: Person, memcached_server: Memcached) -> Non
     assert re.search(r"\bUp\b.*Keys on the server \d", up)
     down = text_of(person.page("/service/dead/state"))
     assert "Down Connection refused: memcached at" in down
+    assert "Test connection there says what is likely wrong." in down
     page = person.page("/")
     assert 'data-state="/console/service/dead/state"' in page
     # Form fields that are not there are off.
@@ -288,6 +289,8 @@ def test_saving_says_what_a_trial_found(person: Person, memcached_server: Memcac
     text = text_of(page)
     assert "The service sessions is saved, but does not work: 'connect' failed. Conn" in text
     assert "saved and answers" not in text
+    assert "The next two steps" not in text
+    assert "is the server running, are host and port right" in text
     page = person.done("/service/sessions/edit", action="save", **fields(memcached_server))
     assert "The service sessions is saved." in text_of(page)
     # A form of which the box is not checked has no such field.

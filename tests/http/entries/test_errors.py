@@ -43,8 +43,40 @@ def test_a_method_that_a_path_does_not_take(
 ) -> None:
     answer = api.call(method, path)
     assert answer.status == 405
-    assert answer.message
+    assert answer.message.startswith("This path does not take this method. It takes ")
+    assert all(name in answer.message for name in allowed)
     assert set(answer.headers["Allow"].split(", ")) - {"OPTIONS"} == allowed
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "meant"),
+    [
+        (
+            "PUT",
+            ALL,
+            " POST stores several, new or not; PUT and PATCH of /{service}/{key} change one.",
+        ),
+        ("POST", "/api/v2", " Keys are those of a service: /api/v2/{service}."),
+        (
+            "PATCH",
+            "/api/v2/system/service",
+            " What is to be changed or deleted is named in the path: /{id}.",
+        ),
+        ("DELETE", "/api/v2/system/api_key", " named in the path: /{id}."),
+        ("TRACE", ALL, ""),
+    ],
+)
+def test_what_may_be_meant_by_a_method(
+    file_app: AppApi, method: str, path: str, meant: str
+) -> None:
+    answer = file_app.call(method, path)
+    assert answer.status == 405, answer.message
+    names = sorted(set(answer.headers["Allow"].split(", ")) - {"OPTIONS"})
+    assert answer.message.startswith(
+        f"This path does not take this method. It takes {', '.join(names)}."
+    )
+    assert answer.message.endswith(meant or ".")
+    assert bool(meant) == (not answer.message.endswith(f"It takes {', '.join(names)}."))
 
 
 def test_absent_key_and_absent_service_are_told_apart(api: Api) -> None:
