@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from cacheapi.amounts import counted, size
+from cacheapi.amounts import counted, share, size
 from cacheapi.caching.service import CacheService
 from cacheapi.commands import completing
 from cacheapi.commands.lifetimes import shown
@@ -143,7 +143,7 @@ def _show(found: Mapping[str, Any]) -> None:
                 f"{each['prefix']}*",
                 each["keys"],
                 size(each["bytes"]),
-                f"{each['share']:.1%}",
+                f"{share(each['share'], 1)}%",
                 "#" * round(each["share"] * _BAR),
                 _lifetimes(each),
             )
@@ -160,7 +160,7 @@ def _show(found: Mapping[str, Any]) -> None:
 def _lifetimes(group: Mapping[str, Any]) -> str:
     """Return how many percent of a group's entries are in each class of lifetimes."""
     return ", ".join(
-        f"{_CLASS_WORDS[name]} {number / max(1, group['keys']):.0%}"
+        f"{_CLASS_WORDS[name]} {share(number / max(1, group['keys']))}%"
         for name in CLASSES
         if (number := group["lifetimes"].get(name))
     )

@@ -72,10 +72,11 @@ def batch(file: BinaryIO, name: str, as_json: bool) -> int:
       echo '{"set": {"key": "a", "value": 1, "tags": ["x"]}}' | cacheapi batch
       cacheapi batch --json <<< '[{"get": "a"}, {"increment": {"key": "n", "by": 2, "initial": 2}}]'
     """
-    operations = _operations(file.read())
     refused, over = 0, list[tuple[str, int]]()
     told: list[str] = []
+    # Whether there is such a service is said before anything about the file.
     with cache(name) as target:
+        operations = _operations(file.read())
         for start in range(0, len(operations), AT_ONCE):
             some, failure = _perform(target, operations[start : start + AT_ONCE], start)
             for operation, (is_done, text) in zip(operations[start:], some, strict=False):

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cacheapi.commands import completing
 from cacheapi.commands.failures import Exit, Failure
-from cacheapi.commands.here import registry
+from cacheapi.commands.here import defined, registry
 from cacheapi.commands.options import as_json
 from cacheapi.commands.output import emit, emit_text, printable, table
+from cacheapi.commands.service_words import switched_off
 from cacheapi.responses.asking import NoAnswer
 from cacheapi.responses.engines import MOUNT
 from cacheapi.responses.explaining import NotAsked, fields_of, url_of
 from cacheapi.responses.explaining import explain as explanation
 from cacheapi.responses.store import Store
+
+if TYPE_CHECKING:
+    from cacheapi.registry.live import Registry
 
 
 @click.command()
@@ -38,11 +42,7 @@ def explain(service: str, url: str, headers: tuple[str, ...], as_json: bool) -> 
     with registry() as opened:
         remote = opened.snapshot.remotes.get(service)
         if remote is None:
-            names = ", ".join(sorted(opened.snapshot.remotes)) or "none"
-            raise Failure(
-                f"Service '{service}' stands in front of no HTTP API; those that do: {names}.",
-                Exit.USAGE,
-            )
+            raise _not_explained(opened, service)
         cache = opened.find(remote.cache)
         if cache is None:
             raise Failure(f"The service '{remote.cache}' that stores cannot be used.")
@@ -58,6 +58,18 @@ def explain(service: str, url: str, headers: tuple[str, ...], as_json: bool) -> 
     else:
         _show(found)
     return Exit.DONE if found["decision"] == "hit" else Exit.NO
+
+
+def _not_explained(opened: Registry, name: str) -> Failure:
+    """Return what ends a command about a service in front of an API that can not be asked."""
+    definition = defined(opened, name)
+    if not definition.is_remote:
+        others = sorted(opened.snapshot.remotes)
+        known = f"those that do: {', '.join(others)}" if others else "none here does"
+        return Failure(f"Service '{name}' stands in front of no HTTP API; {known}.", Exit.USAGE)
+    if definition.fault is not None:
+        return Failure(f"Service '{name}' cannot be used: {definition.fault}")
+    return switched_off(name)
 
 
 def _show(found: dict[str, Any]) -> None:

@@ -34,9 +34,14 @@ def selected(number: int) -> str:
     return f"{count(number)} {'key is' if number == 1 else 'keys are'} selected"
 
 
-def percent(ratio: float | None) -> str:
-    """Return a share of one: ``97.3 %``."""
-    return NOT_KNOWN if ratio is None else f"{100 * ratio:.1f}\N{NO-BREAK SPACE}%"
+def percent(ratio: float | None, digits: int = 1) -> str:
+    """Return a share of one: ``97.3 %``, ``<0.1 %``.
+
+    :param digits: behind the point.
+    """
+    if ratio is None:
+        return NOT_KNOWN
+    return f"{amounts.share(ratio, digits)}\N{NO-BREAK SPACE}%"
 
 
 def hit_ratio(hits: int | None, misses: int | None) -> str:

@@ -116,7 +116,9 @@ def update(
         if new.name != old.name:
             _rename(transaction, old.name, new.name)
     detail = _changes(old, old.config if keeps_config else new.config, new)
-    audit.note(registry.data_dir, caller, "changed", "service", number, new.name, detail)
+    # Secrets that could not be read until now are no change to be named, and yet one.
+    if detail or old.fault is not None:
+        audit.note(registry.data_dir, caller, "changed", "service", number, new.name, detail)
     return find(registry, str(number))
 
 

@@ -117,7 +117,8 @@ def update(registry: Registry, caller: Caller, number: int, fields: Mapping[str,
             transaction.put(tables.api_keys, number, row)
     names = dict.fromkeys(_FIELDS.get(name, name) for name in row if row[name] != old[name])
     name = fields.get("name", old["name"])
-    audit.note(registry.data_dir, caller, "changed", "API key", number, name, ", ".join(names))
+    if names:
+        audit.note(registry.data_dir, caller, "changed", "API key", number, name, ", ".join(names))
     return find(registry, number)
 
 

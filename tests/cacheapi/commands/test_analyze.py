@@ -39,6 +39,13 @@ def test_what_fills_a_service_is_shown(anywhere: Program) -> None:  # noqa: F811
     assert {each["prefix"]: each["keys"] for each in told["prefixes"]}["user:"] == 4
 
 
+def test_what_is_there_is_never_nothing_of_it(program: Program) -> None:
+    lines = [{"set": {"key": f"p:{number}", "value": 1, "ttl": 90_000}} for number in range(250)]
+    lines.append({"set": {"key": "p:soon", "value": 1, "ttl": 3000}})
+    program("batch", stdin=json.dumps(lines).encode())
+    assert "≤1h <1%, ≤7d 100%" in program("analyze")
+
+
 def test_what_is_our_own_is_a_line_of_its_own(anywhere: Program) -> None:  # noqa: F811
     fill(anywhere)
     users = anywhere("analyze")

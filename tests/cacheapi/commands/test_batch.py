@@ -68,6 +68,13 @@ def test_what_is_no_operation_is_told(
     assert said in anywhere.fails("batch", code=2, stdin=given)
 
 
+@pytest.mark.parametrize("given", [b"", b"nonsense"])
+def test_a_service_that_there_is_not_is_told_first(program: Program, given: bytes) -> None:
+    program("set", "a", "1")
+    ended = program.fails("batch", "--service", "nosuch", code=2, stdin=given)
+    assert ended == "Service 'nosuch' does not exist; there are: cache."
+
+
 def test_many_go_in_parts(anywhere: Program, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     monkeypatch.setattr(module, "AT_ONCE", 2)
     lines = [b'{"set": {"key": "k%d", "value": %d}}' % (number, number) for number in range(5)]

@@ -176,9 +176,17 @@ def test_what_cannot_be_explained(program: Program, origin: Origin) -> None:
         f'[[service]]\nname = "shop"\ntype = "rws"\n[service.config]\nbase_url = "{origin.url}"\n'
         'cache = "gone"\n'
     )
-    assert "no HTTP API" in program.fails("explain", "cache", "/x", code=2)
+    ended = program.fails("explain", "cache", "/x", code=2)
+    assert ended == "Service 'cache' stands in front of no HTTP API; none here does."
+    known = "Service 'nosuch' does not exist; there are: cache."
+    assert program.fails("explain", "nosuch", "/x", code=2) == known
+    base = ("--set", f"base_url={origin.url}")
+    program("services", "create", "dark", "--type", "rws", *base, "--off")
+    assert program.fails("explain", "dark", "/x", code=3) == "Service 'dark' is switched off."
+    program("services", "delete", "dark", "--yes")
     program.settings["CACHEAPI_SERVICES_FILE"] = str(services)
     assert "'gone'" in program.fails("explain", "shop", "/x", code=3)
+    assert program.fails("explain", "cache", "/x", code=2).endswith("; those that do: shop.")
     services.write_text(services.read_text().replace('cache = "gone"\n', ""))
     assert "'..'" in program.fails("explain", "shop", "/../x", code=2)
     assert "Name: value" in program.fails("explain", "shop", "/x", "-H", "oops", code=2)

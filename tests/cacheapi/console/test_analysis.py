@@ -39,8 +39,8 @@ def test_what_fills_a_service_is_a_page(person: Person) -> None:
     listed = text_of(person.page(link[1].partition("#")[0]))
     assert "user:4" in listed
     assert "<b>page" not in listed
-    assert "an hour at most 100.0" in text
-    assert "for ever 100.0" in text
+    assert "an hour at most 100" in text
+    assert "for ever 100" in text
     assert "<b>page" not in page
     assert "&lt;b&gt;page" in page
     assert 'class="share" width="' in page

@@ -152,6 +152,13 @@ def test_numbers_in_words() -> None:
     ]
     assert words.percent(None) == words.NOT_KNOWN
     assert words.percent(0.9731) == "97.3\u00a0%"
+    # What is there is never 0, to as many digits as are shown.
+    assert [words.percent(part) for part in (0, 0.0004, 0.004)] == [
+        *("0.0\u00a0%", "<0.1\u00a0%", "0.4\u00a0%"),
+    ]
+    assert [words.percent(part, 0) for part in (0, 0.004, 0.996)] == [
+        *("0\u00a0%", "<1\u00a0%", "100\u00a0%"),
+    ]
     assert words.count(None) == words.NOT_KNOWN
     assert words.count(1234567) == "1\u202f234\u202f567"
     assert words.moment(None) == "never"
