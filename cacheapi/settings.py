@@ -296,11 +296,18 @@ class Settings(Mapping[str, Any]):
     """The values of all settings, by their variables.
 
     :ivar warnings: names that look like settings and are none.
+    :ivar texts: the values as they were written, secrets too; defaults are filled in.
     """
 
-    def __init__(self, values: Mapping[str, Any], warnings: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        warnings: tuple[str, ...] = (),
+        texts: Mapping[str, str | None] | None = None,
+    ) -> None:
         self._values = dict(values)
         self.warnings = warnings
+        self.texts = dict(texts or {})
 
     def __getitem__(self, variable: str) -> Any:
         return self._values[variable]
@@ -347,7 +354,8 @@ def load(environ: Mapping[str, str] | None = None, dotenv: str | Path | None = "
     except PluginBroken as error:
         raise SettingsError(str(error)) from error
     values = {variable: _value(option, given) for variable, option in options.items()}
-    return Settings(values, tuple(_misspelt(given, options)))
+    texts = {variable: _text(option, given) for variable, option in options.items()}
+    return Settings(values, tuple(_misspelt(given, options)), texts)
 
 
 class Explained(NamedTuple):
@@ -397,10 +405,14 @@ def explain(
     return found, list(_misspelt(given, options))
 
 
-def _value(option: Option, given: Mapping[str, str]) -> Any:
+def _text(option: Option, given: Mapping[str, str]) -> str | None:
+    """Return what is written of a setting, or its default."""
     text = given.get(option.variable)
-    if not text and not (option.may_be_empty and text == ""):
-        text = option.default
+    return text if text or (option.may_be_empty and text == "") else option.default
+
+
+def _value(option: Option, given: Mapping[str, str]) -> Any:
+    text = _text(option, given)
     if not text:
         return text
     try:

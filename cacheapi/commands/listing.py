@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import click
 
+from backends.errors import PluginBroken
+from backends.options import Option
+from backends.registry import options_of
 from cacheapi.commands import completing
 from cacheapi.commands.administering import administration
 from cacheapi.commands.lifetimes import shown
 from cacheapi.commands.options import as_json
 from cacheapi.commands.output import emit, note, table
-from cacheapi.settings import DEFAULT_TTL
+from cacheapi.registry.definition import Source
+from cacheapi.settings import CORE, DEFAULT_TTL
 
 # Not whether its server answers: that costs a look at each.
 SWITCHED: Final = {True: "switched on", False: "switched off"}
 _ELSEWHERE: Final = {
-    "environment": "They stand in the environment and .env: 'cacheapi doctor --all' shows them.",
+    "environment": (
+        "They stand in the environment and .env, and are changed there, for the next start."
+    ),
     "file": "They stand in the file CACHEAPI_SERVICES_FILE, and are changed there.",
 }
 
@@ -67,7 +74,8 @@ def list_(as_json: bool) -> None:
 def show(name: str, as_json: bool) -> None:
     r"""Show a service and its settings. Secrets are **********.
 
-    What is set otherwise than by default is marked; 'cacheapi services edit' changes it.
+    What is set otherwise than by default is marked; 'cacheapi services edit' changes it. Of the
+    system cache it says which variable sets each.
 
     \b
     Examples:
@@ -79,7 +87,7 @@ def show(name: str, as_json: bool) -> None:
         if as_json:
             emit(found)
             return
-        kinds = {each["name"]: each["config_schema"] for each in place.types()}
+        kinds = {each["name"]: each for each in place.types()}
     table(
         ("SERVICE", found["name"]),
         [
@@ -94,10 +102,13 @@ def show(name: str, as_json: bool) -> None:
     )
     if found["config"]:
         click.echo()
-        table(
-            ("SETTING", "VALUE", "", "MEANING"),
-            list(_settings(found["config"], kinds.get(found["type"], []))),
-        )
+        kind = kinds.get(found["type"], {})
+        fields = kind.get("config_schema", [])
+        if found["source"] == Source.ENVIRONMENT.value:
+            options = _options(kind.get("driver", ""))
+            table(("SETTING", "VALUE", "", "SET BY"), list(_set(found["config"], fields, options)))
+        else:
+            table(("SETTING", "VALUE", "", "MEANING"), list(_settings(found["config"], fields)))
     if found["source"] in _ELSEWHERE:
         note(_ELSEWHERE[found["source"]])
     tell_warnings(found)
@@ -114,6 +125,37 @@ def _settings(
         value, field = config[name], known.get(name, {})
         mark = "set" if "default" in field and value != field["default"] else " "
         yield name, _value(name, value), mark, field.get("label")
+
+
+def _options(driver: str) -> dict[str, Option]:
+    """Return the options of the system cache by their fields; of a plugin elsewhere some only."""
+    own: tuple[Option, ...] = ()
+    with contextlib.suppress(KeyError, PluginBroken):
+        own = options_of(driver)
+    return {option.field: option for option in (*CORE, *own) if option.field}
+
+
+def _set(
+    config: Mapping[str, Any], fields: list[Mapping[str, Any]], options: Mapping[str, Option]
+) -> Iterator[tuple[object, ...]]:
+    """Yield the settings as :func:`_settings` does, with the variable of each for its meaning.
+
+    Some have another default there than as a field.
+    """
+    known = [
+        {**field, "default": _default(options[field["name"]])}
+        if field["name"] in options
+        else field
+        for field in fields
+    ]
+    for name, value, mark, label in _settings(config, known):
+        option = options.get(str(name))
+        yield name, value, mark, label if option is None else option.variable
+
+
+def _default(option: Option) -> Any:
+    default = option.default
+    return default if not default or option.kind.json == "string" else option.kind.parse(default)
 
 
 def _value(name: str, value: Any) -> Any:

@@ -10,8 +10,8 @@ from typing import Any, Final
 from cacheapi.amounts import counted
 from cacheapi.console import words
 from cacheapi.console.service_form import USUAL, types
-from cacheapi.registry import administration
-from cacheapi.registry.definition import Definition
+from cacheapi.registry import administration, forms
+from cacheapi.registry.definition import Definition, Source
 from cacheapi.settings import DEFAULT_TTL
 
 # A server with a port of its own, or a Unix socket.
@@ -23,11 +23,13 @@ class Setting:
     """A setting as it is read.
 
     :ivar is_usual: whether it tells where values are kept, how many and how long.
+    :ivar variable: what sets it, of a service that the environment sets up; else empty.
     """
 
     label: str
     text: str
     is_usual: bool
+    variable: str = ""
 
 
 def settings_of(definition: Definition) -> list[Setting]:
@@ -38,11 +40,16 @@ def settings_of(definition: Definition) -> list[Setting]:
     config = administration.shown(definition)["config"]
     unused = _overridden(config)
     schema = types().get(definition.type, {}).get("config_schema", [])
+    variables: Mapping[str, str] = {}
+    if definition.source is Source.ENVIRONMENT:
+        called = forms.called(forms.kind_of(definition.type))
+        variables = {field: variable for variable, field in called.items()}
     return [
         Setting(
             field["label"].removesuffix(f" ({field['unit']})"),
             _text(field["name"], config[field["name"]], field["unit"]),
             is_usual=field["name"] in USUAL,
+            variable=variables.get(field["name"], ""),
         )
         for field in schema
         if field["name"] in config and field["name"] not in unused

@@ -159,7 +159,9 @@ def draft(registry: Registry, fields: Mapping[str, Any]) -> Definition:
     :raises Invalid: names every field that is wrong.
     """
     saved = registry.snapshot.definitions.get(str(fields.get("name")))
-    kept = saved.config if saved is not None and saved.type == fields.get("type") else {}
+    # Of the environment there are masks only.
+    is_kept = saved is not None and saved.source is not Source.ENVIRONMENT
+    kept = saved.config if saved and is_kept and saved.type == fields.get("type") else {}
     named = {"name": "draft", **fields}
     return define(named, Source.DATABASE, kept)
 
@@ -172,12 +174,11 @@ def shown(definition: Definition, kinds: Mapping[str, forms.Kind] | None = None)
     described = {name: getattr(definition, name) for name in FIELDS if name != "config"}
     kinds = forms.kinds_of([definition.type]) if kinds is None else kinds
     backend = kinds.get(definition.type)
-    hidden = backend is None or definition.source is Source.ENVIRONMENT
     return {
         "id": definition.number,
         **described,
         "aliases": list(definition.aliases),
-        "config": {} if hidden or backend is None else forms.shown(backend, definition.config),
+        "config": {} if backend is None else forms.shown(backend, definition.config),
         "source": definition.source.value,
         "fault": definition.fault,
     }

@@ -216,6 +216,21 @@ def values(backend: type[Backend] | Backend, config: Config) -> Values:
         raise Invalid([Fault(str(error), f"config.{JSON_FLAGS.field}")]) from error
 
 
+def of_environment(kind: Kind, texts: Mapping[str, str | None]) -> dict[str, Any]:
+    """Return the config that the variables of the environment say, to be shown.
+
+    A mask stands for each secret in it: it is the environment's, and nobody tries it elsewhere.
+
+    :param texts: what is set, defaults filled in, by variable.
+    """
+    config: dict[str, Any] = {}
+    for field, option in _options(kind).items():
+        text = texts.get(option.variable)
+        if text or (text == "" and option.may_be_empty):
+            config[field] = MASK if option.secret else _normal(option, text)
+    return config
+
+
 def shown(kind: Kind, config: Config) -> dict[str, Any]:
     """Return all fields as a client may see them: defaults filled in, secrets masked."""
     return {

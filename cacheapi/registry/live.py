@@ -14,6 +14,7 @@ import logging
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from cacheapi.caching.service import CacheService
 from cacheapi.registry import declared
@@ -43,6 +44,7 @@ class Registry:
     :ivar snapshot: what there is now.
     :ivar counts: where the product counts for itself, for all that share the system cache.
     :param system: the system cache; its driver's own name is another way to write its name.
+    :param config: what it was told, by field, without its secrets.
     :param callers: those of the environment.
     :param file: where services are declared, if anywhere.
     :param database: its rows.
@@ -59,6 +61,7 @@ class Registry:
         vault: Vault,
         data_dir: Path,
         names_keys: bool = False,
+        config: Mapping[str, Any] | None = None,
     ) -> None:
         self.store = Store(database)
         self.vault = vault
@@ -73,6 +76,7 @@ class Registry:
                 system.type,
                 label=system.label,
                 description=system.description,
+                config=config or {},
                 source=Source.ENVIRONMENT,
                 aliases=tuple(self._aliases),
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cacheapi.registry import environment
+from cacheapi.registry import environment, forms
 from cacheapi.registry.database.connecting import connect
 from cacheapi.registry.database.errors import DatabaseUnusable
 from cacheapi.registry.declared import BadFile
@@ -40,6 +40,7 @@ def open_registry(settings: Settings, *, asks: bool = True) -> Registry:
             vault=Vault(settings["CACHEAPI_SECRET_KEY"], data_dir / "secret-key"),
             data_dir=data_dir,
             names_keys=settings["CACHEAPI_LOG_KEYS"] == "plain",
+            config=forms.of_environment(type(system.backend), settings.texts),
         )
         registry.start()
     except DatabaseUnusable as error:

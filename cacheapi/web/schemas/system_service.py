@@ -114,7 +114,13 @@ class SystemServiceSchema(Schema):
     description = fields.String(required=True)
     type = fields.String(required=True)
     is_active = fields.Boolean(required=True)
-    config = fields.Dict(required=True, metadata={"description": "Empty for the system cache."})
+    config = fields.Dict(
+        required=True,
+        metadata={
+            "description": "All settings of its type, defaults filled in. A secret is read as "
+            "`**********`."
+        },
+    )
     source = fields.String(
         required=True,
         validate=validate.OneOf([source.value for source in Source]),

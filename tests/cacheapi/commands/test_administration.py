@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from cacheapi import create_app, load
@@ -72,8 +74,29 @@ def test_a_service_is_shown_with_its_settings(program: Program) -> None:
     assert program.json("services", "show", "carts")["config"]["default_ttl"] == 120
     ended = program.run("services", "show", "local")
     assert "SERVICE      cache\n" in ended.stdout
-    assert "'cacheapi doctor --all' shows them" in ended.stderr
+    assert "in the environment and .env, and are changed there, for the next start" in ended.stderr
     assert "there are: cache, carts" in program.fails("services", "show", "cats", code=2)
+
+
+def test_what_the_environment_sets_is_shown_with_its_variables(program: Program) -> None:
+    program.settings |= {
+        "CACHE_DRIVER": "redis",
+        "REDIS_URL": "redis://someone:hush-url@127.0.0.1:1/0",
+        "REDIS_PASSWORD": "hush-word",
+        "REDIS_PREFIX": "",
+        "CACHE_DEFAULT_TTL": "120",
+    }
+    ended = program.run("services", "show", "cache")
+    lines = {line.split()[0]: line.split()[1:] for line in ended.stdout.splitlines() if line}
+    assert lines["default_ttl"] == ["120", "(2h)", "set", "CACHE_DEFAULT_TTL"]
+    assert lines["password"] == ["**********", "set", "REDIS_PASSWORD"]
+    assert lines["url"] == ["**********", "set", "REDIS_URL"]
+    # It is another one there than a service's own.
+    assert lines["host"] == ["localhost", "REDIS_HOST"]
+    assert "hush" not in ended.output
+    config = program.json("services", "show", "redis")["config"]
+    assert (config["prefix"], config["port"], config["tls"]) == ("", 6379, False)
+    assert "hush" not in json.dumps(config)
 
 
 def test_a_trial_calls_settings_as_the_service_does(program: Program) -> None:

@@ -379,6 +379,21 @@ def test_a_service_is_deleted_by_its_name(person: Person, memcached_server: Memc
     assert person.get("/service/sessions").status_code == 404
 
 
+def test_the_settings_of_the_environment_are_shown_without_secrets(tmp_path: Path) -> None:
+    variables = {"CACHE_DRIVER": "memcached", "MEMCACHED_HOST": "cache.example"}
+    variables |= {"MEMCACHED_USERNAME": "u", "MEMCACHED_PASSWORD": HUSH, "CACHE_DEFAULT_TTL": "120"}
+    person = Person(make_app(tmp_path, **variables))
+    person.sign_in()
+    page = person.page("/service/cache")
+    text = text_of(page)
+    assert "Host cache.example Port 11211" in text
+    assert "Default TTL 120 minutes (2 h)" in text
+    settings = person.page("/service/cache/edit")
+    assert "Host MEMCACHED_HOST cache.example Port MEMCACHED_PORT 11211" in text_of(settings)
+    assert "Password MEMCACHED_PASSWORD **********" in text_of(settings)
+    assert HUSH not in page + settings
+
+
 @pytest.mark.parametrize("name", ["cache", "declared"])
 def test_what_is_set_up_elsewhere_is_only_shown(tmp_path: Path, name: str) -> None:
     file = tmp_path / "services.toml"
@@ -390,8 +405,9 @@ def test_what_is_set_up_elsewhere_is_only_shown(tmp_path: Path, name: str) -> No
     person.sign_in()
     page = person.page(f"/service/{name}/edit")
     assert "can only be changed there" in text_of(page)
-    # Settings of the environment are not shown here, and who looks for them is told where.
-    assert ("cacheapi doctor --all" in page) == ('class="facts wide"' not in page)
+    # What the environment sets is shown with its variable.
+    assert ("<code>CACHE_DEFAULT_TTL</code>" in page) == (name == "cache")
+    assert "Default TTL" in text_of(page)
     assert HUSH not in page
     assert "<input" not in page.partition("<main")[2]
     assert "Switch off" not in person.page(f"/service/{name}")

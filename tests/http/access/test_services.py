@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -578,13 +579,33 @@ def test_a_name_of_two_sources_stops_the_start(tmp_path: Path) -> None:
             create_app(load(environ, None))
 
 
+def test_what_the_environment_says_is_shown_and_its_secrets_go_nowhere(tmp_path: Path) -> None:
+    variables = {"CACHE_DRIVER": "redis", "REDIS_PASSWORD": HUSH, "REDIS_TIMEOUT_MS": "700"}
+    variables |= {"REDIS_URL": f"redis://someone:{HUSH}@127.0.0.1:1/0"}
+    with contextlib.closing(open_api(tmp_path, **variables)) as api:
+        shown = api.call("GET", f"{SERVICES}/cache")
+        assert HUSH not in shown.body.decode()
+        config = shown.json["config"]
+        assert (config["password"], config["url"], config["timeout_ms"]) == (MASK, MASK, 700)
+        # A mask is no password that could be tried elsewhere.
+        elsewhere = {"host": "127.0.0.1", "port": 1, "password": MASK}
+        body = {"name": "cache", "type": "cache_redis", "config": elsewhere}
+        assert api.call("POST", f"{SERVICES}/test", body=body).status == 400
+        body = {"config": {"port": 1}}
+        assert api.call("POST", f"{SERVICES}/cache/test", body=body).status == 400
+
+
 def test_changes_are_in_the_audit_log(api: AppApi, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "cacheapi.audit")
     make(api, name="s", type="cache_memcached", config={"username": "u", "password": HUSH})
     api.call("PATCH", f"{SERVICES}/s", body={"config": {"password": "hush-2"}})
     api.call("PATCH", f"{SERVICES}/s", body={"config": {"password": ""}})
     api.call("PATCH", f"{SERVICES}/s", body={"is_active": False})
+    # What changes nothing is no change.
+    assert api.call("PATCH", f"{SERVICES}/s", body={"is_active": False}).status == 200
     api.call("PATCH", f"{SERVICES}/s", body={"is_active": True, "label": "New"})
+    same = {"label": "New", "config": {"username": "u"}}
+    assert api.call("PATCH", f"{SERVICES}/s", body=same).status == 200
     api.call("DELETE", f"{SERVICES}/s")
     make(api, name="t", type="cache_local")
     assert api.call("DELETE", "/api/v2/t").status == 200
