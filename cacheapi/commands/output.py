@@ -134,7 +134,22 @@ def table(
         console.print(first, style="bold", soft_wrap=True)
         for title, cell in zip(titles[1:], others, strict=True):
             if cell.plain.strip() not in ("", NOTHING):
-                console.print(f"  {title:<{widest}}", cell, sep=_GAP, soft_wrap=True)
+                beside = f"  {title:<{widest}}"
+                wrapped = _wrapped(console, cell, len(beside) + len(_GAP))
+                console.print(beside, wrapped, sep=_GAP, soft_wrap=True)
+
+
+def _wrapped(console: Console, cell: Text, indent: int) -> Text:
+    """Return a sentence in lines below each other; what is longer than one stays in one piece."""
+    from rich.text import Text
+
+    room = console.width - indent
+    if max(map(len, cell.plain.split()), default=0) > room:
+        return cell
+    lines = cell.wrap(console, room)
+    for line in lines:
+        line.rstrip()
+    return Text(f"\n{' ' * indent}").join(lines)
 
 
 def _width(titles: Sequence[str], rows: Sequence[Sequence[Text]]) -> int:

@@ -497,9 +497,11 @@ def test_tables_are_readable_on_a_narrow_terminal(program: Program) -> None:
     assert f"1\n  NAME       {key}\n" in shown
     assert "  MAY        cache:GET,POST,PUT:shop:*\n" in shown
     assert "  DID     created\n  WHAT    service 1\n  NAME    sessions\n" in shown
+    # A sentence goes on below where it began.
+    assert re.search(r"^  MEANING  The embedded cache file [^\n]+\n {11}\w", shown, re.MULTILINE)
     # What has room stays a table.
     table = r"^LEFT +VALUE  KIND    KEY\n[\dhms ]+ 1 B  value   user:1\n"
     assert re.search(table, shown, re.MULTILINE)
 
 
-NARROW = ("services", "api-key list", "audit", "keys --details")
+NARROW = ("services", "services types", "api-key list", "audit", "keys --details")

@@ -216,8 +216,9 @@ def test_a_table_that_a_small_terminal_has_no_room_for_is_a_block_a_row(tmp_path
     assert [line.split() for line in lines[:4]] == [
         *(["cache_local"], ["FIELD", "max_mb"], ["VALUE", "integer", "(MiB)"], ["DEFAULT", "256"]),
     ]
-    # The terminal breaks it, between words or not; nothing is put into a column of five letters.
-    assert lines[4].startswith("  MEANING  The embedded cache file takes so many MiB; the ")
+    # It goes on below, between words; nothing is put into a column of five letters.
+    assert lines[4].startswith("  MEANING  The embedded cache file takes so many MiB; the")
+    assert re.match(r" {11}\w", lines[5])
 
 
 def test_a_doctor_is_in_colour_on_a_terminal(tmp_path: Path) -> None:
