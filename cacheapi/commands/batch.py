@@ -72,7 +72,7 @@ def batch(file: BinaryIO, name: str, as_json: bool) -> int:
       echo '{"set": {"key": "a", "value": 1, "tags": ["x"]}}' | cacheapi batch
       cacheapi batch --json <<< '[{"get": "a"}, {"increment": {"key": "n", "by": 2, "initial": 2}}]'
     """
-    refused, over = 0, list[tuple[str, int]]()
+    refused, over = 0, list[str]()
     told: list[str] = []
     # Whether there is such a service is said before anything about the file.
     with cache(name) as target:
@@ -95,7 +95,7 @@ def batch(file: BinaryIO, name: str, as_json: bool) -> int:
         note(f"{refused} of {len(operations)} not done.")
     if over:
         more = f" So it is with {counted(len(over) - 1, 'other operation')}." if over[1:] else ""
-        note(f"{over_text(*over[0])}{more}")
+        note(f"{over_text(over[0])}{more}")
     return Exit.NO if refused else Exit.DONE
 
 
@@ -104,8 +104,8 @@ def _end(told: Sequence[str], as_json: bool) -> None:
         emit_text(f'{{"resource":[{",".join(told)}]}}')
 
 
-def _over(operation: msgspec.Raw) -> list[tuple[str, int]]:
-    """Return the key and the ``ttl`` of an operation that gave a lifetime that is past."""
+def _over(operation: msgspec.Raw) -> list[str]:
+    """Return the key of an operation that gave a lifetime that is past."""
     try:
         found = _GIVES.decode(operation)
     # That of another shape, as by a service elsewhere of another version.
@@ -114,7 +114,7 @@ def _over(operation: msgspec.Raw) -> list[tuple[str, int]]:
     given = found.set or found.add or found.replace or found.touch
     if given is None or given.ttl is None or not is_over(given.ttl):
         return []
-    return [(given.key, given.ttl)]
+    return [given.key]
 
 
 def _operations(given: bytes) -> list[msgspec.Raw]:

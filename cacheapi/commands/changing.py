@@ -49,7 +49,7 @@ def touch(key: str, name: str, ttl: int | None, as_json: bool) -> None:
     if as_json:
         emit({"key": key, "success": True})
     if ttl is not None and is_over(ttl):
-        note(over_text(key, ttl))
+        note(over_text(key))
     if as_json or left == _OVER:
         return
     whose = "a new lifetime" if ttl is not None else "the service's default lifetime"
@@ -159,7 +159,7 @@ def incr(
     else:
         emit_text(str(counted))
     if left == _OVER and ttl is not None:
-        note(over_text(key, ttl))
+        note(over_text(key))
     elif left and not as_json:
         # That of a number that was there is not the one that was given.
         note(f"Lifetime left: {left}.")

@@ -163,7 +163,7 @@ def set_(
     if as_json:
         emit({"key": key, "success": True})
     if ttl is not None and is_over(ttl):
-        note(over_text(key, ttl))
+        note(over_text(key))
 
 
 def _argument_bytes(value: str) -> bytes:

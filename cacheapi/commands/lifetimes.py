@@ -8,9 +8,8 @@ from typing import Final
 
 import click
 
-from cacheapi.caching.ttl import FOREVER, LONGEST_RELATIVE, UNITS, InvalidTtl, typed_ttl
+from cacheapi.caching.ttl import FOREVER, LONGEST_RELATIVE, OVER, UNITS, InvalidTtl, typed_ttl
 from cacheapi.commands.output import printable
-from cacheapi.moments import moment_text
 
 HELP: Final = (
     "Lifetime: 90s, 15m, 2h, 7d, or forever. A plain number is in seconds, as in the API: at most "
@@ -39,12 +38,9 @@ def is_over(ttl: int | None) -> bool:
     return ttl is not None and LONGEST_RELATIVE < ttl <= time.time()
 
 
-def over_text(key: str, ttl: int) -> str:
+def over_text(key: str) -> str:
     """Return what is said of a key that was given such a ``ttl``."""
-    return (
-        f"Key '{printable(key)}' has a lifetime that is over already: a number over "
-        f"{LONGEST_RELATIVE} is a time, in seconds since 1970, and {ttl} was {moment_text(ttl)}."
-    )
+    return f"Key '{printable(key)}' has a lifetime that is over already: {OVER}."
 
 
 def shown(seconds: float | None) -> str:

@@ -93,7 +93,7 @@ def test_lifetimes_have_units(anywhere: Program) -> None:
     assert anywhere.run("touch", "k", "--json").stderr == ""
     anywhere("set", "late", "1")
     touched = anywhere.run("touch", "late", "--ttl", "2592001")
-    assert touched.stderr == f"cacheapi: {over('late', 2592001, '1970-01-31T00:00:01Z')}\n"
+    assert touched.stderr == f"cacheapi: {over('late')}\n"
     anywhere("touch", "k", "--ttl", "1d")
     assert 86000 < anywhere.json("ttl", "k")["ttl"] <= 86400
     assert anywhere.json("ttl", "k", "absent", code=1)["meta"] == {"missing": ["absent"]}
@@ -105,15 +105,16 @@ def test_lifetimes_have_units(anywhere: Program) -> None:
     assert "With --initial -3 it is" in anywhere.fails("incr", "absent", "-3", code=1)
 
 
-def over(key: str, ttl: int, was: str) -> str:
+def over(key: str) -> str:
     return (
-        f"Key '{key}' has a lifetime that is over already: a number over 2592000 is a time, in "
-        f"seconds since 1970, and {ttl} was {was}."
+        f"Key '{key}' has a lifetime that is over already: a number over 2592000 (30 days) is a "
+        "time, in seconds since 1970, and this one is past; of milliseconds leave out the last "
+        "three digits."
     )
 
 
 def test_a_lifetime_that_is_over_already_is_told(anywhere: Program) -> None:
-    said = over("k", 3600000, "1970-02-11T16:00:00Z")
+    said = over("k")
     for command in (("set", "k", "1"), ("set", "k", "1", "--add"), ("set", "k", "1", "--json")):
         ended = anywhere.run(*command, "--ttl", "3600000")
         assert (ended.exit_code, ended.stderr) == (0, f"cacheapi: {said}\n"), command
