@@ -141,7 +141,13 @@ def define(
 def _in_order(faults: list[Fault], fields: Mapping[str, Any]) -> list[Fault]:
     """Return faults in the order in which the fields were written; behind them what is missing."""
     order = {name: index for index, name in enumerate(dict.fromkeys([*fields, *FIELDS]))}
-    return sorted(faults, key=lambda fault: order[(fault.field or "").partition(".")[0]])
+
+    def place(fault: Fault) -> int:
+        field = fault.field or ""
+        # A client may have made up a name with a point in it.
+        return order[field if field in order else field.partition(".")[0]]
+
+    return sorted(faults, key=place)
 
 
 def _shape_faults(fields: Mapping[str, Any]) -> list[Fault]:

@@ -72,6 +72,25 @@ Place = tuple[int | None, str | None]
             '{"resource":[{"label":5,"typ":"cache_local","name":7}]}',
             [(0, "label"), (0, "typ"), (0, "name"), (0, "type")],
         ),
+        # Names with a point in them are made up, too.
+        (
+            "POST",
+            SERVICES,
+            '{"resource":[{"a.b":1,"name":"q","":1,"type":"cache_local",".":1}]}',
+            [(0, "a.b"), (0, ""), (0, ".")],
+        ),
+        (
+            "POST",
+            SERVICES,
+            '{"resource":[{"config":{"x.y":1,"":1},"name":"q","type":"cache_local"}]}',
+            [(0, "config.x.y"), (0, "config.")],
+        ),
+        (
+            "POST",
+            API_KEYS,
+            '{"a.b":1,"name":"n","rules":[{"service":"*","x.y":1,"verbs":["GET"]}]}',
+            [(0, "a.b"), (0, "rules.0.x.y")],
+        ),
     ],
 )
 def test_all_faults_of_a_body_are_listed_in_its_order_and_the_first_is_the_message(
