@@ -88,7 +88,9 @@ def test_fish_completes_the_line_and_tells_what_it_is(place: Path) -> None:
     # To its end, whatever stands in it.
     help_of = {word: told[0] for word, *told in words if told}
     assert help_of["off"] == "Switch a service off: its keys stay, and nobody can ask for them."
-    assert help_of["--details"] == "With lifetime left, size and kind of each."
+    assert help_of["--details"] == (
+        "With lifetime left, bytes of the value (VALUE) and kind of each."
+    )
 
 
 def test_what_cannot_be_read_completes_to_nothing(place: Path) -> None:

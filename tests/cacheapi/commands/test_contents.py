@@ -109,7 +109,9 @@ def test_a_deletion_that_stops_half_way_says_how_far_it_came(
     # Some of it is gone: that is noted.
     assert noted(program) == [("deleted by prefix in", "cache", None)]
     # One that is asked for by name has nothing beside it.
-    assert program.fails("delete", "user:1", code=3) == "Timed out."
+    assert program.fails("delete", "user:1", code=3) == (
+        "Timed out. 'cacheapi doctor' says what it may be."
+    )
     program("set", "user:1", "1")
     assert told in program.fails("delete", "user:1", "user:2", code=3)
     assert program.fails("delete", "a" * 2000, code=2)

@@ -202,9 +202,9 @@ def test_a_wrong_password_is_not_repeated(url: str, database: Database, tmp_path
     assert "hush-hush" not in str(raised.value)
 
 
-def test_without_its_driver_postgresql_names_the_extra(
+def test_without_its_driver_postgresql_names_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(DatabaseUnusable, match=r"cacheapi\[postgresql\]"):
+    with pytest.raises(DatabaseUnusable, match=r"pip install 'psycopg\[binary\]'"):
         connect("postgresql://h/x", tmp_path)

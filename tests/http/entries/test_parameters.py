@@ -176,8 +176,9 @@ def test_a_slip_in_a_body_is_told(
 
 def test_what_a_path_takes_and_where_all_is_are_told(file_app: AppApi) -> None:
     answer = file_app.call("PUT", ALL, body={"value": 1})
-    assert (
-        answer.message == "This path does not take this method. It takes DELETE, GET, HEAD, POST."
+    assert answer.message == (
+        "This path does not take this method. It takes DELETE, GET, HEAD, POST. POST stores "
+        "several, new or not; PUT and PATCH of /{service}/{key} change one."
     )
     answer = file_app.call("GET", "/api/v2/system/nothing")
     assert (answer.status, "/api/v2/docs shows all" in answer.message) == (404, True)
