@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, Final
 
@@ -13,9 +14,10 @@ from cacheapi.amounts import counted
 from cacheapi.caching.codec import InvalidJson
 from cacheapi.caching.documents import TooManyItems
 from cacheapi.caching.service import CacheService
+from cacheapi.caching.ttl import is_over
 from cacheapi.commands.cache_shapes import Done, Outcomes
 from cacheapi.commands.failures import Exit, Failure
-from cacheapi.commands.lifetimes import is_over, over_text
+from cacheapi.commands.lifetimes import over_text
 from cacheapi.commands.options import as_json, of_service
 from cacheapi.commands.output import emit_text, for_terminal, note, quiet
 from cacheapi.commands.session import Cache, cache
@@ -112,7 +114,7 @@ def _over(operation: msgspec.Raw) -> list[str]:
     except msgspec.MsgspecError:
         return []
     given = found.set or found.add or found.replace or found.touch
-    if given is None or given.ttl is None or not is_over(given.ttl):
+    if given is None or not is_over(given.ttl, time.time()):
         return []
     return [given.key]
 

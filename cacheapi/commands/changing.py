@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Final
 
 import click
 
 from backends.base import MISSING
 from backends.errors import BackendError
+from cacheapi.caching.ttl import is_over
 from cacheapi.commands.entries import absent
 from cacheapi.commands.failures import Exit, Failure
-from cacheapi.commands.lifetimes import HELP, Lifetime, is_over, over_text, shown
+from cacheapi.commands.lifetimes import HELP, Lifetime, over_text, shown
 from cacheapi.commands.misspelt import NegativeNumbers
 from cacheapi.commands.options import as_json, of_service
 from cacheapi.commands.output import emit, emit_text, note, printable
@@ -48,7 +50,7 @@ def touch(key: str, name: str, ttl: int | None, as_json: bool) -> None:
         left = None if as_json else _left(target, key)
     if as_json:
         emit({"key": key, "success": True})
-    if ttl is not None and is_over(ttl):
+    if is_over(ttl, time.time()):
         note(over_text(key))
     if as_json or left == _OVER:
         return
@@ -150,7 +152,11 @@ def incr(
     with cache(name) as target:
         target.check_key(key)
         counted = target.increment(key, step, initial, ttl)
-        tells = initial is not None and counted is not MISSING and (not as_json or is_over(ttl))
+        tells = (
+            initial is not None
+            and counted is not MISSING
+            and (not as_json or is_over(ttl, time.time()))
+        )
         left = _left(target, key) if tells else ""
     if counted is MISSING:
         raise Failure(f"{absent(key)} With --initial {step} it is made, and begins there.", Exit.NO)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import time
 from base64 import b64decode
 from typing import Final
 
@@ -16,8 +17,9 @@ from cacheapi.caching.documents import parse_document
 from cacheapi.caching.pairs import KeyExists, Pair, TaggedPair
 from cacheapi.caching.service import CacheService
 from cacheapi.caching.tags import InvalidTags, check_tags
+from cacheapi.caching.ttl import is_over
 from cacheapi.commands.failures import Exit, Failure
-from cacheapi.commands.lifetimes import HELP, Lifetime, is_over, over_text
+from cacheapi.commands.lifetimes import HELP, Lifetime, over_text
 from cacheapi.commands.misspelt import NegativeNumbers
 from cacheapi.commands.options import as_json, of_service
 from cacheapi.commands.output import emit, emit_text, for_terminal, note, printable
@@ -162,7 +164,7 @@ def set_(
             raise click.UsageError(str(error)) from error
     if as_json:
         emit({"key": key, "success": True})
-    if ttl is not None and is_over(ttl):
+    if is_over(ttl, time.time()):
         note(over_text(key))
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from cacheapi.caching.ttl import FOREVER, LONGEST_RELATIVE, OVER, UNITS, InvalidTtl, typed_ttl
+from cacheapi.caching.ttl import FOREVER, OVER, UNITS, InvalidTtl, typed_ttl
 from cacheapi.commands.output import printable
 
 HELP: Final = (
@@ -33,13 +33,8 @@ class Lifetime(click.ParamType[int | None]):
             self.fail(str(error), param, ctx)
 
 
-def is_over(ttl: int | None) -> bool:
-    """Return whether a valid ``ttl`` is a Unix time that is past."""
-    return ttl is not None and LONGEST_RELATIVE < ttl <= time.time()
-
-
 def over_text(key: str) -> str:
-    """Return what is said of a key that was given such a ``ttl``."""
+    """Return what is said of a key that was given a ``ttl`` that is over."""
     return f"Key '{printable(key)}' has a lifetime that is over already: {OVER}."
 
 
